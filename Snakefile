@@ -1,0 +1,72 @@
+"""Complexity-aware fine-tuning: from a question set to a table of which method is best, and at what cost."""
+
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from caft import config as settings, mixtures, versions
+from caft.errors import ConfigError
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+try:
+    settings.prepare(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
+except ConfigError as error:
+    raise WorkflowError(str(error))
+
+DATASETS, STUDENTS = config["run"]["datasets"], config["run"]["students"]
+MODES, STRATEGIES = config["run"]["modes"], settings.chosen(config)
+
+
+wildcard_constraints:
+    dataset="[A-Za-z0-9_-]+",
+    student="[A-Za-z0-9_-]+",
+    prompt="[A-Za-z0-9_-]+",
+    buckets="[A-Za-z0-9_-]+",
+    teacher="[A-Za-z0-9_-]+",
+    model="base|[0-9a-f]{16}",
+    digest="[0-9a-f]{16}",
+    mode="direct|cot",
+
+
+localrules:
+    all,
+    data,
+    scores,
+    buckets,
+    rationales,
+    mixtures,
+    models,
+    predictions,
+    summary,
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/targets.smk"
+
+
+rule all:
+    input:
+        all_results,
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/buckets.smk"
+include: "workflow/rules/teacher.smk"
+include: "workflow/rules/mixtures.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+onerror:
+    print(f"The run stopped. The failing job's own line above says what to do; the whole log is {log}")

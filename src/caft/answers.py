@@ -1,0 +1,130 @@
+"""Answers as text: rendering them in the asked form, and reading them back with named parsers."""
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+from caft.numbers import canonical_number
+
+INVALID = "[invalid]"
+ABSTAINED = "[abstained]"
+LETTERS = [chr(code) for code in range(ord("A"), ord("Z") + 1)]
+
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
+_MARKED = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
+_STATED = re.compile(
+    r"(?:answer is|answer:)\s*:?\s*\**\s*\$?\s*(\([A-Za-z0-9]+\)|[-+]?\d[\d,]*(?:\.\d+)?|[A-Za-z]\b|[^\n.]+)",
+    re.I,
+)
+_HASHES = re.compile(r"####\s*([^\n]+)")
+
+
+def mark(answer: str) -> str:
+    """Render an answer in the form that ends every rationale, `[[answer]]`."""
+    return f"[[{answer}]]"
+
+
+def is_finished(text: str) -> bool:
+    """Tell whether a text already holds a complete marked answer, so that generation can stop."""
+    return _MARKED.search(text) is not None
+
+
+def labels(style: str, count: int) -> list[str]:
+    """Return the labels of `count` options: `upper` A B …, `lower` a b …, `number` 1 2 …."""
+    if style == "number":
+        return [str(position + 1) for position in range(count)]
+    return [letter.lower() if style == "lower" else letter for letter in LETTERS[:count]]
+
+
+def render(answer: str, kind: str, style: str = "upper") -> str:
+    """Render a gold answer as the prompt variant asks for it: a choice letter becomes that variant's label."""
+    return labels(style, 26)[LETTERS.index(answer)] if kind == "choice" else answer
+
+
+def _last(pattern: re.Pattern[str], text: str) -> str | None:
+    found = pattern.findall(text)
+    return found[-1] if found else None
+
+
+def _marked(text: str) -> str | None:
+    return _last(_MARKED, text)
+
+
+def _answer_is(text: str) -> str | None:
+    return _last(_STATED, text) or _last(_HASHES, text)
+
+
+def _any(text: str) -> str | None:
+    return _marked(text) or _answer_is(text)
+
+
+def _leading(text: str) -> str | None:
+    first_line = text.strip().split("\n", 1)[0]
+    return _marked(first_line) or first_line or None
+
+
+# How a named parser finds the answer's span in what a model wrote; None where there is none.
+PARSERS: dict[str, Callable[[str], str | None]] = {
+    "marked": _marked,  # the last [[...]]
+    "answer_is": _answer_is,  # "The answer is (C)", "#### 42"
+    "any": _any,  # marked, else answer_is
+    "leading": _leading,  # the first line, for models asked for the answer only
+}
+
+
+def parse(
+    text: str,
+    parser: str,
+    kind: str,
+    n_options: int,
+    style: str = "upper",
+    abstain: str | None = None,
+) -> str:
+    """Read the answer out of a model's text.
+
+    Args:
+        text: what the model wrote.
+        parser: a key of `PARSERS`.
+        kind: choice, numeric or text.
+        n_options: number of options of a choice item.
+        style: label style of the prompt variant; a label is mapped back to its letter.
+        abstain: the label that means "I do not know", where the variant offers one.
+
+    Returns:
+        A letter, a canonical number or a text; `[invalid]` if there is none; `[abstained]`.
+    """
+    span = PARSERS[parser](text)
+    if span is None:
+        return INVALID
+    if kind == "choice":
+        return _choice(span, n_options, style, abstain)
+    if kind == "numeric":
+        numbers = _NUMBER.findall(span)
+        # Two numbers in the answer's place are an expression or a hedge, not an answer.
+        return (canonical_number(numbers[0]) or INVALID) if len(numbers) == 1 else INVALID
+    return span.strip() or INVALID
+
+
+def _choice(span: str, n_options: int, style: str, abstain: str | None) -> str:
+    found = re.match(r"\W*([A-Za-z]|\d+)(?![A-Za-z0-9])", span)
+    if not found:
+        return INVALID
+    label = found.group(1)
+    if abstain is not None and label == abstain:
+        return ABSTAINED
+    label = label if style == "number" else label.lower() if style == "lower" else label.upper()
+    known = labels(style, n_options)
+    return LETTERS[known.index(label)] if label in known else INVALID
+
+
+def equal(parsed: str, gold: str, kind: str) -> bool:
+    """Tell whether a parsed answer is the gold answer; numbers by value, texts without case and spacing."""
+    if kind == "numeric":
+        return canonical_number(parsed) == canonical_number(gold) is not None
+    if kind == "text":
+        return _plain(parsed) == _plain(gold)
+    return parsed == gold
+
+
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())

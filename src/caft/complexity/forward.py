@@ -1,0 +1,205 @@
+"""The scoring engine: next-token distributions of many prompts, one forward pass per item."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from caft.answers import labels, render
+from caft.chat import encode_completion, encode_prompt, label_tokens
+from caft.complexity import Distributions
+from caft.complexity.cross_entropy import cross_entropy
+from caft.complexity.margin import margin
+from caft.complexity.option_entropy import option_entropy
+from caft.complexity.single_token_entropy import single_token_entropy
+from caft.jobs import Progress
+from caft.prompts import all_messages
+
+TOKEN_BUDGET = {"cpu": 1000, "cuda": 32768}  # tokens per batch, padding included
+
+
+@dataclass(frozen=True)
+class Row:
+    """One item, ready for the model.
+
+    Attributes:
+        index: position in the items table.
+        tokens: the prompt, then all gold tokens of an open question but the last.
+        first: position of the prompt's last token, where the answer's first token is predicted.
+        gold: an open question's gold tokens (empty for choice items).
+        options: token variants per option label; None for open questions.
+        gold_option: position of the gold option.
+    """
+
+    index: int
+    tokens: list[int]
+    first: int
+    gold: list[int]
+    options: list[list[int]] | None
+    gold_option: int
+
+
+def score_items(
+    items: pd.DataFrame,
+    model: Any,
+    tokenizer: Any,
+    variant: dict[str, Any],
+    seed: int,
+    context: int,
+    token_budget: int | None = None,
+) -> pd.DataFrame:
+    """Score every item with the student's next-token distribution, one forward pass each.
+
+    An open question's gold answer is appended to its prompt, so that the same pass also tells whether greedy
+    decoding would write exactly that answer (`correct`); a causal model's answer distribution cannot see it.
+
+    Args:
+        items: the items table.
+        model: the student, from `caft.models.load_model`.
+        tokenizer: its tokenizer.
+        variant: prompt variant.
+        seed: of the few-shot draw.
+        context: longest prompt in tokens; longer items get status `too_long`.
+        token_budget: tokens per batch; by default what was measured best for the device.
+
+    Returns:
+        The scores table (without `warm_up`), one row per item in the same order.
+    """
+    rows = encode_rows(items, tokenizer, variant, seed)
+    fitting = [row for row in rows if len(row.tokens) <= context]
+    budget = token_budget or TOKEN_BUDGET[model.device.type]
+    progress = Progress("scoring", len(fitting))
+    found: dict[int, dict[str, Any]] = {}
+    for batch in token_batches(fitting, budget):
+        for row, values in zip(batch, score_batch(model, tokenizer, batch), strict=True):
+            found[row.index] = values
+        progress.advance(len(batch))
+    scores = pd.DataFrame([found.get(row.index, {"status": "too_long"}) for row in rows])
+    scores["item_id"], scores["split"] = items["item_id"].to_numpy(), items["split"].to_numpy()
+    scores["prompt_tokens"] = [row.first + 1 for row in rows]
+    return scores
+
+
+def encode_rows(
+    items: pd.DataFrame, tokenizer: Any, variant: dict[str, Any], seed: int
+) -> list[Row]:
+    """Tokenise prompts, gold answers and option labels."""
+    rows: list[Row] = []
+    style = variant["labels"]
+    variants: dict[int, list[list[int]]] = {}
+    messages = all_messages(items, variant, "direct", seed)
+    for index, (item, turns) in enumerate(zip(items.to_dict("records"), messages, strict=True)):
+        prompt = encode_prompt(tokenizer, turns)
+        if item["answer_kind"] == "choice":
+            count = len(item["options"])
+            if count not in variants:
+                variants[count] = label_tokens(tokenizer, turns, labels(style, count))
+            gold = labels("upper", count).index(item["answer"])
+            rows.append(Row(index, prompt, len(prompt) - 1, [], variants[count], gold))
+        else:
+            answer = encode_completion(
+                tokenizer, turns, render(item["answer"], item["answer_kind"], style)
+            )
+            rows.append(Row(index, prompt + answer[:-1], len(prompt) - 1, answer, None, 0))
+    return rows
+
+
+def token_batches(rows: list[Row], budget: int) -> Iterator[list[Row]]:
+    """Group rows of similar length into batches of at most `budget` tokens (at least one row each)."""
+    batch: list[Row] = []
+    for row in sorted(rows, key=lambda row: (len(row.tokens), row.index)):
+        if batch and (len(batch) + 1) * len(row.tokens) > budget:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def answer_logits(model: Any, batch: list[Row], pad: int) -> list[Any]:
+    """Run one forward pass and return each row's logits at the answer positions, float32.
+
+    Returns:
+        Per row a tensor of shape (max(1, n_gold), vocabulary).
+    """
+    import torch
+
+    width = max(len(row.tokens) for row in batch)
+    # Right padding and no mask: with a causal decoder later pads cannot reach an earlier token (checked in
+    # tests/unit/test_forward.py), and sdpa keeps its fast causal path.
+    tokens = torch.tensor([row.tokens + [pad] * (width - len(row.tokens)) for row in batch])
+    wanted = [range(row.first, row.first + max(1, len(row.gold))) for row in batch]
+    kept = sorted({position for positions in wanted for position in positions})
+    with torch.inference_mode():
+        output = model(
+            input_ids=tokens.to(model.device),
+            logits_to_keep=torch.tensor(kept, device=model.device),
+            use_cache=False,
+        )
+    place = {position: slot for slot, position in enumerate(kept)}
+    return [
+        output.logits[number, [place[position] for position in positions]].float()
+        for number, positions in enumerate(wanted)
+    ]
+
+
+def score_batch(model: Any, tokenizer: Any, batch: list[Row]) -> list[dict[str, Any]]:
+    """Return the scores-table values of one batch of rows; non-finite logits give a status and nulls."""
+    import torch
+
+    logits = answer_logits(model, batch, tokenizer.pad_token_id)
+    finite = [bool(torch.isfinite(values).all()) for values in logits]
+    usable = [number for number, good in enumerate(finite) if good]
+    results: list[dict[str, Any]] = [{"status": "non_finite_logits"} for _ in batch]
+    if not usable:
+        return results
+    log_probs = torch.stack([logits[number][0] for number in usable]).log_softmax(-1).cpu()
+    options = [
+        _option_log_probs(log_probs[place], batch[number]) for place, number in enumerate(usable)
+    ]
+    gold = [
+        batch[number].gold[0] if batch[number].gold else batch[number].gold_option
+        for number in usable
+    ]
+    distributions = Distributions(log_probs, options, gold)
+    metrics = {
+        "single_token_entropy": single_token_entropy(distributions).tolist(),
+        "option_entropy": option_entropy(distributions),
+        "cross_entropy": cross_entropy(distributions),
+        "margin": margin(distributions),
+    }
+    top = log_probs.argmax(-1).tolist()
+    for place, number in enumerate(usable):
+        row = batch[number]
+        results[number] = {
+            "status": "ok",
+            **{name: values[place] for name, values in metrics.items()},
+            "answer_token": top[place],
+            "answer": tokenizer.decode([top[place]]),
+            **_greedy_answer(tokenizer, row, top[place], logits[number]),
+            "option_logprobs": None
+            if options[place] is None
+            else np.array(options[place], dtype=float),
+        }
+    return results
+
+
+def _option_log_probs(log_probs: Any, row: Row) -> Any:
+    import torch
+
+    if row.options is None:
+        return None
+    return torch.stack([log_probs[tokens].logsumexp(-1) for tokens in row.options])
+
+
+def _greedy_answer(tokenizer: Any, row: Row, top: int, logits: Any) -> dict[str, bool]:
+    if row.options is not None:
+        chosen = [number for number, tokens in enumerate(row.options) if top in tokens]
+        return {"answer_valid": bool(chosen), "correct": chosen == [row.gold_option]}
+    text = tokenizer.decode([top]).strip()
+    return {
+        "answer_valid": bool(text) and (text[0].isdigit() or text[0] in "+-"),
+        "correct": logits.argmax(-1).tolist() == row.gold,
+    }

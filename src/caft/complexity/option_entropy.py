@@ -1,0 +1,17 @@
+"""Entropy among the option labels only."""
+
+import math
+
+from caft.complexity import Distributions
+
+
+def option_entropy(batch: Distributions) -> list[float | None]:
+    """Return -Σ q ln q / ln K with q the option probabilities renormalised, in 0..1; None for open questions."""
+    values: list[float | None] = []
+    for log_probs in batch.option_log_probs:
+        if log_probs is None:
+            values.append(None)
+            continue
+        q = log_probs.log_softmax(-1)
+        values.append(float(-(q.exp() * q).sum() / math.log(len(q))))
+    return values

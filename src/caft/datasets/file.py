@@ -1,0 +1,251 @@
+"""Questions from a Parquet, JSONL, CSV or TSV file."""
+
+import ast
+import csv
+import io
+import json
+import math
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from caft.datasets import RawRows
+from caft.errors import ItemError
+from caft.hashing import digest
+
+_FORMATS = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv"}
+
+Records = list[tuple[int, dict[str, Any]]]  # (row as an editor shows it, column -> value)
+
+
+def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
+    """Read the questions of one file; the config key of every column is in `columns`.
+
+    Raises:
+        ItemError: if the file is missing, empty, not UTF-8, or lacks a mapped column.
+    """
+    path = spec["path"]
+    records, rejected = read_records(path, spec.get("format"))
+    raw = map_rows(records, path, spec)
+    raw.rejected += rejected
+    if "rationales" in spec:
+        _join_rationales(raw, spec["rationales"], path)
+    return limited(raw, spec.get("limit"))
+
+
+def read_records(path: str, file_format: str | None = None) -> tuple[Records, list[dict[str, Any]]]:
+    """Read a file's rows as dicts, and the rows that are no rows as quarantine entries.
+
+    Args:
+        path: of the file.
+        file_format: parquet, jsonl, csv or tsv; by the file's suffix where it is None. In csv and
+            tsv every value is text and an empty field is None; nothing else is missing.
+
+    Raises:
+        ItemError: if the file is missing, empty, or cannot be read as that format.
+    """
+    file_format = file_format or _FORMATS.get(Path(path).suffix.lower())
+    if not Path(path).is_file():
+        raise ItemError(f"{path}: no such file; check `path` of this dataset in the config.")
+    if file_format is None:
+        raise ItemError(f"{path}: unknown suffix; set `format` to parquet, jsonl, csv or tsv.")
+    rejected: list[dict[str, Any]] = []
+    if file_format == "parquet":
+        records = _parquet(path)
+    elif file_format == "jsonl":
+        records, rejected = _jsonl(path)
+    else:
+        records, rejected = _csv(path, "," if file_format == "csv" else "\t")
+    if not records and not rejected:
+        raise ItemError(f"{path}: the file has no rows.")
+    return records, rejected
+
+
+def _parquet(path: str) -> Records:
+    try:
+        return list(enumerate(pq.read_table(path).to_pylist(), start=1))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ItemError(f"{path}: cannot be read as Parquet ({error}).") from error
+
+
+def _text_of(path: str) -> str:
+    data = Path(path).read_bytes()
+    try:
+        return data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ItemError(
+            f"{path}, line {line} (byte {error.start}): not UTF-8; save the file as UTF-8."
+        ) from error
+
+
+def _jsonl(path: str) -> tuple[Records, list[dict[str, Any]]]:
+    records: Records = []
+    rejected = []
+    # Not splitlines: JSON strings may hold U+2028 and its like.
+    for row, line in enumerate(_text_of(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            detail = "the line is no JSON object"
+        except (ValueError, RecursionError) as error:
+            record, detail = None, f"the line is no JSON: {error}"
+        if isinstance(record, dict):
+            records.append((row, record))
+        else:
+            rejected.append(_reject(path, row, None, "bad_json", detail))
+    return records, rejected
+
+
+def _csv(path: str, delimiter: str) -> tuple[Records, list[dict[str, Any]]]:
+    records: Records = []
+    rejected = []
+    reader = csv.reader(io.StringIO(_text_of(path), newline=""), delimiter=delimiter, strict=True)
+    try:
+        header = next(reader, [])
+        row = reader.line_num + 1
+        for fields in reader:
+            if len(fields) == len(header):
+                record = dict(zip(header, (value or None for value in fields), strict=True))
+                records.append((row, record))
+            elif fields:
+                detail = f"{len(fields)} fields, the header has {len(header)}"
+                rejected.append(_reject(path, row, None, "bad_csv", detail))
+            row = reader.line_num + 1
+    except csv.Error as error:
+        raise ItemError(f"{path}, line {reader.line_num}: not valid CSV ({error}).") from error
+    return records, rejected
+
+
+def map_rows(records: Records, file: str, spec: dict[str, Any], prefix: str = "") -> RawRows:
+    """Turn records into raw rows by the spec's columns.
+
+    Args:
+        records: row number and column values.
+        file: the name that messages and the quarantine show.
+        spec: with `columns` (question, answer and optionally options, id, category, rationale,
+            split), and optionally `answer_format`, `answer_kind` and `answer_regex` (its one group
+            is the answer; a rationale from the same column ends before the match).
+        prefix: of the source ids made from row numbers, used where no id column is mapped.
+
+    Raises:
+        ItemError: if a mapped column is in no record.
+    """
+    columns = spec["columns"]
+    _check_columns(records, file, columns)
+    pattern = re.compile(spec["answer_regex"]) if "answer_regex" in spec else None
+    kind = spec.get("answer_kind") or ("choice" if columns.get("options") else "text")
+    raw = RawRows([], kind, spec.get("answer_format", "letter"))
+    for row, record in records:
+        values = {
+            name: as_text(record.get(column)) if name != "options" else _options(record, column)
+            for name, column in columns.items()
+        }
+        source_id = values.get("id") if "id" in columns else f"{prefix}{row}"
+        answer, rationale = values["answer"], values.get("rationale")
+        if pattern and answer is not None:
+            match = pattern.search(answer)
+            if not match:
+                detail = f"answer_regex finds nothing in {answer[:60]!a}"
+                raw.rejected.append(_reject(file, row, source_id, "missing_answer", detail))
+                continue
+            if columns.get("rationale") == columns["answer"]:
+                rationale = answer[: match.start()].rstrip()
+            answer = match.group(1)
+        raw.rows.append(
+            {
+                "file": file,
+                "row": row,
+                "source_id": source_id,
+                "question": values["question"],
+                "options": values.get("options"),
+                "answer": answer,
+                "category": values.get("category"),
+                "rationale": rationale,
+                "split": values.get("split"),
+            }
+        )
+    return raw
+
+
+def _check_columns(records: Records, file: str, columns: dict[str, Any]) -> None:
+    known = dict.fromkeys(name for _, record in records for name in record)
+    for key, column in columns.items():
+        for name in column if isinstance(column, list) else [column]:
+            if records and name not in known:
+                raise ItemError(
+                    f"{file}: no column {name!r} (columns.{key}); the file has: {', '.join(known)}."
+                )
+
+
+def as_text(value: Any) -> str | None:
+    """Return a cell as text; null, NaN and the empty string are None."""
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return value if isinstance(value, str) else str(value)
+
+
+def _options(record: dict[str, Any], column: str | list[str]) -> Any:
+    """Return the options as a list of texts, None where there are none, or the value as it is.
+
+    Several columns hold one option each; empty ones at the end are options the question lacks.
+    """
+    if isinstance(column, list):
+        options = [as_text(record.get(name)) for name in column]
+        while options and options[-1] is None:
+            options.pop()
+        return options
+    value = record.get(column)
+    if isinstance(value, str):
+        value = _parse_list(value)
+    return [as_text(option) for option in value] if isinstance(value, list | tuple) else value
+
+
+def _parse_list(text: str) -> Any:
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                return parse(text.strip())
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+    return text
+
+
+def limited(raw: RawRows, limit: int | None) -> RawRows:
+    """Keep the `limit` rows with the smallest content hash, in file order; None keeps all.
+
+    The file's order plays no part, so a sorted file still gives a mixed sample.
+    """
+    if limit is None:
+        return raw
+
+    def content(index: int) -> str:
+        return digest([ascii(raw.rows[index][key]) for key in ("question", "options", "answer")])
+
+    kept = sorted(sorted(range(len(raw.rows)), key=content)[:limit])
+    raw.rows = [raw.rows[index] for index in kept]
+    return raw
+
+
+def _join_rationales(raw: RawRows, spec: dict[str, Any], path: str) -> None:
+    records, _ = read_records(spec["path"], spec.get("format"))
+    _check_columns(records, spec["path"], {"id": spec["id"], "text": spec["text"]})
+    texts: dict[str | None, str | None] = {}
+    for _, record in records:
+        texts.setdefault(as_text(record.get(spec["id"])), as_text(record.get(spec["text"])))
+    if not any(row["source_id"] in texts for row in raw.rows):
+        raise ItemError(
+            f"{spec['path']}: no value of {spec['id']!r} is an id in {path}; check columns.id and "
+            "rationales.id."
+        )
+    for row in raw.rows:
+        row["rationale"] = texts.get(row["source_id"], row["rationale"])
+
+
+def _reject(file: str, row: int, source_id: str | None, reason: str, detail: str) -> dict[str, Any]:
+    return {"file": file, "row": row, "source_id": source_id, "reason": reason, "detail": detail}

@@ -1,0 +1,260 @@
+"""From raw rows to the items table: checks, canonical answers, ids, duplicates and splits."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from caft.datasets import RawRows
+from caft.errors import ItemError
+from caft.hashing import canonical_json, item_id, unit_interval
+from caft.numbers import canonical_number
+from caft.tables import SCHEMAS
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_BY_PRIORITY = ("test", "validation", "train")
+
+
+@dataclass
+class Ingested:
+    """A question set that is ready to use.
+
+    Attributes:
+        items: columns of the items table, in source order.
+        quarantine: columns of quarantined_items; the rows that cannot be used, and why.
+        report: counts; rows_read = items + duplicates + the sum of rejected.
+    """
+
+    items: pd.DataFrame
+    quarantine: pd.DataFrame
+    report: dict[str, Any]
+
+
+class _BadRow(Exception):
+    """A row that cannot be used; the arguments are its reason and a plain detail."""
+
+
+def ingest(
+    raw: RawRows, splits: Mapping[str, float], seed: int, source: str, max_bad_share: float
+) -> Ingested:
+    """Check the rows, make items of the good ones and give every item its split.
+
+    Args:
+        raw: what an adapter read.
+        splits: fractions of train, validation and test.
+        seed: of the split draws.
+        source: the dataset's name in the config.
+        max_bad_share: more bad rows than this share (and more than one) are an error.
+
+    Raises:
+        ItemError: if no row or too few rows can be used, two rows share an id but not the content,
+            or two contents share an item_id.
+    """
+    good, bad = [], list(raw.rejected)
+    for row in raw.rows:
+        try:
+            good.append({**row, **_content(row, raw.answer_kind, raw.answer_format)})
+        except _BadRow as problem:
+            reason, detail = problem.args
+            bad.append(_quarantined(row, reason, detail))
+    bad.sort(key=lambda entry: (entry["file"], entry["row"]))
+    rows_read = len(raw.rows) + len(raw.rejected)
+    _check_share(bad, rows_read, source, max_bad_share)
+    _check_source_ids(good)
+    kept = _distinct(good)
+    split_of = _splits(good, splits, seed)
+    records = [
+        {
+            "item_id": row["item_id"],
+            "question": row["question"],
+            "options": row["options"],
+            "answer": row["answer"],
+            "answer_kind": raw.answer_kind,
+            "category": row["category"],
+            "reference_rationale": (row["rationale"] or "").strip() or None,
+            "source": source,
+            "source_id": row["source_id"],
+            "split": split_of[_question_key(row)],
+        }
+        for row in kept
+    ]
+    items = pd.DataFrame(records, columns=SCHEMAS["items"].names)
+    sizes = [len(record["options"]) for record in records if record["options"]]
+    groups = Counter(_question_key(row) for row in kept)
+    report = {
+        "rows_read": rows_read,
+        "rejected": dict(Counter(entry["reason"] for entry in bad)),
+        "duplicates": len(good) - len(kept),
+        "items": len(records),
+        "by_split": {name: int((items["split"] == name).sum()) for name in splits},
+        "by_answer_kind": {raw.answer_kind: len(records)},
+        "options_min": min(sizes, default=None),
+        "options_max": max(sizes, default=None),
+        "with_rationale": int(items["reference_rationale"].notna().sum()),
+        "question_groups_shared": sum(size > 1 for size in groups.values()),
+    }
+    quarantine = pd.DataFrame(bad, columns=SCHEMAS["quarantined_items"].names)
+    return Ingested(items, quarantine, report)
+
+
+def _content(row: dict[str, Any], kind: str, answer_format: str) -> dict[str, Any]:
+    """Return a row's checked options, canonical answer and item_id."""
+    for key in ("question", "answer", "category", "rationale", "source_id"):
+        _check_text(key, row[key])
+    if not (row["question"] or "").strip():
+        raise _BadRow("empty_question", "the question is empty")
+    options = _checked_options(row["options"]) if kind == "choice" else None
+    answer = (row["answer"] or "").strip()
+    if not answer:
+        raise _BadRow("missing_answer", "the answer is empty")
+    if options:
+        answer = _letter(answer, options, answer_format)
+    elif kind == "numeric":
+        number = canonical_number(answer)
+        if number is None:
+            raise _BadRow("not_a_number", f"answer {answer[:60]!r} is not a number")
+        answer = number
+    if row["split"] not in (None, *_BY_PRIORITY):
+        raise _BadRow("bad_split", f"split {row['split']!a} is none of train, validation, test")
+    key = item_id(row["question"], options, answer)
+    return {"options": options, "answer": answer, "item_id": key}
+
+
+def _check_text(what: str, text: str | None) -> None:
+    if text is not None and ("\0" in text or not _encodable(text)):
+        raise _BadRow("not_text", f"{what} holds a NUL or a lone surrogate")
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _checked_options(options: Any) -> list[str]:
+    if options is None:
+        raise _BadRow("bad_options", "there are no options")
+    if not isinstance(options, list):
+        raise _BadRow("bad_options", f"the options are no list: {str(options)[:60]!a}")
+    if not all((option or "").strip() for option in options):
+        raise _BadRow("bad_options", "an option is empty")
+    for option in options:
+        _check_text("an option", option)
+    if len(options) < 2:
+        raise _BadRow("single_option", f"{len(options)} option, at least 2 are needed")
+    if len(options) > len(_LETTERS):
+        raise _BadRow("too_many_options", f"{len(options)} options, at most 26 have a letter")
+    keys = [_option_key(option) for option in options]
+    for index, key in enumerate(keys):
+        if key in keys[:index]:
+            first, second = _LETTERS[keys.index(key)], _LETTERS[index]
+            raise _BadRow("duplicate_options", f"options {first} and {second} are equal")
+    return options
+
+
+def _letter(answer: str, options: list[str], answer_format: str) -> str:
+    index: int | None
+    if answer_format == "text":
+        keys = [_option_key(option) for option in options]
+        index = keys.index(_option_key(answer)) if _option_key(answer) in keys else None
+    elif answer_format == "letter":
+        letter = answer.strip("().").upper()
+        index = _LETTERS.index(letter) if len(letter) == 1 and letter in _LETTERS else None
+    else:
+        number = canonical_number(answer)
+        index = int(number) if number and number.lstrip("-").isdigit() else None
+        if index is not None and answer_format == "index1":
+            index -= 1
+    if index is None or not 0 <= index < len(options):
+        last = _LETTERS[len(options) - 1]
+        detail = f"answer {answer[:60]!r} is not among the {len(options)} options A-{last}"
+        raise _BadRow("answer_not_an_option", detail)
+    return _LETTERS[index]
+
+
+def _option_key(option: str) -> str:
+    return unicodedata.normalize("NFC", option.strip())
+
+
+def _question_key(row: dict[str, Any]) -> str:
+    return " ".join(unicodedata.normalize("NFC", row["question"].casefold()).split())
+
+
+def _quarantined(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
+    source_id = (row["source_id"] or "").encode(errors="backslashreplace").decode() or None
+    return {
+        "file": row["file"],
+        "row": row["row"],
+        "source_id": source_id,
+        "reason": reason,
+        "detail": detail,
+    }
+
+
+def _check_share(bad: list[dict[str, Any]], rows: int, source: str, max_bad_share: float) -> None:
+    first = "; ".join(f"{b['file']}, row {b['row']}: {b['detail']}" for b in bad[:3])
+    if len(bad) == rows:
+        raise ItemError(f"dataset {source}: none of {rows} rows can be used; {first or 'no rows'}.")
+    if len(bad) > max(1, max_bad_share * rows):
+        raise ItemError(
+            f"dataset {source}: {len(bad)} of {rows} rows ({len(bad) / rows:.1%}) cannot be used, "
+            f"more than datasets.{source}.max_bad_share ({max_bad_share}) allows; {first}."
+        )
+
+
+def _check_source_ids(rows: list[dict[str, Any]]) -> None:
+    seen: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["source_id"] is None:
+            continue
+        first = seen.setdefault(row["source_id"], row)
+        if first["item_id"] != row["item_id"]:
+            raise ItemError(
+                f"{first['file']}, row {first['row']} and {row['file']}, row {row['row']}: the "
+                f"same id {row['source_id']!r} but other content; give each question its own id."
+            )
+
+
+def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep the first row of every item_id."""
+    kept: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        first = kept.setdefault(row["item_id"], row)
+        if first is not row and _hashed(first) != _hashed(row):
+            raise ItemError(
+                f"{first['file']}, row {first['row']} and {row['file']}, row {row['row']}: "
+                f"different questions share item_id {row['item_id']}; change one by a space."
+            )
+    return list(kept.values())
+
+
+def _hashed(row: dict[str, Any]) -> str:
+    return canonical_json({key: row[key] for key in ("question", "options", "answer")})
+
+
+def _splits(
+    rows: list[dict[str, Any]], fractions: Mapping[str, float], seed: int
+) -> dict[str, str]:
+    """Map each question text to its split: a source's own split first, else a draw by hash.
+
+    The draw depends on seed and text alone: equal texts stay together, new rows move no old one.
+    """
+    official: dict[str, set[str | None]] = {}
+    for row in rows:
+        official.setdefault(_question_key(row), set()).add(row["split"])
+    result = {}
+    for key, given in official.items():
+        chosen = next((split for split in _BY_PRIORITY if split in given), None)
+        result[key] = chosen or _drawn(unit_interval("split", seed, key), fractions)
+    return result
+
+
+def _drawn(u: float, fractions: Mapping[str, float]) -> str:
+    if u < fractions["test"]:
+        return "test"
+    return "validation" if u < fractions["test"] + fractions["validation"] else "train"

@@ -1,0 +1,133 @@
+"""Generated questions with answers that are right by construction, from reasoning-gym."""
+
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from caft.datasets import RawRows
+from caft.errors import ItemError
+from caft.hashing import digest, unit_interval
+from caft.numbers import canonical_number
+
+
+def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
+    """Generate questions; some may be equal, ingest collapses them.
+
+    With `answers: choice` each question gets `options` (default 4) options: near misses of an
+    integer answer, else other questions' answers.
+
+    Raises:
+        ItemError: if the generator is unknown or refuses its settings.
+    """
+    generator, kind = spec["generator"], spec.get("answers", "text")
+    seed = spec.get("seed", seed)
+    # The library draws row i from seed + i: neighbouring seeds would share all rows but one.
+    start = int(digest(["reasoning_gym", seed], 8), 16)
+    with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
+        from reasoning_gym import create_dataset
+    try:
+        entries = list(
+            create_dataset(generator, size=spec["size"], seed=start, **spec.get("settings", {}))
+        )
+    except (AssertionError, TypeError, ValueError) as error:
+        raise ItemError(
+            f"reasoning_gym {generator}: {error}; check `generator` and `settings`."
+        ) from error
+    pool = sorted({entry["answer"] for entry in entries if entry["answer"]})
+    work_out = WORKED_SOLUTIONS.get(generator, lambda entry: None)
+    raw = RawRows([], kind, "text")
+    for index, entry in enumerate(entries):
+        question, answer = entry["question"], entry["answer"]
+        options = None
+        if kind == "choice" and answer:
+            options = build_options(question, answer, pool, spec.get("options", 4), seed)
+        raw.rows.append(
+            {
+                "file": f"reasoning_gym {generator}",
+                "row": index + 1,
+                "source_id": f"{generator}-{seed}-{index}",
+                "question": question,
+                "options": options,
+                "answer": answer,
+                "category": generator,
+                "rationale": work_out(entry),
+                "split": None,
+            }
+        )
+    return raw
+
+
+def build_options(question: str, answer: str, pool: list[str], count: int, seed: int) -> list[str]:
+    """Return `count` different options, the answer among them at a place drawn by hash.
+
+    Args:
+        question: the draws depend on it and the seed alone.
+        answer: the right option.
+        pool: answers to draw wrong options from, where the answer is no integer; where it holds
+            too few, the options are fewer.
+        count: of options.
+        seed: of the draws.
+    """
+
+    def draw(*parts: Any) -> float:
+        return unit_interval("options", seed, question, *parts)
+
+    number = canonical_number(answer)
+    if number is not None and "." not in number:
+        # How many wrong options are smaller is uniform: the middle value is no better guess.
+        smaller = int(draw("smaller") * count)
+        steps = sorted(range(1, max(10, count) + 1), key=lambda step: draw("step", step))
+        wrong = [str(int(number) - step) for step in steps[:smaller]]
+        wrong += [str(int(number) + step) for step in steps[smaller : count - 1]]
+    else:
+        start = int(draw("pool") * len(pool))
+        others = [text for text in pool[start:] + pool[:start] if text != answer]
+        wrong = others[: count - 1]
+    return sorted([answer, *wrong], key=lambda option: draw("place", option))
+
+
+def _without_marker(entry: dict[str, Any]) -> str:
+    return entry["metadata"]["answer_cot"].partition("####")[0].strip()
+
+
+def _add_left_to_right(entry: dict[str, Any]) -> str | None:
+    expression = entry["metadata"]["expression"]
+    if not re.fullmatch(r"-?\d+( [+-] -?\d+)+", expression):
+        return None
+    total, *rest = expression.split()
+    steps = []
+    for sign, term in zip(rest[::2], rest[1::2], strict=True):
+        result = int(total) + int(term) if sign == "+" else int(total) - int(term)
+        steps.append(f"{total} {sign} {term} = {result}.")
+        total = str(result)
+    return " ".join(steps)
+
+
+def _count_legs(entry: dict[str, Any]) -> str:
+    from reasoning_gym.arithmetic.leg_counting import ANIMALS
+
+    steps, total = [], None
+    for animal, count in entry["metadata"]["animals"].items():
+        legs = count * ANIMALS[animal]
+        steps.append(f"{animal}: {count} x {ANIMALS[animal]} = {legs}.")
+        if total is not None:
+            steps.append(f"{total} + {legs} = {total + legs}.")
+        total = (total or 0) + legs
+    return " ".join(steps)
+
+
+def _continue_sequence(entry: dict[str, Any]) -> str | None:
+    rule, sequence = entry["metadata"]["rule"], entry["metadata"]["sequence"]
+    return f"The rule is: {rule}. After {sequence[-2]} comes {sequence[-1]}." if rule else None
+
+
+# generator -> its worked solution, without an answer marker at its end
+WORKED_SOLUTIONS: dict[str, Callable[[dict[str, Any]], str | None]] = {
+    "gsm_symbolic": _without_marker,
+    "chain_sum": _add_left_to_right,
+    "basic_arithmetic": _add_left_to_right,
+    "leg_counting": _count_legs,
+    "number_sequence": _continue_sequence,
+}

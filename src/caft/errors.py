@@ -1,0 +1,25 @@
+"""Errors that a user can act on: each names the file, row or config path and what to do."""
+
+
+class CaftError(Exception):
+    """Base of all expected errors; a job prints its message in one line instead of a traceback."""
+
+
+class ConfigError(CaftError):
+    """The configuration is inconsistent; the message names the config path."""
+
+
+class ItemError(CaftError):
+    """A question set cannot be used; the message names file and row."""
+
+
+class ModelError(CaftError):
+    """A model folder, package or hub id cannot be used."""
+
+
+class TeacherError(CaftError):
+    """A teacher cannot answer at all (a single bad answer is quarantined instead)."""
+
+
+class TrainingError(CaftError):
+    """A mixture cannot be trained on."""

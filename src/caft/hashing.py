@@ -1,0 +1,61 @@
+"""Content hashes: of items, of config slices, of tables and of files."""
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def canonical_json(value: Any) -> str:
+    """Serialise to the one JSON text that equal values share: UTF-8, sorted keys, NFC strings.
+
+    Raises:
+        TypeError: if the value holds something JSON has no word for.
+    """
+    return json.dumps(_normalise(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _normalise(value: Any) -> Any:
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value)
+    if isinstance(value, Mapping):
+        return {_normalise(key): _normalise(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_normalise(item) for item in value]
+    return value
+
+
+def digest(value: Any, length: int = 16) -> str:
+    """Return the first `length` hex digits of the sha256 of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def item_id(question: str, options: list[str] | None, answer: str) -> str:
+    """Return an item's id: 16 hex digits over its content (DESIGN: question, options, answer)."""
+    return digest({"question": question, "options": options, "answer": answer})
+
+
+def rows_digest(rows: Iterable[Mapping[str, Any]], length: int = 16) -> str:
+    """Hash rows in the given order; equal rows give equal digests on every machine."""
+    sha = hashlib.sha256()
+    for row in rows:
+        sha.update(canonical_json(row).encode())
+        sha.update(b"\n")
+    return sha.hexdigest()[:length]
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the sha256 hex digest of a file, read in blocks."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def unit_interval(*parts: Any) -> float:
+    """Map any values to a reproducible number in [0, 1), uniform over different inputs.
+
+    The seeded draws of splits, samples and random buckets use it: a row's draw depends on the row alone, so
+    adding rows moves no other row.
+    """
+    return int(digest(list(parts)), 16) / 16**16

@@ -1,0 +1,265 @@
+"""Mixtures: the exact training table of each stage, and the content addresses of the models made from them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from caft import versions
+from caft.buckets import random_membership
+from caft.chat import encode_completion, encode_prompt
+from caft.errors import TrainingError
+from caft.hashing import digest, rows_digest, unit_interval
+from caft.prompts import all_messages, completion, dump
+
+MODE_OF_TARGET = {"answer": "direct", "rationale": "cot"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training stage of a strategy, resolved to content.
+
+    Attributes:
+        mixture: the training rows.
+        over_long: rows left out because they exceed the length limit.
+        without_rationale: items whose rationale was not accepted, and what the policy made of them.
+        model: digest of the model this stage makes.
+        parent: digest of the model it starts from, None for the untuned student.
+        spec: everything that went into `model`, for the training job.
+    """
+
+    mixture: pd.DataFrame
+    over_long: pd.DataFrame
+    without_rationale: int
+    model: str
+    parent: str | None
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
+def parts_of(stage: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a stage's parts; the short form `{buckets, target}` is one part."""
+    return stage.get("parts") or [{"buckets": stage["buckets"], "target": stage["target"]}]
+
+
+def trained_mode(strategy: Mapping[str, Any]) -> str:
+    """Return the mode a strategy's model was trained last to answer in; the untuned student counts as direct."""
+    if not strategy["stages"]:
+        return "direct"
+    targets = {part["target"] for part in parts_of(strategy["stages"][-1])}
+    return "cot" if "rationale" in targets else "direct"
+
+
+def needs_rationales(strategy: Mapping[str, Any]) -> bool:
+    """Tell whether any stage trains on rationales."""
+    return any(
+        part["target"] == "rationale" for stage in strategy["stages"] for part in parts_of(stage)
+    )
+
+
+def membership(buckets: pd.DataFrame, strategy: Mapping[str, Any], seed: int) -> pd.Series:
+    """Return the bucket of each usable training item under a strategy, indexed by item_id."""
+    usable = buckets[buckets["sampled"]]
+    names = (
+        random_membership(usable, seed) if strategy["membership"] == "random" else usable["bucket"]
+    )
+    return pd.Series(names.to_numpy(), index=usable["item_id"])
+
+
+def wanted_rationales(buckets: pd.DataFrame, strategy: Mapping[str, Any], seed: int) -> set[str]:
+    """Return the items whose rationale a strategy trains on: what its teacher has to be asked."""
+    bucket = membership(buckets, strategy, seed)
+    wanted = {
+        name
+        for stage in strategy["stages"]
+        for part in parts_of(stage)
+        if part["target"] == "rationale"
+        for name in part["buckets"]
+    }
+    return set(bucket.index[bucket.isin(wanted)])
+
+
+def stage_rows(
+    items: pd.DataFrame,
+    bucket: pd.Series,
+    stage: Mapping[str, Any],
+    rationales: pd.Series,
+    fallback: str,
+    variant: Mapping[str, Any],
+    seed: int,
+) -> tuple[pd.DataFrame, int]:
+    """Build the rows of one stage.
+
+    Args:
+        items: the items table; only training items that are in `bucket` are used.
+        bucket: bucket name per item_id.
+        stage: `{buckets, target}` or `{parts: [...]}`.
+        rationales: text of the selected rationale per item_id.
+        fallback: for an item without one: `drop` it, or `train_on_answer`.
+        variant: the prompt variant of training and evaluation.
+        seed: of the few-shot draw.
+
+    Returns:
+        Rows with item_id, target, messages (list), completion; and how many items had no rationale.
+    """
+    pool = items.reset_index(drop=True)
+    messages = {
+        mode: dict(zip(pool["item_id"], all_messages(pool, dict(variant), mode, seed), strict=True))
+        for mode in {MODE_OF_TARGET[part["target"]] for part in parts_of(stage)} | {"direct"}
+    }
+    training = pool[pool["item_id"].isin(bucket.index)]
+    rows, missing = [], 0
+    for part in parts_of(stage):
+        members = training[bucket.reindex(training["item_id"]).isin(part["buckets"]).to_numpy()]
+        for item in members.to_dict("records"):
+            target, text = part["target"], None
+            if target == "rationale":
+                text = rationales.get(item["item_id"])
+                if text is None:
+                    missing += 1
+                    if fallback != "train_on_answer":
+                        continue
+                    target = "answer"
+            rows.append(
+                {
+                    "item_id": item["item_id"],
+                    "target": target,
+                    "messages": messages[MODE_OF_TARGET[target]][item["item_id"]],
+                    "completion": completion(item, variant, text),
+                }
+            )
+    return pd.DataFrame(rows, columns=["item_id", "target", "messages", "completion"]), missing
+
+
+def count_tokens(rows: pd.DataFrame, tokenizer: Any) -> pd.DataFrame:
+    """Add prompt_tokens and target_tokens (the end-of-turn token included) to mixture rows."""
+    prompts = [len(encode_prompt(tokenizer, messages)) for messages in rows["messages"]]
+    targets = [
+        len(encode_completion(tokenizer, messages, text))
+        for messages, text in zip(rows["messages"], rows["completion"], strict=True)
+    ]
+    return rows.assign(prompt_tokens=prompts, target_tokens=targets)
+
+
+def split_over_long(
+    rows: pd.DataFrame, max_length: int, max_share: float, where: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part rows that fit from rows longer than `max_length` tokens; nothing is ever cut.
+
+    Raises:
+        TrainingError: if more than `max_share` of the rows are too long, or none is left.
+    """
+    long = (rows["prompt_tokens"] + rows["target_tokens"]) > max_length
+    if len(rows) and long.mean() > max_share:
+        raise TrainingError(
+            f"{where}: {int(long.sum())} of {len(rows)} rows are longer than {max_length} tokens, more than "
+            f"training.max_overlong_share allows ({max_share:g}); raise training.max_length or that share."
+        )
+    if not (~long).any():
+        raise TrainingError(
+            f"{where}: the stage has no rows to train on; look at the bucket sizes and at the teacher's "
+            "quarantine table, or change the stage's buckets."
+        )
+    return rows[~long], rows[long]
+
+
+def mixture_digest(mixture: pd.DataFrame) -> str:
+    """Hash what a stage trains on: the rows' messages and completions, in item order."""
+    ordered = mixture.sort_values(["item_id", "target"], kind="stable")
+    return rows_digest(ordered[["item_id", "target", "messages", "completion"]].to_dict("records"))
+
+
+def stage_spec(
+    parent: str | None,
+    mixture: pd.DataFrame,
+    recipe: Mapping[str, Any],
+    epochs: float,
+    seed: int,
+    revision: str,
+) -> dict[str, Any]:
+    """Return everything that goes into a trained model; its hash is the model's name."""
+    return {
+        "parent": parent,
+        "mixture": mixture_digest(mixture),
+        "recipe": dict(recipe),
+        "epochs": epochs,
+        "seed": seed,
+        "student_revision": revision,
+        "code": versions.TRAINING,
+    }
+
+
+def build_stages(
+    items: pd.DataFrame,
+    buckets: pd.DataFrame,
+    strategy: Mapping[str, Any],
+    rationales: pd.Series,
+    fallback: str,
+    variant: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    tokenizer: Any,
+    revision: str,
+    context: int,
+    seed: int,
+    parent: str | None = None,
+    name: str = "strategy",
+) -> list[Stage]:
+    """Resolve a strategy to its stages: mixtures, and the digest each model will be found under.
+
+    A model's digest covers parent, mixture, recipe, epochs, seed, student revision and the training code's
+    version, so strategies that share a first stage share its model.
+
+    Args:
+        items: the items table.
+        buckets: the buckets table.
+        strategy: from config.
+        rationales: text of the selected rationale per item_id.
+        fallback: the teacher's policy for items without one.
+        variant: prompt variant.
+        recipe: training settings.
+        tokenizer: of the student.
+        revision: of the student's files.
+        context: of the student, tokens.
+        seed: of membership, few-shot draw and training.
+        parent: digest of the model the first stage starts from.
+        name: of the strategy, for messages.
+
+    Raises:
+        TrainingError: if a stage has nothing to train on or too many over-long rows.
+    """
+    bucket = membership(buckets, strategy, seed)
+    stages: list[Stage] = []
+    for number, stage in enumerate(strategy["stages"], start=1):
+        rows, missing = stage_rows(items, bucket, stage, rationales, fallback, variant, seed)
+        mixture, over_long = split_over_long(
+            count_tokens(rows, tokenizer),
+            min(recipe["max_length"], context),
+            recipe["max_overlong_share"],
+            f"strategies.{name}, stage {number}",
+        )
+        spec = stage_spec(parent, mixture, recipe, stage["epochs"], seed, revision)
+        model = digest(spec)
+        stages.append(Stage(mixture, over_long, missing, model, parent, spec))
+        parent = model
+    return stages
+
+
+def warm_up_sample(items: pd.DataFrame, count: int, seed: int) -> list[str]:
+    """Draw the warm-up's training items; the draw depends on each item alone."""
+    training = items.loc[items["split"] == "train", "item_id"]
+    return sorted(training, key=lambda item_id: unit_interval("warm_up", seed, item_id))[:count]
+
+
+def warm_up_rows(
+    items: pd.DataFrame, sample: list[str], variant: Mapping[str, Any], seed: int
+) -> pd.DataFrame:
+    """Build the warm-up's answer-only rows."""
+    everything = {"buckets": ["easy"], "target": "answer"}
+    bucket = pd.Series("easy", index=sample)
+    rows, _ = stage_rows(items, bucket, everything, pd.Series(dtype=object), "drop", variant, seed)
+    return rows
+
+
+def mixture_table(mixture: pd.DataFrame) -> pd.DataFrame:
+    """Return a mixture in the form of the mixtures table."""
+    return mixture.assign(messages=[dump(messages) for messages in mixture["messages"]])

@@ -1,0 +1,138 @@
+"""The plan of a run: which models its strategies need, each named by the hash of what it is made from."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from caft import tables, versions
+from caft.files import read_json, write_json
+from caft.mixtures import Stage, build_stages, mixture_table, trained_mode, wanted_rationales
+from caft.models import load_tokenizer
+
+Plan = dict[str, dict[str, Any]]
+
+
+def build_plan(
+    items: pd.DataFrame,
+    buckets: Mapping[str, pd.DataFrame],
+    rationales: Mapping[str, pd.DataFrame],
+    strategies: Mapping[str, Mapping[str, Any]],
+    variant: Mapping[str, Any],
+    seed: int,
+    student_file: Path,
+    warm_up_file: Path | None,
+    folder: Path,
+) -> tuple[Plan, pd.DataFrame, pd.DataFrame]:
+    """Resolve every strategy to mixtures and model digests, and write both under their hashes.
+
+    Args:
+        items: the items table.
+        buckets: buckets tables by name.
+        rationales: rationales tables by teacher.
+        strategies: strategies of the run with `recipe`, `teacher` and `fallback` resolved.
+        variant: prompt variant.
+        seed: of the run.
+        student_file: the student's `student.json`.
+        warm_up_file: the warm-up's `model.json` where a strategy starts from it.
+        folder: `rows/<mixture>.parquet` and `stages/<model>.json` go there, if they are not there yet.
+
+    Returns:
+        The plan, one table of all stages for people to read, and the rows left out as too long.
+    """
+    student = read_json(student_file)
+    tokenizer = load_tokenizer(student_file.parent)
+    plan: Plan = {}
+    over_long = []
+    for name, strategy in strategies.items():
+        start = warm_up_file if strategy["start"] == "warm_up" else None
+        stages = build_stages(
+            items,
+            buckets[strategy["buckets"]],
+            strategy,
+            _selected(rationales.get(strategy["teacher"] or "")),
+            strategy["fallback"],
+            variant,
+            strategy["recipe"],
+            tokenizer,
+            student["revision"],
+            student["context"],
+            seed,
+            read_json(start)["digest"] if start else None,
+            name,
+        )
+        parent_file = start
+        for stage in stages:
+            _write_stage(stage, student_file, parent_file, folder)
+            parent_file = Path("results/models") / stage.model / "model.json"
+        plan[name] = {
+            "final": stages[-1].model if stages else "base",
+            "trained_mode": trained_mode(strategy),
+            "buckets": strategy["buckets"],
+            "teacher": strategy["teacher"],
+            "wanted": sorted(wanted_rationales(buckets[strategy["buckets"]], strategy, seed)),
+            "stages": [_describe(stage) for stage in stages],
+        }
+        over_long += [
+            stage.over_long[["item_id", "target", "prompt_tokens", "target_tokens"]].assign(
+                strategy=name, stage=number, reason="too_long"
+            )
+            for number, stage in enumerate(stages, start=1)
+        ]
+    left_out = pd.concat(over_long) if over_long else pd.DataFrame(columns=["item_id"])
+    return plan, _index(plan), left_out
+
+
+def _selected(rationales: pd.DataFrame | None) -> pd.Series:
+    if rationales is None:
+        return pd.Series(dtype=object)
+    chosen = rationales[rationales["selected"]]
+    return pd.Series(chosen["text"].to_numpy(), index=chosen["item_id"])
+
+
+def _write_stage(stage: Stage, student_file: Path, parent_file: Path | None, folder: Path) -> None:
+    rows_file = folder / "rows" / f"{stage.spec['mixture']}.parquet"
+    if not rows_file.is_file():
+        tables.write("mixtures", mixture_table(stage.mixture), rows_file, code=versions.MIXTURES)
+    planned = {
+        "spec": stage.spec,
+        "mixture_file": str(rows_file),
+        "student_file": str(student_file),
+        "parent_file": str(parent_file) if parent_file else None,
+    }
+    write_json(folder / "stages" / f"{stage.model}.json", planned)
+
+
+def _describe(stage: Stage) -> dict[str, Any]:
+    mixture, epochs = stage.mixture, stage.spec["epochs"]
+    targets = int(mixture["target_tokens"].sum())
+    return {
+        "model": stage.model,
+        "parent": stage.parent,
+        "mixture": stage.spec["mixture"],
+        "epochs": epochs,
+        "rows": len(mixture),
+        "answer_rows": int((mixture["target"] == "answer").sum()),
+        "rationale_rows": int((mixture["target"] == "rationale").sum()),
+        "rationale_items": sorted(mixture.loc[mixture["target"] == "rationale", "item_id"]),
+        "item_ids": sorted(mixture["item_id"]),
+        "over_long": len(stage.over_long),
+        "without_rationale": stage.without_rationale,
+        "target_tokens_one_pass": targets,
+        "target_tokens": round(targets * epochs),
+        "all_tokens": round((targets + int(mixture["prompt_tokens"].sum())) * epochs),
+    }
+
+
+def _index(plan: Plan) -> pd.DataFrame:
+    shown = [
+        "model", "parent", "epochs", "rows", "answer_rows", "rationale_rows", "over_long",
+        "without_rationale", "target_tokens_one_pass", "target_tokens", "all_tokens",
+    ]  # fmt: skip
+    rows = [
+        {"strategy": name, "stage": number, **{key: stage[key] for key in shown}}
+        for name, strategy in plan.items()
+        for number, stage in enumerate(strategy["stages"], start=1)
+    ]
+    return pd.DataFrame(rows, columns=["strategy", "stage", *shown])

@@ -1,0 +1,130 @@
+"""How an item is put to a model: named prompt variants from config, rendered to chat messages."""
+
+import json
+import re
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
+
+import pandas as pd
+
+from caft.answers import labels, mark, render
+from caft.hashing import unit_interval
+
+Messages = list[dict[str, str]]
+
+
+def build_messages(
+    item: Mapping[str, Any], variant: Mapping[str, Any], mode: str, examples: Messages | None = None
+) -> Messages:
+    """Render one item as chat messages.
+
+    Args:
+        item: a row of the items table.
+        variant: a prompt variant of the config.
+        mode: `direct` (answer only) or `cot`.
+        examples: earlier turns, from `few_shot_turns`.
+
+    Returns:
+        System, example turns and the question; the model's turn is next.
+    """
+    kind = item["answer_kind"]
+    fields = {
+        "question": item["question"],
+        "options": render_options(item["options"], variant["labels"]),
+    }
+    template = variant["question"]["choice" if kind == "choice" else "open"]
+    return [
+        {"role": "system", "content": variant[mode][kind]},
+        *(examples or []),
+        {"role": "user", "content": _fill(template, fields)},
+    ]
+
+
+def _fill(template: str, fields: dict[str, str]) -> str:
+    # One pass, so that a question that contains "{options}" stays as it is.
+    return re.sub(r"\{(question|options)\}", lambda match: fields[match.group(1)], template)
+
+
+def render_options(options: Any, style: str) -> str:
+    """Render options one a line, `A) text`; empty for open questions."""
+    if options is None:
+        return ""
+    return "\n".join(
+        f"{label}) {text}" for label, text in zip(labels(style, len(options)), options, strict=True)
+    )
+
+
+def completion(
+    item: Mapping[str, Any], variant: Mapping[str, Any], rationale: str | None = None
+) -> str:
+    """Return what the model should write: the bare answer, or a rationale that ends in the marked answer.
+
+    Teachers mark the letter; a variant with other labels gets its own label in that place.
+    """
+    kind, letter = item["answer_kind"], mark(item["answer"])
+    answer = render(item["answer"], kind, variant["labels"])
+    if rationale is None:
+        return answer
+    rationale = rationale.replace(letter, mark(answer))
+    return rationale if mark(answer) in rationale else f"{rationale.rstrip()} {mark(answer)}"
+
+
+def few_shot_turns(
+    items: pd.DataFrame, variant: Mapping[str, Any], mode: str, seed: int
+) -> pd.Series:
+    """Choose each item's worked examples from the training split, never the item itself.
+
+    Args:
+        items: the items table.
+        variant: a prompt variant; `few_shot` examples are given, in the order of a seeded draw.
+        mode: `direct` shows answers, `cot` shows reference rationales.
+        seed: of the draw, which depends on each training item alone.
+
+    Returns:
+        Messages (maybe none) per item_id.
+    """
+    wanted = variant["few_shot"]
+    if not wanted:
+        return pd.Series([[] for _ in items.index], index=items["item_id"], dtype=object)
+    pool = items[items["split"] == "train"]
+    if mode == "cot":
+        pool = pool[pool["reference_rationale"].notna()]
+    order = sorted(
+        pool.to_dict("records"), key=lambda item: unit_interval("few_shot", seed, item["item_id"])
+    )
+    shown = order[: wanted + 1]
+    turns = {
+        item["item_id"]: [
+            build_messages(item, variant, mode)[-1],
+            {
+                "role": "assistant",
+                "content": completion(
+                    item, variant, item["reference_rationale"] if mode == "cot" else None
+                ),
+            },
+        ]
+        for item in shown
+    }
+    chosen = [[key for key in turns if key != item_id][:wanted] for item_id in items["item_id"]]
+    return pd.Series(
+        [list(chain.from_iterable(turns[key] for key in keys)) for keys in chosen],
+        index=items["item_id"],
+        dtype=object,
+    )
+
+
+def all_messages(
+    items: pd.DataFrame, variant: Mapping[str, Any], mode: str, seed: int
+) -> list[Messages]:
+    """Render every row of an items table, few-shot turns included; the pool is the table's training split."""
+    examples = few_shot_turns(items, variant, mode, seed)
+    return [
+        build_messages(item, variant, mode, examples[item["item_id"]])
+        for item in items.to_dict("records")
+    ]
+
+
+def dump(messages: Messages) -> str:
+    """Serialise messages for a table."""
+    return json.dumps(messages, ensure_ascii=False)

@@ -1,0 +1,113 @@
+"""A Hugging Face model in this process as teacher.
+
+With a temperature above 0 the text also depends on which requests share a batch. The store key
+therefore promises that an answer is bought once, not that a sampled text can be reproduced.
+"""
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from caft.errors import ConfigError, TeacherError
+from caft.hashing import digest
+from caft.models import folder_revision, load_model, load_tokenizer, pick_device
+from caft.teacher import Answer, Request
+
+
+def make(spec: Mapping[str, Any], tokenizer: Any) -> "LocalTeacher":
+    """Make the teacher; the student's tokenizer is not used.
+
+    Raises:
+        ConfigError: if the model is a hub id without a fixed revision.
+    """
+    if not Path(spec["model"]).is_dir() and not re.fullmatch(
+        "[0-9a-f]{40}", spec.get("revision") or ""
+    ):
+        raise ConfigError(
+            f"teachers: model {spec['model']!r} is no folder here; for a hub id give the commit "
+            "(40 hex digits) as revision, because a branch can move and answers change unseen."
+        )
+    return LocalTeacher(spec)
+
+
+class LocalTeacher:
+    """Generates with a model that is loaded when the first request that is not stored comes."""
+
+    def __init__(self, spec: Mapping[str, Any]):
+        """Read the settings; nothing is loaded yet."""
+        self.spec = spec
+        self.decoding = {name: spec[name] for name in ("max_new_tokens", "temperature", "top_p")}
+        self.varies = spec["temperature"] > 0
+
+    def identify(self, item: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the hub id and commit, or `local` and a hash of the folder, wherever that lies."""
+        return self._identity
+
+    def answer(self, requests: list[Request]) -> Iterator[list[Answer]]:
+        """Generate in batches of like length."""
+        from caft.generation import generate
+
+        if not requests:
+            return
+        model, tokenizer = self._loaded
+        # Other keys, hence another seed, for another sample of the same items.
+        seed = int(digest([request.key for request in requests], 7), 16)
+        started = time.monotonic()
+        for batch in generate(
+            model,
+            tokenizer,
+            [request.messages for request in requests],
+            seed=seed,
+            batch_size=self.spec["batch_size"],
+            stop_at_answer=True,
+            **self.decoding,
+        ):
+            seconds = (time.monotonic() - started) / len(batch)
+            yield [
+                Answer(
+                    key=requests[one.index].key,
+                    text=one.text,
+                    reasoning=None,
+                    finish_reason=one.finish_reason,
+                    prompt_tokens=one.prompt_tokens,
+                    completion_tokens=one.new_tokens,
+                    cost_usd=0.0,
+                    seconds=seconds,
+                    raw={},
+                )
+                for one in batch
+            ]
+            started = time.monotonic()
+
+    @cached_property
+    def _identity(self) -> tuple[str, str]:
+        folder = Path(self.spec["model"])
+        if folder.is_dir():
+            return "local", folder_revision(folder)
+        return self.spec["model"], self.spec["revision"]
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Any]:
+        folder = self.spec["model"]
+        if not Path(folder).is_dir():
+            folder = _fetch(folder, self.spec["revision"])
+        device, dtype = pick_device({"device": "auto", **self.spec})
+        attention = self.spec.get("attention", "sdpa")
+        model = load_model(folder, dtype=dtype, device=device, attention=attention)
+        return model, load_tokenizer(folder)
+
+
+def _fetch(hub_id: str, revision: str) -> str:
+    from huggingface_hub import snapshot_download
+
+    safe = ["*.safetensors", "*.json", "*.jinja", "*.model", "*.txt"]
+    try:
+        return snapshot_download(hub_id, revision=revision, allow_patterns=safe)
+    except Exception as error:
+        raise TeacherError(
+            f"{hub_id} at revision {revision} could not be fetched from the hub ({error}); "
+            "check id, revision and network, or give a local folder as model."
+        ) from error

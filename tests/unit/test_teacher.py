@@ -1,0 +1,429 @@
+import json
+import logging
+
+import pandas as pd
+import pytest
+
+import caft.models
+from caft import tables
+from caft.errors import ConfigError, TeacherError
+from caft.store import Store
+from caft.teacher import PROVIDERS, Answer, make_teacher
+from caft.teacher.acceptance import REASONS, judge
+from caft.teacher.collect import collect_rationales, make_request
+from caft.teacher.reference import worked_solution
+
+
+def item(item_id, answer="B", kind="choice", reference=None, question=None):
+    return {
+        "item_id": item_id,
+        "question": question or f"question {item_id}",
+        "options": ["w", "x", "y", "z"] if kind == "choice" else None,
+        "answer": answer,
+        "answer_kind": kind,
+        "category": "c",
+        "reference_rationale": reference,
+        "source": "s",
+        "source_id": item_id,
+        "split": "train",
+    }
+
+
+def answered(text="so [[B]]", finish_reason="stop", tokens=5):
+    return Answer("key", text, None, finish_reason, 3, tokens, 0.01, 0.5, {"id": 7})
+
+
+class Words:
+    """A tokenizer that counts words."""
+
+    def __call__(self, text, **_):
+        return {"input_ids": text.split()}
+
+
+class Scripted:
+    """A teacher that answers with the next of its texts and remembers what it was asked."""
+
+    decoding = {"temperature": 1.0}
+
+    def __init__(self, texts, varies=True, batch=2, fail_after=None):
+        self.texts, self.varies, self.batch, self.fail_after = texts, varies, batch, fail_after
+        self.asked, self.calls = [], 0
+
+    def identify(self, item):
+        return "scripted", "1"
+
+    def answer(self, requests):
+        self.calls += 1
+        for start in range(0, len(requests), self.batch):
+            if self.fail_after is not None and len(self.asked) >= self.fail_after:
+                raise TeacherError("the account is empty")
+            yield [self._one(request) for request in requests[start : start + self.batch]]
+
+    def _one(self, request):
+        self.asked.append((request.item_id, request.sample))
+        text = self.texts[request.item_id][request.sample]
+        finish = {"ERROR": "error", "CUT": "length"}.get(text.split(" ")[0], "stop")
+        shown = "" if finish == "error" else text
+        tokens = len(shown.split())
+        return Answer(
+            request.key, shown, None, finish, 2, tokens, 0.01, 0.5, {"id": request.sample}
+        )
+
+
+def collect(items, teacher, folder, samples=1, fallback="drop", max_tokens=50):
+    with Store(folder) as store:
+        return collect_rationales(
+            pd.DataFrame(items),
+            teacher,
+            store,
+            lambda row: [{"role": "user", "content": row["question"]}],
+            {"samples": samples, "fallback": fallback},
+            "marked",
+            max_tokens,
+        )
+
+
+def outcome(table):
+    columns = ["item_id", "sample", "parsed", "accepted", "selected"]
+    return [tuple(row) for row in table[columns].itertuples(index=False)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (answered(), ("B", True, None)),
+        (answered("so [[C]]"), ("C", False, "wrong_answer")),
+        (answered("no idea"), ("[invalid]", False, "unparsed")),
+        (answered(finish_reason="length"), ("B", False, "truncated")),
+        (answered(finish_reason="content_filter"), ("B", False, "refused")),
+        (answered(finish_reason="refusal"), ("B", False, "refused")),
+        (answered(tokens=11), ("B", False, "too_long")),
+        (answered(tokens=10), ("B", True, None)),
+        (answered("", finish_reason="error"), ("[invalid]", False, "error")),
+    ],
+)
+def test_an_answer_is_accepted_or_has_a_reason(answer, expected):
+    assert judge(answer, "B", "choice", 4, "marked", 10) == expected
+
+
+def test_the_first_reason_in_order_is_given():
+    given = [
+        judge(answered(text, finish, tokens), "B", "choice", 4, "marked", 10)[2]
+        for text, finish, tokens in (
+            ("", "error", 99),
+            ("", "refusal", 99),
+            ("", "length", 99),
+            ("", "stop", 99),
+            ("", "stop", 1),
+            ("[[A]]", "stop", 1),
+        )
+    ]
+    assert given == list(REASONS)
+
+
+def test_without_a_limit_no_answer_is_too_long():
+    assert judge(answered(tokens=10**6), "B", "choice", 4, "marked", None)[1]
+
+
+def test_numbers_are_compared_by_value():
+    assert judge(answered("so [[1,000.0]]"), "1000", "numeric", 0, "marked", 10)[1]
+
+
+def test_every_item_has_a_row_and_the_accepted_one_is_selected(tmp_path):
+    teacher = Scripted({"a": ["so [[B]]"], "b": ["so [[C]]"]})
+    table = collect([item("a"), item("b")], teacher, tmp_path)
+    assert outcome(table) == [("a", 0, "B", True, True), ("b", 0, "C", False, False)]
+    assert list(table["reason"].fillna("-")) == ["-", "wrong_answer"]
+    assert list(table.columns) == tables.SCHEMAS["rationales"].names
+
+
+def test_a_rejected_answer_is_sampled_again_until_one_is_accepted(tmp_path):
+    texts = {"a": ["[[B]]", "unused"], "b": ["[[C]]", "hm", "[[B]]", "unused"]}
+    teacher = Scripted(texts)
+    table = collect([item("a"), item("b")], teacher, tmp_path, samples=4)
+    assert teacher.asked == [("a", 0), ("b", 0), ("b", 1), ("b", 2)]
+    assert outcome(table.sort_values("item_id", kind="stable")) == [
+        ("a", 0, "B", True, True),
+        ("b", 0, "C", False, False),
+        ("b", 1, "[invalid]", False, False),
+        ("b", 2, "B", True, True),
+    ]
+
+
+def test_sampling_ends_at_the_limit(tmp_path):
+    teacher = Scripted({"a": ["[[C]]"] * 5})
+    assert list(collect([item("a")], teacher, tmp_path, samples=3)["sample"]) == [0, 1, 2]
+
+
+def test_a_teacher_that_would_say_the_same_is_not_asked_again(tmp_path):
+    teacher = Scripted({"a": ["[[C]]"]}, varies=False)
+    assert len(collect([item("a")], teacher, tmp_path, samples=3)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fallback", "selected"), [("keep", [1]), ("drop", []), ("train_on_answer", [])]
+)
+def test_only_keep_selects_a_rejected_answer_the_last_that_could_be_read(
+    tmp_path, fallback, selected
+):
+    texts = {"a": ["[[A]]", "CUT [[C]]", "no idea"], "b": ["[[B]]"]}
+    table = collect([item("a"), item("b")], Scripted(texts), tmp_path, 3, fallback)
+    of_a = table[table["item_id"] == "a"]
+    assert list(of_a["sample"][of_a["selected"]]) == selected
+    assert table["selected"][table["item_id"] == "b"].all()
+
+
+def test_keep_does_not_select_what_is_too_long_to_train_on(tmp_path):
+    teacher = Scripted({"a": ["[[A]]", "one two three [[B]]"]})
+    table = collect([item("a")], teacher, tmp_path, 2, "keep", max_tokens=3)
+    assert outcome(table) == [("a", 0, "A", False, True), ("a", 1, "B", False, False)]
+
+
+def test_a_second_run_asks_nothing_and_gives_the_same_table(tmp_path):
+    items = [item("a"), item("b"), item("c")]
+    texts = {"a": ["[[B]]"], "b": ["[[C]]", "[[C]]"], "c": ["hm", "[[B]]"]}
+    first = collect(items, Scripted(texts), tmp_path, samples=2)
+    teacher = Scripted({})
+    second = collect(items, teacher, tmp_path, samples=2)
+    assert teacher.calls == 0
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_only_the_new_row_of_a_reordered_table_is_asked_for(tmp_path):
+    items = [item("a"), item("b"), item("c")]
+    texts = {name: ["[[B]]"] for name in "abcd"}
+    collect(items, Scripted(texts), tmp_path)
+    teacher = Scripted(texts)
+    collect([items[2], item("d"), items[0], items[1]], teacher, tmp_path)
+    assert teacher.asked == [("d", 0)]
+
+
+def test_a_raised_limit_asks_only_for_the_further_samples(tmp_path):
+    texts = {"a": ["[[C]]", "[[C]]", "[[B]]"]}
+    collect([item("a")], Scripted(texts), tmp_path, samples=1)
+    teacher = Scripted(texts)
+    collect([item("a")], teacher, tmp_path, samples=3)
+    assert teacher.asked == [("a", 1), ("a", 2)]
+
+
+def test_items_that_ask_the_same_share_one_answer(tmp_path):
+    items = [item("a", "B", question="same?"), item("b", "C", question="same?")]
+    teacher = Scripted({"a": ["[[B]]"], "b": ["[[B]]"]})
+    table = collect(items, teacher, tmp_path)
+    assert teacher.asked in ([("a", 0)], [("b", 0)])
+    assert list(table["accepted"]) == [True, False]
+
+
+def test_an_error_is_a_row_but_not_stored_and_asked_again_by_the_next_run(tmp_path):
+    items = [item("a"), item("b")]
+    teacher = Scripted({"a": ["ERROR"], "b": ["[[B]]"]})
+    table = collect(items, teacher, tmp_path, samples=3)
+    assert list(table["reason"].fillna("-")) == ["error", "-"]
+    assert teacher.asked == [("a", 0), ("b", 0)]
+    again = Scripted({"a": ["[[B]]"]})
+    assert collect(items, again, tmp_path, samples=3)["accepted"].all()
+    assert again.asked == [("a", 0)]
+
+
+def test_what_came_before_a_teacher_gave_up_is_not_bought_again(tmp_path):
+    items = [item(name) for name in "abcd"]
+    texts = {name: ["[[B]]"] for name in "abcd"}
+    with pytest.raises(TeacherError, match="account is empty"):
+        collect(items, Scripted(texts, batch=1, fail_after=3), tmp_path)
+    teacher = Scripted(texts)
+    assert len(collect(items, teacher, tmp_path)) == 4
+    assert teacher.asked == [("d", 0)]
+
+
+def test_an_answer_is_stored_before_it_is_used(tmp_path):
+    seen = []
+
+    class Watched(Store):
+        def append(self, records):
+            super().append(records)
+            seen.extend(Store(self.folder).get(record["key"] for record in records))
+
+    teacher = Scripted({"a": ["[[B]]"]})
+    prompt = [{"role": "user", "content": "q"}]
+    with Watched(tmp_path) as store:
+        table = collect_rationales(
+            *(pd.DataFrame([item("a")]), teacher, store, lambda row: prompt),
+            *({"samples": 1, "fallback": "drop"}, "marked", 50),
+        )
+    assert seen == list(table["key"])
+
+
+def test_the_stored_record_holds_request_price_and_raw_answer(tmp_path):
+    table = collect([item("a")], Scripted({"a": ["so [[B]]"]}), tmp_path)
+    (stored,) = Store(tmp_path).get(table["key"]).values()
+    assert json.loads(stored["request"]) == {
+        "messages": [{"role": "user", "content": "question a"}],
+        "decoding": {"temperature": 1.0},
+        "sample": 0,
+    }
+    assert (stored["kind"], stored["model_id"], stored["cost_usd"]) == (
+        *("rationale", "scripted"),
+        0.01,
+    )
+    assert json.loads(stored["raw"]) == {"id": 0}
+    assert stored["received_at"].endswith("+00:00")
+    assert "item_id" not in stored
+
+
+def test_progress_tells_money_and_acceptance_so_far(tmp_path, caplog):
+    teacher = Scripted({"a": ["[[B]]"], "b": ["[[C]]"]})
+    with caplog.at_level(logging.INFO, "caft"):
+        collect([item("a"), item("b")], teacher, tmp_path)
+    assert "$0.0200 so far, 50% accepted" in caplog.text
+    assert "1 of 2 items have an accepted one; 1 answers rejected (1 wrong_answer)" in caplog.text
+
+
+def test_the_table_can_be_written_and_read(tmp_path):
+    teacher = Scripted({"a": ["[[B]]"], "b": ["ERROR"]})
+    table = collect([item("a"), item("b")], teacher, tmp_path / "store")
+    tables.write("rationales", table, tmp_path / "r.parquet")
+    assert list(tables.read("rationales", tmp_path / "r.parquet")["selected"]) == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("because x", "because x\n[[B]]"),
+        ("because x [[B]]", "because x [[B]]"),
+        ("The answer is (B).\n", "The answer is (B).\n[[B]]"),
+        ("The answer is (C).", "The answer is (C).\n[[C]]"),
+        (None, None),
+        (float("nan"), None),
+        ("  ", None),
+    ],
+)
+def test_a_worked_solution_ends_in_the_answer_it_states(reference, expected):
+    assert worked_solution(item("a", reference=reference)) == expected
+
+
+def test_the_reference_teacher_answers_at_no_cost_with_counted_tokens(tmp_path):
+    items = [item("a", "18", "numeric", "9 + 9 = 18\n#### 18"), item("b")]
+    table = collect(items, make_teacher({"provider": "reference"}, Words()), tmp_path, samples=3)
+    assert list(table["reason"].fillna("-")) == ["-", "error"]
+    first = table.iloc[0]
+    assert first["text"] == "9 + 9 = 18\n#### 18\n[[18]]"
+    assert (first["prompt_tokens"], first["completion_tokens"], first["cost_usd"]) == (2, 8, 0.0)
+    assert Store(tmp_path).get(table["key"]).keys() == {first["key"]}
+
+
+def test_a_corrected_reference_is_a_new_answer():
+    teacher = make_teacher({"provider": "reference"}, Words())
+    keys = [
+        make_request(teacher, item("a", reference=text), [], 0).key
+        for text in ("one", "one", "two")
+    ]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_an_unknown_provider_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match="'oracle' is unknown; known are reference, local"):
+        make_teacher({"provider": "oracle"}, Words())
+
+
+def test_every_provider_can_be_imported_without_torch():
+    import subprocess
+    import sys
+
+    modules = ", ".join(PROVIDERS.values())
+    code = f"import sys, {modules}, caft.teacher.collect; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+TEMPLATE = (
+    "{% for m in messages %}<s>{{ m['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<s>{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory):
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny")
+    words = {word: number for number, word in enumerate(["<s>", "</s>", "u", *"abcdefgh?", "q"])}
+    plain = Tokenizer(models.WordLevel(words, unk_token="u"))
+    plain.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=plain, bos_token="<s>", eos_token="</s>", pad_token="</s>"
+    )
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def local_spec(folder, **changed):
+    return {
+        "provider": "local",
+        "model": str(folder),
+        "revision": None,
+        "max_new_tokens": 6,
+        "temperature": 0.0,
+        "top_p": 1.0,
+        "batch_size": 2,
+        "dtype": "float32",
+        "device": "cpu",
+    } | changed
+
+
+def test_a_local_teacher_loads_its_model_only_for_what_is_not_stored(tiny_model, tmp_path):
+    items = [item("a", question="a b ?"), item("b", question="c ?"), item("c", question="d e f ?")]
+    teacher = make_teacher(local_spec(tiny_model), None)
+    first = collect(items, teacher, tmp_path)
+    assert list(first["item_id"]) == ["a", "b", "c"]
+    assert list(first["prompt_tokens"]) == [6, 5, 7]
+    assert set(first["finish_reason"]) <= {"stop", "length"}
+    assert first["completion_tokens"].between(1, 6).all()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("caft.teacher.local.load_model", lambda *_, **__: pytest.fail("loaded"))
+        second = collect(items, make_teacher(local_spec(tiny_model), None), tmp_path)
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_a_local_folder_is_known_by_its_content_not_by_its_place(tiny_model, tmp_path):
+    (tmp_path / "moved").symlink_to(tiny_model)
+    here = make_teacher(local_spec(tiny_model), None).identify({})
+    there = make_teacher(local_spec(tmp_path / "moved"), None).identify({})
+    assert here == there == ("local", caft.models.folder_revision(tiny_model))
+
+
+def test_samples_of_a_local_teacher_differ_when_it_samples(tiny_model, tmp_path):
+    teacher = make_teacher(local_spec(tiny_model, temperature=1.0), None)
+    table = collect([item("a", question="a b ?")], teacher, tmp_path, samples=4)
+    assert len(table) == 4
+    assert table["text"].nunique() > 1
+
+
+def test_a_greedy_local_teacher_is_asked_once(tiny_model, tmp_path):
+    teacher = make_teacher(local_spec(tiny_model), None)
+    assert len(collect([item("a", question="a b ?")], teacher, tmp_path, samples=4)) == 1
+
+
+@pytest.mark.parametrize("revision", [None, "main"])
+def test_a_hub_teacher_needs_a_commit(revision):
+    with pytest.raises(ConfigError, match="give the commit"):
+        make_teacher(local_spec("org/model", revision=revision), None)
+
+
+def test_a_hub_teacher_is_known_by_id_and_commit_without_fetching_it():
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    teacher = make_teacher(local_spec("org/model", revision=commit), None)
+    assert teacher.identify({}) == ("org/model", commit)

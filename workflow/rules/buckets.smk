@@ -1,0 +1,21 @@
+def bucket_scores(wildcards):
+    prompt = config["buckets"][wildcards.buckets]["prompt"]
+    return f"data/scores/{wildcards.dataset}/{wildcards.student}/{prompt}.parquet"
+
+
+rule assign_buckets:
+    input:
+        bucket_scores,
+    output:
+        buckets="data/buckets/{dataset}/{student}/{buckets}.parquet",
+        report="data/buckets/{dataset}/{student}/{buckets}.report.json",
+    params:
+        buckets=lambda wildcards: config["buckets"][wildcards.buckets],
+        seed=config["seed"],
+        code=versions.BUCKETS,
+    log:
+        "logs/assign_buckets/{dataset}.{student}.{buckets}.log",
+    message:
+        "Dividing {wildcards.dataset} into buckets"
+    script:
+        "../scripts/assign_buckets.py"

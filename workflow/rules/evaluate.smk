@@ -1,0 +1,34 @@
+def evaluated_model(wildcards):
+    """The trained model's record, whose name stands for its content; for `base` the student itself."""
+    if wildcards.model == "base":
+        return f"data/models/{wildcards.student}/student.json"
+    return ancient(f"results/models/{wildcards.model}/model.json")
+
+
+rule evaluate_model:
+    input:
+        item_table="data/items/{dataset}.parquet",
+        model=evaluated_model,
+    output:
+        predictions="results/predictions/{dataset}/{student}/{model}.{mode}.parquet",
+        run="results/predictions/{dataset}/{student}/{model}.{mode}.run.json",
+    params:
+        prompt=config["prompts"][config["prompt"]],
+        evaluation=config["evaluation"],
+        split=config["run"]["split"],
+        engine=config["engine"],
+        seed=config["seed"],
+        code=versions.EVALUATION,
+    log:
+        "logs/evaluate_model/{dataset}.{student}.{model}.{mode}.log",
+    benchmark:
+        "benchmarks/jobs/evaluate_model/{dataset}.{student}.{model}.{mode}.tsv"
+    threads: config["engine"]["threads"]
+    resources:
+        gpu=config["engine"]["gpus"],
+        mem_mb=model_resources,
+        runtime=config["engine"]["runtime"],
+    message:
+        "Asking model {wildcards.model} about {wildcards.dataset} ({wildcards.mode})"
+    script:
+        "../scripts/evaluate_model.py"

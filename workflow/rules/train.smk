@@ -1,0 +1,30 @@
+def stage_inputs(wildcards):
+    """The student and, for a later stage, the model it goes on from."""
+    from caft.files import read_json
+
+    spec = read_json(f"data/mixtures/stages/{wildcards.digest}.json")
+    return [spec["student_file"], *([spec["parent_file"]] if spec["parent_file"] else [])]
+
+
+rule train_stage:
+    input:
+        # The digest in the name already stands for their content.
+        ancient(stage_inputs),
+    output:
+        "results/models/{digest}/model.json",
+    params:
+        spec="data/mixtures/stages/{digest}.json",
+        engine=config["engine"],
+    log:
+        "logs/train_stage/{digest}.log",
+    benchmark:
+        "benchmarks/jobs/train_stage/{digest}.tsv"
+    threads: config["engine"]["threads"]
+    resources:
+        gpu=config["engine"]["gpus"],
+        mem_mb=model_resources,
+        runtime=config["engine"]["runtime"],
+    message:
+        "Training model {wildcards.digest}"
+    script:
+        "../scripts/train_stage.py"

@@ -1,0 +1,30 @@
+"""Build every strategy's training tables, and name each model by the hash of what it will be made from.
+
+Inputs    items, student, buckets, rationales, warm_up (optional)
+Outputs   plan: strategies -> stages -> digests; index: the same as a table; over_long: rows left out
+          beside them, under content hashes: rows/<mixture>.parquet and stages/<model>.json
+Settings  params.strategies, params.prompt, params.seed, params.folder
+"""
+
+from pathlib import Path
+
+from caft import tables
+from caft.files import atomic_path, write_json
+from caft.jobs import job
+from caft.plan import build_plan
+
+with job(snakemake) as log:
+    inputs, params = snakemake.input, snakemake.params
+    items = tables.read("items", inputs.item_table)
+    buckets = {Path(path).stem: tables.read("buckets", path) for path in inputs.buckets}
+    rationales = {Path(path).stem: tables.read("rationales", path) for path in inputs.rationales}
+    warm_up = Path(inputs.warm_up) if inputs.get("warm_up") else None
+    plan, index, over_long = build_plan(
+        items, buckets, rationales, params.strategies, params.prompt, params.seed,
+        Path(inputs.student), warm_up, Path(params.folder),
+    )  # fmt: skip
+    for table, path in ((index, snakemake.output.index), (over_long, snakemake.output.over_long)):
+        with atomic_path(path) as temporary:
+            table.to_csv(temporary, index=False)
+    write_json(snakemake.output.plan, plan)
+    log.info("\n%s", index.to_string(index=False))

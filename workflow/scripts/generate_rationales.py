@@ -1,0 +1,26 @@
+"""Collect the rationales that this run's strategies need; only what the store lacks is asked for.
+
+Inputs    items, student (its tokenizer counts), buckets
+Outputs   rationales: one row per item and sample; quarantine: those not accepted, with reasons
+Settings  params.teacher, params.strategies, params.prompt, params.engine, params.seed, params.store
+"""
+
+from pathlib import Path
+
+from caft import tables
+from caft.files import atomic_path
+from caft.jobs import job
+from caft.teacher.collect import collect_for_strategies
+
+with job(snakemake) as log:
+    items = tables.read("items", snakemake.input.item_table)
+    buckets = {Path(path).stem: tables.read("buckets", path) for path in snakemake.input.buckets}
+    params = snakemake.params
+    rationales = collect_for_strategies(
+        items, buckets, params.strategies, params.teacher, params.prompt, params.engine, params.seed,
+        Path(snakemake.input.student), Path(params.store),
+    )  # fmt: skip
+    with atomic_path(snakemake.output.quarantine) as path:
+        rationales[~rationales["accepted"]].to_csv(path, index=False)
+    spec = {"teacher": params.teacher, "prompt": params.prompt}
+    tables.write("rationales", rationales, snakemake.output.rationales, spec, params.code)

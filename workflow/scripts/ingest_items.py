@@ -1,0 +1,31 @@
+"""Read a question set, check every row, give each item its id and its split.
+
+Inputs    the files behind the data set, if any
+Outputs   items, quarantine (rejected rows with reasons), report (counts)
+Settings  params.dataset, params.seed, params.downloads
+"""
+
+from pathlib import Path
+
+from caft import tables
+from caft.datasets import load
+from caft.datasets.ingest import ingest
+from caft.files import write_json
+from caft.jobs import job
+
+with job(snakemake) as log:
+    spec, seed = snakemake.params.dataset, snakemake.params.seed
+    name = snakemake.wildcards.dataset
+    raw = load(spec, seed, Path(snakemake.params.downloads))
+    result = ingest(raw, spec["splits"], seed, name, spec["max_bad_share"])
+    made_by = {"dataset": spec, "seed": seed}
+    tables.write(
+        "quarantined_items",
+        result.quarantine,
+        snakemake.output.quarantine,
+        made_by,
+        snakemake.params.code,
+    )
+    tables.write("items", result.items, snakemake.output.item_table, made_by, snakemake.params.code)
+    write_json(snakemake.output.report, result.report)
+    log.info("%s: %s", name, result.report)

@@ -1,0 +1,19 @@
+"""Plot how complexity is distributed over right and wrong answers of the student.
+
+Inputs    scores, one table per data set and student
+Outputs   svg, png
+Settings  params.titles, params.metric
+"""
+
+from caft import tables
+from caft.jobs import job
+from caft.plots import plot_complexity, save
+
+with job(snakemake) as log:
+    scores = [tables.read("scores", path) for path in snakemake.input.scores]
+    save(
+        plot_complexity(
+            dict(zip(snakemake.params.titles, scores, strict=True)), snakemake.params.metric
+        ),
+        snakemake.output,
+    )

@@ -1,0 +1,16 @@
+"""Fetch or link a student model and make it a local safetensors folder.
+
+Inputs    the files of a local student (for change detection only)
+Outputs   student.json beside the model: source, revision, context length
+Settings  params.student (package, path or hub), params.downloads
+"""
+
+from pathlib import Path
+
+from caft.jobs import job
+from caft.models import prepare_student
+
+with job(snakemake) as log:
+    folder = Path(snakemake.output[0]).parent
+    student = prepare_student(snakemake.params.student, folder, Path(snakemake.params.downloads))
+    log.info("student %s: revision %s", folder.name, student["revision"])

@@ -1,0 +1,22 @@
+"""Tune a weak student briefly on answers alone, so that its scores mean something.
+
+Inputs    items, student
+Outputs   model.json: the sample's item ids and the training record; the adapter lies beside it
+Settings  params.warm_up, params.prompt, params.recipe, params.engine, params.seed
+"""
+
+from pathlib import Path
+
+from caft import tables
+from caft.files import write_json
+from caft.jobs import job
+from caft.training import warm_up
+
+with job(snakemake) as log:
+    items = tables.read("items", snakemake.input.item_table)
+    params = snakemake.params
+    record = warm_up(
+        items, Path(snakemake.input.student), Path(snakemake.output[0]).parent, params.warm_up,
+        params.prompt, params.recipe, params.engine, params.seed,
+    )  # fmt: skip
+    write_json(snakemake.output[0], record)
