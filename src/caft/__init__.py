@@ -1,3 +1,3 @@
-"""Complexity-aware fine-tuning: everything the Snakemake workflow calls, importable without Snakemake."""
+"""Complexity-aware fine-tuning: all that the workflow calls, importable without Snakemake."""
 
 __version__ = "0.1.0"

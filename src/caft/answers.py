@@ -13,7 +13,8 @@ LETTERS = [chr(code) for code in range(ord("A"), ord("Z") + 1)]
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
 _MARKED = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
 _STATED = re.compile(
-    r"(?:answer is|answer:)\s*:?\s*\**\s*\$?\s*(\([A-Za-z0-9]+\)|[-+]?\d[\d,]*(?:\.\d+)?|[A-Za-z]\b|[^\n.]+)",
+    r"(?:answer is|answer:)\s*:?\s*\**\s*\$?\s*"
+    r"(\([A-Za-z0-9]+\)|[-+]?\d[\d,]*(?:\.\d+)?|[A-Za-z]\b|[^\n.]+)",
     re.I,
 )
 _HASHES = re.compile(r"####\s*([^\n]+)")
@@ -37,7 +38,7 @@ def labels(style: str, count: int) -> list[str]:
 
 
 def render(answer: str, kind: str, style: str = "upper") -> str:
-    """Render a gold answer as the prompt variant asks for it: a choice letter becomes that variant's label."""
+    """Render a gold answer as the prompt variant asks for it: a letter becomes its label."""
     return labels(style, 26)[LETTERS.index(answer)] if kind == "choice" else answer
 
 
@@ -118,7 +119,7 @@ def _choice(span: str, n_options: int, style: str, abstain: str | None) -> str:
 
 
 def equal(parsed: str, gold: str, kind: str) -> bool:
-    """Tell whether a parsed answer is the gold answer; numbers by value, texts without case and spacing."""
+    """Tell whether a parsed answer is the gold one: numbers by value, texts without case."""
     if kind == "numeric":
         return canonical_number(parsed) == canonical_number(gold) is not None
     if kind == "text":

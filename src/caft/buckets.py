@@ -19,13 +19,15 @@ def assign_buckets(
     """Split items into easy, medium and hard by two thresholds.
 
     Args:
-        scores: complexity per item, any unit, larger is harder; NaN where it could not be computed. Shape (n_items,).
+        scores: complexity per item, any unit, larger is harder; NaN where it could not be computed.
+            Shape (n_items,).
         lower: items at or below it are easy.
         upper: items above it are hard.
         on_missing: bucket of items without a score.
 
     Returns:
-        Categorical of shape (n_items,), same index, categories easy < medium < hard. Every item is in exactly one bucket.
+        Categorical of shape (n_items,), same index, categories easy < medium < hard. Every item is
+        in exactly one bucket.
 
     Raises:
         ConfigError: if lower > upper or on_missing names no bucket.
@@ -62,7 +64,8 @@ def thresholds(scores: pd.Series, spec: Mapping[str, Any]) -> tuple[float, float
     known = scores.dropna()
     if known.empty:
         return 0.0, 0.0
-    # "lower" takes a value that occurs, so an item on the boundary is at, not beside, the threshold.
+    # "lower" takes a value that occurs, so an item on the boundary is at, not beside, the
+    # threshold.
     lower, upper = np.quantile(known, spec["quantiles"], method="lower")
     return float(lower), float(upper)
 
@@ -72,12 +75,14 @@ def build_buckets(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Turn a scores table into a buckets table.
 
-    Thresholds come from the training split alone; the items of the other splits are placed by the same
+    Thresholds come from the training split alone; the items of the other splits are placed by the
+    same
     thresholds, for reporting only.
 
     Args:
         scores: a scores table.
-        spec: a bucket definition of the config: metric, thresholds or quantiles, on_missing, per_bucket.
+        spec: a bucket definition of the config: metric, thresholds or quantiles, on_missing,
+            per_bucket.
         seed: of the sample when `per_bucket` limits it.
 
     Returns:
@@ -114,7 +119,7 @@ def build_buckets(
 def sample_per_bucket(
     item_ids: pd.Series, bucket: pd.Series, eligible: pd.Series, per_bucket: int | None, seed: int
 ) -> pd.Series:
-    """Mark at most `per_bucket` eligible items of each bucket, by a draw that depends on the item alone."""
+    """Mark at most `per_bucket` eligible items of each bucket; an item's draw is its own."""
     if per_bucket is None:
         return eligible.copy()
     draws = pd.Series(

@@ -8,14 +8,15 @@ from caft.prompts import Messages
 
 
 def encode_prompt(tokenizer: Any, messages: Messages) -> list[int]:
-    """Encode messages with the tokenizer's own chat template, up to where the model's turn begins."""
+    """Encode messages with the tokenizer's own chat template, up to the model's turn."""
     return _encode(tokenizer, messages, add_generation_prompt=True)
 
 
 def encode_completion(tokenizer: Any, messages: Messages, text: str) -> list[int]:
     """Encode the model's turn after `encode_prompt`, with the token that ends the turn.
 
-    The template decides how a turn goes on and ends. Where it renders earlier turns differently (some drop or
+    The template decides how a turn goes on and ends. Where it renders earlier turns differently
+    (some drop or
     add a thinking block) the text is encoded alone and closed with the end-of-sequence token.
     """
     prompt = encode_prompt(tokenizer, messages)
@@ -32,18 +33,18 @@ def encode_completion(tokenizer: Any, messages: Messages, text: str) -> list[int
 
 
 def first_token(tokenizer: Any, messages: Messages, text: str) -> int:
-    """Return the first token of the model's turn if it writes `text`, as this template really continues."""
+    """Return the first token of the model's turn if it writes `text` after this template."""
     return encode_completion(tokenizer, messages, text)[0]
 
 
 def label_tokens(tokenizer: Any, messages: Messages, labels: list[str]) -> list[list[int]]:
-    """Return, for each option label, the tokens that can begin it: as the template continues, and after a space.
+    """Return each label's possible first tokens: as the template continues, and after a space.
 
     Raises:
         ModelError: if two labels share a token, so that their probabilities cannot be told apart.
     """
     variants = [
-        sorted({first_token(tokenizer, messages, label), _after_space(tokenizer, label)} - {None})
+        sorted({first_token(tokenizer, messages, label), *_after_space(tokenizer, label)})
         for label in labels
     ]
     flat = [token for tokens in variants for token in tokens]
@@ -55,9 +56,9 @@ def label_tokens(tokenizer: Any, messages: Messages, labels: list[str]) -> list[
     return variants
 
 
-def _after_space(tokenizer: Any, label: str) -> int | None:
+def _after_space(tokenizer: Any, label: str) -> list[int]:
     tokens = _plain(tokenizer, " " + label)
-    return tokens[0] if len(tokens) == 1 else None
+    return tokens if len(tokens) == 1 else []
 
 
 def _turn_ends(tokenizer: Any) -> list[int]:
@@ -81,7 +82,8 @@ def _encode(tokenizer: Any, messages: Messages, add_generation_prompt: bool) -> 
     )
     if not guard:
         return tokenizer(text, add_special_tokens=False)["input_ids"]
-    # Every special token left in the text is the template's own; what lies between is plain text, and the
+    # Every special token left in the text is the template's own; what lies between is plain text,
+    # and the
     # items' own look-alikes are put back only there.
     ids: list[int] = []
     position = 0

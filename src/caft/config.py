@@ -62,14 +62,14 @@ def _schema_problems(config: Config, schema: dict[str, Any]) -> Iterator[str]:
 
 
 def cross_check(config: Config) -> Iterator[str]:
-    """Yield what is wrong between keys: names that nothing defines, thresholds out of order, missing files."""
+    """Yield what is wrong between keys: undefined names, thresholds out of order, lost files."""
     run = config["run"]
     for kind in ("datasets", "students", "strategies"):
         for name in run[kind]:
             if name not in config[kind]:
-                yield f"run.{kind}: no {kind[:-1]} {name!r}; defined are {_names(config[kind])}."
+                yield f"run.{kind}: {name!r} is not defined{_known(config[kind])}"
     if config["prompt"] not in config["prompts"]:
-        yield f"prompt: no prompt {config['prompt']!r}; defined are {_names(config['prompts'])}."
+        yield f"prompt: no prompt {config['prompt']!r}{_known(config['prompts'])}"
     for name in run["datasets"]:
         yield from _check_dataset(f"datasets.{name}", config["datasets"].get(name))
     for name in run["students"]:
@@ -81,8 +81,8 @@ def cross_check(config: Config) -> Iterator[str]:
             yield from _check_strategy(f"strategies.{name}", config["strategies"][name], config)
 
 
-def _names(section: Mapping[str, Any]) -> str:
-    return ", ".join(section) or "none"
+def _known(section: Mapping[str, Any]) -> str:
+    return f"; known are {', '.join(section) or 'none'}."
 
 
 def _check_dataset(path: str, spec: dict[str, Any] | None) -> Iterator[str]:
@@ -98,13 +98,13 @@ def _check_dataset(path: str, spec: dict[str, Any] | None) -> Iterator[str]:
         }
         for key, file in files.items():
             if not Path(file).is_file():
-                yield f"{path}.{key}: no file {file}; paths are relative to the folder the run starts in."
+                yield f"{path}.{key}: no file {file}; paths start in the folder of the run."
         if spec.get("rationales") and "id" not in spec["columns"]:
             yield f"{path}.columns: rationales are joined by id; name the id column."
         if spec["answer_kind"] == "choice" and "options" not in spec["columns"]:
-            yield f"{path}.columns: answer_kind is choice; name the options column(s), or set answer_kind."
+            yield f"{path}.columns: answer_kind is choice; name the options, or set the kind."
     if spec["adapter"] == "hub" and not spec.get("revision") and not Path(spec["id"]).is_dir():
-        yield f"{path}.revision: pin the hub data set to a commit; without it results cannot be repeated."
+        yield f"{path}.revision: pin the data set to a commit, or results cannot be repeated."
 
 
 def _check_student(path: str, spec: dict[str, Any] | None) -> Iterator[str]:
@@ -114,7 +114,8 @@ def _check_student(path: str, spec: dict[str, Any] | None) -> Iterator[str]:
         return
     given = [key for key in ("package", "path", "hub") if key in spec]
     if len(given) != 1:
-        yield f"{path}: give exactly one of package, path and hub (found {', '.join(given) or 'none'})."
+        found = ", ".join(given) or "none"
+        yield f"{path}: give exactly one of package, path and hub (found {found})."
         return
     for key in {"package": ("member", "sha256"), "hub": ("revision",), "path": ()}[given[0]]:
         if key not in spec:
@@ -128,7 +129,7 @@ def _check_student(path: str, spec: dict[str, Any] | None) -> Iterator[str]:
 
 def _check_buckets(path: str, spec: dict[str, Any], config: Config) -> Iterator[str]:
     if spec["prompt"] not in config["prompts"]:
-        yield f"{path}.prompt: no prompt {spec['prompt']!r}; defined are {_names(config['prompts'])}."
+        yield f"{path}.prompt: no prompt {spec['prompt']!r}{_known(config['prompts'])}"
     if not spec.get("thresholds") and not spec.get("quantiles"):
         yield f"{path}: give quantiles or thresholds."
     for key in ("quantiles", "thresholds"):
@@ -141,7 +142,7 @@ def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iter
     from caft.mixtures import needs_rationales
 
     if strategy["buckets"] not in config["buckets"]:
-        yield f"{path}.buckets: no bucket definition {strategy['buckets']!r}; defined are {_names(config['buckets'])}."
+        yield f"{path}.buckets: no buckets {strategy['buckets']!r}{_known(config['buckets'])}"
     for number, stage in enumerate(strategy["stages"]):
         short, long = "buckets" in stage and "target" in stage, "parts" in stage
         if short == long:
@@ -149,12 +150,12 @@ def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iter
             return
     unknown = sorted(set(strategy["training"]) - set(config["training"]))
     if unknown:
-        yield f"{path}.training: unknown key {unknown[0]!r}; known keys are {', '.join(config['training'])}."
+        yield f"{path}.training: unknown key {unknown[0]!r}{_known(config['training'])}"
     if needs_rationales(strategy):
         if not config["teachers"]:
             yield f"{path}: trains on rationales, but teachers defines no teacher."
         elif strategy["teacher"] and strategy["teacher"] not in config["teachers"]:
-            yield f"{path}.teacher: no teacher {strategy['teacher']!r}; defined are {_names(config['teachers'])}."
+            yield f"{path}.teacher: no teacher {strategy['teacher']!r}{_known(config['teachers'])}"
         else:
             yield from _check_teacher(config, teacher_of(config, strategy))
     if strategy["start"] == "warm_up":
@@ -180,9 +181,9 @@ def _check_teacher(config: Config, name: str) -> Iterator[str]:
 def _check_prompt_of_teacher(config: Config, name: str) -> Iterator[str]:
     prompt = config["teachers"][name]["prompt"]
     if prompt not in config["prompts"]:
-        yield f"teachers.{name}.prompt: no prompt {prompt!r}; defined are {_names(config['prompts'])}."
+        yield f"teachers.{name}.prompt: no prompt {prompt!r}{_known(config['prompts'])}"
     elif config["prompts"][prompt]["labels"] != "upper":
-        yield f"teachers.{name}.prompt: {prompt!r} has other labels than upper-case letters; take one with labels: upper."
+        yield f"teachers.{name}.prompt: {prompt!r} needs upper-case letters (labels: upper)."
 
 
 def teacher_of(config: Config, strategy: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from caft.generation import generate
 from caft.jobs import Progress
 from caft.models import STUDENT_FILE, load_model, load_tokenizer, pick_device
 from caft.prompts import all_messages
+from caft.tables import records
 
 
 def evaluate(
@@ -45,7 +46,7 @@ def evaluate(
         for turns, keep in zip(all_messages(items, variant, mode, seed), chosen, strict=True)
         if keep
     ]
-    asked = items[chosen].to_dict("records")
+    asked = records(items[chosen])
     progress = Progress(f"answering ({mode})", len(asked))
     rows: list[dict[str, Any]] = []
     for batch in generate(

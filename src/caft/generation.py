@@ -15,7 +15,7 @@ _TAIL = (
 
 @dataclass(frozen=True)
 class Generated:
-    """One answer: which prompt, the text, token counts, and whether it ended by itself (`stop`) or was cut."""
+    """One answer: prompt index, text, token counts, and whether it ended by itself (`stop`)."""
 
     index: int
     text: str
@@ -57,7 +57,8 @@ def generate(
     ids = [encode_prompt(tokenizer, messages) for messages in prompts]
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     ends = stop_tokens(tokenizer)
-    # A config of our own: a student's shipped defaults (repetition penalty, sampling) would change what is measured.
+    # A config of our own: a student's shipped defaults (repetition penalty, sampling) would change
+    # what is measured.
     settings = GenerationConfig(
         max_new_tokens=max_new_tokens,
         eos_token_id=ends,

@@ -17,10 +17,11 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 @contextmanager
 def job(snakemake: Any) -> Iterator[logging.Logger]:
-    """Run a script's body with a log file and, on failure, one line that says what to do and where the log is.
+    """Run a script's body with a log and, on failure, one line: what to do, where the log is.
 
     Args:
-        snakemake: the object Snakemake gives to a script; log, rule, threads and wildcards are read.
+        snakemake: the object Snakemake gives to a script; log, rule, threads and wildcards are
+            read.
 
     Raises:
         SystemExit: with status 1 after any error, once it has been reported.

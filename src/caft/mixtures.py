@@ -1,4 +1,4 @@
-"""Mixtures: the exact training table of each stage, and the content addresses of the models made from them."""
+"""Mixtures: the exact training table of each stage, and the content address of its model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ from caft.chat import encode_completion, encode_prompt
 from caft.errors import TrainingError
 from caft.hashing import digest, rows_digest, unit_interval
 from caft.prompts import all_messages, completion, dump
+from caft.tables import records
 
 MODE_OF_TARGET = {"answer": "direct", "rationale": "cot"}
 
@@ -43,7 +44,7 @@ def parts_of(stage: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def trained_mode(strategy: Mapping[str, Any]) -> str:
-    """Return the mode a strategy's model was trained last to answer in; the untuned student counts as direct."""
+    """Return the mode a strategy was last trained to answer in; `direct` without any stage."""
     if not strategy["stages"]:
         return "direct"
     targets = {part["target"] for part in parts_of(strategy["stages"][-1])}
@@ -111,7 +112,7 @@ def stage_rows(
     rows, missing = [], 0
     for part in parts_of(stage):
         members = training[bucket.reindex(training["item_id"]).isin(part["buckets"]).to_numpy()]
-        for item in members.to_dict("records"):
+        for item in records(members):
             target, text = part["target"], None
             if target == "rationale":
                 text = rationales.get(item["item_id"])
@@ -152,13 +153,14 @@ def split_over_long(
     long = (rows["prompt_tokens"] + rows["target_tokens"]) > max_length
     if len(rows) and long.mean() > max_share:
         raise TrainingError(
-            f"{where}: {int(long.sum())} of {len(rows)} rows are longer than {max_length} tokens, more than "
-            f"training.max_overlong_share allows ({max_share:g}); raise training.max_length or that share."
+            f"{where}: {int(long.sum())} of {len(rows)} rows are longer than {max_length} tokens, "
+            f"more than training.max_overlong_share allows ({max_share:g}); raise "
+            "training.max_length or that share."
         )
     if not (~long).any():
         raise TrainingError(
-            f"{where}: the stage has no rows to train on; look at the bucket sizes and at the teacher's "
-            "quarantine table, or change the stage's buckets."
+            f"{where}: the stage has no rows to train on; look at the bucket sizes and at the "
+            "teacher's quarantine table, or change the stage's buckets."
         )
     return rows[~long], rows[long]
 
@@ -166,7 +168,7 @@ def split_over_long(
 def mixture_digest(mixture: pd.DataFrame) -> str:
     """Hash what a stage trains on: the rows' messages and completions, in item order."""
     ordered = mixture.sort_values(["item_id", "target"], kind="stable")
-    return rows_digest(ordered[["item_id", "target", "messages", "completion"]].to_dict("records"))
+    return rows_digest(records(ordered[["item_id", "target", "messages", "completion"]]))
 
 
 def stage_spec(
@@ -206,7 +208,8 @@ def build_stages(
 ) -> list[Stage]:
     """Resolve a strategy to its stages: mixtures, and the digest each model will be found under.
 
-    A model's digest covers parent, mixture, recipe, epochs, seed, student revision and the training code's
+    A model's digest covers parent, mixture, recipe, epochs, seed, student revision and the training
+    code's
     version, so strategies that share a first stage share its model.
 
     Args:

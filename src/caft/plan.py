@@ -1,4 +1,4 @@
-"""The plan of a run: which models its strategies need, each named by the hash of what it is made from."""
+"""The plan of a run: which models its strategies need, named by what they are made from."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +36,8 @@ def build_plan(
         seed: of the run.
         student_file: the student's `student.json`.
         warm_up_file: the warm-up's `model.json` where a strategy starts from it.
-        folder: `rows/<mixture>.parquet` and `stages/<model>.json` go there, if they are not there yet.
+        folder: `rows/<mixture>.parquet` and `stages/<model>.json` go there, if they are not there
+            yet.
 
     Returns:
         The plan, one table of all stages for people to read, and the rows left out as too long.

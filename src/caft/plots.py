@@ -32,7 +32,7 @@ def _pyplot() -> Any:
 
 
 def plot_accuracy(summary: pd.DataFrame) -> Any:
-    """Draw each strategy's accuracy with its interval, and by bucket, in the mode it was trained for.
+    """Draw each strategy's accuracy with interval and by bucket, in its trained mode.
 
     Args:
         summary: the summary table.
@@ -72,7 +72,7 @@ def plot_accuracy(summary: pd.DataFrame) -> Any:
 
 
 def plot_complexity(scores: Mapping[str, pd.DataFrame], metric: str) -> Any:
-    """Draw the distribution of complexity over the student's right and wrong answers, warm-up items left out.
+    """Draw how complexity is distributed over right and wrong answers, warm-up items left out.
 
     Args:
         scores: scores tables by title.

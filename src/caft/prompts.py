@@ -10,6 +10,7 @@ import pandas as pd
 
 from caft.answers import labels, mark, render
 from caft.hashing import unit_interval
+from caft.tables import records
 
 Messages = list[dict[str, str]]
 
@@ -58,7 +59,7 @@ def render_options(options: Any, style: str) -> str:
 def completion(
     item: Mapping[str, Any], variant: Mapping[str, Any], rationale: str | None = None
 ) -> str:
-    """Return what the model should write: the bare answer, or a rationale that ends in the marked answer.
+    """Return what the model should write: the bare answer, or a rationale and marked answer.
 
     Teachers mark the letter; a variant with other labels gets its own label in that place.
     """
@@ -90,9 +91,7 @@ def few_shot_turns(
     pool = items[items["split"] == "train"]
     if mode == "cot":
         pool = pool[pool["reference_rationale"].notna()]
-    order = sorted(
-        pool.to_dict("records"), key=lambda item: unit_interval("few_shot", seed, item["item_id"])
-    )
+    order = sorted(records(pool), key=lambda item: unit_interval("few_shot", seed, item["item_id"]))
     shown = order[: wanted + 1]
     turns = {
         item["item_id"]: [
@@ -117,11 +116,10 @@ def few_shot_turns(
 def all_messages(
     items: pd.DataFrame, variant: Mapping[str, Any], mode: str, seed: int
 ) -> list[Messages]:
-    """Render every row of an items table, few-shot turns included; the pool is the table's training split."""
+    """Render every row of an items table, few-shot turns from its training split included."""
     examples = few_shot_turns(items, variant, mode, seed)
     return [
-        build_messages(item, variant, mode, examples[item["item_id"]])
-        for item in items.to_dict("records")
+        build_messages(item, variant, mode, examples[item["item_id"]]) for item in records(items)
     ]
 
 

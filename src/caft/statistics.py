@@ -37,9 +37,10 @@ def accuracy_interval(correct: ArrayLike) -> Estimate:
 
 
 def paired_difference(correct: ArrayLike, reference: ArrayLike, seed: int = 0) -> Estimate:
-    """Return the accuracy difference of two models on the same items, with a paired bootstrap interval.
+    """Return the accuracy difference of two models on the same items, with an interval.
 
-    Items are redrawn together (Efron & Tibshirani 1993, percentile method); only the counts of items gained,
+    Items are redrawn together (Efron & Tibshirani 1993, percentile method); only the counts of
+    items gained,
     lost and tied matter, so the draws are multinomial.
 
     Args:
@@ -58,9 +59,10 @@ def paired_difference(correct: ArrayLike, reference: ArrayLike, seed: int = 0) -
 
 
 def roc_auc(complexity: ArrayLike, wrong: ArrayLike, draws: int = 2_000, seed: int = 0) -> Estimate:
-    """Return how well complexity ranks wrong answers above right ones, with a bootstrap interval over items.
+    """Return how well complexity ranks wrong answers above right ones, with an interval.
 
-    The area equals P(complexity of a wrong item > of a right one) + ½ P(equal) (Hanley & McNeil 1982).
+    The area equals P(complexity of a wrong item > of a right one) + ½ P(equal) (Hanley & McNeil
+    1982).
 
     Args:
         complexity: finite numbers, shape (n_items,).
@@ -100,7 +102,7 @@ def _blocks(draws: int, width: int) -> list[int]:
 
 
 def _weighted_auc(starts: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the AUC under each row of item weights; items are sorted, `starts` begin the runs of equal values."""
+    """Return the AUC per row of weights; items are sorted, `starts` begin runs of equal values."""
     wrong = np.add.reduceat(weights * labels, starts, axis=1)
     right = np.add.reduceat(weights * ~labels, starts, axis=1)
     below = np.cumsum(right, axis=1) - right

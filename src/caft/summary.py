@@ -18,8 +18,17 @@ from caft.statistics import Estimate, accuracy_interval, paired_difference, roc_
 
 _REFERENCES = ("base", "sft", "distill")
 _LIBRARIES = (
-    "snakemake", "torch", "transformers", "trl", "peft", "datasets", "accelerate", "pandas", "numpy", "pyarrow",
-)  # fmt: skip
+    "snakemake",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "accelerate",
+    "pandas",
+    "numpy",
+    "pyarrow",
+)
 
 
 def summarize(config: dict[str, Any]) -> pd.DataFrame:
@@ -92,7 +101,7 @@ class _Pair:
         return {**shares, **{f"n_{name}": int((bucket == name).sum()) for name in BUCKETS}}
 
     def _differences(self, predictions: pd.DataFrame, mode: str) -> dict[str, float]:
-        """Paired differences to the reference strategies: asked alike, and asked as each was trained."""
+        """Paired differences to the references: asked alike, and asked as each was trained."""
         found: dict[str, float] = {}
         for reference in _REFERENCES:
             other = self.plan.get(reference)
@@ -170,7 +179,7 @@ class _Pair:
 
 
 def uses_complexity(strategy: dict[str, Any]) -> bool:
-    """Tell whether a strategy treats buckets differently, so that items have to be scored for it."""
+    """Tell whether a strategy treats buckets differently, so that items must be scored."""
     if strategy["membership"] == "random":
         return False
     return any(
@@ -187,11 +196,13 @@ def _spread(name: str, estimate: Estimate) -> dict[str, float]:
 def complexity_table(config: dict[str, Any]) -> pd.DataFrame:
     """Tell how well each metric ranks the items that the scored student itself got wrong.
 
-    Items of the warm-up sample are left out: the student has seen their answers. Metrics that read the label
+    Items of the warm-up sample are left out: the student has seen their answers. Metrics that read
+    the label
     are left out as well: they cannot predict anything.
 
     Returns:
-        One row per data set, student, prompt and metric: n, the student's accuracy, ROC AUC with interval.
+        One row per data set, student, prompt and metric: n, the student's accuracy, ROC AUC with
+        interval.
     """
     rows = []
     prompts = sorted({spec["prompt"] for spec in config["buckets"].values()})
@@ -209,7 +220,7 @@ def complexity_table(config: dict[str, Any]) -> pd.DataFrame:
 
 
 def rank_metrics(scores: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
-    """Return accuracy and ROC AUC against the student's own errors for each label-free metric of a scores table."""
+    """Return the ROC AUC of each label-free metric against the student's own errors."""
     usable = scores[(scores["status"] == "ok") & ~scores["warm_up"]]
     rows = []
     for name, metric in METRICS.items():
@@ -284,7 +295,7 @@ def _commit() -> str | None:
 
 
 def render(summary: pd.DataFrame) -> str:
-    """Render the summary for a terminal: what was compared, accuracy with interval, differences and costs."""
+    """Render the summary for a terminal: accuracy with interval, differences and costs."""
     shown = pd.DataFrame(
         {
             "strategy": summary["strategy"],

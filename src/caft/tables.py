@@ -160,6 +160,11 @@ def read(name: str, path: str | Path) -> pd.DataFrame:
     return table.replace_schema_metadata(None).to_pandas()
 
 
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as dicts, for the few places that render text row by row."""
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+
+
 def footer(path: str | Path) -> dict[str, Any]:
     """Return what made a table: `{table, content, spec, code}` from the file's footer."""
     metadata = pq.read_schema(path).metadata or {}

@@ -48,7 +48,7 @@ def encode_mixture(mixture: pd.DataFrame, tokenizer: Any) -> list[dict[str, list
 
 
 def is_trained(folder: Path) -> bool:
-    """Tell whether a model folder is complete: its record was written last and its files are unchanged in size."""
+    """Tell whether a model folder is complete: its record is written last and lists its files."""
     record = folder / DONE_FILE
     if not record.is_file():
         return False
@@ -84,7 +84,8 @@ def train_stage(
         spec: kept in the record.
 
     Returns:
-        The content of `training.json`: rows, steps, token counts, seconds, loss history, library versions.
+        The content of `training.json`: rows, steps, token counts, seconds, loss history, library
+        versions.
 
     Raises:
         TrainingError: if the loss is not finite.
@@ -125,7 +126,7 @@ def train_stage(
         max_length=None,  # over-long rows were counted and left out before; nothing is cut here
         packing=False,
     )
-    trainer = SFTTrainer(
+    trainer: Any = SFTTrainer(
         model,
         settings,
         train_dataset=Dataset.from_list(rows),
@@ -183,7 +184,8 @@ def _trainable_model(
     if os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     full = recipe["method"] == "full"
-    # Trained weights stay in float32 (updates vanish in bf16); the frozen ones under an adapter need not.
+    # Trained weights stay in float32 (updates vanish in bf16); the frozen ones under an adapter
+    # need not.
     base = AutoModelForCausalLM.from_pretrained(
         parent if full and parent else student,
         dtype=torch.float32 if full else getattr(torch, dtype),
@@ -226,7 +228,7 @@ def _progress_callback() -> Any:
 
 
 def train_planned(spec_file: Path, folder: Path, engine: dict[str, Any]) -> dict[str, Any]:
-    """Train what a stage file describes; a model that is already complete under its digest is not trained again.
+    """Train what a stage file describes, unless its model already lies complete in the folder.
 
     Args:
         spec_file: written with the mixtures: what goes into the model, and where its parts lie.
@@ -263,7 +265,7 @@ def warm_up(
     engine: dict[str, Any],
     seed: int,
 ) -> dict[str, Any]:
-    """Tune the student on the bare answers of a random sample of the training split, used for scoring alone.
+    """Tune the student on a few bare answers of the training split, for scoring alone.
 
     Args:
         items: the items table.

@@ -1,6 +1,7 @@
-"""One integer per stage, raised with a one-line reason whenever the meaning of the stage's output changes.
+"""One integer per stage, raised with a reason whenever the meaning of its output changes.
 
-Snakemake does not see edits in imported modules, so rules carry these numbers in `params: code=...`.
+Snakemake does not see edits in imported modules, so rules carry these numbers in `params:
+code=...`.
 """
 
 MODELS = 1  # first version

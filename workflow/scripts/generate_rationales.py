@@ -17,8 +17,8 @@ with job(snakemake) as log:
     buckets = {Path(path).stem: tables.read("buckets", path) for path in snakemake.input.buckets}
     params = snakemake.params
     rationales = collect_for_strategies(
-        items, buckets, params.strategies, params.teacher, params.prompt, params.engine, params.seed,
-        Path(snakemake.input.student), Path(params.store),
+        items, buckets, params.strategies, params.teacher, params.prompt, params.engine,
+        params.seed, Path(snakemake.input.student), Path(params.store),
     )  # fmt: skip
     with atomic_path(snakemake.output.quarantine) as path:
         rationales[~rationales["accepted"]].to_csv(path, index=False)

@@ -1,4 +1,4 @@
-"""Compare the strategies: one row per data set, student, strategy and mode, with intervals and costs.
+"""Compare the strategies: one row per data set, student, strategy and mode.
 
 Inputs    predictions, models, scores, buckets, rationales
 Outputs   summary, complexity (ROC AUC of the metric), models (index), provenance

@@ -1,4 +1,4 @@
-"""Complexity metrics: one file each, one registry; larger means more complex, null means not computed."""
+"""Complexity metrics: one file each, one registry; larger is more complex."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,8 @@ class Distributions:
 
     Attributes:
         log_probs: over the full vocabulary, float32, shape (n_items, vocabulary).
-        option_log_probs: per item, of its option labels, shape (n_options,); None for open questions.
+        option_log_probs: per item, of its option labels, shape (n_options,); None for open
+            questions.
         gold: per item, position of the gold option, or the first gold token of an open question.
     """
 

@@ -4,7 +4,7 @@ from caft.complexity import Distributions
 
 
 def cross_entropy(batch: Distributions) -> list[float]:
-    """Return -ln p(gold), nats: of the gold label, or of the first token of an open question's answer."""
+    """Return -ln p(gold), nats: of the gold label, or of an open answer's first token."""
     return [
         -float(log_probs[gold] if options is None else options[gold])
         for log_probs, options, gold in zip(

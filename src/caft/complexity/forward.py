@@ -16,6 +16,7 @@ from caft.complexity.option_entropy import option_entropy
 from caft.complexity.single_token_entropy import single_token_entropy
 from caft.jobs import Progress
 from caft.prompts import all_messages
+from caft.tables import records
 
 TOKEN_BUDGET = {"cpu": 1000, "cuda": 32768}  # tokens per batch, padding included
 
@@ -52,8 +53,10 @@ def score_items(
 ) -> pd.DataFrame:
     """Score every item with the student's next-token distribution, one forward pass each.
 
-    An open question's gold answer is appended to its prompt, so that the same pass also tells whether greedy
-    decoding would write exactly that answer (`correct`); a causal model's answer distribution cannot see it.
+    An open question's gold answer is appended to its prompt, so that the same pass also tells
+    whether greedy
+    decoding would write exactly that answer (`correct`); a causal model's answer distribution
+    cannot see it.
 
     Args:
         items: the items table.
@@ -90,7 +93,7 @@ def encode_rows(
     style = variant["labels"]
     variants: dict[int, list[list[int]]] = {}
     messages = all_messages(items, variant, "direct", seed)
-    for index, (item, turns) in enumerate(zip(items.to_dict("records"), messages, strict=True)):
+    for index, (item, turns) in enumerate(zip(records(items), messages, strict=True)):
         prompt = encode_prompt(tokenizer, turns)
         if item["answer_kind"] == "choice":
             count = len(item["options"])
@@ -107,7 +110,7 @@ def encode_rows(
 
 
 def token_batches(rows: list[Row], budget: int) -> Iterator[list[Row]]:
-    """Group rows of similar length into batches of at most `budget` tokens (at least one row each)."""
+    """Group rows of similar length into batches of at most `budget` tokens, or one row."""
     batch: list[Row] = []
     for row in sorted(rows, key=lambda row: (len(row.tokens), row.index)):
         if batch and (len(batch) + 1) * len(row.tokens) > budget:
@@ -127,7 +130,8 @@ def answer_logits(model: Any, batch: list[Row], pad: int) -> list[Any]:
     import torch
 
     width = max(len(row.tokens) for row in batch)
-    # Right padding and no mask: with a causal decoder later pads cannot reach an earlier token (checked in
+    # Right padding and no mask: with a causal decoder later pads cannot reach an earlier token
+    # (checked in
     # tests/unit/test_forward.py), and sdpa keeps its fast causal path.
     tokens = torch.tensor([row.tokens + [pad] * (width - len(row.tokens)) for row in batch])
     wanted = [range(row.first, row.first + max(1, len(row.gold))) for row in batch]
@@ -146,7 +150,7 @@ def answer_logits(model: Any, batch: list[Row], pad: int) -> list[Any]:
 
 
 def score_batch(model: Any, tokenizer: Any, batch: list[Row]) -> list[dict[str, Any]]:
-    """Return the scores-table values of one batch of rows; non-finite logits give a status and nulls."""
+    """Return scores-table values of a batch; non-finite logits give a status and nulls."""
     import torch
 
     logits = answer_logits(model, batch, tokenizer.pad_token_id)

@@ -6,7 +6,7 @@ from caft.complexity import Distributions
 
 
 def option_entropy(batch: Distributions) -> list[float | None]:
-    """Return -Σ q ln q / ln K with q the option probabilities renormalised, in 0..1; None for open questions."""
+    """Return -Σ q ln q / ln K, q the renormalised option probabilities, in 0..1; None if open."""
     values: list[float | None] = []
     for log_probs in batch.option_log_probs:
         if log_probs is None:

@@ -1,4 +1,4 @@
-"""Scoring as a job: load the student (warmed up where the config asks for it), score, describe the run."""
+"""Scoring as a job: load the student, warmed up where asked for, score, describe the run."""
 
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +31,8 @@ def score_with_student(
         seed: of the few-shot draw.
 
     Returns:
-        The scores table; the provenance for its footer (revision, precision, device, attention, batching,
+        The scores table; the provenance for its footer (revision, precision, device, attention,
+        batching,
         libraries); and what differs from run to run (seconds).
     """
     clock = Progress("loading and scoring", len(items))

@@ -1,0 +1,224 @@
+"""Scoring speed, side by side with row-by-row generation, in one run on one machine.
+
+    python benchmarks/scoring/run.py --student data/models/smollm2-135m
+
+Two ways to the same next-token entropies are timed on the same prompts, in turns of 32 items so
+that a
+machine that slows down slows both: `generate(max_new_tokens=1, output_scores=True)` row by row, as
+published
+code does it, and `caft.complexity.forward`. Reported per precision: items/s of both, the speed-up,
+the largest
+difference of the entropies, and which share of the machine's measured matrix-multiplication rate is
+reached.
+"""
+
+import argparse
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import yaml
+
+from caft import tables
+from caft.chat import encode_prompt
+from caft.complexity.forward import TOKEN_BUDGET, encode_rows, score_batch, token_batches
+from caft.jobs import clock
+from caft.models import load_model, load_tokenizer
+from caft.prompts import all_messages
+
+_TURN = 32
+_WORDS = [
+    "the",
+    "of",
+    "a",
+    "pressure",
+    "function",
+    "market",
+    "cell",
+    "theory",
+    "when",
+    "rate",
+    "energy",
+    "contract",
+    "patient",
+    "solution",
+    "equal",
+    "value",
+    "which",
+    "following",
+    "would",
+    "most",
+    "likely",
+    "increase",
+    "decrease",
+    "system",
+    "constant",
+    "reaction",
+    "price",
+    "law",
+    "temperature",
+    "between",
+    "during",
+    "force",
+    "gas",
+    "company",
+    "period",
+    "current",
+    "matrix",
+    "gene",
+    "species",
+]
+
+
+def made_up_items(count: int, seed: int) -> pd.DataFrame:
+    """Return choice items as long as MMLU-Pro's: ten options, about 245 tokens a prompt."""
+    draw = random.Random(seed)
+
+    def words(mean: float) -> str:
+        return " ".join(
+            draw.choice(_WORDS) for _ in range(max(2, int(draw.lognormvariate(0, 0.7) * mean)))
+        )
+
+    rows = [
+        {
+            "item_id": f"{number:016x}",
+            "question": words(55) + "?",
+            "options": [words(7) for _ in range(10)],
+            "answer": draw.choice("ABCDEFGHIJ"),
+            "answer_kind": "choice",
+            "reference_rationale": None,
+            "split": "test",
+        }
+        for number in range(count)
+    ]
+    return pd.DataFrame(rows)
+
+
+def gemm_rate(dtype: torch.dtype, device: str, size: int = 2048, repeats: int = 10) -> float:
+    """Measure the machine's matrix-multiplication rate in FLOP/s (median of repeats)."""
+    left, right = (torch.randn(size, size, dtype=dtype, device=device) for _ in range(2))
+    seconds = []
+    for _ in range(repeats):
+        started = _now(device)
+        left @ right
+        seconds.append(_now(device) - started)
+    return 2 * size**3 / sorted(seconds)[repeats // 2]
+
+
+def _now(device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def row_by_row(model: Any, tokenizer: Any, prompts: list[list[int]]) -> list[float]:
+    """Return next-token entropies the published way: one `generate` call per item."""
+    entropies = []
+    for prompt in prompts:
+        tokens = torch.tensor([prompt], device=model.device)
+        with torch.inference_mode():
+            output = model.generate(
+                tokens,
+                attention_mask=torch.ones_like(tokens),
+                max_new_tokens=1,
+                do_sample=False,
+                output_scores=True,
+                return_dict_in_generate=True,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        log_probs = output.scores[0][0].float().log_softmax(-1)
+        entropies.append(float(-(log_probs.exp() * log_probs).sum()))
+    return entropies
+
+
+def compare(
+    student: Path, items: pd.DataFrame, variant: dict, dtype: str, device: str
+) -> dict[str, Any]:
+    """Time both ways on the same items and return one row of the result table."""
+    tokenizer = load_tokenizer(student)
+    ours = load_model(student, dtype, device)
+    from transformers import AutoModelForCausalLM
+
+    theirs = (
+        AutoModelForCausalLM.from_pretrained(student, dtype=getattr(torch, dtype)).to(device).eval()
+    )
+    prompts = [
+        encode_prompt(tokenizer, turns) for turns in all_messages(items, variant, "direct", 1)
+    ]
+    rows = encode_rows(items, tokenizer, variant, 1)
+    batches = list(token_batches(rows, TOKEN_BUDGET[device]))
+    row_by_row(theirs, tokenizer, prompts[:2])
+    score_batch(ours, tokenizer, batches[0])
+    seconds = {"rows": 0.0, "batches": 0.0}
+    expected: dict[int, float] = {}
+    found: dict[int, float] = {}
+    while batches:
+        turn: list = []
+        while batches and len(turn) < _TURN:
+            batch = batches.pop(0)
+            started = _now(device)
+            values = score_batch(ours, tokenizer, batch)
+            seconds["batches"] += _now(device) - started
+            found.update(
+                {
+                    row.index: value["single_token_entropy"]
+                    for row, value in zip(batch, values, strict=True)
+                }
+            )
+            turn += batch
+        started = _now(device)
+        entropies = row_by_row(theirs, tokenizer, [prompts[row.index] for row in turn])
+        seconds["rows"] += _now(device) - started
+        expected.update({row.index: value for row, value in zip(turn, entropies, strict=True)})
+    tokens = sum(len(prompt) for prompt in prompts)
+    # The input embedding is looked up, the tied head is applied at one position: 2 FLOP per other
+    # weight and token.
+    weights = (
+        sum(value.numel() for value in theirs.model.parameters())
+        - theirs.get_input_embeddings().weight.numel()
+    )
+    rate = 2 * weights * tokens / seconds["batches"]
+    gemm = gemm_rate(getattr(torch, dtype), device)
+    return {
+        "dtype": dtype,
+        "items": len(items),
+        "mean tokens": round(tokens / len(items), 1),
+        "row by row, items/s": round(len(items) / seconds["rows"], 2),
+        "caft, items/s": round(len(items) / seconds["batches"], 2),
+        "speed-up": round(seconds["rows"] / seconds["batches"], 2),
+        "max |dh|, nats": f"{max(abs(found[index] - expected[index]) for index in found):.1e}",
+        "GEMM, GFLOP/s": round(gemm / 1e9),
+        "share of GEMM rate": round(rate / gemm, 2),
+    }
+
+
+def main() -> None:
+    """Run the comparison and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--student", type=Path, default=Path("data/models/smollm2-135m"))
+    parser.add_argument("--items", type=Path, help="an items table instead of made-up items")
+    parser.add_argument("--count", type=int, default=256)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
+    settings = parser.parse_args()
+    torch.set_num_threads(settings.threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    items = (
+        tables.read("items", settings.items) if settings.items else made_up_items(settings.count, 1)
+    )
+    items = items[items["answer_kind"] == "choice"].head(settings.count).reset_index(drop=True)
+    variant = yaml.safe_load(Path("config.yaml").read_text())["prompts"]["letters"]
+    variant = {"few_shot": 0, "abstain": None, **variant}
+    started = time.monotonic()
+    results = [
+        compare(settings.student, items, variant, dtype, device) for dtype in settings.dtypes
+    ]
+    print(pd.DataFrame(results).set_index("dtype").T.to_string())
+    print(f"{device}, {settings.threads} threads, took {clock(time.monotonic() - started)}")
+
+
+if __name__ == "__main__":
+    main()
