@@ -65,7 +65,8 @@ def _turn_ends(tokenizer: Any) -> list[int]:
     """Return the special tokens that this template puts after a turn's text."""
     probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     tokens = _encode(tokenizer, probe, add_generation_prompt=False)
-    return [token for token in tokens[-3:] if token in tokenizer.all_special_ids]
+    special = {tokenizer.convert_tokens_to_ids(token) for token in _special_tokens(tokenizer)}
+    return [token for token in tokens[-3:] if token in special]
 
 
 def stop_tokens(tokenizer: Any) -> list[int]:
@@ -73,8 +74,15 @@ def stop_tokens(tokenizer: Any) -> list[int]:
     return sorted({tokenizer.eos_token_id, *_turn_ends(tokenizer)})
 
 
+def _special_tokens(tokenizer: Any) -> set[str]:
+    # Many tokenizers mark the tokens that open a turn as special without naming them (Llama 3, Phi),
+    # and `all_special_tokens` holds the named ones only.
+    marked = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return marked | set(tokenizer.all_special_tokens)
+
+
 def _encode(tokenizer: Any, messages: Messages, add_generation_prompt: bool) -> list[int]:
-    special = sorted(tokenizer.all_special_tokens, key=len, reverse=True)
+    special = sorted(_special_tokens(tokenizer), key=len, reverse=True)
     pattern = re.compile("|".join(re.escape(token) for token in special))
     guarded, guard = _guard(messages, pattern)
     text = tokenizer.apply_chat_template(

@@ -25,7 +25,8 @@ def prepare(config: Config, schema_path: str | Path) -> Config:
     import yaml
 
     schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
-    problems = list(_schema_problems(config, schema)) or list(cross_check(config))
+    # Strategies that share a teacher share its problems: each is told once.
+    problems = list(_schema_problems(config, schema)) or list(dict.fromkeys(cross_check(config)))
     if problems:
         raise ConfigError("\n".join(f"config: {problem}" for problem in problems))
     return config
@@ -92,10 +93,9 @@ def _check_dataset(path: str, spec: dict[str, Any] | None) -> Iterator[str]:
     if abs(total - 1) > 1e-6:
         yield f"{path}.splits: the shares add up to {total:g}; make them add up to 1."
     if spec["adapter"] == "file":
-        files = {
-            "path": spec["path"],
-            "rationales.path": spec.get("rationales", {}).get("path", spec["path"]),
-        }
+        files = {"path": spec["path"]}
+        if "rationales" in spec:
+            files["rationales.path"] = spec["rationales"]["path"]
         for key, file in files.items():
             if not Path(file).is_file():
                 yield f"{path}.{key}: no file {file}; paths start in the folder of the run."

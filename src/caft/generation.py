@@ -1,6 +1,6 @@
 """Batched generation: prompts sorted by length, left padding, each row stopping at its own end."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,58 +52,97 @@ def generate(
         The answers of one batch; `index` is the position in `prompts`.
     """
     import torch
-    from transformers import GenerationConfig
 
     ids = [encode_prompt(tokenizer, messages) for messages in prompts]
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-    ends = stop_tokens(tokenizer)
-    # A config of our own: a student's shipped defaults (repetition penalty, sampling) would change
-    # what is measured.
-    settings = GenerationConfig(
-        max_new_tokens=max_new_tokens,
-        eos_token_id=ends,
-        pad_token_id=tokenizer.pad_token_id,
-        **(
-            {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
-            if temperature
-            else {"do_sample": False}
-        ),
-    )
+    ends = set(stop_tokens(tokenizer))
+    # Only a token with a bracket in it can complete an answer marker.
+    closing = {token for text, token in tokenizer.get_vocab().items() if "]" in text}
+
+    def is_done(new: list[int]) -> bool:
+        if new[-1] in ends or len(new) >= max_new_tokens:
+            return True
+        return stop_at_answer and new[-1] in closing and is_finished(tokenizer.decode(new[-_TAIL:]))
+
+    choose = _chooser(temperature, top_p)
     for start in range(0, len(order), batch_size):
         batch = order[start : start + batch_size]
-        width = max(len(ids[index]) for index in batch)
-        tokens = torch.full((len(batch), width), tokenizer.pad_token_id)
-        mask = torch.zeros_like(tokens)
-        for row, index in enumerate(batch):
-            tokens[row, width - len(ids[index]) :] = torch.tensor(ids[index])
-            mask[row, width - len(ids[index]) :] = 1
         torch.manual_seed(seed + start)
-        criteria = [_AnswerComplete(tokenizer, width)] if stop_at_answer else []
         with torch.inference_mode():
-            output = model.generate(
-                tokens.to(model.device),
-                attention_mask=mask.to(model.device),
-                generation_config=settings,
-                stopping_criteria=criteria,
+            answers = _decode(
+                model, [ids[index] for index in batch], tokenizer.pad_token_id, choose, is_done
             )
         yield [
             _finish(tokenizer, index, new, len(ids[index]), ends, stop_at_answer)
-            for index, new in zip(batch, output[:, width:].tolist(), strict=True)
+            for index, new in zip(batch, answers, strict=True)
         ]
 
 
-class _AnswerComplete:
-    """Stopping criterion per row: a complete marked answer near the end of what is new."""
+def _decode(
+    model: Any,
+    prompts: list[list[int]],
+    pad: int,
+    choose: Callable[[Any], Any],
+    is_done: Callable[[list[int]], bool],
+) -> list[list[int]]:
+    """Return each prompt's new tokens, the last one included.
 
-    def __init__(self, tokenizer: Any, prompt_width: int):
-        self.tokenizer, self.prompt_width = tokenizer, prompt_width
+    A loop of our own instead of transformers' `generate`, which computes finished rows until the
+    slowest one ends: here they leave the batch, which halves the time of short answers.
+    """
+    import torch
 
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        import torch
+    width = max(len(prompt) for prompt in prompts)
+    padding = [width - len(prompt) for prompt in prompts]
+    tokens = torch.tensor(
+        [[pad] * count + prompt for count, prompt in zip(padding, prompts, strict=True)],
+        device=model.device,
+    )
+    mask = (torch.arange(width) >= torch.tensor(padding)[:, None]).long().to(model.device)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    new: list[list[int]] = [[] for _ in prompts]
+    rows = list(range(len(prompts)))
+    cache = None
+    while rows:
+        output = model(
+            input_ids=tokens,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        cache = output.past_key_values
+        chosen = choose(output.logits[:, -1].float())
+        for row, token in zip(rows, chosen.tolist(), strict=True):
+            new[row].append(token)
+        going = [place for place, row in enumerate(rows) if not is_done(new[row])]
+        if not going:
+            break
+        tokens, positions = chosen[:, None], positions[:, -1:] + 1
+        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+        if len(going) < len(rows):
+            kept = torch.tensor(going, device=model.device)
+            cache.batch_select_indices(kept)
+            tokens, positions, mask = tokens[kept], positions[kept], mask[kept]
+            rows = [rows[place] for place in going]
+    return new
 
-        new = input_ids[:, self.prompt_width :][:, -_TAIL:].tolist()
-        done = [is_finished(text) for text in self.tokenizer.batch_decode(new)]
-        return torch.tensor(done, device=input_ids.device)
+
+def _chooser(temperature: float, top_p: float) -> Callable[[Any], Any]:
+    """Return how a token is chosen from logits of shape (rows, vocabulary)."""
+    if not temperature:
+        return lambda logits: logits.argmax(-1)
+    from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+
+    warpers = [TemperatureLogitsWarper(temperature), TopPLogitsWarper(top_p)]
+
+    def sample(logits: Any) -> Any:
+        for warp in warpers:
+            logits = warp(None, logits)
+        return logits.softmax(-1).multinomial(1)[:, 0]
+
+    return sample
 
 
 def _finish(
@@ -111,7 +150,7 @@ def _finish(
     index: int,
     new: list[int],
     prompt_tokens: int,
-    ends: list[int],
+    ends: set[int],
     stop_at_answer: bool,
 ) -> Generated:
     end = next((position for position, token in enumerate(new) if token in ends), None)

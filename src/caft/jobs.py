@@ -35,6 +35,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", category=SyntaxWarning)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
     log = _logger(path)
     started = time.monotonic()
     try:

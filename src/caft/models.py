@@ -117,6 +117,8 @@ def check_folder(folder: Path) -> None:
 def _link_parts(source: Path, folder: Path) -> None:
     for pattern in _PARTS:
         for path in source.glob(pattern):
+            if path.name == STUDENT_FILE:  # says that a folder is ready: this one is not yet
+                continue
             link = folder / path.name
             link.unlink(missing_ok=True)
             link.symlink_to(path.resolve())

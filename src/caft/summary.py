@@ -69,7 +69,8 @@ class _Pair:
         return f"results/predictions/{self.dataset}/{self.student}/{model}.{mode}.{suffix}"
 
     def rows(self) -> list[dict[str, Any]]:
-        return [self._row(name, mode) for name in self.plan for mode in self.modes]
+        names = self.config["run"]["strategies"]
+        return [self._row(name, mode) for name in names for mode in self.modes]
 
     def _row(self, name: str, mode: str) -> dict[str, Any]:
         strategy = self.plan[name]

@@ -128,7 +128,8 @@ def write(
     unknown = [column for column in table.columns if column not in schema.names]
     if unknown:
         raise CaftError(f"{path}: table {name!r} has no column {unknown[0]!r}.")
-    table = table.reindex(columns=schema.names)
+    absent = [column for column in schema.names if column not in table.columns]
+    table = table.assign(**dict.fromkeys(absent))[schema.names]
     if "item_id" in schema.names:
         keys = ["item_id"] + [key for key in ("sample", "target") if key in schema.names]
         table = table.sort_values(keys, kind="stable")

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from caft.answers import labels, render
@@ -185,7 +184,7 @@ def score_batch(model: Any, tokenizer: Any, batch: list[Row]) -> list[dict[str, 
             **_greedy_answer(tokenizer, row, top[place], logits[number]),
             "option_logprobs": None
             if options[place] is None
-            else np.array(options[place], dtype=float),
+            else options[place].double().numpy(),
         }
     return results
 

@@ -1,0 +1,65 @@
+# `make summary` does everything: environment, run, table. See README.md.
+
+SHELL := bash
+PYTHON ?= python3
+CORES ?= all
+UV_VERSION := 0.13.9
+
+VENV := .venv
+STAMP := $(VENV)/.installed
+# Commands of the environment first, without activating it.
+IN_ENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links "$$PIP_FIND_LINKS")
+
+.DEFAULT_GOAL := help
+.PHONY: help env summary report test lint docs clean-env
+
+help:
+	@echo "make env        the pinned environment in $(VENV), made again when requirements.lock or pyproject.toml change"
+	@echo "make summary    run the workflow up to results/summary.csv (CORES=$(CORES))"
+	@echo "make report     the whole workflow, and its results as one page: results/report.html"
+	@echo "make test       all tests"
+	@echo "make lint       formatting, style, types, workflow"
+	@echo "make docs       docs/config.md from the schema"
+	@echo "make clean-env  remove $(VENV)"
+
+env: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "caft needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+	    "Name another one: make env PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	if $(VENV)/bin/python -m pip install --quiet uv==$(UV_VERSION); then \
+	  install=("$(VENV)/bin/uv" pip install --quiet --python "$(VENV)/bin/python"); \
+	  "$${install[@]}" $(FIND_LINKS) -r requirements.lock && "$${install[@]}" --no-deps --editable .; \
+	else \
+	  echo "uv $(UV_VERSION) could not be installed; pip does the same, more slowly"; \
+	  install=("$(VENV)/bin/python" -m pip install --quiet); \
+	  "$${install[@]}" -r requirements.lock && "$${install[@]}" --no-deps --editable .; \
+	fi
+	$(VENV)/bin/python -m pip check
+	@touch $@
+
+summary: env
+	$(IN_ENV) snakemake --cores $(CORES) results/summary.csv
+
+report: env
+	$(IN_ENV) snakemake --cores $(CORES)
+	$(IN_ENV) snakemake --report results/report.html
+
+test: env
+	$(IN_ENV) pytest
+
+lint: env
+	$(IN_ENV) ruff check .
+	$(IN_ENV) ruff format --check .
+	$(IN_ENV) snakefmt --check Snakefile workflow/rules
+	$(IN_ENV) mypy
+	$(IN_ENV) python .ci/lint_workflow
+
+docs: env
+	$(IN_ENV) python docs/generate.py
+
+clean-env:
+	rm -rf $(VENV)

@@ -1,0 +1,212 @@
+"""What several tests share: a tiny random student, a tiny taught one, a prompt variant, a recipe."""
+
+import json
+import os
+
+# Before torch is imported: the tests share their machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SPACED = (
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %} {{ m.content }}{{ eos_token }}"
+    "{% else %}[INST] {{ m.content }} [/INST]{% endif %}{% endfor %}"
+)
+SENTENCES = [
+    "Answer with the letter of the right option only. A B C D E F G H I J a b c d e f 1 2 3 4 5 6",
+    "What is 12 + 5 - 3 ? Give only the final number. [[17]] [[A]] [[B]] user assistant system",
+]
+LESSONS = {
+    "2 + 2 ?": "4",
+    "7 + 5 ?": "12",
+    "say yes": "yes, gladly",
+    "count": "one two three four five six [[6]] and so on",
+    "short": "so [[3]].",
+}
+
+
+def build_tokenizer(template, specials, **named):
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    raw.train_from_iterator(
+        SENTENCES * 3,
+        trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False),
+    )
+    raw.add_special_tokens([AddedToken(token, special=True) for token in specials])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, **named)
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def build_model(tokenizer, spread):
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            initializer_range=spread,
+            tie_word_embeddings=True,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=None,
+        )
+    )
+
+
+def save_student(model, tokenizer, folder):
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    student = {"revision": "r1", "context": 512, "source": {"path": "tiny"}}
+    (folder / "student.json").write_text(json.dumps(student))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chatml():
+    """A byte-level tokenizer with a ChatML template."""
+    return build_tokenizer(
+        CHATML,
+        ["<|im_start|>", "<|im_end|>", "<|pad|>"],
+        eos_token="<|im_end|>",
+        pad_token="<|pad|>",
+        extra_special_tokens=["<|im_start|>"],
+    )
+
+
+@pytest.fixture(scope="session")
+def unnamed():
+    """The same, but the token that opens a turn is special without being named, as in Llama 3."""
+    return build_tokenizer(CHATML, ["<|im_start|>", "<|im_end|>"], eos_token="<|im_end|>")
+
+
+@pytest.fixture(scope="session")
+def spaced():
+    """A template with a beginning-of-text token and a space before each answer, as in Llama 2."""
+    return build_tokenizer(SPACED, ["<s>", "</s>"], bos_token="<s>", eos_token="</s>")
+
+
+@pytest.fixture(scope="session")
+def student(chatml, tmp_path_factory):
+    """Folder of a tiny random student: safetensors, tokenizer, chat template, student.json."""
+    folder = tmp_path_factory.mktemp("models") / "student"
+    return save_student(build_model(chatml, spread=0.3), chatml, folder)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(student):
+    """The tiny student's tokenizer, as loaded."""
+    from caft.models import load_tokenizer
+
+    return load_tokenizer(student)
+
+
+@pytest.fixture(scope="session")
+def model(student):
+    """The tiny student in float32."""
+    from caft.models import load_model
+
+    return load_model(student)
+
+
+@pytest.fixture(scope="session")
+def taught(chatml, tmp_path_factory):
+    """Folder of a tiny student that has learnt LESSONS by heart (user turn to answer)."""
+    import torch
+
+    from caft.chat import encode_completion, encode_prompt
+
+    model = build_model(chatml, spread=0.05)
+    rows = []
+    for question, answer in LESSONS.items():
+        turns = [{"role": "user", "content": question}]
+        prompt, target = (
+            encode_prompt(chatml, turns),
+            encode_completion(chatml, turns, answer),
+        )
+        rows.append((prompt + target, [-100] * len(prompt) + target))
+    width = max(len(ids) for ids, _ in rows)
+    ids = torch.tensor([ids + [0] * (width - len(ids)) for ids, _ in rows])
+    labels = torch.tensor([labels + [-100] * (width - len(labels)) for _, labels in rows])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    for _ in range(300):
+        loss = model(input_ids=ids, labels=labels).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if loss.item() < 0.01:
+            break
+    return save_student(model, chatml, tmp_path_factory.mktemp("models") / "taught")
+
+
+@pytest.fixture(scope="session")
+def lessons():
+    """What the taught student knows: answer by question."""
+    return LESSONS
+
+
+@pytest.fixture
+def bare():
+    """A prompt variant whose prompt is the question alone."""
+    nothing = {"choice": "", "numeric": "", "text": ""}
+    return {
+        "labels": "upper",
+        "abstain": None,
+        "few_shot": 0,
+        "question": {"choice": "{question}\n{options}", "open": "{question}"},
+        "direct": dict(nothing),
+        "cot": dict(nothing),
+    }
+
+
+@pytest.fixture
+def letters(bare):
+    """A prompt variant with one short instruction per mode and kind."""
+    return {
+        **bare,
+        "direct": {"choice": "Letter only.", "numeric": "Number only.", "text": "Answer only."},
+        "cot": {"choice": "Think, [[letter]].", "numeric": "Think, [[number]].", "text": "Think."},
+    }
+
+
+@pytest.fixture
+def engine():
+    """Engine settings of a small CPU."""
+    return {"device": "cpu", "dtype": "float32", "attention": "sdpa", "token_budget": "auto"}
+
+
+@pytest.fixture
+def recipe():
+    """A training recipe for a tiny student."""
+    return {
+        "method": "lora",
+        "lora": {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": "all-linear"},
+        "learning_rate": 0.01,
+        "schedule": "constant",
+        "warmup_share": 0.0,
+        "weight_decay": 0.0,
+        "batch_size": 4,
+        "gradient_accumulation": 1,
+        "gradient_checkpointing": False,
+        "max_length": 512,
+        "max_overlong_share": 0.5,
+    }

@@ -1,0 +1,290 @@
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from caft import config as settings
+from caft.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def config():
+    """The shipped configuration, to be spoilt."""
+    return copy.deepcopy(SHIPPED)
+
+
+def problems(config):
+    with pytest.raises(ConfigError) as caught:
+        settings.prepare(config, SCHEMA)
+    return str(caught.value).splitlines()
+
+
+def local_student(config, folder):
+    config["students"] = {"mine": {"path": str(folder)}}
+    config["run"]["students"] = ["mine"]
+    return config
+
+
+def file_dataset(config, **spec):
+    columns = {"question": "q", "options": "o", "answer": "a"}
+    default = {"adapter": "file", "columns": columns, "splits": {"train": 0.5, "test": 0.5}}
+    config["datasets"] = {"own": {**default, **spec}}
+    config["run"]["datasets"] = ["own"]
+    return config
+
+
+def test_the_shipped_configuration_is_in_order(config):
+    assert settings.prepare(config, SCHEMA) is config
+
+
+def test_the_nine_standard_strategies_are_defined_and_usable(config):
+    names = ["base", "sft", "distill", "complexity_aware", "random_same_size", "reverse"]
+    names += ["curriculum", "hard_only", "mixed"]
+    assert sorted(config["strategies"]) == sorted(names)
+    config["run"]["strategies"] = names
+    settings.prepare(config, SCHEMA)
+    assert list(settings.chosen(config)) == names
+
+
+def test_defaults_are_filled_in_at_every_depth(config):
+    del config["seed"], config["training"]["lora"], config["run"]["modes"]
+    del config["training"]["batch_size"], config["datasets"]["sums"]["splits"]["validation"]
+    settings.prepare(config, SCHEMA)
+    assert config["seed"] == 1
+    assert config["run"]["modes"] == ["direct", "cot"]
+    assert config["training"]["batch_size"] == 4
+    assert config["training"]["lora"] == {
+        "r": 16,
+        "alpha": 32,
+        "dropout": 0.0,
+        "target_modules": "all-linear",
+    }
+    assert config["strategies"]["sft"]["membership"] == "complexity"
+    assert config["prompts"]["letters"]["few_shot"] == 0
+    assert config["datasets"]["sums"]["splits"]["validation"] == 0.0
+    assert config["buckets"]["default"]["per_bucket"] is None
+    assert config["teachers"]["worked_solutions"]["parser"] == "any"
+
+
+def test_filled_defaults_are_not_shared(config):
+    settings.prepare(config, SCHEMA)
+    config["strategies"]["sft"]["training"]["learning_rate"] = 9
+    assert config["strategies"]["distill"]["training"] == {}
+
+
+@pytest.mark.parametrize(
+    "section, key, where, known",
+    [
+        (("training",), "learning_rates", "training", "learning_rate"),
+        (("buckets", "default"), "metrics", "buckets.default", "metric"),
+        (("datasets", "sums"), "sizes", "datasets.sums", "size"),
+        ((), "student", "top level", "students"),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_path_and_the_known_ones(
+    config, section, key, where, known
+):
+    part = config
+    for name in section:
+        part = part[name]
+    part[key] = 1
+    (problem,) = problems(config)
+    assert problem.startswith(f"config: {where}: unknown key '{key}'; known keys are ")
+    assert known in problem.split("known keys are ")[1].strip(".").split(", ")
+
+
+def test_a_value_of_the_wrong_kind_is_named_with_its_path(config):
+    config["training"]["batch_size"] = 0
+    config["buckets"]["default"]["metric"] = "entropie"
+    found = problems(config)
+    assert any(line.startswith("config: training.batch_size: 0 ") for line in found)
+    assert any(line.startswith("config: buckets.default.metric: 'entropie'") for line in found)
+
+
+def test_a_name_that_could_leave_its_folder_is_refused(config):
+    config["students"]["../x"] = config["students"]["smollm2-135m"]
+    (problem,) = problems(config)
+    assert problem.startswith("config: students: '../x'")
+
+
+@pytest.mark.parametrize("key", ["quantiles", "thresholds"])
+def test_thresholds_out_of_order_are_refused(config, key):
+    config["buckets"]["default"][key] = [0.75, 0.25]
+    assert problems(config) == [
+        f"config: buckets.default.{key}: 0.25 comes before 0.75; give them in ascending order."
+    ]
+
+
+def test_buckets_need_quantiles_or_thresholds(config):
+    del config["buckets"]["default"]["quantiles"]
+    assert problems(config) == ["config: buckets.default: give quantiles or thresholds."]
+
+
+@pytest.mark.parametrize("kind", ["datasets", "students", "strategies"])
+def test_an_unknown_name_in_the_run_is_named_with_the_known_ones(config, kind):
+    config["run"][kind] = ["nothing"]
+    (problem,) = problems(config)
+    known = ", ".join(config[kind])
+    assert problem == f"config: run.{kind}: 'nothing' is not defined; known are {known}."
+
+
+def test_an_unknown_prompt_is_named_wherever_it_stands(config):
+    config["prompt"] = "p"
+    config["buckets"]["default"]["prompt"] = "q"
+    config["teachers"]["worked_solutions"]["prompt"] = "r"
+    assert [line.split(";")[0] for line in problems(config)] == [
+        "config: prompt: no prompt 'p'",
+        "config: buckets.default.prompt: no prompt 'q'",
+        "config: teachers.worked_solutions.prompt: no prompt 'r'",
+    ]
+
+
+def test_an_unknown_bucket_definition_of_a_strategy_is_named(config):
+    config["strategies"]["sft"]["buckets"] = "paper"
+    assert problems(config) == [
+        "config: strategies.sft.buckets: no buckets 'paper'; known are default."
+    ]
+
+
+def test_an_unknown_teacher_of_a_strategy_is_named(config):
+    config["strategies"]["distill"]["teacher"] = "gpt"
+    assert problems(config) == [
+        "config: strategies.distill.teacher: no teacher 'gpt'; known are worked_solutions."
+    ]
+
+
+def test_a_strategy_with_rationales_needs_a_teacher(config):
+    config["teachers"] = {}
+    config["run"]["strategies"] = ["sft", "distill"]
+    (problem,) = problems(config)
+    assert problem.startswith("config: strategies.distill: trains on rationales")
+
+
+def test_a_teacher_is_asked_with_upper_case_letters(config):
+    config["teachers"]["worked_solutions"]["prompt"] = "numbers"
+    (problem,) = problems(config)
+    assert problem.startswith("config: teachers.worked_solutions.prompt: 'numbers' needs upper-case")
+
+
+def test_a_strategy_that_is_not_run_may_be_unfinished(config):
+    config["strategies"]["reverse"]["teacher"] = "later"
+    settings.prepare(config, SCHEMA)
+
+
+def test_a_stage_is_written_in_one_of_the_two_forms(config):
+    stage = config["strategies"]["sft"]["stages"][0]
+    stage["parts"] = [{"buckets": ["easy"], "target": "answer"}]
+    expected = "config: strategies.sft.stages.0: give either buckets and target, or parts."
+    assert problems(config) == [expected]
+    del stage["parts"], stage["target"]
+    assert problems(config) == [expected]
+
+
+def test_an_unknown_key_in_a_strategys_training_is_named(config):
+    config["strategies"]["sft"]["training"] = {"epoch": 3}
+    (problem,) = problems(config)
+    assert problem.startswith("config: strategies.sft.training: unknown key 'epoch'; known are")
+
+
+def test_a_strategy_cannot_start_from_a_warm_up_that_no_student_has(config):
+    config["strategies"]["sft"]["start"] = "warm_up"
+    settings.prepare(copy.deepcopy(config), SCHEMA)
+    config["students"]["smollm2-135m"]["warm_up"] = None
+    assert problems(config) == [
+        "config: strategies.sft.start: students.smollm2-135m has no warm_up to start from."
+    ]
+
+
+def test_splits_add_up_to_one(config):
+    config["datasets"]["sums"]["splits"] = {"train": 0.5, "test": 0.4}
+    assert problems(config) == [
+        "config: datasets.sums.splits: the shares add up to 0.9; make them add up to 1."
+    ]
+
+
+def test_a_student_has_one_source(config):
+    config["students"]["smollm2-135m"]["path"] = "x"
+    assert "give exactly one of package, path and hub" in problems(config)[0]
+
+
+def test_a_hub_student_is_pinned(config):
+    config["students"]["smollm2-135m"] = {"hub": "org/name"}
+    assert problems(config) == [
+        "config: students.smollm2-135m.revision: is needed with hub, so that everybody gets the same model."
+    ]
+
+
+def test_a_missing_model_folder_is_named(config, tmp_path):
+    (problem,) = problems(local_student(config, tmp_path / "gone"))
+    assert problem.startswith(f"config: students.mine.path: {tmp_path / 'gone'}: no such model")
+
+
+def test_a_model_folder_of_pickles_is_refused(config, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    (problem,) = problems(local_student(config, tmp_path))
+    assert "only pickled weights (pytorch_model.bin), which can run code" in problem
+
+
+def test_a_model_folder_with_safetensors_is_accepted(config, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    settings.prepare(local_student(config, tmp_path), SCHEMA)
+
+
+def test_a_missing_data_file_is_named(config, tmp_path):
+    missing = str(tmp_path / "questions.jsonl")
+    (problem,) = problems(file_dataset(config, path=missing))
+    assert problem.startswith(f"config: datasets.own.path: no file {missing}")
+
+
+def test_a_missing_file_of_rationales_and_a_missing_id_are_named(config, tmp_path):
+    (tmp_path / "q.jsonl").write_text("")
+    rationales = {"path": str(tmp_path / "r.jsonl"), "id": "i", "text": "t"}
+    found = problems(
+        file_dataset(config, path=str(tmp_path / "q.jsonl"), rationales=rationales)
+    )
+    assert found[0].startswith("config: datasets.own.rationales.path: no file")
+    assert found[1] == "config: datasets.own.columns: rationales are joined by id; name the id column."
+
+
+def test_choice_items_need_an_options_column(config, tmp_path):
+    (tmp_path / "q.jsonl").write_text("")
+    spec = {"path": str(tmp_path / "q.jsonl"), "columns": {"question": "q", "answer": "a"}}
+    assert "name the options" in problems(file_dataset(copy.deepcopy(config), **spec))[0]
+    settings.prepare(file_dataset(config, **spec, answer_kind="numeric"), SCHEMA)
+
+
+def test_a_hub_data_set_is_pinned_unless_it_is_a_folder(config, tmp_path):
+    spec = {"adapter": "hub", "parts": ["train"], "id": "org/name"}
+    assert "pin the data set to a commit" in problems(file_dataset(copy.deepcopy(config), **spec))[0]
+    settings.prepare(file_dataset(config, **{**spec, "id": str(tmp_path)}), SCHEMA)
+
+
+def test_every_problem_is_told_at_once(config):
+    config["prompt"] = "p"
+    config["strategies"]["sft"]["buckets"] = "paper"
+    config["datasets"]["sums"]["splits"] = {"train": 1, "test": 1}
+    assert len(problems(config)) == 3
+
+
+def test_a_strategy_takes_its_own_teacher_or_the_first_one(config):
+    settings.prepare(config, SCHEMA)
+    config["teachers"]["other"] = config["teachers"]["worked_solutions"]
+    assert settings.teacher_of(config, config["strategies"]["distill"]) == "worked_solutions"
+    config["strategies"]["distill"]["teacher"] = "other"
+    assert settings.teachers_used(config) == ["other", "worked_solutions"]
+    config["run"]["strategies"] = ["base", "sft"]
+    assert settings.teachers_used(config) == []
+    assert settings.buckets_used(config) == ["default"]
+
+
+def test_a_strategy_overrides_single_keys_of_the_recipe(config):
+    settings.prepare(config, SCHEMA)
+    recipe = settings.recipe_of(config, {"training": {"learning_rate": 9}})
+    assert recipe == {**config["training"], "learning_rate": 9}

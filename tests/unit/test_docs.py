@@ -1,0 +1,80 @@
+import importlib.util
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from caft import summary, tables
+from caft.files import write_json
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+SUMMARY = (ROOT / "docs/summary.md").read_text(encoding="utf-8")
+
+
+def described(heading):
+    """Return the columns described under a heading of docs/summary.md, in order."""
+    section = SUMMARY.partition(f"# `{heading}`\n")[2].partition("\n#")[0]
+    cells = re.findall(r"^\| (`.+?`) \|", section, flags=re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`(\w+)`", cell)]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Lay out the tables of the smallest run, one untuned student, and return its config."""
+    monkeypatch.chdir(tmp_path)
+    base = {"final": "base", "trained_mode": "direct", "buckets": "default", "teacher": None}
+    write_json("data/mixtures/d/s/plan.json", {"base": {**base, "wanted": [], "stages": []}})
+    item = {"item_id": ["a", "b"], "split": ["test", "test"]}
+    tables.write(
+        "buckets",
+        pd.DataFrame({**item, "bucket": ["easy", "hard"], "missing": False, "sampled": False}),
+        "data/buckets/d/s/default.parquet",
+    )
+    answers = {"item_id": ["a", "b"], "correct": [True, False], "invalid": [False, True]}
+    where = "results/predictions/d/s/base.direct"
+    tables.write("predictions", pd.DataFrame(answers), f"{where}.parquet")
+    write_json(f"{where}.run.json", {"seconds": 1.0})
+    scores = {"warm_up": False, "status": "ok", "correct": [True, False], "answer_valid": True}
+    tables.write(
+        "scores",
+        pd.DataFrame({**item, **scores, "single_token_entropy": [0.1, 0.9]}),
+        "data/scores/d/s/letters.parquet",
+    )
+    return {
+        "run": {"datasets": ["d"], "students": ["s"], "modes": ["direct"]},
+        "strategies": {"base": {"stages": [], "membership": "complexity", "start": "student"}},
+        "buckets": {"default": {"prompt": "letters"}},
+        "seed": 1,
+    }
+
+
+def test_the_config_page_is_what_the_schema_says():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    made = generate.render(generate.read_schema())
+    assert (ROOT / "docs/config.md").read_text(encoding="utf-8") == made, "run `make docs`"
+
+
+def test_every_column_of_the_summary_is_described_in_order(run):
+    assert described("results/summary.csv") == list(summary.summarize(run).columns)
+
+
+def test_every_column_of_the_complexity_table_is_described_in_order(run):
+    expected = list(summary.complexity_table(run).columns)
+    assert described("results/tables/complexity.csv") == expected
+
+
+@pytest.mark.parametrize("name", sorted(tables.SCHEMAS))
+def test_every_column_of_a_parquet_table_is_described_in_order(name):
+    assert described(name) == tables.SCHEMAS[name].names
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_lines_are_short_and_links_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    assert [line for line in text.splitlines() if len(line) > 120] == []
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    assert [link for link in links if not (page.parent / link).exists()] == []

@@ -1,0 +1,94 @@
+import pandas as pd
+import pytest
+
+from caft.answers import ABSTAINED, INVALID
+from caft.evaluation import _read, evaluate, evaluate_model
+from caft.generation import Generated
+from caft.models import load_model, load_tokenizer
+
+SETTINGS = {
+    "parser": {"direct": "leading", "cot": "any"},
+    "max_new_tokens": {"direct": 14, "cot": 40},
+    "batch_size": 2,
+}
+CHOICE = {"item_id": "i", "answer": "B", "answer_kind": "choice", "options": ["x", "y", "z"]}
+NUMBER = {"item_id": "i", "answer": "1200", "answer_kind": "numeric", "options": None}
+
+
+def read(item, text, variant, parser="any"):
+    row = _read(item, Generated(0, text, 5, 3, "stop"), variant, parser)
+    return row["parsed"], row["correct"], row["invalid"]
+
+
+def test_a_right_a_wrong_and_an_unreadable_answer_are_told_apart(letters):
+    assert read(CHOICE, "[[B]]", letters) == ("B", True, False)
+    assert read(CHOICE, "[[C]]", letters) == ("C", False, False)
+    assert read(CHOICE, "[[D]]", letters) == (INVALID, False, True)
+    assert read(NUMBER, "so [[1,200.0]]", letters) == ("1200", True, False)
+    assert read(NUMBER, "so 1200", letters) == (INVALID, False, True)
+
+
+def test_an_abstention_is_wrong_but_not_unreadable(letters):
+    variant = {**letters, "labels": "number", "abstain": "0"}
+    assert read(CHOICE, "0", variant, "leading") == (ABSTAINED, False, False)
+    assert read(CHOICE, "2", variant, "leading") == ("B", True, False)
+
+
+@pytest.mark.parametrize("text", ["[[[invalid]]]", "[invalid]", ""])
+def test_a_text_answer_that_looks_unreadable_is_wrong(letters, text):
+    item = {"item_id": "i", "answer": "[invalid]", "answer_kind": "text", "options": None}
+    assert read(item, text, letters)[1] is False
+
+
+@pytest.fixture
+def items(lessons):
+    rows = [
+        {
+            "item_id": f"i{number}",
+            "question": question,
+            "options": None,
+            "answer": "4" if question == "2 + 2 ?" else "6",
+            "answer_kind": "numeric",
+            "reference_rationale": None,
+            "split": "test",
+        }
+        for number, question in enumerate(lessons)
+    ]
+    return pd.DataFrame([{**rows[0], "item_id": "other", "split": "train"}, *rows])
+
+
+def without_system(tokenizer):
+    # The lessons were taught without a system turn.
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "{% for m in messages %}", "{% for m in messages if m.role != 'system' %}"
+    )
+    return tokenizer
+
+
+def test_the_items_of_one_split_are_answered_and_marked(items, taught, letters):
+    model, tokenizer = load_model(taught), without_system(load_tokenizer(taught))
+    direct = evaluate(items, "test", model, tokenizer, letters, "direct", SETTINGS, 1)
+    found = direct.set_index("item_id").sort_index()
+    assert list(found.index) == ["i0", "i1", "i2", "i3", "i4"]
+    assert list(found["parsed"]) == ["4", "12", INVALID, INVALID, "3"]
+    assert list(found["correct"]) == [True, False, False, False, False]
+    assert list(found["invalid"]) == [False, False, True, True, False]
+    assert list(found["finish_reason"]) == ["stop", "stop", "stop", "length", "stop"]
+
+
+def test_thinking_stops_at_the_marked_answer(items, taught, letters):
+    model, tokenizer = load_model(taught), without_system(load_tokenizer(taught))
+    cot = evaluate(items, "test", model, tokenizer, letters, "cot", SETTINGS, 1)
+    counted = cot.set_index("item_id").loc["i3"]
+    assert counted["text"] == "one two three four five six [[6]]"
+    assert (counted["parsed"], counted["correct"]) == ("6", True)
+
+
+def test_the_untuned_student_is_loaded_and_described(items, student, letters, engine):
+    predictions, spec, run = evaluate_model(
+        items, "test", student, None, letters, "direct", SETTINGS, engine, 1
+    )
+    assert len(predictions) == 5
+    assert (spec["model"], spec["mode"], spec["dtype"]) == ("r1", "direct", "float32")
+    assert run["new_tokens"] == predictions["new_tokens"].sum() > 0
+    assert run["seconds"] > 0

@@ -1,0 +1,110 @@
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from caft import statistics
+from caft.statistics import accuracy_interval, paired_difference, roc_auc
+
+
+@pytest.mark.parametrize(
+    "right, count, expected",
+    [
+        (8, 10, (0.8, 0.4902, 0.9433)),
+        (0, 10, (0.0, 0.0, 0.2775)),
+        (10, 10, (1.0, 0.7225, 1.0)),
+        (45, 100, (0.45, 0.3561, 0.5476)),
+    ],
+)
+def test_an_accuracy_has_wilsons_interval(right, count, expected):
+    estimate = accuracy_interval([True] * right + [False] * (count - right))
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx(expected, abs=5e-5)
+
+
+def test_an_accuracy_of_no_items_is_unknown():
+    assert math.isnan(accuracy_interval([]).value)
+    assert math.isnan(paired_difference([], []).high)
+
+
+def test_equal_answers_differ_by_exactly_nothing():
+    estimate = paired_difference([True, False, True], [True, False, True])
+    assert (estimate.value, estimate.low, estimate.high) == (0.0, 0.0, 0.0)
+
+
+def test_a_paired_difference_is_symmetric():
+    generator = np.random.default_rng(3)
+    one, other = generator.random(200) < 0.6, generator.random(200) < 0.4
+    there, back = paired_difference(one, other), paired_difference(other, one)
+    assert there.value == pytest.approx(-back.value)
+    assert there.low == pytest.approx(-back.high, abs=0.01)
+    assert there.high == pytest.approx(-back.low, abs=0.01)
+
+
+def test_a_paired_interval_has_the_width_that_the_normal_approximation_gives():
+    gained, lost, tied = 60, 20, 120
+    one = [True] * gained + [False] * lost + [True] * tied
+    other = [False] * gained + [True] * lost + [True] * tied
+    estimate = paired_difference(one, other)
+    deviation = math.sqrt((gained + lost) / 200 - 0.2**2) / math.sqrt(200)
+    assert estimate.value == pytest.approx(0.2)
+    assert estimate.low == pytest.approx(0.2 - 1.96 * deviation, abs=0.01)
+    assert estimate.high == pytest.approx(0.2 + 1.96 * deviation, abs=0.01)
+
+
+def test_pairing_narrows_the_interval():
+    one = np.array([True, False] * 50)
+    same = one.copy()
+    same[0] = False
+    unrelated = np.roll(one, 1)
+    paired, loose = paired_difference(one, same), paired_difference(one, unrelated)
+    assert paired.high - paired.low < 0.1 < loose.high - loose.low
+
+
+@pytest.mark.parametrize("decimals", [6, 1, 0])
+def test_the_area_is_sklearns_with_and_without_ties(decimals):
+    generator = np.random.default_rng(decimals)
+    wrong = generator.random(300) < 0.4
+    complexity = (generator.normal(size=300) + wrong).round(decimals)
+    estimate = roc_auc(complexity, wrong, draws=500)
+    assert estimate.value == pytest.approx(roc_auc_score(wrong, complexity), abs=1e-12)
+    assert estimate.low < estimate.value < estimate.high
+    assert estimate.high - estimate.low < 0.2
+
+
+def test_the_interval_of_the_area_is_that_of_a_plain_bootstrap():
+    generator = np.random.default_rng(5)
+    wrong = generator.random(120) < 0.5
+    complexity = (generator.normal(size=120) + wrong).round(1)
+    rows = [generator.integers(0, 120, 120) for _ in range(1500)]
+    areas = [roc_auc_score(wrong[row], complexity[row]) for row in rows]
+    estimate = roc_auc(complexity, wrong)
+    assert [estimate.low, estimate.high] == pytest.approx(
+        list(np.quantile(areas, [0.025, 0.975])), abs=0.015
+    )
+
+
+def test_the_area_is_literally_the_share_of_well_ordered_pairs():
+    # wrong: 3, 2; right: 1, 2. Pairs: 3>1, 3>2, 2>1 and one tie.
+    assert roc_auc([3, 2, 1, 2], [True, True, False, False]).value == 3.5 / 4
+
+
+def test_the_area_is_unknown_where_all_answers_are_alike():
+    for wrong in ([True, True], [False, False]):
+        assert math.isnan(roc_auc([1.0, 2.0], wrong).value)
+        assert math.isnan(roc_auc([1.0, 2.0], wrong).low)
+
+
+def test_a_draw_without_a_wrong_answer_is_left_out_of_the_interval():
+    estimate = roc_auc([1.0, 2.0, 3.0, 4.0], [False, False, False, True])
+    assert (estimate.value, estimate.low, estimate.high) == (1.0, 1.0, 1.0)
+
+
+def test_draws_in_blocks_count_the_same_as_draws_at_once(monkeypatch):
+    assert statistics._blocks(2000, 1_000_000) == [5] * 400
+    assert statistics._blocks(7, 2_000_000) == [2, 2, 2, 1]
+    assert statistics._blocks(3, 10_000_000) == [1, 1, 1]
+    wrong, complexity = [True, False] * 50, list(range(100))
+    at_once = roc_auc(complexity, wrong, draws=101)
+    monkeypatch.setattr(statistics, "_blocks", lambda draws, width: [10] * 10 + [1])
+    assert roc_auc(complexity, wrong, draws=101) == at_once
