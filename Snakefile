@@ -69,4 +69,6 @@ include: "workflow/rules/report.smk"
 
 
 onerror:
-    print(f"The run stopped. The failing job's own line above says what to do; the whole log is {log}")
+    print(
+        f"The run stopped. The failing job's own line above says what to do; the whole log is {log}"
+    )

@@ -75,8 +75,8 @@ def stop_tokens(tokenizer: Any) -> list[int]:
 
 
 def _special_tokens(tokenizer: Any) -> set[str]:
-    # Many tokenizers mark the tokens that open a turn as special without naming them (Llama 3, Phi),
-    # and `all_special_tokens` holds the named ones only.
+    # Many tokenizers do not name the tokens that open a turn as special (Llama 3, Phi):
+    # `all_special_tokens` holds the named ones only.
     marked = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
     return marked | set(tokenizer.all_special_tokens)
 

@@ -201,6 +201,35 @@ def chosen(config: Config) -> dict[str, dict[str, Any]]:
     return {name: config["strategies"][name] for name in config["run"]["strategies"]}
 
 
+def strategies_of_teacher(config: Config, teacher: str) -> dict[str, dict[str, Any]]:
+    """Return the strategies of this run that train on a teacher's rationales, by name."""
+    from caft.mixtures import needs_rationales
+
+    return {
+        name: strategy
+        for name, strategy in chosen(config).items()
+        if needs_rationales(strategy) and teacher_of(config, strategy) == teacher
+    }
+
+
+def resolved_strategies(config: Config) -> dict[str, dict[str, Any]]:
+    """Return the strategies of this run with teacher, fallback policy and recipe filled in."""
+    resolved = {
+        name: {
+            **strategy,
+            "recipe": recipe_of(config, strategy),
+            "teacher": None,
+            "fallback": "drop",
+        }
+        for name, strategy in chosen(config).items()
+    }
+    for teacher in teachers_used(config):
+        for name in strategies_of_teacher(config, teacher):
+            resolved[name]["teacher"] = teacher
+            resolved[name]["fallback"] = config["teachers"][teacher]["fallback"]
+    return resolved
+
+
 def teachers_used(config: Config) -> list[str]:
     """Return the teachers that this run's strategies need."""
     from caft.mixtures import needs_rationales

@@ -16,7 +16,7 @@ from caft.files import read_json
 from caft.mixtures import parts_of
 from caft.statistics import Estimate, accuracy_interval, paired_difference, roc_auc
 
-_REFERENCES = ("base", "sft", "distill")
+_REFERENCES = ("base", "sft", "distill", "random_same_size")
 _LIBRARIES = (
     "snakemake",
     "torch",

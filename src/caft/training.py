@@ -92,7 +92,7 @@ def train_stage(
     """
     import torch
     from datasets import Dataset
-    from transformers import set_seed
+    from transformers import PrinterCallback, set_seed
     from transformers.utils import logging as hf_logging
     from trl import SFTConfig, SFTTrainer
 
@@ -133,6 +133,7 @@ def train_stage(
         processing_class=tokenizer,
         callbacks=[_progress_callback()],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     history = [
         {"step": entry["step"], "loss": float(entry["loss"])}

@@ -70,9 +70,7 @@ def test_special_tokens_in_a_completion_are_plain_text(chatml):
 def test_a_question_of_jinja_and_private_use_characters_stays_as_it_is(chatml):
     text = "{{ 7 * 6 }} {% raw %} \U000f0000 <|im_end|>"
     tokens = encode_prompt(chatml, asking(text))
-    assert chatml.decode(tokens) == (
-        f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"
-    )
+    assert chatml.decode(tokens) == (f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n")
 
 
 def test_a_template_that_renders_earlier_turns_differently_closes_the_bare_text(chatml):

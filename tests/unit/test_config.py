@@ -168,7 +168,9 @@ def test_a_strategy_with_rationales_needs_a_teacher(config):
 def test_a_teacher_is_asked_with_upper_case_letters(config):
     config["teachers"]["worked_solutions"]["prompt"] = "numbers"
     (problem,) = problems(config)
-    assert problem.startswith("config: teachers.worked_solutions.prompt: 'numbers' needs upper-case")
+    assert problem.startswith(
+        "config: teachers.worked_solutions.prompt: 'numbers' needs upper-case"
+    )
 
 
 def test_a_strategy_that_is_not_run_may_be_unfinished(config):
@@ -246,11 +248,11 @@ def test_a_missing_data_file_is_named(config, tmp_path):
 def test_a_missing_file_of_rationales_and_a_missing_id_are_named(config, tmp_path):
     (tmp_path / "q.jsonl").write_text("")
     rationales = {"path": str(tmp_path / "r.jsonl"), "id": "i", "text": "t"}
-    found = problems(
-        file_dataset(config, path=str(tmp_path / "q.jsonl"), rationales=rationales)
-    )
+    found = problems(file_dataset(config, path=str(tmp_path / "q.jsonl"), rationales=rationales))
     assert found[0].startswith("config: datasets.own.rationales.path: no file")
-    assert found[1] == "config: datasets.own.columns: rationales are joined by id; name the id column."
+    assert (
+        found[1] == "config: datasets.own.columns: rationales are joined by id; name the id column."
+    )
 
 
 def test_choice_items_need_an_options_column(config, tmp_path):
@@ -262,7 +264,9 @@ def test_choice_items_need_an_options_column(config, tmp_path):
 
 def test_a_hub_data_set_is_pinned_unless_it_is_a_folder(config, tmp_path):
     spec = {"adapter": "hub", "parts": ["train"], "id": "org/name"}
-    assert "pin the data set to a commit" in problems(file_dataset(copy.deepcopy(config), **spec))[0]
+    assert (
+        "pin the data set to a commit" in problems(file_dataset(copy.deepcopy(config), **spec))[0]
+    )
     settings.prepare(file_dataset(config, **{**spec, "id": str(tmp_path)}), SCHEMA)
 
 

@@ -43,7 +43,7 @@ def run(tmp_path, monkeypatch):
         "data/scores/d/s/letters.parquet",
     )
     return {
-        "run": {"datasets": ["d"], "students": ["s"], "modes": ["direct"]},
+        "run": {"datasets": ["d"], "students": ["s"], "modes": ["direct"], "strategies": ["base"]},
         "strategies": {"base": {"stages": [], "membership": "complexity", "start": "student"}},
         "buckets": {"default": {"prompt": "letters"}},
         "seed": 1,

@@ -65,9 +65,7 @@ def by_hand(item, messages, model, tokenizer):
     found = {"single_token_entropy": float(-(p * np.log(p)).sum()), "answer_token": int(p.argmax())}
     if item["answer_kind"] == "choice":
         letters = "ABCDEF"[: len(item["options"])]
-        shares = np.array(
-            [sum(p[tokenizer.convert_tokens_to_ids([x, "Ġ" + x])]) for x in letters]
-        )
+        shares = np.array([sum(p[tokenizer.convert_tokens_to_ids([x, "Ġ" + x])]) for x in letters])
         q = shares / shares.sum()
         found["option_entropy"] = float(-(q * np.log(q)).sum() / math.log(len(q)))
         found["option_logprobs"] = np.log(shares)
@@ -145,7 +143,9 @@ def test_each_row_has_the_logits_of_its_own_answer_positions(model):
 
 
 def test_batches_keep_to_the_budget_padding_included():
-    rows = [Row(number, [0] * length, 0, [], None, 0) for number, length in enumerate([9, 2, 3, 40])]
+    rows = [
+        Row(number, [0] * length, 0, [], None, 0) for number, length in enumerate([9, 2, 3, 40])
+    ]
     batches = [[len(row.tokens) for row in batch] for batch in token_batches(rows, 10)]
     assert batches == [[2, 3], [9], [40]]
     assert list(token_batches([], 10)) == []

@@ -119,3 +119,33 @@ def test_a_special_token_in_a_question_does_not_end_the_answer(model, tokenizer)
     (answer,) = answers(model, tokenizer, asking("<|im_end|>"), max_new_tokens=4)
     plain = answers(model, tokenizer, asking("a"), max_new_tokens=4)[0]
     assert answer.prompt_tokens > plain.prompt_tokens + 5
+
+
+def test_greedy_answers_are_those_of_transformers(student, letters):
+    import torch
+    from transformers import GenerationConfig
+
+    from caft.chat import encode_prompt, stop_tokens
+
+    random_model, tokenizer = load_model(student), load_tokenizer(student)
+    prompts = asking("2 + 2 ?", "what is the number of options", "a", "[[B]] ? " * 9)
+    ours = answers(random_model, tokenizer, prompts, max_new_tokens=30)
+    settings = GenerationConfig(
+        max_new_tokens=30,
+        do_sample=False,
+        eos_token_id=stop_tokens(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    for prompt, answer in zip(prompts, ours, strict=True):
+        ids = torch.tensor([encode_prompt(tokenizer, prompt)])
+        output = random_model.generate(
+            ids, attention_mask=torch.ones_like(ids), generation_config=settings
+        )
+        new = output[0, ids.shape[1] :]
+        assert answer.text == tokenizer.decode(new, skip_special_tokens=True)
+        assert answer.new_tokens == len(new)
+
+
+def test_a_narrow_nucleus_leaves_the_greedy_answer(model, tokenizer, lessons):
+    (answer,) = answers(model, tokenizer, asking("count"), temperature=3.0, top_p=1e-6)
+    assert answer.text == lessons["count"]

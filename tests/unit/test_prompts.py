@@ -27,7 +27,9 @@ OPEN = {
 
 @pytest.fixture
 def items():
-    rows = [{**OPEN, "item_id": f"i{n}", "question": f"{n} + 0 ?", "answer": str(n)} for n in range(6)]
+    rows = [
+        {**OPEN, "item_id": f"i{n}", "question": f"{n} + 0 ?", "answer": str(n)} for n in range(6)
+    ]
     rows[5]["split"] = "test"
     return pd.DataFrame(rows)
 

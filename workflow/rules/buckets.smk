@@ -1,8 +1,3 @@
-def bucket_scores(wildcards):
-    prompt = config["buckets"][wildcards.buckets]["prompt"]
-    return f"data/scores/{wildcards.dataset}/{wildcards.student}/{prompt}.parquet"
-
-
 rule assign_buckets:
     input:
         bucket_scores,

@@ -1,10 +1,3 @@
-def evaluated_model(wildcards):
-    """The trained model's record, whose name stands for its content; for `base` the student itself."""
-    if wildcards.model == "base":
-        return f"data/models/{wildcards.student}/student.json"
-    return ancient(f"results/models/{wildcards.model}/model.json")
-
-
 rule evaluate_model:
     input:
         item_table="data/items/{dataset}.parquet",

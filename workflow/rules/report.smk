@@ -1,22 +1,13 @@
-def summary_inputs(wildcards):
-    """Everything the summary is made of: predictions, and what tells the costs."""
-    pairs = [f"{dataset}/{student}" for dataset in DATASETS for student in STUDENTS]
-    prompts = sorted({config["buckets"][name]["prompt"] for name in settings.buckets_used(config)})
-    return [
-        *all_predictions(wildcards),
-        *all_models(wildcards),
-        *[f"data/scores/{pair}/{prompt}.parquet" for pair in pairs for prompt in prompts],
-        *[f"data/buckets/{pair}/{name}.parquet" for pair in pairs for name in settings.buckets_used(config)],
-        *[f"data/rationales/{pair}/{name}.parquet" for pair in pairs for name in settings.teachers_used(config)],
-    ]
-
-
 rule summarize:
     input:
         summary_inputs,
     output:
         summary=report("results/summary.csv", caption="../report/summary.rst", category="Summary"),
-        complexity=report("results/tables/complexity.csv", caption="../report/complexity_table.rst", category="Complexity"),
+        complexity=report(
+            "results/tables/complexity.csv",
+            caption="../report/complexity_table.rst",
+            category="Complexity",
+        ),
         models="results/models/index.csv",
         provenance="results/provenance.json",
     params:
@@ -34,7 +25,9 @@ rule plot_accuracy:
     input:
         "results/summary.csv",
     output:
-        svg=report("results/figures/accuracy.svg", caption="../report/accuracy.rst", category="Summary"),
+        svg=report(
+            "results/figures/accuracy.svg", caption="../report/accuracy.rst", category="Summary"
+        ),
         png="results/figures/accuracy.png",
     params:
         code=versions.SUMMARY,
@@ -55,7 +48,11 @@ rule plot_complexity:
             for name in settings.buckets_used(config)[:1]
         ],
     output:
-        svg=report("results/figures/complexity.svg", caption="../report/complexity.rst", category="Complexity"),
+        svg=report(
+            "results/figures/complexity.svg",
+            caption="../report/complexity.rst",
+            category="Complexity",
+        ),
         png="results/figures/complexity.png",
     params:
         titles=[f"{dataset}, {student}" for dataset in DATASETS for student in STUDENTS],

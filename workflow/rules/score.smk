@@ -1,10 +1,3 @@
-def warm_up_model(wildcards):
-    """The warm-up model that a weak student is scored with, where the config asks for one."""
-    if not config["students"][wildcards.student]["warm_up"]:
-        return []
-    return "data/warm_up/{dataset}/{student}/{prompt}/model.json"
-
-
 rule warm_up_student:
     input:
         item_table="data/items/{dataset}.parquet",

@@ -2,30 +2,6 @@
 # a bucket change that moves no item then runs nothing else.
 
 
-def all_predictions(wildcards):
-    return [
-        f"results/predictions/{dataset}/{student}/{model}.{mode}.parquet"
-        for dataset in DATASETS
-        for student in STUDENTS
-        for model in final_models(dataset, student)
-        for mode in MODES
-    ]
-
-
-def all_models(wildcards):
-    return every("results/models/{name}/model.json", planned_models)
-
-
-def all_results(wildcards):
-    all_models(wildcards)
-    return [
-        "results/summary.csv",
-        "results/provenance.json",
-        "results/figures/accuracy.svg",
-        "results/figures/complexity.svg",
-    ]
-
-
 rule data:
     input:
         expand("data/items/{dataset}.parquet", dataset=DATASETS),
@@ -37,7 +13,9 @@ rule scores:
             "data/scores/{dataset}/{student}/{prompt}.parquet",
             dataset=DATASETS,
             student=STUDENTS,
-            prompt=sorted({config["buckets"][name]["prompt"] for name in settings.buckets_used(config)}),
+            prompt=sorted(
+                {config["buckets"][name]["prompt"] for name in settings.buckets_used(config)}
+            ),
         ),
 
 

@@ -1,20 +1,6 @@
 # Paid answers go to data/store, which no rule declares: Snakemake deletes what a rule declares.
 
 
-def strategies_of_teacher(wildcards):
-    """The strategies of this run that train on a teacher's rationales."""
-    return {
-        name: strategy
-        for name, strategy in STRATEGIES.items()
-        if mixtures.needs_rationales(strategy) and settings.teacher_of(config, strategy) == wildcards.teacher
-    }
-
-
-def buckets_of_teacher(wildcards):
-    names = sorted({strategy["buckets"] for strategy in strategies_of_teacher(wildcards).values()})
-    return [f"data/buckets/{wildcards.dataset}/{wildcards.student}/{name}.parquet" for name in names]
-
-
 rule generate_rationales:
     input:
         item_table="data/items/{dataset}.parquet",
@@ -25,7 +11,7 @@ rule generate_rationales:
         quarantine="data/quarantine/rationales/{dataset}/{student}/{teacher}.csv",
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
-        strategies=strategies_of_teacher,
+        strategies=lambda wildcards: settings.strategies_of_teacher(config, wildcards.teacher),
         prompt=lambda wildcards: config["prompts"][config["teachers"][wildcards.teacher]["prompt"]],
         engine=config["engine"],
         seed=config["seed"],
@@ -35,7 +21,8 @@ rule generate_rationales:
         "logs/generate_rationales/{dataset}.{student}.{teacher}.log",
     threads: config["engine"]["threads"]
     resources:
-        gpu=lambda wildcards: config["engine"]["gpus"] * (config["teachers"][wildcards.teacher]["provider"] == "local"),
+        gpu=lambda wildcards: config["engine"]["gpus"]
+        * (config["teachers"][wildcards.teacher]["provider"] == "local"),
         mem_mb=model_resources,
         runtime=config["engine"]["runtime"],
     message:

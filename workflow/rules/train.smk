@@ -1,11 +1,3 @@
-def stage_inputs(wildcards):
-    """The student and, for a later stage, the model it goes on from."""
-    from caft.files import read_json
-
-    spec = read_json(f"data/mixtures/stages/{wildcards.digest}.json")
-    return [spec["student_file"], *([spec["parent_file"]] if spec["parent_file"] else [])]
-
-
 rule train_stage:
     input:
         # The digest in the name already stands for their content.

@@ -4,7 +4,7 @@ Inputs    items, student, buckets, rationales, warm_up (optional)
 Outputs   plan: strategies -> stages -> digests; index: the same as a table; over_long: rows left
 out
           beside them, under content hashes: rows/<mixture>.parquet and stages/<model>.json
-Settings  params.strategies, params.prompt, params.seed, params.folder
+Settings  params.strategies, params.prompt, params.seed
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ with job(snakemake) as log:
     warm_up = Path(inputs.warm_up) if inputs.get("warm_up") else None
     plan, index, over_long = build_plan(
         items, buckets, rationales, params.strategies, params.prompt, params.seed,
-        Path(inputs.student), warm_up, Path(params.folder),
+        Path(inputs.student), warm_up, Path(snakemake.output.plan).parents[2],
     )  # fmt: skip
     for table, path in ((index, snakemake.output.index), (over_long, snakemake.output.over_long)):
         with atomic_path(path) as temporary:

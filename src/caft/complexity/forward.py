@@ -182,9 +182,7 @@ def score_batch(model: Any, tokenizer: Any, batch: list[Row]) -> list[dict[str, 
             "answer_token": top[place],
             "answer": tokenizer.decode([top[place]]),
             **_greedy_answer(tokenizer, row, top[place], logits[number]),
-            "option_logprobs": None
-            if options[place] is None
-            else options[place].double().numpy(),
+            "option_logprobs": None if options[place] is None else options[place].double().numpy(),
         }
     return results
 

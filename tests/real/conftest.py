@@ -1,0 +1,39 @@
+"""Real parts: the embedded student, and reference data where it lies beside the checkout."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT.parent / "shared" / "reference_data"
+
+
+@pytest.fixture(scope="session")
+def shipped():
+    """The shipped configuration with all defaults."""
+    from caft.config import prepare
+
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    return prepare(config, ROOT / "workflow/schemas/config.schema.yaml")
+
+
+@pytest.fixture(scope="session")
+def real_student(shipped, tmp_path_factory):
+    """Folder of the embedded student: the one a run has prepared, else fetched and converted."""
+    from caft.models import prepare_student
+
+    prepared = ROOT / "data/models/smollm2-135m"
+    if (prepared / "student.json").is_file():
+        return prepared
+    folder = tmp_path_factory.mktemp("real") / "student"
+    prepare_student(shipped["students"]["smollm2-135m"], folder, folder.parent / "downloads")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference_data():
+    """Folder of reference data; tests that use it are skipped where there is none."""
+    if not REFERENCE.is_dir():
+        pytest.skip(f"no reference data at {REFERENCE}")
+    return REFERENCE

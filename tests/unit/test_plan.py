@@ -1,0 +1,162 @@
+import json
+
+import pandas as pd
+import pytest
+
+from caft import tables
+from caft.files import write_json
+from caft.plan import build_plan
+
+ANSWER = {"buckets": ["easy", "medium"], "target": "answer", "epochs": 2}
+RATIONALE = {"buckets": ["hard"], "target": "rationale", "epochs": 3}
+
+
+@pytest.fixture
+def inputs(tmp_path, student, letters, recipe):
+    """Six training items, two in each bucket; one hard item has no accepted rationale."""
+    ids = [f"i{number}" for number in range(6)]
+    items = pd.DataFrame(
+        {
+            "item_id": ids,
+            "question": [f"{number} + 0 ?" for number in range(6)],
+            "options": None,
+            "answer": [str(number) for number in range(6)],
+            "answer_kind": "numeric",
+            "reference_rationale": None,
+            "split": "train",
+        }
+    )
+    buckets = pd.DataFrame(
+        {"item_id": ids, "bucket": ["easy", "medium", "hard"] * 2, "sampled": True}
+    )
+    rationales = pd.DataFrame(
+        {
+            "item_id": ["i2", "i2", "i5"],
+            "text": ["wrong", "so [[2]]", "cut"],
+            "selected": [False, True, False],
+        }
+    )
+    common = {
+        "start": "student",
+        "buckets": "default",
+        "membership": "complexity",
+        "recipe": recipe,
+        "fallback": "drop",
+        "teacher": None,
+    }
+    strategies = {
+        "base": {**common, "stages": []},
+        "sft": {**common, "stages": [ANSWER]},
+        "complexity_aware": {**common, "teacher": "worked", "stages": [ANSWER, RATIONALE]},
+    }
+    return {
+        "items": items,
+        "buckets": {"default": buckets},
+        "rationales": {"worked": rationales},
+        "strategies": strategies,
+        "variant": letters,
+        "seed": 1,
+        "student_file": student / "student.json",
+        "warm_up_file": None,
+        "folder": tmp_path / "mixtures",
+    }
+
+
+def test_a_plan_names_the_final_model_of_each_strategy(inputs):
+    plan, _, _ = build_plan(**inputs)
+    assert plan["base"]["final"] == "base" and plan["base"]["stages"] == []
+    first, second = plan["complexity_aware"]["stages"]
+    assert plan["complexity_aware"]["final"] == second["model"]
+    assert plan["sft"]["final"] == first["model"] == second["parent"]
+    modes = {name: strategy["trained_mode"] for name, strategy in plan.items()}
+    assert modes == {"base": "direct", "sft": "direct", "complexity_aware": "cot"}
+
+
+def test_a_plan_says_what_is_asked_of_the_teacher_and_what_came_of_it(inputs):
+    plan, _, _ = build_plan(**inputs)
+    assert plan["complexity_aware"]["wanted"] == ["i2", "i5"]
+    stage = plan["complexity_aware"]["stages"][1]
+    assert stage["rationale_items"] == stage["item_ids"] == ["i2"]
+    assert (stage["without_rationale"], stage["rationale_rows"], stage["answer_rows"]) == (1, 1, 0)
+    assert plan["sft"]["wanted"] == []
+
+
+def test_a_plan_counts_tokens_in_one_pass_and_over_all_epochs(inputs):
+    plan, _, _ = build_plan(**inputs)
+    (stage,) = plan["sft"]["stages"]
+    mixture = tables.read("mixtures", inputs["folder"] / "rows" / f"{stage['mixture']}.parquet")
+    # One digit and the end of the turn.
+    assert stage["target_tokens_one_pass"] == 4 * 2
+    assert stage["target_tokens"] == 4 * 2 * 2
+    assert stage["all_tokens"] == 2 * (4 * 2 + mixture["prompt_tokens"].sum())
+    assert stage["rows"] == len(mixture) == 4
+
+
+def test_mixtures_and_stages_are_written_under_their_hashes(inputs):
+    plan, _, _ = build_plan(**inputs)
+    stages = [stage for strategy in plan.values() for stage in strategy["stages"]]
+    folder = inputs["folder"]
+    assert {path.stem for path in (folder / "rows").iterdir()} == {s["mixture"] for s in stages}
+    assert {path.stem for path in (folder / "stages").iterdir()} == {s["model"] for s in stages}
+    second = plan["complexity_aware"]["stages"][1]
+    planned = json.loads((folder / "stages" / f"{second['model']}.json").read_text())
+    assert planned["mixture_file"] == str(folder / "rows" / f"{second['mixture']}.parquet")
+    assert planned["parent_file"] == f"results/models/{second['parent']}/model.json"
+    assert planned["spec"]["epochs"] == 3
+    rows = tables.read("mixtures", planned["mixture_file"])
+    assert list(rows["completion"]) == ["so [[2]]"]
+    assert json.loads(rows["messages"][0])[0] == {"role": "system", "content": "Think, [[number]]."}
+
+
+def test_a_mixture_is_written_once(inputs):
+    build_plan(**inputs)
+    rows = sorted((inputs["folder"] / "rows").iterdir())
+    before = [(path, path.stat().st_mtime_ns, path.stat().st_ino) for path in rows]
+    build_plan(**inputs)
+    rows = sorted((inputs["folder"] / "rows").iterdir())
+    assert [(path, path.stat().st_mtime_ns, path.stat().st_ino) for path in rows] == before
+
+
+def test_equal_inputs_give_equal_plans_in_any_order(inputs):
+    plan, index, _ = build_plan(**inputs)
+    inputs["items"] = inputs["items"].iloc[::-1]
+    inputs["buckets"] = {"default": inputs["buckets"]["default"].iloc[::-1]}
+    turned, turned_index, _ = build_plan(**inputs)
+    assert turned == plan
+    pd.testing.assert_frame_equal(turned_index, index)
+
+
+def test_the_index_lists_every_stage(inputs):
+    plan, index, _ = build_plan(**inputs)
+    assert index[["strategy", "stage", "epochs"]].values.tolist() == [
+        ["sft", 1, 2],
+        ["complexity_aware", 1, 2],
+        ["complexity_aware", 2, 3],
+    ]
+    assert index["model"].iloc[-1] == plan["complexity_aware"]["final"]
+
+
+def test_rows_left_out_as_too_long_are_listed(inputs):
+    assert build_plan(**inputs)[2].empty
+    inputs["items"].loc[0, "question"] += " it is so long" * 60
+    plan, _, left_out = build_plan(**inputs)
+    assert left_out[["item_id", "strategy", "stage", "reason"]].values.tolist() == [
+        ["i0", "sft", 1, "too_long"],
+        ["i0", "complexity_aware", 1, "too_long"],
+    ]
+    assert plan["sft"]["stages"][0]["over_long"] == 1
+    assert "i0" not in plan["sft"]["stages"][0]["item_ids"]
+
+
+def test_a_strategy_may_start_from_the_warm_up(inputs, tmp_path):
+    plan, _, _ = build_plan(**inputs)
+    warm_up = tmp_path / "warm_up" / "model.json"
+    write_json(warm_up, {"digest": "feedfeedfeedfeed"})
+    inputs["strategies"]["sft"]["start"] = "warm_up"
+    warmed, _, _ = build_plan(**{**inputs, "warm_up_file": warm_up})
+    (stage,) = warmed["sft"]["stages"]
+    assert stage["parent"] == "feedfeedfeedfeed"
+    assert stage["model"] != plan["sft"]["final"]
+    planned = json.loads((inputs["folder"] / "stages" / f"{stage['model']}.json").read_text())
+    assert planned["parent_file"] == str(warm_up)
+    assert warmed["complexity_aware"] == plan["complexity_aware"]

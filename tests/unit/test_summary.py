@@ -1,0 +1,289 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from caft import tables
+from caft.files import write_json
+from caft.summary import (
+    complexity_table,
+    model_index,
+    provenance,
+    rank_metrics,
+    render,
+    summarize,
+    uses_complexity,
+)
+
+IDS = ["t1", "t2", "t3", "t4"]
+BUCKETS = ["easy", "medium", "hard", "hard"]
+# What each model gets right, per mode.
+RIGHT = {
+    ("base", "direct"): [1, 0, 0, 0],
+    ("base", "cot"): [0, 0, 0, 0],
+    ("aaaa", "direct"): [1, 1, 0, 0],
+    ("aaaa", "cot"): [0, 1, 0, 0],
+    ("bbbb", "direct"): [1, 0, 0, 0],
+    ("bbbb", "cot"): [1, 1, 1, 0],
+    ("cccc", "direct"): [1, 1, 0, 0],
+    ("cccc", "cot"): [1, 1, 1, 1],
+}
+
+
+def stage(model, rows, tokens, epochs):
+    return {
+        "model": model,
+        "item_ids": rows,
+        "target_tokens_one_pass": tokens,
+        "target_tokens": tokens * epochs,
+        "all_tokens": 10 * tokens * epochs,
+    }
+
+
+def planned(final, mode, stages, teacher=None, wanted=()):
+    return {
+        "final": final,
+        "trained_mode": mode,
+        "buckets": "default",
+        "teacher": teacher,
+        "wanted": list(wanted),
+        "stages": stages,
+    }
+
+
+def strategy(*parts, membership="complexity"):
+    stages = [{"buckets": list(part), "target": "answer", "epochs": 1} for part in parts]
+    return {
+        "membership": membership,
+        "start": "student",
+        "buckets": "default",
+        "stages": stages,
+    }
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """The tables of a finished run with four test items, and its configuration."""
+    monkeypatch.chdir(tmp_path)
+    first = stage("aaaa", ["i1", "i2"], 6, 2)
+    whole = ["easy", "medium", "hard"]
+    write_json(
+        "data/mixtures/sums/tiny/plan.json",
+        {
+            "base": planned("base", "direct", []),
+            "sft": planned("aaaa", "direct", [first]),
+            "distill": planned(
+                "bbbb", "cot", [stage("bbbb", ["i1", "i2", "i3"], 90, 2)], "w", ["i1", "i2", "i3"]
+            ),
+            "complexity_aware": planned(
+                "cccc", "cot", [first, stage("cccc", ["i3"], 30, 4)], "w", ["i3"]
+            ),
+        },
+    )
+    for (model, mode), right in RIGHT.items():
+        table = pd.DataFrame(
+            {
+                "item_id": IDS,
+                "correct": [bool(value) for value in right],
+                "invalid": [False, False, False, model == "base"],
+                "new_tokens": 3,
+            }
+        )
+        place = f"results/predictions/sums/tiny/{model}.{mode}"
+        tables.write("predictions", table, f"{place}.parquet")
+        write_json(f"{place}.run.json", {"seconds": 5.0})
+    buckets = pd.DataFrame({"item_id": IDS, "bucket": BUCKETS})
+    tables.write("buckets", buckets, "data/buckets/sums/tiny/default.parquet")
+    rationales = pd.DataFrame(
+        {
+            "item_id": ["i1", "i2", "i3", "i3", "i9"],
+            "sample": [0, 0, 0, 1, 0],
+            "finish_reason": ["stop", "stop", "length", "stop", "stop"],
+            "prompt_tokens": [10, 10, 10, 10, 10],
+            "completion_tokens": [1, 2, 4, 8, 16],
+            "cost_usd": [0.1, 0.1, 0.2, 0.2, 9.0],
+        }
+    )
+    tables.write("rationales", rationales, "data/rationales/sums/tiny/w.parquet")
+    for number, model in enumerate(["aaaa", "bbbb", "cccc"], start=1):
+        write_json(f"results/models/{model}/model.json", {"seconds": 10.0 * number})
+    write_json(
+        "data/scores/sums/tiny/letters.run.json",
+        {"seconds": 7.0, "warm_up": {"rows": 4, "target_tokens": 8, "seconds": 2.0}},
+    )
+    return {
+        "seed": 1,
+        "run": {
+            "datasets": ["sums"],
+            "students": ["tiny"],
+            "strategies": ["base", "sft", "distill", "complexity_aware"],
+            "modes": ["direct", "cot"],
+        },
+        "buckets": {"default": {"prompt": "letters"}},
+        "strategies": {
+            "base": strategy(),
+            "sft": strategy(whole),
+            "distill": strategy(whole),
+            "complexity_aware": strategy(["easy", "medium"], ["hard"]),
+        },
+    }
+
+
+@pytest.fixture
+def summary(run):
+    return summarize(run).set_index(["strategy", "mode"])
+
+
+def test_every_strategy_is_shown_in_every_mode(run):
+    table = summarize(run)
+    assert table[["strategy", "mode"]].values.tolist() == [
+        [name, mode]
+        for name in ("base", "sft", "distill", "complexity_aware")
+        for mode in ("direct", "cot")
+    ]
+
+
+def test_accuracy_is_shown_whole_and_by_bucket(summary):
+    row = summary.loc["complexity_aware", "direct"]
+    assert (row["n"], row["accuracy"]) == (4, 0.5)
+    assert row["accuracy_low"] < 0.5 < row["accuracy_high"]
+    assert row[["accuracy_easy", "accuracy_medium", "accuracy_hard"]].tolist() == [1, 1, 0]
+    assert row[["n_easy", "n_medium", "n_hard"]].tolist() == [1, 1, 2]
+    assert summary.loc[("base", "cot"), "invalid_rate"] == 0.25
+
+
+def test_differences_compare_models_asked_alike_and_as_each_was_trained(summary):
+    row = summary.loc["complexity_aware", "cot"]
+    assert row["vs_base"] == 1.0  # both asked to think
+    assert row["vs_distill"] == row["vs_distill_as_trained"] == 0.25
+    assert row["vs_sft"] == 0.75  # sft asked to think
+    assert row["vs_sft_as_trained"] == 0.5  # sft asked directly, as it was trained
+    assert summary.loc[("complexity_aware", "direct"), "vs_distill"] == 0.25
+    assert summary.loc[("complexity_aware", "direct"), "vs_distill_as_trained"] == -0.25
+    same = summary.loc["sft", "direct"]
+    assert (same["vs_sft"], same["vs_sft_low"], same["vs_sft_high"]) == (0, 0, 0)
+
+
+def test_a_difference_to_a_strategy_that_was_not_run_is_unknown(run):
+    plan = json.loads(open("data/mixtures/sums/tiny/plan.json").read())
+    del plan["sft"]
+    write_json("data/mixtures/sums/tiny/plan.json", plan)
+    table = summarize(run)
+    assert table[["vs_sft", "vs_sft_low", "vs_sft_as_trained"]].isna().all(axis=None)
+    assert table["vs_base"].notna().all()
+
+
+def test_a_difference_as_trained_is_unknown_where_that_mode_was_not_asked(run):
+    run["run"]["modes"] = ["direct"]
+    table = summarize(run).set_index("strategy")
+    assert np.isnan(table.loc["sft", "vs_distill_as_trained"])
+    assert table.loc["sft", "vs_distill"] == 0.25
+
+
+def test_tokens_are_counted_in_one_pass_and_over_all_epochs(summary):
+    row = summary.loc["complexity_aware", "cot"]
+    assert row["items"] == 3
+    assert row["target_tokens_one_pass"] == 36
+    assert row["target_tokens"] == 6 * 2 + 30 * 4
+    assert row["all_tokens"] == 10 * (6 * 2 + 30 * 4)
+    assert row["train_seconds"] == 10 + 30
+    assert row["evaluate_seconds"] == 5
+    assert (
+        summary.loc[("base", "cot"), ["items", "target_tokens", "train_seconds"]].tolist()
+        == [0] * 3
+    )
+
+
+def test_a_strategy_pays_for_its_own_items_rejected_answers_included(summary):
+    columns = ["teacher_requests", "teacher_prompt_tokens", "teacher_completion_tokens", "cost_usd"]
+    aware = summary.loc[("complexity_aware", "cot"), columns]
+    assert aware.tolist() == pytest.approx([2, 20, 12, 0.4])
+    distill = summary.loc[("distill", "cot"), columns]
+    assert distill.tolist() == pytest.approx([4, 40, 15, 0.6])
+    assert summary.loc[("sft", "direct"), columns].tolist() == [0, 0, 0, 0]
+
+
+def test_only_a_strategy_that_uses_complexity_pays_for_scoring(summary):
+    columns = ["score_seconds", "warm_up_items", "warm_up_target_tokens", "warm_up_all_tokens"]
+    assert summary.loc[("complexity_aware", "cot"), columns].tolist() == [7, 4, 8, 0]
+    assert summary.loc[("distill", "cot"), columns].tolist() == [0, 0, 0, 0]
+
+
+def test_a_strategy_uses_complexity_if_it_tells_buckets_apart():
+    whole = ["hard", "easy", "medium"]
+    assert uses_complexity(strategy(["easy", "medium"], ["hard"]))
+    assert uses_complexity(strategy(whole, ["hard"]))
+    assert not uses_complexity(strategy(whole))
+    assert not uses_complexity(strategy())
+    assert not uses_complexity(strategy(["easy"], membership="random"))
+
+
+def test_the_terminal_shows_each_strategy_with_interval_and_cost(run):
+    text = render(summarize(run))
+    head, *rows = text.splitlines()
+    assert head.startswith("sums, tiny, 4 items")
+    assert len(rows) == 1 + 8
+    (aware,) = [row for row in rows if "complexity_aware" in row and "cot*" in row]
+    assert "1.000 [" in aware and "+1.000 [+" in aware and "132" in aware.split()
+
+
+def scores(**columns):
+    count = 8
+    default = {
+        "item_id": [f"i{number}" for number in range(count)],
+        "status": "ok",
+        "warm_up": False,
+        "correct": [True, True, True, True, False, False, False, False],
+        "answer_valid": True,
+        "single_token_entropy": [0.1, 0.2, 0.3, 0.9, 0.4, 1.0, 1.1, 1.2],
+        "option_entropy": None,
+        "cross_entropy": 1.0,
+        "margin": [-0.1, -0.1, -0.1, -0.1, -0.1, -0.1, -0.1, -0.1],
+    }
+    return pd.DataFrame({**default, **columns})
+
+
+def test_each_label_free_metric_is_ranked_by_how_well_it_finds_wrong_answers():
+    rows = {row["metric"]: row for row in rank_metrics(scores(), seed=1)}
+    assert set(rows) == {"single_token_entropy", "margin"}
+    assert rows["single_token_entropy"]["roc_auc"] == 15 / 16
+    assert rows["margin"]["roc_auc"] == 0.5
+    assert rows["margin"]["student_accuracy"] == 0.5
+    assert rows["margin"]["n"] == 8
+
+
+def test_items_of_the_warm_up_and_items_without_a_score_are_not_ranked():
+    table = scores(
+        warm_up=[True] + [False] * 7,
+        status=["ok"] * 7 + ["too_long"],
+    )
+    assert {row["n"] for row in rank_metrics(table, seed=1)} == {6}
+
+
+def test_the_complexity_table_names_where_each_row_is_from(run):
+    tables.write("scores", scores(), "data/scores/sums/tiny/letters.parquet")
+    table = complexity_table(run)
+    assert table[["dataset", "student", "prompt", "metric"]].values.tolist() == [
+        ["sums", "tiny", "letters", "single_token_entropy"],
+        ["sums", "tiny", "letters", "margin"],
+    ]
+
+
+def test_the_index_of_models_keeps_digests_as_text(run):
+    index = pd.DataFrame({"strategy": ["sft"], "model": ["0012345678901234"], "parent": [None]})
+    index.to_csv("data/mixtures/sums/tiny/index.csv", index=False)
+    assert model_index(run).values.tolist()[0][:4] == ["sums", "tiny", "sft", "0012345678901234"]
+
+
+def test_the_provenance_names_data_students_and_libraries(run):
+    items = pd.DataFrame({"item_id": ["i1"], "question": ["q"]})
+    tables.write("items", items, "data/items/sums.parquet", {"size": 1}, 1)
+    write_json("data/items/sums.report.json", {"items": 1})
+    write_json("data/models/tiny/student.json", {"revision": "r1"})
+    found = provenance(run)
+    assert found["datasets"]["sums"]["spec"] == {"size": 1}
+    assert found["datasets"]["sums"]["report"] == {"items": 1}
+    assert found["students"] == {"tiny": {"revision": "r1"}}
+    assert found["config"] is run
+    assert found["libraries"]["torch"].startswith("2.")

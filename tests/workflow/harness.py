@@ -1,0 +1,110 @@
+"""Run the shipped Snakefile in a folder of its own, watch what runs, kill it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [
+    sys.executable,
+    "-m",
+    "snakemake",
+    "--snakefile",
+    str(ROOT / "Snakefile"),
+    "--cores",
+    "2",
+]
+
+
+@dataclass
+class Run:
+    """What a finished run did: how often each rule ran, and everything it printed."""
+
+    rules: Counter
+    output: str
+    code: int
+
+
+class Project:
+    """A folder with a config of its own in which the workflow is run."""
+
+    def __init__(self, folder: Path, config: dict):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+        self.write(config)
+
+    def write(self, config: dict) -> None:
+        self.config = config
+        (self.folder / "run.yaml").write_text(yaml.safe_dump(config))
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [*COMMAND, "--configfile", "run.yaml", *arguments],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    def run(self, *arguments: str, succeeds: bool = True) -> Run:
+        process = self.start(*arguments)
+        output, _ = process.communicate(timeout=600)
+        assert (process.returncode == 0) == succeeds, output[-6000:]
+        rules = Counter(re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", output))
+        return Run(rules, output, process.returncode)
+
+    def run_and_kill(self, sign: str) -> None:
+        """Start a run; kill it with all its jobs as soon as a file matches `sign`."""
+        process = self.start()
+        deadline = time.monotonic() + 300
+        while not list(self.folder.glob(sign)):
+            assert process.poll() is None, f"the run ended before {sign} was there"
+            assert time.monotonic() < deadline, f"{sign} never came"
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+    def stored_keys(self) -> list[str]:
+        """Return the keys of all stored answers, once per time an answer was stored."""
+        store = self.folder / "data/store/teacher"
+        keys = [
+            key
+            for segment in sorted(store.glob("segments/*.parquet"))
+            for key in pq.read_table(segment, columns=["key"])["key"].to_pylist()
+        ]
+        for journal in sorted(store.glob("journals/*.jsonl")):
+            keys += [json.loads(line)["key"] for line in journal.read_text().splitlines()]
+        return keys
+
+    def plan(self) -> dict:
+        return json.loads((self.folder / "data/mixtures/mine/tiny/plan.json").read_text())
+
+
+def questions(count: int = 40) -> list[dict]:
+    """Return sums with worked solutions."""
+    return [
+        {
+            "id": f"q{number}",
+            "question": f"Add {number} and {number % 7}.",
+            "answer": str(number + number % 7),
+            "why": f"{number} + {number % 7}.",
+        }
+        for number in range(count)
+    ]
+
+
+def write_questions(path: Path, rows: list[dict]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))

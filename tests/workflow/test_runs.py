@@ -1,0 +1,152 @@
+"""The shipped workflow on a small config: what it makes, and what runs again after which change."""
+
+import copy
+import json
+
+import pandas as pd
+import pytest
+from harness import Project
+
+PAID_OR_SLOW = {"train_stage", "evaluate_model", "warm_up_student", "score_items"}
+
+
+@pytest.fixture(scope="module")
+def project(config, tmp_path_factory):
+    """A project after its first complete run with absolute thresholds between its entropies."""
+    project = Project(tmp_path_factory.mktemp("run") / "project", config)
+    first = project.run("results/summary.csv")
+    assert first.rules["train_stage"] == 4, "sft, distill, and two stages of complexity_aware"
+    assert first.rules["evaluate_model"] == 8, "four models in two modes"
+    return project
+
+
+def complexities(project):
+    buckets = pd.read_parquet(project.folder / "data/buckets/mine/tiny/default.parquet")
+    return sorted(buckets.loc[buckets["split"] == "train", "complexity"])
+
+
+def with_thresholds(config, low, high):
+    changed = copy.deepcopy(config)
+    changed["buckets"] = {"default": {"thresholds": [float(low), float(high)]}}
+    return changed
+
+
+def test_the_summary_has_a_row_per_strategy_and_mode(project):
+    summary = pd.read_csv(project.folder / "results/summary.csv")
+    assert list(zip(summary["strategy"], summary["mode"], strict=True)) == [
+        (strategy, mode)
+        for strategy in ("base", "sft", "distill", "complexity_aware")
+        for mode in ("direct", "cot")
+    ]
+    assert summary["accuracy"].between(summary["accuracy_low"], summary["accuracy_high"]).all()
+    test_items = summary["n"].iloc[0]
+    assert (summary[["n_easy", "n_medium", "n_hard"]].sum(axis=1) == test_items).all()
+    paid = summary.set_index("strategy")["teacher_requests"]
+    assert paid["sft"].max() == 0 < paid["complexity_aware"].max() < paid["distill"].max()
+
+
+def test_provenance_names_config_and_versions(project):
+    provenance = json.loads((project.folder / "results/provenance.json").read_text())
+    assert provenance["config"]["students"]["tiny"]["warm_up"] == {"items": 6, "epochs": 1}
+    assert provenance["libraries"]["torch"]
+    assert provenance["datasets"]["mine"]["report"]["items"] == 40
+
+
+def test_only_hard_items_are_paid_for_by_complexity_aware(project):
+    buckets = pd.read_parquet(project.folder / "data/buckets/mine/tiny/default.parquet")
+    hard = buckets[(buckets["bucket"] == "hard") & (buckets["split"] == "train")]
+    assert project.plan()["complexity_aware"]["wanted"] == sorted(hard["item_id"])
+
+
+def test_the_test_split_is_in_no_mixture(project):
+    items = pd.read_parquet(project.folder / "data/items/mine.parquet")
+    test = set(items.loc[items["split"] == "test", "item_id"])
+    assert test
+    for file in (project.folder / "data/mixtures/rows").glob("*.parquet"):
+        assert not test & set(pd.read_parquet(file)["item_id"])
+
+
+def test_the_same_command_again_runs_nothing(project):
+    assert "Nothing to be done" in project.run("results/summary.csv").output
+
+
+def test_a_threshold_that_moves_no_item_trains_and_asks_nothing(project, config):
+    values = complexities(project)
+    low, high = values[5], values[-6]
+    project.write(with_thresholds(config, low, high))
+    project.run("results/summary.csv")
+    models, answers = set(project.folder.glob("results/models/*/*")), project.stored_keys()
+    between = (high + min(value for value in values if value > high)) / 2
+    project.write(with_thresholds(config, low, between))
+    again = project.run("results/summary.csv")
+    assert again.rules["assign_buckets"] == 1
+    assert not PAID_OR_SLOW & set(again.rules)
+    assert set(project.folder.glob("results/models/*/*")) == models
+    assert project.stored_keys() == answers
+
+
+def test_a_moved_threshold_asks_for_the_new_items_and_going_back_runs_nothing(config, tmp_path):
+    changed = copy.deepcopy(config)
+    changed["run"]["strategies"] = ["base", "complexity_aware"]
+    changed["run"]["modes"] = ["direct"]
+    project = Project(tmp_path / "project", changed)
+    project.run("buckets")
+    values = complexities(project)
+    narrow, wide = (with_thresholds(changed, values[4], values[-place]) for place in (4, 6))
+    project.write(narrow)
+    project.run("results/summary.csv")
+    before = set(project.stored_keys())
+    assert len(before) == 3
+    project.write(wide)
+    moved = project.run("results/summary.csv")
+    answers = project.stored_keys()
+    assert len(answers) == len(set(answers)) == 5
+    assert moved.rules["train_stage"] == 2
+    assert moved.rules["evaluate_model"] == 1
+    assert not {"score_items", "warm_up_student"} & set(moved.rules)
+    project.write(narrow)
+    back = project.run("results/summary.csv")
+    assert not PAID_OR_SLOW & set(back.rules)
+    assert project.stored_keys() == answers
+
+
+def test_a_killed_run_finishes_and_stores_no_answer_twice(config, tmp_path):
+    changed = copy.deepcopy(config)
+    changed["run"]["strategies"] = ["base", "distill"]
+    changed["run"]["modes"] = ["cot"]
+    changed["teachers"] = {
+        "tiny_teacher": {
+            "provider": "local",
+            "model": config["students"]["tiny"]["path"],
+            "max_new_tokens": 64,
+            "batch_size": 1,
+            "fallback": "train_on_answer",
+        }
+    }
+    changed["strategies"] = {"distill": {"teacher": "tiny_teacher"}}
+    project = Project(tmp_path / "project", changed)
+    project.run_and_kill("logs/score_items/*.log")
+    project.run_and_kill("data/store/teacher/journals/*.jsonl")
+    bought_before = set(project.stored_keys())
+    assert bought_before
+    project.run_and_kill("logs/train_stage/*.log")
+    project.run_and_kill("logs/evaluate_model/*.log")
+    project.run("results/summary.csv")
+    answers = project.stored_keys()
+    wanted = project.plan()["distill"]["wanted"]
+    assert bought_before <= set(answers)
+    assert len(answers) == len(set(answers)) == len(wanted)
+    assert len(pd.read_csv(project.folder / "results/summary.csv")) == 2
+    quarantined = pd.read_csv(next(project.folder.glob("data/quarantine/rationales/*/*/*.csv")))
+    assert set(quarantined["reason"]) <= {"truncated", "unparsed", "wrong_answer"}
+
+
+def test_a_deleted_model_is_trained_again_and_nothing_else_is_asked(project, config):
+    project.write(config)
+    project.run("results/summary.csv")
+    answers = project.stored_keys()
+    model = project.plan()["sft"]["final"]
+    (project.folder / f"results/models/{model}/model.json").unlink()
+    again = project.run("results/summary.csv")
+    assert again.rules["train_stage"] == 1
+    assert project.stored_keys() == answers
