@@ -292,3 +292,23 @@ def test_a_strategy_overrides_single_keys_of_the_recipe(config):
     settings.prepare(config, SCHEMA)
     recipe = settings.recipe_of(config, {"training": {"learning_rate": 9}})
     assert recipe == {**config["training"], "learning_rate": 9}
+
+
+def test_strategies_are_resolved_with_recipe_teacher_and_fallback(config):
+    other = {"provider": "reference", "fallback": "train_on_answer"}
+    config["teachers"]["other"] = other
+    config["strategies"]["hard_only"]["teacher"] = "other"
+    config["strategies"]["hard_only"]["training"] = {"learning_rate": 9}
+    config["run"]["strategies"] = ["sft", "distill", "hard_only"]
+    settings.prepare(config, SCHEMA)
+    resolved = settings.resolved_strategies(config)
+    assert list(resolved) == ["sft", "distill", "hard_only"]
+    assert [(part["teacher"], part["fallback"]) for part in resolved.values()] == [
+        (None, "drop"),
+        ("worked_solutions", "drop"),
+        ("other", "train_on_answer"),
+    ]
+    assert resolved["sft"]["recipe"] == config["training"]
+    assert resolved["hard_only"]["recipe"] == {**config["training"], "learning_rate": 9}
+    assert list(settings.strategies_of_teacher(config, "other")) == ["hard_only"]
+    assert config["strategies"]["distill"]["teacher"] is None
