@@ -1,4 +1,4 @@
-"""What several tests share: a tiny random student, a tiny taught one, a prompt variant, a recipe."""
+"""What several tests share: two tiny students, tokenizers, a prompt variant, a recipe."""
 
 import json
 import os
@@ -15,7 +15,8 @@ CHATML = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 SPACED = (
-    "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %} {{ m.content }}{{ eos_token }}"
+    "{{ bos_token }}{% for m in messages %}"
+    "{% if m.role == 'assistant' %} {{ m.content }}{{ eos_token }}"
     "{% else %}[INST] {{ m.content }} [/INST]{% endif %}{% endfor %}"
 )
 SENTENCES = [

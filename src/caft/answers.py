@@ -12,11 +12,8 @@ LETTERS = [chr(code) for code in range(ord("A"), ord("Z") + 1)]
 
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
 _MARKED = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
-_STATED = re.compile(
-    r"(?:answer is|answer:)\s*:?\s*\**\s*\$?\s*"
-    r"(\([A-Za-z0-9]+\)|[-+]?\d[\d,]*(?:\.\d+)?|[A-Za-z]\b|[^\n.]+)",
-    re.I,
-)
+_STATED = re.compile(r"answer(?: is|:)\s*:?\s*", re.I)
+_SENTENCE = re.compile(r"[^\n]+?(?=\.\s|\.?$|\n)", re.M)
 _HASHES = re.compile(r"####\s*([^\n]+)")
 
 
@@ -52,7 +49,9 @@ def _marked(text: str) -> str | None:
 
 
 def _answer_is(text: str) -> str | None:
-    return _last(_STATED, text) or _last(_HASHES, text)
+    stated = list(_STATED.finditer(text))
+    sentence = _SENTENCE.match(text, stated[-1].end()) if stated else None
+    return sentence.group() if sentence else _last(_HASHES, text)
 
 
 def _any(text: str) -> str | None:
@@ -107,7 +106,8 @@ def parse(
 
 
 def _choice(span: str, n_options: int, style: str, abstain: str | None) -> str:
-    found = re.match(r"\W*([A-Za-z]|\d+)(?![A-Za-z0-9])", span)
+    # A label stands alone or before punctuation; "A train leaves" and "I do not know" name no option.
+    found = re.match(r"\W*([A-Za-z]|\d+)(?=\W*$|[).:,;*\]]|(?<![AIai\d])\s)", span)
     if not found:
         return INVALID
     label = found.group(1)

@@ -144,13 +144,17 @@ def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iter
     if strategy["buckets"] not in config["buckets"]:
         yield f"{path}.buckets: no buckets {strategy['buckets']!r}{_known(config['buckets'])}"
     for number, stage in enumerate(strategy["stages"]):
-        short, long = "buckets" in stage and "target" in stage, "parts" in stage
-        if short == long:
+        given = {"buckets", "target", "parts"} & set(stage)
+        if given not in ({"buckets", "target"}, {"parts"}):
             yield f"{path}.stages.{number}: give either buckets and target, or parts."
             return
-    unknown = sorted(set(strategy["training"]) - set(config["training"]))
-    if unknown:
-        yield f"{path}.training: unknown key {unknown[0]!r}{_known(config['training'])}"
+    for where, own, known in (
+        ("training", strategy["training"], config["training"]),
+        ("training.lora", strategy["training"].get("lora", {}), config["training"]["lora"]),
+    ):
+        unknown = sorted(set(own) - set(known))
+        if unknown:
+            yield f"{path}.{where}: unknown key {unknown[0]!r}{_known(known)}"
     if needs_rationales(strategy):
         if not config["teachers"]:
             yield f"{path}: trains on rationales, but teachers defines no teacher."
@@ -193,7 +197,9 @@ def teacher_of(config: Config, strategy: Mapping[str, Any]) -> str:
 
 def recipe_of(config: Config, strategy: Mapping[str, Any]) -> dict[str, Any]:
     """Return a strategy's training recipe: the common one with its own overrides."""
-    return {**config["training"], **strategy["training"]}
+    common, own = config["training"], strategy["training"]
+    adapters = {**common["lora"], **own.get("lora", {})}
+    return {**common, **own, "lora": adapters}
 
 
 def chosen(config: Config) -> dict[str, dict[str, Any]]:

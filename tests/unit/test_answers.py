@@ -127,3 +127,34 @@ def test_a_marked_answer_finishes_a_text():
 )
 def test_numbers_are_equal_by_value_and_texts_without_case_and_spacing(parsed, gold, kind, same):
     assert equal(parsed, gold, kind) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("I don't know", INVALID),
+        ("A train leaves at noon", INVALID),
+        ("B", "B"),
+        ("B) Rome", "B"),
+        ("(C).", "C"),
+        ("C because of the second law", "C"),
+        ("**D**", "D"),
+    ],
+)
+def test_a_letter_is_an_answer_only_where_it_cannot_be_a_word(text, parsed):
+    assert parse(text, "leading", "choice", 10) == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "parsed"),
+    [
+        ("The answer is a bit unclear.", "choice", INVALID),
+        ("So the answer is (C). Done.", "choice", "C"),
+        ("The answer is a house", "text", "a house"),
+        ("The answer is 3 apples", "text", "3 apples"),
+        ("The answer is $1,234.50.", "numeric", "1234.5"),
+        ("The answer is 72. It was 70 before.", "numeric", "72"),
+    ],
+)
+def test_a_stated_answer_is_read_as_its_kind(text, kind, parsed):
+    assert parse(text, "answer_is", kind, 4) == parsed

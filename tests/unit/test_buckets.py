@@ -82,11 +82,13 @@ def test_absolute_thresholds_win_over_quantiles():
 
 
 def test_thresholds_come_from_the_training_split_alone():
-    splits = ["train"] * 4 + ["test"] * 2
-    table, report = build_buckets(scores_table([1.0, 2.0, 3.0, 4.0, 99.0, -9.0], splits), spec(), 1)
+    splits = ["train"] * 4 + ["test"] * 4
+    values = [1.0, 2.0, 3.0, 4.0, 99.0, 98.0, 97.0, -9.0]
+    table, report = build_buckets(scores_table(values, splits), spec(), 1)
     assert (report["lower"], report["upper"]) == (1.0, 3.0)
-    assert list(table["bucket"]) == ["easy", "medium", "medium", "hard", "hard", "easy"]
-    assert list(table["sampled"]) == [True, True, True, True, False, False]
+    assert list(table["bucket"][:4]) == ["easy", "medium", "medium", "hard"]
+    assert list(table["bucket"][4:]) == ["hard", "hard", "hard", "easy"]
+    assert list(table["sampled"]) == [True] * 4 + [False] * 4
 
 
 def test_without_any_score_every_item_goes_where_missing_ones_go():

@@ -217,7 +217,8 @@ def test_a_student_has_one_source(config):
 def test_a_hub_student_is_pinned(config):
     config["students"]["smollm2-135m"] = {"hub": "org/name"}
     assert problems(config) == [
-        "config: students.smollm2-135m.revision: is needed with hub, so that everybody gets the same model."
+        "config: students.smollm2-135m.revision: is needed with hub, "
+        "so that everybody gets the same model."
     ]
 
 

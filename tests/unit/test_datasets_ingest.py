@@ -1,8 +1,9 @@
+import pandas as pd
 import pytest
 
 from caft import tables
 from caft.datasets import RawRows
-from caft.datasets.ingest import ingest
+from caft.datasets.ingest import ingest, require_splits
 from caft.errors import ItemError
 
 SPLITS = {"train": 0.6, "validation": 0.2, "test": 0.2}
@@ -272,3 +273,9 @@ def test_the_report_counts_everything():
         "with_rationale": 1,
         "question_groups_shared": 0,
     }
+
+
+def test_a_split_without_items_is_an_error_before_anything_is_computed():
+    items = pd.DataFrame({"split": ["train", "train"]})
+    with pytest.raises(ItemError, match=r"datasets\.own: none of the 2 items is in the split test"):
+        require_splits(items, {"train": 0.9, "validation": 0.0, "test": 0.1}, "own")

@@ -20,12 +20,12 @@ from caft.generation import generate
 from caft.models import float32_head, load_model, load_tokenizer
 from caft.prompts import all_messages
 
-WORDS = "what is the number of options in a letter only when it is so long".split()
+SENTENCE = "what is the number of options in a letter only when it is so long?"
 METRIC_NAMES = sorted(METRICS)
 
 
 def question(number):
-    return f"{number}: " + " ".join(WORDS[: 1 + (number * 5) % 15]) + "?"
+    return f"{number}: " + SENTENCE[: 1 + (number * 23) % 70]
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +134,9 @@ def test_padding_on_the_right_cannot_reach_an_earlier_token(student, attention):
 def test_each_row_has_the_logits_of_its_own_answer_positions(model):
     rows = [row_of([5, 6, 7, 8, 9], gold=[8, 9, 3]), row_of([4] * 9)]
     logits = answer_logits(model, rows, pad=0)
-    assert [tuple(values.shape) for values in logits] == [(3, logits[0].shape[1])] + [
-        (1, logits[0].shape[1])
+    assert [tuple(values.shape) for values in logits] == [
+        (3, model.config.vocab_size),
+        (1, model.config.vocab_size),
     ]
     with torch.inference_mode():
         whole = model(input_ids=torch.tensor([rows[0].tokens])).logits[0]
@@ -287,7 +288,7 @@ def test_a_number_is_correct_exactly_if_greedy_generation_writes_it(taught, less
 
 
 def _score_without_system(items, model, tokenizer, variant):
-    """The lessons were taught without a system turn; a template without one renders the rest alike."""
+    """Score as the lessons were taught: without a system turn."""
     original = tokenizer.chat_template
     tokenizer.chat_template = original.replace(
         "{% for m in messages %}", "{% for m in messages if m.role != 'system' %}"

@@ -149,3 +149,16 @@ def test_greedy_answers_are_those_of_transformers(student, letters):
 def test_a_narrow_nucleus_leaves_the_greedy_answer(model, tokenizer, lessons):
     (answer,) = answers(model, tokenizer, asking("count"), temperature=3.0, top_p=1e-6)
     assert answer.text == lessons["count"]
+
+
+def test_padding_moves_no_token_of_a_model_with_absolute_positions(chatml):
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    settings = {"n_embd": 32, "n_layer": 2, "n_head": 4, "initializer_range": 0.3}
+    absolute = GPT2LMHeadModel(GPT2Config(vocab_size=len(chatml), **settings)).eval()
+    prompts = asking("a", "what is the number of options", "12 - 5 ?")
+    together = answers(absolute, chatml, prompts, max_new_tokens=12)
+    alone = [answers(absolute, chatml, [prompt], max_new_tokens=12)[0] for prompt in prompts]
+    assert [seen(answer) for answer in together] == [seen(answer) for answer in alone]

@@ -13,7 +13,7 @@ from caft.tables import SCHEMAS
 
 @pytest.fixture
 def batch():
-    """A choice item of three options with p = 0.4, 0.2, 0.2, and an open one with p = 0.5, 0.5, 0, 0."""
+    """A choice item with p = 0.4, 0.2, 0.2 of its options, and an open one with p = 0.5, 0.5."""
     tiny = 1e-30
     probabilities = torch.tensor([[0.4, 0.2, 0.2, 0.2], [0.5, 0.5, tiny, tiny]])
     log_probs = probabilities.log()

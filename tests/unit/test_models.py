@@ -125,3 +125,13 @@ def test_a_model_without_a_known_final_norm_asks_for_float32(student, monkeypatc
     monkeypatch.setattr(models, "_FINAL_NORMS", ("other",))
     with pytest.raises(ModelError, match=r"engine\.dtype: float32"):
         float32_head(load_model(student))
+
+
+def test_a_model_of_another_family_gets_a_float32_head_too():
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    low = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=32, n_layer=1, n_head=4)).bfloat16()
+    float32_head(low)
+    with torch.inference_mode():
+        assert low(input_ids=torch.arange(5)[None]).logits.dtype == torch.float32
+    assert low.transformer.wte.weight.dtype == torch.bfloat16

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from caft import tables
 from caft.datasets import load
-from caft.datasets.ingest import ingest
+from caft.datasets.ingest import ingest, require_splits
 from caft.files import write_json
 from caft.jobs import job
 
@@ -18,6 +18,7 @@ with job(snakemake) as log:
     name = snakemake.wildcards.dataset
     raw = load(spec, seed, Path(snakemake.params.downloads))
     result = ingest(raw, spec["splits"], seed, name, spec["max_bad_share"])
+    require_splits(result.items, spec["splits"], name)
     made_by = {"dataset": spec, "seed": seed}
     tables.write(
         "quarantined_items",

@@ -100,6 +100,20 @@ def ingest(
     return Ingested(items, quarantine, report)
 
 
+def require_splits(items: pd.DataFrame, splits: Mapping[str, float], source: str) -> None:
+    """Check that every split with a share has an item, before anything is computed for them.
+
+    Raises:
+        ItemError: naming the empty split.
+    """
+    for name, share in splits.items():
+        if share and not (items["split"] == name).any():
+            raise ItemError(
+                f"datasets.{source}: none of the {len(items)} items is in the split {name}; "
+                "give more rows or another share in `splits`."
+            )
+
+
 def _content(row: dict[str, Any], kind: str, answer_format: str) -> dict[str, Any]:
     """Return a row's checked options, canonical answer and item_id."""
     for key in ("question", "answer", "category", "rationale", "source_id"):
