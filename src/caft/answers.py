@@ -106,7 +106,7 @@ def parse(
 
 
 def _choice(span: str, n_options: int, style: str, abstain: str | None) -> str:
-    # A label stands alone or before punctuation; "A train leaves" and "I do not know" name no option.
+    # A label stands alone or before punctuation: "A train leaves", "I do not know" name none.
     found = re.match(r"\W*([A-Za-z]|\d+)(?=\W*$|[).:,;*\]]|(?<![AIai\d])\s)", span)
     if not found:
         return INVALID
