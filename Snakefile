@@ -5,7 +5,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from caft import config as settings, mixtures, versions
+from caft import config as settings, locks, mixtures, versions
 from caft.errors import ConfigError
 
 min_version("9.0")
@@ -18,6 +18,9 @@ try:
     settings.prepare(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
 except ConfigError as error:
     raise WorkflowError(str(error))
+
+if workflow.is_main_process and locks.remove_stale_lock(Path.cwd()):
+    print("Removed the lock of an earlier run that was killed; going on where it stopped.")
 
 DATASETS, STUDENTS = config["run"]["datasets"], config["run"]["students"]
 MODES, STRATEGIES = config["run"]["modes"], settings.chosen(config)

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -11,8 +13,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from caft.errors import CaftError
+from caft.locks import is_snakemake
 
 _SECONDS_BETWEEN_LINES = 5.0
+_SECONDS_BETWEEN_LOOKS = 0.5
 
 
 @contextmanager
@@ -37,6 +41,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     warnings.filterwarnings("ignore", category=SyntaxWarning)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
     log = _logger(path)
+    _end_with_the_run()
     started = time.monotonic()
     try:
         yield log
@@ -50,6 +55,26 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
             "%s: unexpected %s: %s (traceback in %s)", name, type(error).__name__, error, path
         )
         sys.exit(1)
+
+
+def _end_with_the_run() -> None:
+    """Watch the Snakemake process above, and die with it.
+
+    A job that outlives a killed run would go on buying answers and writing models beside the jobs of
+    the next one.
+    """
+    import psutil
+
+    run = next((process for process in psutil.Process().parents() if is_snakemake(process)), None)
+    if run is None:
+        return
+
+    def watch() -> None:
+        while run.is_running() and run.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _logger(path: str) -> logging.Logger:

@@ -1,4 +1,4 @@
-"""A small config: three strategies on forty sums with a tiny random student."""
+"""A small config: base, sft and complexity_aware on forty sums with a tiny random student."""
 
 import pytest
 from harness import questions, write_questions
@@ -16,7 +16,7 @@ def config(student, tmp_path_factory):
         "run": {
             "datasets": ["mine"],
             "students": ["tiny"],
-            "strategies": ["base", "sft", "distill", "complexity_aware"],
+            "strategies": ["base", "sft", "complexity_aware"],
         },
         "datasets": {
             "mine": {

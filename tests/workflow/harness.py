@@ -50,7 +50,7 @@ class Project:
 
     def start(self, *arguments: str) -> subprocess.Popen:
         return subprocess.Popen(
-            [*COMMAND, "--configfile", "run.yaml", *arguments],
+            [*COMMAND, *arguments, "--configfile", "run.yaml"],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -66,16 +66,20 @@ class Project:
         rules = Counter(re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", output))
         return Run(rules, output, process.returncode)
 
-    def run_and_kill(self, sign: str) -> None:
-        """Start a run; kill it with all its jobs as soon as a file matches `sign`."""
-        process = self.start()
+    def run_and_kill(self, sign: str, jobs_too: bool = True) -> None:
+        """Start a run; kill it, with its jobs or alone, as soon as a file matches `sign`."""
+        process = self.start("results/summary.csv")
         deadline = time.monotonic() + 300
         while not list(self.folder.glob(sign)):
             assert process.poll() is None, f"the run ended before {sign} was there"
             assert time.monotonic() < deadline, f"{sign} never came"
             time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        if jobs_too:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        # Returns when the last process that holds the pipe has ended: jobs end with their run.
+        process.communicate(timeout=60)
 
     def stored_keys(self) -> list[str]:
         """Return the keys of all stored answers, once per time an answer was stored."""

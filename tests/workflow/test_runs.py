@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -12,11 +13,11 @@ PAID_OR_SLOW = {"train_stage", "evaluate_model", "warm_up_student", "score_items
 
 @pytest.fixture(scope="module")
 def project(config, tmp_path_factory):
-    """A project after its first complete run with absolute thresholds between its entropies."""
+    """A project after its first complete run; the tests below change it one after the other."""
     project = Project(tmp_path_factory.mktemp("run") / "project", config)
     first = project.run("results/summary.csv")
-    assert first.rules["train_stage"] == 4, "sft, distill, and two stages of complexity_aware"
-    assert first.rules["evaluate_model"] == 8, "four models in two modes"
+    assert first.rules["train_stage"] == 3, "sft, and two stages of complexity_aware"
+    assert first.rules["evaluate_model"] == 6, "three models in two modes"
     return project
 
 
@@ -35,14 +36,14 @@ def test_the_summary_has_a_row_per_strategy_and_mode(project):
     summary = pd.read_csv(project.folder / "results/summary.csv")
     assert list(zip(summary["strategy"], summary["mode"], strict=True)) == [
         (strategy, mode)
-        for strategy in ("base", "sft", "distill", "complexity_aware")
+        for strategy in ("base", "sft", "complexity_aware")
         for mode in ("direct", "cot")
     ]
     assert summary["accuracy"].between(summary["accuracy_low"], summary["accuracy_high"]).all()
     test_items = summary["n"].iloc[0]
     assert (summary[["n_easy", "n_medium", "n_hard"]].sum(axis=1) == test_items).all()
     paid = summary.set_index("strategy")["teacher_requests"]
-    assert paid["sft"].max() == 0 < paid["complexity_aware"].max() < paid["distill"].max()
+    assert paid["sft"].max() == 0 < paid["complexity_aware"].max() == len(project.stored_keys())
 
 
 def test_provenance_names_config_and_versions(project):
@@ -71,13 +72,11 @@ def test_the_same_command_again_runs_nothing(project):
 
 
 def test_a_threshold_that_moves_no_item_trains_and_asks_nothing(project, config):
-    values = complexities(project)
-    low, high = values[5], values[-6]
-    project.write(with_thresholds(config, low, high))
-    project.run("results/summary.csv")
     models, answers = set(project.folder.glob("results/models/*/*")), project.stored_keys()
-    between = (high + min(value for value in values if value > high)) / 2
-    project.write(with_thresholds(config, low, between))
+    report = json.loads((project.folder / "data/buckets/mine/tiny/default.report.json").read_text())
+    above = min(value for value in complexities(project) if value > report["upper"])
+    between = (report["upper"] + above) / 2
+    project.write(with_thresholds(config, report["lower"], between))
     again = project.run("results/summary.csv")
     assert again.rules["assign_buckets"] == 1
     assert not PAID_OR_SLOW & set(again.rules)
@@ -85,26 +84,23 @@ def test_a_threshold_that_moves_no_item_trains_and_asks_nothing(project, config)
     assert project.stored_keys() == answers
 
 
-def test_a_moved_threshold_asks_for_the_new_items_and_going_back_runs_nothing(config, tmp_path):
-    changed = copy.deepcopy(config)
-    changed["run"]["strategies"] = ["base", "complexity_aware"]
-    changed["run"]["modes"] = ["direct"]
-    project = Project(tmp_path / "project", changed)
-    project.run("buckets")
-    values = complexities(project)
-    narrow, wide = (with_thresholds(changed, values[4], values[-place]) for place in (4, 6))
-    project.write(narrow)
-    project.run("results/summary.csv")
-    before = set(project.stored_keys())
-    assert len(before) == 3
-    project.write(wide)
+def test_a_threshold_that_moves_items_asks_only_for_these(project):
+    before, values = project.stored_keys(), complexities(project)
+    thresholds = project.config["buckets"]["default"]["thresholds"]
+    lowered = sorted(value for value in values if value <= thresholds[1])[-3]
+    project.write(with_thresholds(project.config, thresholds[0], lowered))
     moved = project.run("results/summary.csv")
-    answers = project.stored_keys()
-    assert len(answers) == len(set(answers)) == 5
-    assert moved.rules["train_stage"] == 2
-    assert moved.rules["evaluate_model"] == 1
+    after = project.stored_keys()
+    assert len(after) == len(set(after)) == len(before) + 2
+    assert set(before) < set(after)
+    assert moved.rules["train_stage"] == 2, "both stages of complexity_aware; sft stays"
+    assert moved.rules["evaluate_model"] == 2
     assert not {"score_items", "warm_up_student"} & set(moved.rules)
-    project.write(narrow)
+
+
+def test_going_back_to_the_first_thresholds_trains_and_asks_nothing(project, config):
+    answers = project.stored_keys()
+    project.write(config)
     back = project.run("results/summary.csv")
     assert not PAID_OR_SLOW & set(back.rules)
     assert project.stored_keys() == answers
@@ -129,7 +125,7 @@ def test_a_killed_run_finishes_and_stores_no_answer_twice(config, tmp_path):
     project.run_and_kill("data/store/teacher/journals/*.jsonl")
     bought_before = set(project.stored_keys())
     assert bought_before
-    project.run_and_kill("logs/train_stage/*.log")
+    project.run_and_kill("logs/train_stage/*.log", jobs_too=False)
     project.run_and_kill("logs/evaluate_model/*.log")
     project.run("results/summary.csv")
     answers = project.stored_keys()
@@ -141,12 +137,9 @@ def test_a_killed_run_finishes_and_stores_no_answer_twice(config, tmp_path):
     assert set(quarantined["reason"]) <= {"truncated", "unparsed", "wrong_answer"}
 
 
-def test_a_deleted_model_is_trained_again_and_nothing_else_is_asked(project, config):
-    project.write(config)
-    project.run("results/summary.csv")
+def test_a_deleted_model_is_trained_again_once_it_is_asked_for(project):
     answers = project.stored_keys()
-    model = project.plan()["sft"]["final"]
-    (project.folder / f"results/models/{model}/model.json").unlink()
-    again = project.run("results/summary.csv")
+    shutil.rmtree(project.folder / f"results/models/{project.plan()['sft']['final']}")
+    again = project.run("models")
     assert again.rules["train_stage"] == 1
     assert project.stored_keys() == answers
