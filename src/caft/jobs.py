@@ -60,8 +60,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
 def _end_with_the_run() -> None:
     """Watch the Snakemake process above, and die with it.
 
-    A job that outlives a killed run would go on buying answers and writing models beside the jobs of
-    the next one.
+    A job that outlives a killed run would go on buying answers and writing models beside the next.
     """
     import psutil
 
