@@ -17,6 +17,7 @@ from caft.mixtures import parts_of
 from caft.statistics import Estimate, accuracy_interval, paired_difference, roc_auc
 
 _REFERENCES = ("base", "sft", "distill", "random_same_size")
+_STAR = {True: "*", False: ""}
 _LIBRARIES = (
     "snakemake",
     "torch",
@@ -300,21 +301,16 @@ def render(summary: pd.DataFrame) -> str:
     shown = pd.DataFrame(
         {
             "strategy": summary["strategy"],
-            "mode": summary["mode"].where(
-                summary["mode"] != summary["trained_mode"], summary["mode"] + "*"
-            ),
+            "mode": summary["mode"] + (summary["mode"] == summary["trained_mode"]).map(_STAR),
             "accuracy": [_interval(row, "accuracy") for _, row in summary.iterrows()],
             "easy": summary["accuracy_easy"].map("{:.2f}".format),
             "medium": summary["accuracy_medium"].map("{:.2f}".format),
             "hard": summary["accuracy_hard"].map("{:.2f}".format),
-            "invalid": summary["invalid_rate"].map("{:.2f}".format),
             "vs base": [_interval(row, "vs_base") for _, row in summary.iterrows()],
             "vs distill*": [
                 _interval(row, "vs_distill_as_trained") for _, row in summary.iterrows()
             ],
             "teacher tokens": summary["teacher_completion_tokens"],
-            "target tokens": summary["target_tokens"],
-            "train s": summary["train_seconds"].round().astype(int),
         }
     )
     parts = []
@@ -334,5 +330,5 @@ def _interval(row: pd.Series, name: str) -> str:
         return "-"
     sign = "+" if name.startswith("vs") else ""
     return (
-        f"{row[name]:{sign}.3f} [{row[f'{name}_low']:{sign}.3f}, {row[f'{name}_high']:{sign}.3f}]"
+        f"{row[name]:{sign}.3f} [{row[f'{name}_low']:{sign}.2f}, {row[f'{name}_high']:{sign}.2f}]"
     )
