@@ -1,5 +1,6 @@
 """Complexity-aware fine-tuning: from a question set to a table of which method is best, and at what cost."""
 
+import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -20,7 +21,7 @@ except ConfigError as error:
     raise WorkflowError(str(error))
 
 if workflow.is_main_process and locks.remove_stale_lock(Path.cwd()):
-    print("Removed the lock of an earlier run that was killed; going on where it stopped.")
+    print("Removed the lock of an earlier run that was killed.", file=sys.stderr)
 
 DATASETS, STUDENTS = config["run"]["datasets"], config["run"]["students"]
 MODES, STRATEGIES = config["run"]["modes"], settings.chosen(config)
