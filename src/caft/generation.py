@@ -12,6 +12,8 @@ _TAIL = (
     12  # tokens looked back at for the answer marker: a long answer of a choice or a number fits
 )
 
+_SLACK = 8  # tokens of padding that always pass: short prompts are cheap, small batches are not
+
 
 @dataclass(frozen=True)
 class Generated:
@@ -65,9 +67,8 @@ def generate(
         return stop_at_answer and new[-1] in closing and is_finished(tokenizer.decode(new[-_TAIL:]))
 
     choose = _chooser(temperature, top_p)
-    for start in range(0, len(order), batch_size):
-        batch = order[start : start + batch_size]
-        torch.manual_seed(seed + start)
+    for number, batch in enumerate(_batches(order, ids, batch_size)):
+        torch.manual_seed(seed + number)
         with torch.inference_mode():
             answers = _decode(
                 model, [ids[index] for index in batch], tokenizer.pad_token_id, choose, is_done
@@ -76,6 +77,20 @@ def generate(
             _finish(tokenizer, index, new, len(ids[index]), ends, stop_at_answer)
             for index, new in zip(batch, answers, strict=True)
         ]
+
+
+def _batches(order: list[int], ids: list[list[int]], batch_size: int) -> Iterator[list[int]]:
+    """Cut prompts sorted by length into batches with at most about a fifth of padding."""
+    batch: list[int] = []
+    for index in order:
+        if batch and (
+            len(batch) == batch_size or len(ids[index]) > 1.25 * len(ids[batch[0]]) + _SLACK
+        ):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
 
 
 def _decode(

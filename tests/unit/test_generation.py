@@ -1,6 +1,6 @@
 import pytest
 
-from caft.generation import generate
+from caft.generation import _batches, generate
 from caft.models import load_model, load_tokenizer
 
 
@@ -162,3 +162,9 @@ def test_padding_moves_no_token_of_a_model_with_absolute_positions(chatml):
     together = answers(absolute, chatml, prompts, max_new_tokens=12)
     alone = [answers(absolute, chatml, [prompt], max_new_tokens=12)[0] for prompt in prompts]
     assert [seen(answer) for answer in together] == [seen(answer) for answer in alone]
+
+
+def test_batches_hold_prompts_of_similar_length():
+    ids = [[0] * length for length in (10, 11, 12, 100, 110, 140, 300)]
+    batches = list(_batches(list(range(7)), ids, 2))
+    assert batches == [[0, 1], [2], [3, 4], [5], [6]]
