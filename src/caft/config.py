@@ -249,6 +249,11 @@ def teachers_used(config: Config) -> list[str]:
     )
 
 
+def prompts_used(config: Config) -> list[str]:
+    """Return the prompt variants that items are scored with in this run."""
+    return sorted({config["buckets"][name]["prompt"] for name in buckets_used(config)})
+
+
 def buckets_used(config: Config) -> list[str]:
     """Return the bucket definitions that this run's strategies use."""
     return sorted({strategy["buckets"] for strategy in chosen(config).values()})

@@ -159,6 +159,14 @@ def pick_device(engine: dict[str, Any]) -> tuple[str, str]:
     return device, dtype
 
 
+def use_job_threads() -> None:
+    """Give torch the number of threads the job asked for."""
+    import torch
+
+    if os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
 def load_model(
     folder: Path | str,
     dtype: str = "float32",
@@ -181,8 +189,7 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
-    if os.environ.get("OMP_NUM_THREADS"):
-        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    use_job_threads()
     check_folder(Path(folder))
     model: Any = AutoModelForCausalLM.from_pretrained(
         folder,

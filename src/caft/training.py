@@ -23,7 +23,7 @@ from caft.mixtures import (
     warm_up_rows,
     warm_up_sample,
 )
-from caft.models import load_tokenizer, pick_device
+from caft.models import load_tokenizer, pick_device, use_job_threads
 
 DONE_FILE = "training.json"
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
@@ -176,14 +176,12 @@ def train_stage(
 def _trainable_model(
     student: Path, parent: Path | None, recipe: dict[str, Any], dtype: str, attention: str
 ) -> Any:
-    import os
 
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    if os.environ.get("OMP_NUM_THREADS"):
-        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    use_job_threads()
     full = recipe["method"] == "full"
     # Trained weights stay in float32 (updates vanish in bf16); the frozen ones under an adapter
     # need not.

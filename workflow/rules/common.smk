@@ -133,7 +133,7 @@ def evaluated_model(wildcards):
 def summary_inputs(wildcards):
     """Everything the summary is made of: predictions, and what tells the costs."""
     pairs = [f"{dataset}/{student}" for dataset in DATASETS for student in STUDENTS]
-    prompts = sorted({config["buckets"][name]["prompt"] for name in settings.buckets_used(config)})
+    prompts = settings.prompts_used(config)
     return [
         *all_predictions(wildcards),
         *all_models(wildcards),

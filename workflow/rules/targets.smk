@@ -13,9 +13,7 @@ rule scores:
             "data/scores/{dataset}/{student}/{prompt}.parquet",
             dataset=DATASETS,
             student=STUDENTS,
-            prompt=sorted(
-                {config["buckets"][name]["prompt"] for name in settings.buckets_used(config)}
-            ),
+            prompt=settings.prompts_used(config),
         ),
 
 
