@@ -21,5 +21,13 @@ class TeacherError(CaftError):
     """A teacher cannot answer at all (a single bad answer is quarantined instead)."""
 
 
+class BudgetError(TeacherError):
+    """A teacher's budget does not reach; what was bought is kept."""
+
+
 class TrainingError(CaftError):
     """A mixture cannot be trained on."""
+
+
+class StoreError(CaftError):
+    """The store of paid answers cannot be read or written; what it holds is kept."""

@@ -8,13 +8,25 @@ from pathlib import Path
 from typing import Any
 
 
+def _dict(value: Any) -> dict[Any, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"JSON has no word for {type(value).__name__}")
+
+
+_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_dict)
+
+
 def canonical_json(value: Any) -> str:
     """Serialise to the one JSON text that equal values share: UTF-8, sorted keys, NFC strings.
 
     Raises:
         TypeError: if the value holds something JSON has no word for.
     """
-    return json.dumps(_normalise(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    text = _JSON.encode(value)
+    # Parts of an NFC text are NFC, so almost always nothing is left to do.
+    normal = unicodedata.is_normalized("NFC", text)
+    return text if normal else _JSON.encode(_normalise(value))
 
 
 def _normalise(value: Any) -> Any:

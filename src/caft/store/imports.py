@@ -1,0 +1,210 @@
+"""Answers that somebody owns already, into the store: what is owned is never bought."""
+
+import csv
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from caft.errors import StoreError
+from caft.store.answers import Store
+
+COLUMNS = (
+    "id",
+    "text",
+    "reasoning",
+    "finish_reason",
+    "prompt_tokens",
+    "completion_tokens",
+    "sample",
+)
+"""What a column of the file can be; `id` and `text` are needed."""
+KEYS = ("source_id", "item_id", "question")
+"""Columns of the items table that `id` can be."""
+
+_COUNTS = ("prompt_tokens", "completion_tokens", "sample")
+_BATCH = 256  # answers per fsync
+
+
+@dataclass(frozen=True)
+class Owned:
+    """An answer that somebody owns; counts are None where the file does not tell them."""
+
+    text: str
+    reasoning: str | None
+    finish_reason: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    sample: int
+    row: int
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row of the file that was not stored."""
+
+    row: int  # from 1, without a header
+    id: str
+    reason: str
+
+
+@dataclass
+class Imported:
+    """What became of the rows: `rows` = `stored` + `owned` + the rejected ones."""
+
+    rows: int = 0
+    stored: int = 0
+    owned: int = 0  # already in the store
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+def import_answers(
+    rows: Iterable[Mapping[str, Any]],
+    columns: Mapping[str, str],
+    items: Iterable[dict[str, Any]],
+    by: str,
+    record_of: Callable[[dict[str, Any], Owned], dict[str, Any]],
+    store: Store,
+) -> Imported:
+    """Store the rows that answer exactly one item each.
+
+    Args:
+        rows: of a file, see `read_rows`.
+        columns: the file's column for some of `COLUMNS`.
+        items: rows of the items table.
+        by: which of `KEYS` the file's `id` is.
+        record_of: makes the record of an item's answer, under the key it would be asked with.
+        store: where the answers go.
+
+    Raises:
+        StoreError: if the file lacks one of the columns, or the store cannot be written.
+    """
+    answered = defaultdict(list)
+    for item in items:
+        answered[_plain(item[by])].append(item)
+    done = Imported()
+    records: dict[str, dict[str, Any]] = {}
+    for number, row in enumerate(rows, start=1):
+        done.rows += 1
+        if number == 1:
+            _check_columns(row, columns)
+        name = _plain(row.get(columns["id"]))
+        try:
+            answer = _answer(row, columns, number)
+            record = record_of(_only(answered.get(name, []), name), answer)
+            if record["key"] in records:
+                raise ValueError("an earlier row answers the same item and sample")
+            records[record["key"]] = record
+        except ValueError as error:
+            done.rejected.append(Rejected(number, name, str(error)))
+    keys = list(records)
+    for start in range(0, len(keys), _BATCH):
+        batch = keys[start : start + _BATCH]
+        known = store.get(batch)
+        store.append(records[key] for key in batch if key not in known)
+        done.owned += len(known)
+        done.stored += len(batch) - len(known)
+    return done
+
+
+def _check_columns(row: Mapping[str, Any], columns: Mapping[str, str]) -> None:
+    for name in columns.values():
+        if name not in row:
+            raise StoreError(
+                f"--columns: the file has no column {name!r}; it has {', '.join(row)}."
+            )
+
+
+def _only(items: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    if not name:
+        raise ValueError("no id")
+    if len(items) != 1:
+        raise ValueError("several items have this id" if items else "no item has this id")
+    return items[0]
+
+
+def _answer(row: Mapping[str, Any], columns: Mapping[str, str], number: int) -> Owned:
+    values = {name: row.get(columns[name]) if name in columns else None for name in COLUMNS}
+    if not isinstance(values["text"], str) or not values["text"].strip():
+        raise ValueError("no text")
+    counts = {name: _count(values[name], name) for name in _COUNTS}
+    return Owned(
+        text=values["text"],
+        reasoning=values["reasoning"] or None,
+        finish_reason=values["finish_reason"] or "stop",
+        prompt_tokens=counts["prompt_tokens"],
+        completion_tokens=counts["completion_tokens"],
+        sample=counts["sample"] or 0,
+        row=number,
+    )
+
+
+def _count(value: Any, name: str) -> int | None:
+    if value is None or value == "" or value != value:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if number < 0 or not number.is_integer():
+        raise ValueError(f"{name} is no count")
+    return int(number)
+
+
+def _plain(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return " ".join(str(value).split())
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Read a Parquet, JSONL or CSV file row by row.
+
+    Raises:
+        StoreError: if it cannot be read.
+    """
+    readers = {".parquet": _parquet_rows, ".jsonl": _json_rows, ".csv": _csv_rows}
+    if path.suffix not in readers:
+        raise StoreError(f"{path}: name a file that ends in {', '.join(readers)}.")
+    try:
+        yield from readers[path.suffix](path)
+    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
+        raise StoreError(f"{path}: cannot be read ({error}).") from error
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    for batch in pq.ParquetFile(path).iter_batches(1000):
+        yield from batch.to_pylist()
+
+
+def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"line {number}: no object")
+            yield row
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(2**31 - 1)  # an answer can be longer than the module expects
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        yield from csv.DictReader(file)
+
+
+def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
+    """Write the rejected rows as CSV."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["row", "id", "reason"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(one) for one in rejected)

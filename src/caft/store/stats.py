@@ -1,0 +1,69 @@
+"""What a store holds, by model."""
+
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from caft.store import files, journal, segment
+from caft.store.answers import Store
+
+_COLUMNS = [
+    "model_id",
+    "revision",
+    "kind",
+    "finish_reason",
+    "prompt_tokens",
+    "completion_tokens",
+    "cost_usd",
+    "received_at",
+    "imported",
+]
+
+
+def by_model(store: Store) -> list[dict[str, Any]]:
+    """Return a row per model and revision; what was received twice counts twice.
+
+    Returns:
+        Answers (and how many of them were imported), tokens, money (and for how many answers it is
+        unknown), first and last time, answers by kind and by finish_reason.
+    """
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in store.table(_COLUMNS).to_pylist():
+        groups.setdefault((row["model_id"] or "", row["revision"] or ""), []).append(row)
+    return [
+        {"model_id": model, "revision": revision, **_sums(groups[model, revision])}
+        for model, revision in sorted(groups)
+    ]
+
+
+def _sums(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    times = [row["received_at"] for row in rows if row["received_at"]]
+    costs = [row["cost_usd"] for row in rows]
+    return {
+        "answers": len(rows),
+        "imported": sum(bool(row["imported"]) for row in rows),
+        "prompt_tokens": sum(row["prompt_tokens"] or 0 for row in rows),
+        "completion_tokens": sum(row["completion_tokens"] or 0 for row in rows),
+        "cost_usd": sum(cost for cost in costs if cost is not None),
+        "cost_unknown": costs.count(None),
+        "first_received": min(times, default=None),
+        "last_received": max(times, default=None),
+        "kinds": _count(row["kind"] for row in rows),
+        "finish_reasons": _count(row["finish_reason"] for row in rows),
+    }
+
+
+def _count(values: Any) -> dict[str, int]:
+    return dict(Counter(value or "(none)" for value in values).most_common())
+
+
+def by_file(folder: Path) -> list[dict[str, Any]]:
+    """Return name, size and number of answers of every file."""
+    rows = []
+    for path in [*files.journals(folder), *files.segments(folder)]:
+        with suppress(FileNotFoundError):  # folded or merged since it was listed
+            found = (journal if files.is_journal(path) else segment).read(path)
+            name, size = str(path.relative_to(folder)), path.stat().st_size
+            rows.append({"file": name, "bytes": size, "answers": len(found.places)})
+    return rows
