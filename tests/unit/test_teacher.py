@@ -1,15 +1,17 @@
 import json
 import logging
+from itertools import islice
 
 import pandas as pd
 import pytest
 
 import caft.models
 from caft import tables
-from caft.errors import ConfigError, TeacherError
+from caft.errors import BudgetError, ConfigError, TeacherError
 from caft.store import Store
 from caft.teacher import PROVIDERS, Answer, make_teacher
-from caft.teacher.acceptance import REASONS, judge
+from caft.teacher.acceptance import REASONS, item_status, judge, quarantine
+from caft.teacher.budget import Budget, Spending
 from caft.teacher.collect import collect_rationales, make_request
 from caft.teacher.reference import worked_solution
 
@@ -45,19 +47,20 @@ class Scripted:
 
     decoding = {"temperature": 1.0}
 
-    def __init__(self, texts, varies=True, batch=2, fail_after=None):
+    def __init__(self, texts, varies=True, batch=2, fail_after=None, cost=0.01):
         self.texts, self.varies, self.batch, self.fail_after = texts, varies, batch, fail_after
-        self.asked, self.calls = [], 0
+        self.asked, self.calls, self.cost = [], 0, cost
 
     def identify(self, item):
         return "scripted", "1"
 
     def answer(self, requests):
         self.calls += 1
-        for start in range(0, len(requests), self.batch):
+        stream = iter(requests)
+        while lot := [request for request in islice(stream, self.batch) if request]:
             if self.fail_after is not None and len(self.asked) >= self.fail_after:
                 raise TeacherError("the account is empty")
-            yield [self._one(request) for request in requests[start : start + self.batch]]
+            yield [self._one(request) for request in lot]
 
     def _one(self, request):
         self.asked.append((request.item_id, request.sample))
@@ -66,11 +69,21 @@ class Scripted:
         shown = "" if finish == "error" else text
         tokens = len(shown.split())
         return Answer(
-            request.key, shown, None, finish, 2, tokens, 0.01, 0.5, {"id": request.sample}
+            *(request.key, shown, None, finish, 2, tokens, self.cost, 0.5),
+            {"error": "it said so"} if finish == "error" else {"id": request.sample},
         )
 
 
-def collect(items, teacher, folder, samples=1, fallback="drop", max_tokens=50):
+def collect(
+    items,
+    teacher,
+    folder,
+    samples=1,
+    fallback="drop",
+    max_tokens=50,
+    parser="marked",
+    budget=lambda store: None,
+):
     with Store(folder) as store:
         return collect_rationales(
             pd.DataFrame(items),
@@ -78,8 +91,9 @@ def collect(items, teacher, folder, samples=1, fallback="drop", max_tokens=50):
             store,
             lambda row: [{"role": "user", "content": row["question"]}],
             {"samples": samples, "fallback": fallback},
-            "marked",
+            parser,
             max_tokens,
+            budget=budget(store),
         )
 
 
@@ -270,12 +284,123 @@ def test_the_stored_record_holds_request_price_and_raw_answer(tmp_path):
     assert "item_id" not in stored
 
 
-def test_progress_tells_money_and_acceptance_so_far(tmp_path, caplog):
+def test_progress_tells_tokens_money_retries_and_acceptance_so_far(tmp_path, caplog):
     teacher = Scripted({"a": ["[[B]]"], "b": ["[[C]]"]})
+    teacher.retries = 3
     with caplog.at_level(logging.INFO, "caft"):
         collect([item("a"), item("b")], teacher, tmp_path)
-    assert "$0.0200 so far, 50% accepted" in caplog.text
-    assert "1 of 2 items have an accepted one; 1 answers rejected (1 wrong_answer)" in caplog.text
+    assert "2/2 (100%)" in caplog.text
+    assert "6 tokens, $0.0200 so far, 3 retries, 50% accepted" in caplog.text
+
+
+def test_an_unknown_cost_is_never_shown_or_stored_as_nothing(tmp_path, caplog):
+    with caplog.at_level(logging.INFO, "caft"):
+        table = collect([item("a")], Scripted({"a": ["[[B]]"]}, cost=None), tmp_path / "s")
+    assert "cost unknown, 0 retries" in caplog.text
+    assert table["cost_usd"].isna().all()
+    tables.write("rationales", table, tmp_path / "r.parquet")
+    assert tables.read("rationales", tmp_path / "r.parquet")["cost_usd"].isna().all()
+
+
+def test_every_item_ends_accepted_or_quarantined_with_the_last_reason(tmp_path, caplog):
+    texts = {"a": ["[[C]]", "[[B]]"], "b": ["[[C]]", "hm"], "c": ["ERROR"], "d": ["[[B]]"]}
+    with caplog.at_level(logging.INFO, "caft"):
+        table = collect([item(name) for name in "abcd"], Scripted(texts), tmp_path, samples=2)
+    status = item_status(table)
+    assert status["accepted"].to_dict() == {"a": True, "b": False, "c": False, "d": True}
+    assert status["reason"].dropna().to_dict() == {"b": "unparsed", "c": "error"}
+    assert "4 items = 2 accepted + 2 quarantined" in caplog.text
+    kept = quarantine(table)
+    assert kept[["item_id", "sample", "item_accepted"]].values.tolist() == [
+        ["a", 0, True],
+        ["b", 0, False],
+        ["c", 0, False],
+        ["b", 1, False],
+    ]
+    assert kept.loc[kept["item_id"] == "c", "error"].tolist() == ["it said so"]
+
+
+def test_a_changed_parser_or_policy_reads_again_and_asks_nothing(tmp_path):
+    items = [item("a"), item("b")]
+    texts = {"a": ["The answer is (B)."], "b": ["one two three [[B]]"]}
+    first = collect(items, Scripted(texts), tmp_path)
+    teacher = Scripted({})
+    parsed = collect(items, teacher, tmp_path, parser="any")
+    shorter = collect(items, teacher, tmp_path, parser="any", max_tokens=3, fallback="keep")
+    assert teacher.calls == 0
+    assert [list(table["accepted"]) for table in (first, parsed, shorter)] == [
+        [False, True],
+        [True, True],
+        [False, False],
+    ]
+
+
+def test_reasoning_that_is_kept_apart_makes_no_rationale_too_long():
+    class Words:
+        def texts(self, texts):
+            return [len(text.split()) for text in texts]
+
+    thought = answered("so [[B]]", tokens=900)
+    assert judge(thought, "B", "choice", 4, "marked", 10)[2] == "too_long"
+    assert judge(thought, "B", "choice", 4, "marked", 10, Words())[1]
+    assert judge(thought, "B", "choice", 4, "marked", 1, Words())[2] == "too_long"
+
+
+def limited(store, **limits):
+    spent = Spending(len(store.keys()), 0, 0.01 * len(store.keys()))
+    return Budget(limits, spent, lambda request: Spending(1, 10, 0.02), name="teachers.t.budget")
+
+
+def test_a_budget_stops_the_run_and_a_raised_one_buys_only_the_rest(tmp_path):
+    items = [item(name) for name in "abcde"]
+    teacher = Scripted({name: ["[[B]]"] for name in "abcde"}, batch=1)
+    expected = "teachers.t.budget: no room for another answer within max_requests 3 requests"
+    with pytest.raises(BudgetError, match=expected) as caught:
+        collect(items, teacher, tmp_path, budget=lambda store: limited(store, max_requests=3))
+    assert "3 of 5 answers are there and kept" in str(caught.value)
+    assert [name for name, _ in teacher.asked] == ["a", "b", "c"]
+    again = Scripted({name: ["[[B]]"] for name in "abcde"})
+    table = collect(items, again, tmp_path, budget=lambda store: limited(store, max_requests=5))
+    assert [name for name, _ in again.asked] == ["d", "e"]
+    assert len(table) == 5
+
+
+def test_what_is_under_way_holds_its_worst_case_until_it_is_stored(tmp_path):
+    # Two at once reserve 0.04 and take 0.02: the third is asked for once the first two are settled.
+    items = [item(name) for name in "abc"]
+    teacher = Scripted({name: ["[[B]]"] for name in "abc"}, batch=3)
+    lots = []
+    answer = teacher.answer
+    teacher.answer = lambda requests: (lots.append(len(lot)) or lot for lot in answer(requests))
+    collect(items, teacher, tmp_path, budget=lambda store: limited(store, max_cost_usd=0.045))
+    assert lots == [2, 1]
+
+
+def test_what_another_job_stores_meanwhile_is_not_asked_for(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("caft.teacher.collect._SECONDS_BETWEEN_LOOKS", 0.0)
+    items = [item(name) for name in "abc"]
+    texts = {name: ["[[B]]"] for name in "abc"}
+
+    class Slow(Scripted):
+        def _one(self, request):
+            if request.item_id == "a":
+                collect([items[1]], Scripted(texts), tmp_path)
+            return super()._one(request)
+
+    looks = []
+
+    def budget(store):
+        made = limited(store, max_requests=3)
+        made._look = lambda: looks.append(len(store.keys())) or Spending(len(store.keys()), 0, 0.0)
+        return made
+
+    teacher = Slow(texts, batch=1)
+    with caplog.at_level(logging.INFO, "caft"):
+        table = collect(items, teacher, tmp_path, budget=budget)
+    assert [name for name, _ in teacher.asked] == ["a", "c"]
+    assert list(table["accepted"]) == [True] * 3
+    assert looks == [2, 3]
+    assert "1 answers came from other jobs" in caplog.text
 
 
 def test_the_table_can_be_written_and_read(tmp_path):

@@ -1,8 +1,9 @@
 """Teachers: who writes rationales, behind one small interface."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import takewhile
 from typing import Any, Protocol
 
 from caft.errors import ConfigError
@@ -10,6 +11,8 @@ from caft.errors import ConfigError
 PROVIDERS = {
     "reference": "caft.teacher.reference",
     "local": "caft.teacher.local",
+    "openai": "caft.teacher.openai",
+    "vllm_server": "caft.teacher.vllm_server",
 }
 """Module per provider, with `make(spec, tokenizer) -> Teacher` and late imports."""
 
@@ -30,7 +33,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; with the finish_reason `error` nothing did: not stored, `raw` says why."""
+    """What came back.
+
+    With the finish_reason `error` nothing did: it is not stored, and `raw["error"]` says why. A
+    `cost_usd` of None is an unknown price, never 0.
+    """
 
     key: str
     text: str
@@ -38,7 +45,7 @@ class Answer:
     finish_reason: str
     prompt_tokens: int
     completion_tokens: int
-    cost_usd: float
+    cost_usd: float | None
     seconds: float
     raw: dict[str, Any]
 
@@ -57,12 +64,37 @@ class Teacher(Protocol):
     def identify(self, item: Mapping[str, Any]) -> tuple[str, str]:
         """Return the model id and the revision that answer this item."""
 
-    def answer(self, requests: list[Request]) -> Iterator[list[Answer]]:
-        """Answer requests in any order, each exactly once, in batches; a batch is stored at once.
+    def answer(self, requests: Iterable[Request | None]) -> Iterator[list[Answer]]:
+        """Answer requests in any order, each exactly once, in batches.
+
+        A request is pulled when there is room for it. None in the stream means "not now": pull
+        again once an answer that is under way is durable, and stop if nothing is under way.
+
+        When the caller asks for the next batch, the one before is durable; only then does it no
+        longer count as under way. If the caller raises or closes the iterator, nothing more is
+        asked.
 
         Raises:
-            TeacherError: if the teacher cannot answer at all.
+            TeacherError: if the teacher cannot answer at all. What was bought until then has been
+                yielded before.
         """
+
+
+def lots(requests: Iterable[Request | None]) -> Iterator[list[Request]]:
+    """Yield all that can be asked now, again and again, for providers that take many at once."""
+    stream = iter(requests)
+    while lot := list(takewhile(lambda request: request is not None, stream)):
+        yield [request for request in lot if request]
+
+
+def token_counter(tokenizer: Any) -> Callable[[str], int]:
+    """Return a function that counts the tokens of a text, special tokens in it as plain text."""
+
+    def count(text: str) -> int:
+        encoded = tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        return len(encoded["input_ids"])
+
+    return count
 
 
 def make_teacher(spec: Mapping[str, Any], tokenizer: Any) -> Teacher:

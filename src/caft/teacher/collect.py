@@ -1,25 +1,31 @@
 """Collect answers through the store, and choose the rationale of each item."""
 
-import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
 from caft.answers import INVALID
+from caft.errors import BudgetError
 from caft.files import read_json
+from caft.hashing import unit_interval
 from caft.jobs import Progress
 from caft.mixtures import wanted_rationales
 from caft.models import load_tokenizer
 from caft.prompts import all_messages
-from caft.store import Store, answer_key
-from caft.tables import SCHEMAS
+from caft.store import Store
+from caft.tables import SCHEMAS, records
 from caft.teacher import Answer, Request, Teacher, make_teacher
-from caft.teacher.acceptance import judge
-from caft.teacher.reference import option_count, worked_solution
+from caft.teacher.acceptance import Verdict, item_status, judge_with
+from caft.teacher.budget import Budget, amounts_of, show
+from caft.teacher.estimate import limits_of, look_up, open_budget
+from caft.teacher.records import make_request, to_answer, to_record
+from caft.tokens import TokenCounter
+
+_SECONDS_BETWEEN_LOOKS = 10.0  # at what other jobs have stored
 
 log = logging.getLogger("caft")
 
@@ -33,6 +39,8 @@ def collect_rationales(
     parser: str,
     max_tokens: int | None,
     progress: Callable[[str, int, str], Progress] = Progress,
+    budget: Budget | None = None,
+    counter: TokenCounter | None = None,
 ) -> pd.DataFrame:
     """Ask a teacher for one accepted rationale per item; nothing that is stored is asked for again.
 
@@ -40,7 +48,7 @@ def collect_rationales(
     again: the teacher has made its own attempts, and the next run asks once more.
 
     Args:
-        items: rows of the items table.
+        items: rows of the items table, in the order of asking.
         teacher: whom to ask.
         store: where answers are looked up, and put before they are used.
         messages: the prompt of an item, given as a dict.
@@ -50,58 +58,42 @@ def collect_rationales(
         parser: reads the answer out of the text.
         max_tokens: longer rationales are rejected.
         progress: makes the progress log.
+        budget: what may be spent; None for no limit.
+        counter: of the student's tokens.
 
     Returns:
         The rationales table: a row per item and sample, at least one per item.
 
     Raises:
         TeacherError: if the teacher cannot answer at all; what came before that is stored.
+        BudgetError: if the budget has no room for the rest.
     """
-    tally = _Tally()
+    verdict = judge_with(parser, max_tokens, counter)
+    tally = _Tally(teacher)
     rows: list[dict[str, Any]] = []
     item_of: dict[str, dict[str, Any]] = {}
-
-    def verdict(answer: Answer, item: dict[str, Any]) -> tuple[str, bool, str | None]:
-        gold, kind = item["answer"], item["answer_kind"]
-        return judge(answer, gold, kind, option_count(item), parser, max_tokens)
 
     def count(batch: list[Answer]) -> str:
         return tally.add(batch, [verdict(answer, item_of[answer.key])[1] for answer in batch])
 
-    pending = cast(list[dict[str, Any]], items.to_dict("records"))
+    pending = records(items)
     for sample in range(policy["samples"] if teacher.varies else 1):
         asked = [(item, make_request(teacher, item, messages(item), sample)) for item in pending]
         item_of |= {request.key: item for item, request in asked}
+        requests = [request for _, request in asked]
         what = f"rationales, sample {sample + 1}"
-        answers = obtain([request for _, request in asked], teacher, store, what, count, progress)
+        answers = obtain(requests, teacher, store, what, count, progress, budget=budget)
         pending = []
         for item, request in asked:
             answer = answers[request.key]
-            parsed, accepted, reason = verdict(answer, item)
-            rows.append(_row(request, answer, parsed, accepted, reason))
-            if reason not in (None, "error"):
+            judged = verdict(answer, item)
+            rows.append(_row(request, answer, judged))
+            if judged[2] not in (None, "error"):
                 pending.append(item)
     table = pd.DataFrame(rows, columns=SCHEMAS["rationales"].names)
     table["selected"] = _select(table, policy["fallback"])
     _report(table)
     return table
-
-
-def make_request(
-    teacher: Teacher, item: Mapping[str, Any], messages: list[dict[str, Any]], sample: int
-) -> Request:
-    """Make the request of one sample of one item."""
-    model_id, revision = teacher.identify(item)
-    return Request(
-        key=answer_key(model_id, revision, messages, teacher.decoding, sample),
-        item_id=item["item_id"],
-        messages=messages,
-        decoding=teacher.decoding,
-        sample=sample,
-        reference=worked_solution(item),
-        model_id=model_id,
-        revision=revision,
-    )
 
 
 def obtain(
@@ -112,8 +104,12 @@ def obtain(
     note: Callable[[list[Answer]], str],
     progress: Callable[[str, int, str], Progress] = Progress,
     kind: str = "rationale",
+    budget: Budget | None = None,
 ) -> dict[str, Answer]:
     """Return an answer per key, from the store or else from the teacher; stored before it is used.
+
+    Every few seconds the store is looked at again: what another job has bought meanwhile is not
+    asked for, and counts against the budget.
 
     Args:
         requests: what to ask; equal keys are asked once.
@@ -123,49 +119,95 @@ def obtain(
         note: told of each batch that was asked for, returns what the progress line adds.
         progress: makes the progress log.
         kind: field of the stored records.
+        budget: what may be spent; None for no limit.
+
+    Raises:
+        BudgetError: if the budget has no room for the rest, once all that was asked for is stored.
     """
     unique = {request.key: request for request in requests}
-    answers = {key: _answer(record) for key, record in store.get(unique).items()}
+    answers = {key: to_answer(record) for key, record in store.get(unique).items()}
     missing = [request for key, request in unique.items() if key not in answers]
     log.info("%s: %d stored, %d to ask", what, len(answers), len(missing))
     if not missing:
         return answers
     line = progress(what, len(missing), "answers")
-    for batch in teacher.answer(missing):
+    stream = _Stream(missing, store, budget)
+    for batch in teacher.answer(stream.requests):
         good = [answer for answer in batch if answer.finish_reason != "error"]
-        store.append([_record(unique[answer.key], answer, kind) for answer in good])
+        store.append([to_record(unique[answer.key], answer, kind) for answer in good])
         stored = store.get(answer.key for answer in good)
         answers |= {answer.key: answer for answer in batch}
-        answers |= {key: _answer(record) for key, record in stored.items()}
-        line.advance(len(batch), note(batch))
+        answers |= {key: to_answer(record) for key, record in stored.items()}
+        line.advance(len(batch) + stream.settle(batch), note(batch))
+    if stream.skipped:
+        others = store.get(unique.keys() - answers.keys())
+        answers |= {key: to_answer(record) for key, record in others.items()}
+        log.info("%s: %d answers came from other jobs", what, len(others))
+    if budget and stream.no_room:
+        left = len(unique.keys() - answers.keys())
+        raise BudgetError(_no_room(budget, left, len(unique)))
     return answers
 
 
-def _record(request: Request, answer: Answer, kind: str) -> dict[str, Any]:
-    asked = {
-        "messages": request.messages,
-        "decoding": request.decoding,
-        "sample": request.sample,
-    }
-    return {
-        **vars(answer),
-        "kind": kind,
-        "model_id": request.model_id,
-        "revision": request.revision,
-        "request": json.dumps(asked, ensure_ascii=False, sort_keys=True),
-        "received_at": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "raw": json.dumps(answer.raw, ensure_ascii=False, sort_keys=True),
-    }
+class _Stream:
+    """The requests for a teacher, which may pull them in another thread.
+
+    `requests` yields None while the budget has no room, and ends when nothing can make any.
+    """
+
+    def __init__(self, requests: list[Request], store: Store, budget: Budget | None):
+        self.store, self.budget = store, budget
+        self.requests = self._pull(requests)
+        self.skipped, self.no_room = 0, False
+        self._elsewhere: set[str] = set()
+        self._told = 0
+        self._looked = time.monotonic()
+
+    def settle(self, batch: list[Answer]) -> int:
+        """Settle stored answers; return how many requests others have made needless since then."""
+        for answer in batch:
+            if self.budget:
+                self.budget.settle(answer)
+        if time.monotonic() - self._looked >= _SECONDS_BETWEEN_LOOKS:
+            self.store.refresh()
+            self._elsewhere = self.store.keys()
+            if self.budget:
+                self.budget.look_again()
+            self._looked = time.monotonic()
+        since, self._told = self.skipped - self._told, self.skipped
+        return since
+
+    def _pull(self, requests: list[Request]) -> Iterator[Request | None]:
+        for request in requests:
+            while not (known := request.key in self._elsewhere) and self.budget:
+                # Looked at first: what is settled between the two makes room, it does not end it.
+                idle = not self.budget.under_way
+                if self.budget.reserve(request):
+                    break
+                if idle:
+                    self.no_room = True
+                    return
+                yield None
+            if known:
+                self.skipped += 1
+            else:
+                yield request
 
 
-def _answer(record: Mapping[str, Any]) -> Answer:
-    fields = {name: record[name] for name in Answer.__dataclass_fields__}
-    return Answer(**{**fields, "raw": json.loads(record["raw"])})
+def _no_room(budget: Budget, left: int, total: int) -> str:
+    spent = amounts_of(budget.spent)
+    limits = ", ".join(
+        f"{name} {show(name, limit)} (spent: {show(name, spent[name])})"
+        for name, limit in budget.limits.items()
+    )
+    return (
+        f"{budget.name}: no room for another answer within {limits}; {total - left} of {total} "
+        "answers are there and kept. Raise the budget and run again: only the rest is bought."
+    )
 
 
-def _row(
-    request: Request, answer: Answer, parsed: str, accepted: bool, reason: str | None
-) -> dict[str, Any]:
+def _row(request: Request, answer: Answer, judged: Verdict) -> dict[str, Any]:
+    parsed, accepted, reason = judged
     return {
         "item_id": request.item_id,
         "sample": request.sample,
@@ -179,6 +221,8 @@ def _row(
         "completion_tokens": answer.completion_tokens,
         "cost_usd": answer.cost_usd,
         "seconds": answer.seconds,
+        "imported": bool(answer.raw.get("imported")),
+        "error": answer.raw.get("error") if answer.finish_reason == "error" else None,
     }
 
 
@@ -193,33 +237,44 @@ def _select(table: pd.DataFrame, fallback: str) -> pd.Series:
 
 
 def _report(table: pd.DataFrame) -> None:
-    rejected = table["reason"].value_counts()
-    reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.items())
+    status = item_status(table)
+    reasons = status["reason"].value_counts()
+    shown = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
     log.info(
-        "rationales: %d of %d items have an accepted one; %d answers rejected%s",
-        *(table["accepted"].sum(), table["item_id"].nunique(), rejected.sum()),
-        f" ({reasons})" if reasons else "",
+        "rationales: %d items = %d accepted + %d quarantined%s; %d answers rejected in all",
+        *(len(status), status["accepted"].sum(), reasons.sum(), f" ({shown})" if shown else ""),
+        table["reason"].notna().sum(),
     )
 
 
 class _Tally:
-    """Money and acceptance of what was asked for in this run."""
+    """Tokens, money, retries and acceptance of what was asked for in this run."""
 
-    def __init__(self) -> None:
-        self.spent, self.answers, self.accepted = 0.0, 0, 0
+    def __init__(self, teacher: Teacher) -> None:
+        self.teacher = teacher
+        self.tokens, self.answers, self.accepted = 0, 0, 0
+        self.spent: float | None = 0.0
 
     def add(self, batch: list[Answer], accepted: list[bool]) -> str:
-        self.spent += sum(answer.cost_usd for answer in batch)
+        for answer in batch:
+            self.tokens += answer.prompt_tokens + answer.completion_tokens
+            if self.spent is None or answer.cost_usd is None:
+                self.spent = None
+            else:
+                self.spent += answer.cost_usd
         self.answers += len(batch)
         self.accepted += sum(accepted)
+        money = "cost unknown" if self.spent is None else f"${self.spent:.4f} so far"
+        retries = getattr(self.teacher, "retries", 0)
         share = 100 * self.accepted // self.answers
-        return f"${self.spent:.4f} so far, {share}% accepted"
+        return f"{self.tokens} tokens, {money}, {retries} retries, {share}% accepted"
 
 
 def collect_for_strategies(
     items: pd.DataFrame,
     buckets: Mapping[str, pd.DataFrame],
     strategies: Mapping[str, Mapping[str, Any]],
+    name: str,
     spec: Mapping[str, Any],
     variant: dict[str, Any],
     engine: Mapping[str, Any],
@@ -233,6 +288,7 @@ def collect_for_strategies(
         items: the items table.
         buckets: buckets tables by name.
         strategies: the strategies of this teacher, by name.
+        name: of the teacher, for messages.
         spec: the teacher's config.
         variant: the prompt variant the teacher is asked with.
         engine: device settings, for a teacher in this process.
@@ -242,23 +298,48 @@ def collect_for_strategies(
 
     Returns:
         The rationales table.
+
+    Raises:
+        BudgetError: if the budget cannot reach for what is not stored; nothing is asked then.
     """
     wanted: set[str] = set()
     for strategy in strategies.values():
         wanted |= wanted_rationales(buckets[strategy["buckets"]], strategy, seed)
     turns = dict(zip(items["item_id"], all_messages(items, variant, "cot", seed), strict=True))
+    student = read_json(student_file)
+    # An order of its own per student: jobs that share a store then seldom ask the same at once.
+    order = items["item_id"].map(lambda item: unit_interval("ask", student["revision"], item))
+    items = items.loc[order.sort_values().index]
+    items = items[items["item_id"].isin(wanted)]
     teacher = make_teacher(
-        {**spec, "device": engine["device"], "attention": engine["attention"]},
+        {
+            **spec,
+            "device": engine["device"],
+            "attention": engine["attention"],
+            "store": str(store_folder),
+        },
         load_tokenizer(student_file.parent),
     )
-    max_tokens = min(spec["max_tokens"], read_json(student_file)["context"])
+    max_tokens = min(spec["max_tokens"], student["context"])
+    counter = TokenCounter(student_file.parent)
+
+    def messages(item: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return turns[item["item_id"]]
+
     with Store(store_folder) as store:
+        budget = None
+        if limits_of(spec):
+            accepts = judge_with(spec["parser"], max_tokens, counter)
+            outlook = look_up(records(items), teacher, store, messages, spec, accepts, counter)
+            budget = open_budget(f"teachers.{name}", spec, store, outlook, counter)
         return collect_rationales(
-            items[items["item_id"].isin(wanted)],
+            items,
             teacher,
             store,
-            lambda item: turns[item["item_id"]],
+            messages,
             {"samples": spec["samples"], "fallback": spec["fallback"]},
             spec["parser"],
             max_tokens,
+            budget=budget,
+            counter=counter,
         )

@@ -6,7 +6,7 @@ therefore promises that an answer is bought once, not that a sampled text can be
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from caft.errors import ConfigError, TeacherError
 from caft.hashing import digest
 from caft.models import folder_revision, load_model, load_tokenizer, pick_device
-from caft.teacher import Answer, Request
+from caft.teacher import Answer, Request, lots
 
 
 def make(spec: Mapping[str, Any], tokenizer: Any) -> "LocalTeacher":
@@ -46,12 +46,14 @@ class LocalTeacher:
         """Return the hub id and commit, or `local` and a hash of the folder, wherever that lies."""
         return self._identity
 
-    def answer(self, requests: list[Request]) -> Iterator[list[Answer]]:
-        """Generate in batches of like length."""
+    def answer(self, requests: Iterable[Request | None]) -> Iterator[list[Answer]]:
+        """Generate in batches of like length, as far as the requests allow."""
+        for lot in lots(requests):
+            yield from self._generate(lot)
+
+    def _generate(self, requests: list[Request]) -> Iterator[list[Answer]]:
         from caft.generation import generate
 
-        if not requests:
-            return
         model, tokenizer = self._loaded
         # Other keys, hence another seed, for another sample of the same items.
         seed = int(digest([request.key for request in requests], 7), 16)

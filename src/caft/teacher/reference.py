@@ -1,11 +1,11 @@
 """The teacher that costs nothing: each item's own worked solution."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from caft.answers import INVALID, mark, parse
 from caft.hashing import digest
-from caft.teacher import Answer, Request
+from caft.teacher import Answer, Request, lots, token_counter
 
 _BATCH = 256  # answers per fsync
 
@@ -44,27 +44,24 @@ class ReferenceTeacher:
     def __init__(self, tokenizer: Any):
         """Keep the tokenizer."""
         self.decoding: dict[str, Any] = {}
-        self.tokenizer = tokenizer
+        self.count = token_counter(tokenizer)
 
     def identify(self, item: Mapping[str, Any]) -> tuple[str, str]:
         """Return `reference` and a hash of the worked solution: a corrected one is a new answer."""
         return "reference", digest(worked_solution(item))
 
-    def answer(self, requests: list[Request]) -> Iterator[list[Answer]]:
+    def answer(self, requests: Iterable[Request | None]) -> Iterator[list[Answer]]:
         """Answer at once; an item without a worked solution gets an error."""
-        for start in range(0, len(requests), _BATCH):
-            yield [self._answer(request) for request in requests[start : start + _BATCH]]
+        for lot in lots(requests):
+            for start in range(0, len(lot), _BATCH):
+                yield [self._answer(request) for request in lot[start : start + _BATCH]]
 
     def _answer(self, request: Request) -> Answer:
-        prompt_tokens = sum(self._count(message["content"]) for message in request.messages)
+        prompt_tokens = sum(self.count(message["content"]) for message in request.messages)
         if request.reference is None:
             raw = {"error": "the item has no reference rationale"}
             return Answer(request.key, "", None, "error", prompt_tokens, 0, 0.0, 0.0, raw)
-        tokens = self._count(request.reference)
+        tokens = self.count(request.reference)
         return Answer(
             request.key, request.reference, None, "stop", prompt_tokens, tokens, 0.0, 0.0, {}
         )
-
-    def _count(self, text: str) -> int:
-        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
-        return len(encoded["input_ids"])

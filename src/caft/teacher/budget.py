@@ -1,0 +1,160 @@
+"""What may be spent on a teacher: limits, reservations for what is under way, and prices."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from caft.teacher import Answer, Request
+
+_MILLION = 1_000_000
+_ROUNDING = 1e-9  # USD: sums of floats may miss a limit by that much
+
+
+@dataclass(frozen=True)
+class Spending:
+    """Requests, tokens (prompt and completion) and money."""
+
+    requests: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+    def __add__(self, other: "Spending") -> "Spending":
+        """Add up."""
+        return Spending(
+            self.requests + other.requests,
+            self.tokens + other.tokens,
+            self.cost_usd + other.cost_usd,
+        )
+
+    def __sub__(self, other: "Spending") -> "Spending":
+        """Take away."""
+        return self + Spending(-other.requests, -other.tokens, -other.cost_usd)
+
+
+def price(
+    prices: Mapping[str, Any] | None,
+    prompt: float,
+    cached: float,
+    completion: float,
+    batch: bool = False,
+) -> float | None:
+    """Return what tokens cost in USD; None without prices.
+
+    Args:
+        prices: USD per million `prompt`, `cached` and `completion` tokens; without `cached` such
+            tokens cost what others do. `batch_share` is the part of the price that a batch
+            endpoint takes, half if it is not given.
+        prompt: prompt tokens, the cached ones included.
+        cached: how many of them the provider had in its cache.
+        completion: completion tokens.
+        batch: whether they are asked through the batch endpoint.
+    """
+    if prices is None:
+        return None
+    per_cached = prices.get("cached")
+    if per_cached is None:
+        per_cached = prices["prompt"]
+    online = (prompt - cached) * prices["prompt"] + cached * per_cached
+    online += completion * prices["completion"]
+    return online * (prices.get("batch_share", 0.5) if batch else 1.0) / _MILLION
+
+
+def teacher_price(spec: Mapping[str, Any], prompt: float, completion: float) -> float | None:
+    """Return what tokens of a teacher of the config cost in USD; None where nobody knows.
+
+    Without prices a teacher on the user's own machine costs nothing; one behind an endpoint costs
+    something unknown.
+    """
+    cost = price(spec.get("prices"), prompt, 0, completion, bool(spec.get("batch")))
+    return 0.0 if cost is None and spec["provider"] != "openai" else cost
+
+
+class Budget:
+    """Lets requests through as long as even their worst case stays within the limits.
+
+    A request is reserved before it is sent and settled when its answer is stored; threads may do
+    so at the same time.
+    """
+
+    def __init__(
+        self,
+        limits: Mapping[str, float | None],
+        spent: Spending,
+        worst: Callable[[Request], Spending],
+        look: Callable[[], Spending] | None = None,
+        name: str = "budget",
+    ):
+        """Start with what has been spent.
+
+        Args:
+            limits: `max_requests`, `max_tokens`, `max_cost_usd`; None or left out is no limit.
+            spent: by all answers of this model that the store has.
+            worst: the most a request can take: its prompt and as many tokens as it may answer.
+            look: counts again what the store has, other jobs' answers included.
+            name: config path of the limits, for messages.
+        """
+        self.limits = {name: limit for name, limit in limits.items() if limit is not None}
+        self.spent = spent
+        self.name = name
+        self._worst, self._look = worst, look
+        self._reserved: dict[str, Spending] = {}
+        self._held = Spending()
+        self._lock = threading.Lock()
+
+    @property
+    def under_way(self) -> int:
+        """Requests that are reserved and not settled."""
+        return len(self._reserved)
+
+    def reserve(self, request: Request) -> bool:
+        """Set aside a request's worst case; False, and nothing set aside, if there is no room."""
+        worst = self._worst(request)
+        with self._lock:
+            if exceeded(self.limits, self.spent + self._held + worst):
+                return False
+            self._reserved[request.key] = worst
+            self._held += worst
+        return True
+
+    def settle(self, answer: Answer) -> None:
+        """Replace an answer's reservation by what it took; an error takes nothing.
+
+        An answer of unknown price takes what was set aside.
+        """
+        with self._lock:
+            worst = self._reserved.pop(answer.key, Spending())
+            self._held -= worst
+            if answer.finish_reason != "error":
+                cost = worst.cost_usd if answer.cost_usd is None else answer.cost_usd
+                tokens = answer.prompt_tokens + answer.completion_tokens
+                self.spent += Spending(1, tokens, cost)
+
+    def look_again(self) -> None:
+        """Count again what the store has; everything that was settled has to be in it."""
+        if self._look:
+            spent = self._look()
+            with self._lock:
+                self.spent = spent
+
+
+def exceeded(limits: Mapping[str, float], taken: Spending) -> list[str]:
+    """Return the names of the limits that a sum is above."""
+    amounts = amounts_of(taken)
+    return [name for name, limit in limits.items() if amounts[name] > limit + _ROUNDING]
+
+
+def amounts_of(taken: Spending) -> dict[str, float]:
+    """Return a sum under the names that the limits have in the config."""
+    return {
+        "max_requests": taken.requests,
+        "max_tokens": taken.tokens,
+        "max_cost_usd": taken.cost_usd,
+    }
+
+
+def show(name: str, amount: float) -> str:
+    """Write an amount with the unit of the limit of that name."""
+    if name == "max_cost_usd":
+        return f"{amount:.4g} USD"
+    return f"{round(amount)} {name.removeprefix('max_')}"

@@ -1,0 +1,43 @@
+"""What the tests kill: a process that collects rationales."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+from asking import SPEC, Words
+
+from caft.store import Store
+from caft.teacher import make_teacher
+from caft.teacher.collect import collect_rationales
+
+
+def items(count):
+    """Return numeric items `q0`, `q1`, … whose answer is 1."""
+    rows = [
+        {
+            "item_id": f"q{number}",
+            "question": f"q{number}",
+            "options": None,
+            "answer": "1",
+            "answer_kind": "numeric",
+            "reference_rationale": None,
+        }
+        for number in range(count)
+    ]
+    return pd.DataFrame(rows)
+
+
+def collect(spec, folder, count, log=None):
+    """Collect rationales of that many items into a store, with a real provider."""
+    if log:
+        logging.basicConfig(filename=log, level=logging.DEBUG, force=True)
+    with Store(Path(folder)) as store:
+        return collect_rationales(
+            items(count),
+            make_teacher({**SPEC, "store": str(folder), **spec}, Words()),
+            store,
+            lambda item: [{"role": "user", "content": item["question"]}],
+            {"samples": 1, "fallback": "drop"},
+            "marked",
+            None,
+        )

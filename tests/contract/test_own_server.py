@@ -1,0 +1,161 @@
+"""A server that the job starts itself is always ended, with everything it has started."""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from asking import SPEC, Words, ask, request, requests
+from driver import collect
+from test_kills import processes  # noqa: F401 - a fixture
+
+import caft.teacher.guard
+from caft.errors import TeacherError
+from caft.teacher import make_teacher
+
+SCRIPT = Path(__file__).with_name("own_server.py")
+
+
+def spec(pids, manner="good", **changed):
+    """Return the config of a teacher whose server writes its pids to a file."""
+    command = [sys.executable, str(SCRIPT), "{port}", str(pids), manner]
+    own = {"command": command, "health": "/health", "path": "/v1", "start_timeout_s": 30}
+    common = {key: SPEC[key] for key in SPEC if key not in ("base_url", "api_key_env", "batch")}
+    return {**common, **own, "provider": "vllm_server", **changed}
+
+
+def alive(pids):
+    """Return which of the processes named in a file still run."""
+    return [
+        int(pid)
+        for pid in pids.read_text().split()
+        if psutil.pid_exists(int(pid)) and psutil.Process(int(pid)).status() != "zombie"
+    ]
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def pids(tmp_path):
+    """Return a file for pids; nothing that it names outlives the test."""
+    path = tmp_path / "pids"
+    yield path
+    for pid in alive(path) if path.exists() else []:
+        psutil.Process(pid).kill()
+
+
+@pytest.mark.parametrize("manner", ["good", "slow"])
+def test_the_server_is_started_asked_and_ended(pids, manner):
+    teacher = make_teacher(spec(pids, manner), Words())
+    got = ask(teacher, requests(20))
+    assert {answer.text for answer in got.values()} == {"so [[1]]"}
+    assert {answer.cost_usd for answer in got.values()} == {0.0}
+    assert alive(pids) == []
+
+
+def test_nothing_is_started_when_nothing_has_to_be_asked(pids):
+    teacher = make_teacher(spec(pids), Words())
+    assert ask(teacher, []) == ask(teacher, [None]) == {}
+    assert teacher.identify({}) == ("scripted", "")
+    assert not pids.exists()
+
+
+def test_prices_of_ones_own_machine_count(pids):
+    prices = {"prompt": 1.0, "cached": None, "completion": 1.0}
+    teacher = make_teacher(spec(pids, prices=prices), Words())
+    (answer,) = ask(teacher, [request("q0")]).values()
+    assert answer.cost_usd == pytest.approx(10e-6)
+
+
+def test_the_server_is_ended_when_the_consumer_stops_or_fails(pids):
+    answers = make_teacher(spec(pids), Words()).answer(requests(50))
+    next(answers)
+    assert len(alive(pids)) == 2
+    answers.close()
+    assert alive(pids) == []
+
+
+def test_a_server_that_ends_early_is_reported_with_the_end_of_its_output(pids):
+    teacher = make_teacher(spec(pids, "dies"), Words())
+    with pytest.raises(TeacherError, match=r"(?s)ended with status 1; .*ends with:\nno such model"):
+        ask(teacher, requests(2))
+    assert alive(pids) == []
+
+
+def test_a_program_that_is_not_there_is_reported(pids):
+    teacher = make_teacher(spec(pids, command=["no-such-program", "{port}"]), Words())
+    with pytest.raises(TeacherError, match="no-such-program: No such file"):
+        ask(teacher, requests(2))
+
+
+def test_a_server_that_never_is_healthy_is_given_up_and_ended(pids):
+    teacher = make_teacher(spec(pids, "sick", start_timeout_s=1.5), Words())
+    with pytest.raises(TeacherError, match="with 200 within 1.5 s; check teachers.<name>.command"):
+        ask(teacher, requests(2))
+    assert alive(pids) == []
+
+
+def test_a_server_that_dies_while_it_is_asked_is_reported_and_what_it_answered_kept(pids):
+    teacher = make_teacher(spec(pids, "later", concurrency=1, attempts=2, breaker=2), Words())
+    got = []
+    with pytest.raises(TeacherError, match=r"(?s)ended with status 3; .*out of memory"):
+        for batch in teacher.answer(requests(20)):
+            got += batch
+    assert [answer.finish_reason for answer in got] == ["stop"] * 3 + ["error"] * 2
+    assert alive(pids) == []
+
+
+def test_the_output_of_the_server_lies_beside_the_log_of_the_job(pids, tmp_path):
+    handler = logging.FileHandler(tmp_path / "job.log")
+    logging.getLogger("caft").addHandler(handler)
+    try:
+        with pytest.raises(TeacherError, match=r"job\.server\.log"):
+            ask(make_teacher(spec(pids, "dies"), Words()), requests(1))
+    finally:
+        logging.getLogger("caft").removeHandler(handler)
+        handler.close()
+    assert "no such model" in (tmp_path / "job.server.log").read_text()
+
+
+def test_a_server_that_ignores_the_request_to_end_is_killed(pids):
+    code = "import sys, caft.teacher.guard as guard; guard.GRACE = 0.3; guard.main(sys.argv[1:])"
+    command = [sys.executable, str(SCRIPT), "0", str(pids), "stubborn"]
+    guard = subprocess.Popen([sys.executable, "-c", code, *command], stdin=subprocess.PIPE)
+    wait_until(lambda: pids.exists() and len(alive(pids)) == 2)
+    time.sleep(0.3)
+    guard.stdin.close()
+    assert guard.wait(20) is not None
+    assert alive(pids) == []
+
+
+@pytest.mark.parametrize("signal", ["SIGTERM", "SIGKILL"])
+def test_the_server_ends_with_its_guard(pids, signal):
+    import signal as signals
+
+    command = [sys.executable, str(SCRIPT), "0", str(pids), "good"]
+    module = [sys.executable, "-m", caft.teacher.guard.__name__]
+    guard = subprocess.Popen([*module, *command], stdin=subprocess.PIPE)
+    wait_until(lambda: pids.exists() and len(alive(pids)) == 2)
+    server = alive(pids)[0]
+    os.kill(guard.pid, getattr(signals, signal))
+    guard.wait(20)
+    wait_until(lambda: server not in alive(pids))
+
+
+def test_a_killed_job_leaves_no_server_behind(pids, processes, tmp_path):  # noqa: F811
+    job = processes.Process(target=collect, args=(spec(pids), tmp_path / "store", 100_000))
+    job.start()
+    wait_until(lambda: list(tmp_path.glob("store/journals/*")))
+    assert len(alive(pids)) == 2
+    job.kill()
+    job.join()
+    wait_until(lambda: not alive(pids))
