@@ -7,6 +7,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from caft import config as settings, locks, mixtures, versions
+from caft.complexity import METRICS
 from caft.errors import ConfigError
 
 min_version("9.0")
@@ -31,6 +32,9 @@ wildcard_constraints:
     dataset="[A-Za-z0-9_-]+",
     student="[A-Za-z0-9_-]+",
     prompt="[A-Za-z0-9_-]+",
+    metric="[A-Za-z0-9_-]+",
+    scorer="base|warm_up|[A-Za-z0-9_-]+[.][0-9]+",
+    judge="[A-Za-z0-9_-]+",
     buckets="[A-Za-z0-9_-]+",
     teacher="[A-Za-z0-9_-]+",
     model="base|[0-9a-f]{16}",
@@ -44,10 +48,14 @@ localrules:
     scores,
     buckets,
     rationales,
+    teacher_plan,
+    plan_teacher,
+    tabulate_teacher,
     mixtures,
     models,
     predictions,
     summary,
+    analysis,
 
 
 report: "workflow/report/workflow.rst"
@@ -70,6 +78,7 @@ include: "workflow/rules/mixtures.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/analysis.smk"
 
 
 onerror:

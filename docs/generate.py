@@ -60,7 +60,7 @@ def _bounds(part: Schema) -> str:
 
 
 def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) and value else json.dumps(value)
 
 
 def entries(part: Schema, schema: Schema, prefix: str = "") -> Iterator[str]:

@@ -10,7 +10,7 @@ from caft.errors import ConfigError
 from caft.hashing import unit_interval
 
 BUCKETS = ["easy", "medium", "hard"]
-_DECIMALS = 4  # of entropies before thresholds: the noise of float32 batching is below it
+_ROUNDING = 1e-9  # sums of floats may miss a budget by that share
 
 
 def assign_buckets(
@@ -48,59 +48,94 @@ def assign_buckets(
     return pd.Series(pd.Categorical(names, categories=BUCKETS, ordered=True), index=scores.index)
 
 
-def thresholds(scores: pd.Series, spec: Mapping[str, Any]) -> tuple[float, float]:
+def thresholds(
+    scores: pd.Series, spec: Mapping[str, Any], prices: pd.Series | None = None
+) -> tuple[float, float]:
     """Resolve a bucket definition to two absolute thresholds.
 
     Args:
         scores: complexity of the training items, NaN allowed.
-        spec: `quantiles` of the scores, or absolute `thresholds`.
+        spec: `quantiles` of the scores, or absolute `thresholds`; with `hard` the upper one is what
+            its money pays for.
+        prices: what each item's rationale is expected to cost in USD, same index; for `hard`.
 
     Returns:
         (lower, upper); both NaN-free. Without any score all items follow `on_missing`.
     """
+    known = scores.dropna()
     if spec.get("thresholds"):
         lower, upper = spec["thresholds"]
-        return float(lower), float(upper)
-    known = scores.dropna()
-    if known.empty:
+    elif known.empty:
         return 0.0, 0.0
-    # "lower" takes a value that occurs, so an item on the boundary is at, not beside, the
-    # threshold.
-    lower, upper = np.quantile(known, spec["quantiles"], method="lower")
+    else:
+        # "lower" takes a value that occurs, so an item on the boundary is at, not beside, the
+        # threshold.
+        lower, upper = np.quantile(known, spec["quantiles"], method="lower")
+    if prices is not None:
+        upper = budget_threshold(known, prices[known.index], spec["hard"]["budget_usd"], lower)
     return float(lower), float(upper)
 
 
+def budget_threshold(
+    scores: pd.Series, prices: pd.Series, budget_usd: float, lower: float
+) -> float:
+    """Return the threshold above which a budget pays for every item, the most complex first.
+
+    Items of equal complexity are bought together or not at all.
+
+    Args:
+        scores: complexity, NaN-free.
+        prices: of the same items in USD, same index.
+        budget_usd: what all items above the threshold may cost together.
+        lower: the threshold is at least this.
+    """
+    per_value = prices.groupby(scores).sum().sort_index(ascending=False)
+    too_much = per_value.cumsum() > budget_usd * (1 + _ROUNDING)
+    return float(max(per_value.index[too_much].max(), lower)) if too_much.any() else lower
+
+
 def build_buckets(
-    scores: pd.DataFrame, spec: Mapping[str, Any], seed: int
+    metrics: pd.DataFrame,
+    spec: Mapping[str, Any],
+    seed: int,
+    decimals: int | None = 4,
+    prices: pd.Series | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Turn a scores table into a buckets table.
+    """Turn a metrics table into a buckets table.
 
     Thresholds come from the training split alone; the items of the other splits are placed by the
     same
     thresholds, for reporting only.
 
     Args:
-        scores: a scores table.
-        spec: a bucket definition of the config: metric, thresholds or quantiles, on_missing,
-            per_bucket.
+        metrics: a metrics table.
+        spec: a bucket definition of the config: thresholds or quantiles, on_missing, per_bucket,
+            hard.
         seed: of the sample when `per_bucket` limits it.
+        decimals: to which values are rounded before they meet a threshold; None for no rounding.
+        prices: with `hard`, what each item's rationale is expected to cost in USD, by item_id.
 
     Returns:
-        The buckets table, and a report: thresholds, counts per split and bucket, missing scores.
+        The buckets table, and a report: thresholds, counts per split and bucket, missing scores;
+        with `hard` what its training items are expected to cost.
     """
-    complexity = scores[spec["metric"]].astype(float).round(_DECIMALS)
-    training = scores["split"] == "train"
-    lower, upper = thresholds(complexity[training], spec)
+    complexity = metrics["value"].astype(float)
+    if decimals is not None:
+        complexity = complexity.round(decimals)
+    training = metrics["split"] == "train"
+    if prices is not None:
+        prices = prices.reindex(metrics["item_id"]).set_axis(metrics.index)
+    lower, upper = thresholds(complexity[training], spec, prices)
     bucket = assign_buckets(complexity, lower, upper, spec["on_missing"]).astype(str)
     table = pd.DataFrame(
         {
-            "item_id": scores["item_id"],
-            "split": scores["split"],
+            "item_id": metrics["item_id"],
+            "split": metrics["split"],
             "complexity": complexity,
             "bucket": bucket,
             "missing": complexity.isna(),
             "sampled": training
-            & sample_per_bucket(scores["item_id"], bucket, training, spec["per_bucket"], seed),
+            & sample_per_bucket(metrics["item_id"], bucket, training, spec["per_bucket"], seed),
         }
     )
     report = {
@@ -113,6 +148,8 @@ def build_buckets(
         },
         "sampled": int(table["sampled"].sum()),
     }
+    if prices is not None:
+        report["hard_usd"] = float(prices[training & (bucket == "hard")].sum())
     return table, report
 
 

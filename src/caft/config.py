@@ -1,10 +1,11 @@
-"""The configuration: schema with defaults, and the checks that no schema can state."""
+"""The configuration: files, schema with defaults, and what follows from it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from caft.errors import ConfigError, ModelError
+from caft.errors import ConfigError
 
 Config = dict[str, Any]
 
@@ -22,14 +23,57 @@ def prepare(config: Config, schema_path: str | Path) -> Config:
     Raises:
         ConfigError: naming every problem with its config path and what to do.
     """
-    import yaml
+    from caft.checks import cross_check
 
-    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
+    schema = _read_yaml(Path(schema_path))
+    _write_out_dates(config)
     # Strategies that share a teacher share its problems: each is told once.
     problems = list(_schema_problems(config, schema)) or list(dict.fromkeys(cross_check(config)))
     if problems:
         raise ConfigError("\n".join(f"config: {problem}" for problem in problems))
     return config
+
+
+def read_files(paths: Iterable[Path]) -> Config:
+    """Read a configuration as Snakemake does: each file is laid over those before, key by key.
+
+    Raises:
+        ConfigError: if a file cannot be read or holds no keys.
+    """
+    config: Config = {}
+    for path in paths:
+        part = _read_yaml(path)
+        if not isinstance(part, dict):
+            raise ConfigError(f"{path}: holds no keys.")
+        _lay_over(config, part)
+    return config
+
+
+def _read_yaml(path: Path) -> Any:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), loader)
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}).") from error
+
+
+def _lay_over(below: Config, above: Config) -> None:
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _lay_over(below[key], value)
+        else:
+            below[key] = value
+
+
+def _write_out_dates(part: Any) -> None:
+    """Turn what YAML reads as a date back into text, in place."""
+    for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if isinstance(value, date):
+            part[key] = value.isoformat()
+        elif isinstance(value, dict | list):
+            _write_out_dates(value)
 
 
 def _schema_problems(config: Config, schema: dict[str, Any]) -> Iterator[str]:
@@ -60,134 +104,6 @@ def _schema_problems(config: Config, schema: dict[str, Any]) -> Iterator[str]:
             yield f"{path}: unknown key {unknown[0]!r}; known keys are {', '.join(known)}."
         else:
             yield f"{path}: {error.message}."
-
-
-def cross_check(config: Config) -> Iterator[str]:
-    """Yield what is wrong between keys: undefined names, thresholds out of order, lost files."""
-    run = config["run"]
-    for kind in ("datasets", "students", "strategies"):
-        for name in run[kind]:
-            if name not in config[kind]:
-                yield f"run.{kind}: {name!r} is not defined{_known(config[kind])}"
-    if config["prompt"] not in config["prompts"]:
-        yield f"prompt: no prompt {config['prompt']!r}{_known(config['prompts'])}"
-    for name in run["datasets"]:
-        yield from _check_dataset(f"datasets.{name}", config["datasets"].get(name))
-    for name in run["students"]:
-        yield from _check_student(f"students.{name}", config["students"].get(name))
-    for name, spec in config["buckets"].items():
-        yield from _check_buckets(f"buckets.{name}", spec, config)
-    for name in run["strategies"]:
-        if name in config["strategies"]:
-            yield from _check_strategy(f"strategies.{name}", config["strategies"][name], config)
-
-
-def _known(section: Mapping[str, Any]) -> str:
-    return f"; known are {', '.join(section) or 'none'}."
-
-
-def _check_dataset(path: str, spec: dict[str, Any] | None) -> Iterator[str]:
-    if spec is None:
-        return
-    total = sum(spec["splits"].values())
-    if abs(total - 1) > 1e-6:
-        yield f"{path}.splits: the shares add up to {total:g}; make them add up to 1."
-    if spec["adapter"] == "file":
-        files = {"path": spec["path"]}
-        if "rationales" in spec:
-            files["rationales.path"] = spec["rationales"]["path"]
-        for key, file in files.items():
-            if not Path(file).is_file():
-                yield f"{path}.{key}: no file {file}; paths start in the folder of the run."
-        if spec.get("rationales") and "id" not in spec["columns"]:
-            yield f"{path}.columns: rationales are joined by id; name the id column."
-        if spec["answer_kind"] == "choice" and "options" not in spec["columns"]:
-            yield f"{path}.columns: answer_kind is choice; name the options, or set the kind."
-    if spec["adapter"] == "hub" and not spec.get("revision") and not Path(spec["id"]).is_dir():
-        yield f"{path}.revision: pin the data set to a commit, or results cannot be repeated."
-
-
-def _check_student(path: str, spec: dict[str, Any] | None) -> Iterator[str]:
-    from caft.models import check_folder
-
-    if spec is None:
-        return
-    given = [key for key in ("package", "path", "hub") if key in spec]
-    if len(given) != 1:
-        found = ", ".join(given) or "none"
-        yield f"{path}: give exactly one of package, path and hub (found {found})."
-        return
-    for key in {"package": ("member", "sha256"), "hub": ("revision",), "path": ()}[given[0]]:
-        if key not in spec:
-            yield f"{path}.{key}: is needed with {given[0]}, so that everybody gets the same model."
-    if "path" in spec:
-        try:
-            check_folder(Path(spec["path"]))
-        except ModelError as error:
-            yield f"{path}.path: {error}"
-
-
-def _check_buckets(path: str, spec: dict[str, Any], config: Config) -> Iterator[str]:
-    if spec["prompt"] not in config["prompts"]:
-        yield f"{path}.prompt: no prompt {spec['prompt']!r}{_known(config['prompts'])}"
-    if not spec.get("thresholds") and not spec.get("quantiles"):
-        yield f"{path}: give quantiles or thresholds."
-    for key in ("quantiles", "thresholds"):
-        pair = spec.get(key)
-        if pair and pair[0] > pair[1]:
-            yield f"{path}.{key}: {pair[1]} comes before {pair[0]}; give them in ascending order."
-
-
-def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iterator[str]:
-    from caft.mixtures import needs_rationales
-
-    if strategy["buckets"] not in config["buckets"]:
-        yield f"{path}.buckets: no buckets {strategy['buckets']!r}{_known(config['buckets'])}"
-    for number, stage in enumerate(strategy["stages"]):
-        given = {"buckets", "target", "parts"} & set(stage)
-        if given not in ({"buckets", "target"}, {"parts"}):
-            yield f"{path}.stages.{number}: give either buckets and target, or parts."
-            return
-    for where, own, known in (
-        ("training", strategy["training"], config["training"]),
-        ("training.lora", strategy["training"].get("lora", {}), config["training"]["lora"]),
-    ):
-        unknown = sorted(set(own) - set(known))
-        if unknown:
-            yield f"{path}.{where}: unknown key {unknown[0]!r}{_known(known)}"
-    if needs_rationales(strategy):
-        if not config["teachers"]:
-            yield f"{path}: trains on rationales, but teachers defines no teacher."
-        elif strategy["teacher"] and strategy["teacher"] not in config["teachers"]:
-            yield f"{path}.teacher: no teacher {strategy['teacher']!r}{_known(config['teachers'])}"
-        else:
-            yield from _check_teacher(config, teacher_of(config, strategy))
-    if strategy["start"] == "warm_up":
-        for name in config["run"]["students"]:
-            if not config["students"].get(name, {}).get("warm_up"):
-                yield f"{path}.start: students.{name} has no warm_up to start from."
-
-
-def _check_teacher(config: Config, name: str) -> Iterator[str]:
-    spec = config["teachers"][name]
-    yield from _check_prompt_of_teacher(config, name)
-    if (
-        spec["provider"] == "local"
-        and not spec.get("revision")
-        and not Path(spec["model"]).is_dir()
-    ):
-        yield (
-            f"teachers.{name}.model: no folder {spec['model']}; "
-            "for a hub id give its revision as well, for a folder check the path."
-        )
-
-
-def _check_prompt_of_teacher(config: Config, name: str) -> Iterator[str]:
-    prompt = config["teachers"][name]["prompt"]
-    if prompt not in config["prompts"]:
-        yield f"teachers.{name}.prompt: no prompt {prompt!r}{_known(config['prompts'])}"
-    elif config["prompts"][prompt]["labels"] != "upper":
-        yield f"teachers.{name}.prompt: {prompt!r} needs upper-case letters (labels: upper)."
 
 
 def teacher_of(config: Config, strategy: Mapping[str, Any]) -> str:
@@ -249,9 +165,97 @@ def teachers_used(config: Config) -> list[str]:
     )
 
 
-def prompts_used(config: Config) -> list[str]:
-    """Return the prompt variants that items are scored with in this run."""
-    return sorted({config["buckets"][name]["prompt"] for name in buckets_used(config)})
+def metric_of(config: Config, name: str) -> dict[str, Any]:
+    """Return a metric's settings with its kind and prompt filled in."""
+    spec = config["metrics"][name]
+    return {
+        **spec,
+        "metric": spec["metric"] or name,
+        "prompt": spec["prompt"] or config["prompt"],
+    }
+
+
+def scorer_of(config: Config, student: str, metric: str) -> str:
+    """Return which model scores a metric: `base`, `warm_up`, or a stage such as `sft.1`."""
+    scorer = metric_of(config, metric)["scored_with"]
+    if scorer != "default":
+        return scorer
+    return "warm_up" if config["students"][student]["warm_up"] else "base"
+
+
+def metric_table(config: Config, dataset: str, student: str, name: str) -> Path | None:
+    """Return the table of a student that a metric is computed from; None if no student makes it."""
+    from caft.complexity import METRICS
+
+    spec = metric_of(config, name)
+    source = METRICS[spec["metric"]].source
+    if source not in ("scores", "generations", "samples", "likelihoods"):
+        return None
+    table = name if source == "samples" else spec["prompt"]
+    scorer = scorer_of(config, student, name)
+    return Path(f"data/{source}/{dataset}/{student}/{scorer}/{table}.parquet")
+
+
+def sampling_of(config: Config, metric: str) -> dict[str, Any]:
+    """Return how a metric's chains of thought are drawn."""
+    spec = config["metrics"][metric]
+    return {name: spec[name] for name in ("samples", "temperature", "top_p")}
+
+
+def decimals_of(config: Config, buckets: str) -> int | None:
+    """Return how many decimals count for a bucket definition; None for all of them.
+
+    What a model computes is rounded above the noise of float32 batching; a value from a file is
+    what it is.
+    """
+    imported = metric_of(config, config["buckets"][buckets]["metric"])["metric"] == "imported"
+    return None if imported else 4
+
+
+def metrics_analysed(config: Config) -> list[str]:
+    """Return the names of the metrics that the analysis compares, its outcome among them."""
+    spec = config["analysis"]
+    return list(dict.fromkeys([*(spec["metrics"] or config["metrics"]), spec["outcome"]]))
+
+
+def labelled_metrics(config: Config) -> list[str]:
+    """Return the analysed metrics that read the gold answer."""
+    from caft.complexity import METRICS
+
+    return [
+        name
+        for name in metrics_analysed(config)
+        if config["metrics"][name]["reads_label"]
+        or "label" in METRICS[metric_of(config, name)["metric"]].needs
+    ]
+
+
+def plotted_metric(config: Config) -> str | None:
+    """Return the first bucket metric if a forward pass makes it: its column of the scores table."""
+    from caft.complexity import METRICS
+
+    name = metric_of(config, config["buckets"][buckets_used(config)[0]]["metric"])["metric"]
+    return name if METRICS[name].source == "scores" else None
+
+
+def metrics_used(config: Config) -> list[str]:
+    """Return the names of the metrics that this run's buckets are drawn by."""
+    return sorted({config["buckets"][name]["metric"] for name in buckets_used(config)})
+
+
+def purchase_of(config: Config, buckets: str) -> dict[str, Any] | None:
+    """Return what the prices of a budget-driven threshold follow from; None where there is none."""
+    hard = config["buckets"][buckets].get("hard")
+    if not hard:
+        return None
+    teacher = config["teachers"][hard["teacher"]]
+    return {
+        "provider": teacher["provider"],
+        "prices": {name: value for name, value in teacher["prices"].items() if name != "entered"},
+        "batch": teacher.get("batch", False),
+        "expected_completion_tokens": teacher["expected_completion_tokens"],
+        "prompt": config["prompts"][teacher["prompt"]],
+    }
 
 
 def buckets_used(config: Config) -> list[str]:

@@ -1,7 +1,7 @@
 """Batched generation: prompts sorted by length, left padding, each row stopping at its own end."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from caft.answers import is_finished
@@ -12,18 +12,27 @@ _TAIL = (
     12  # tokens looked back at for the answer marker: a long answer of a choice or a number fits
 )
 
+_Measure = Callable[[Any, Any], Any]
+
 _SLACK = 8  # tokens of padding that always pass: short prompts are cheap, small batches are not
 
 
 @dataclass(frozen=True)
 class Generated:
-    """One answer: prompt index, text, token counts, and whether it ended by itself (`stop`)."""
+    """One answer: prompt index, text, token counts, and whether it ended by itself (`stop`).
+
+    Attributes:
+        tokens: what was written, without the token that ends the turn.
+        measured: per such token what `measure` returned; empty if nothing is measured.
+    """
 
     index: int
     text: str
     prompt_tokens: int
     new_tokens: int
     finish_reason: str
+    tokens: list[int] = field(default_factory=list)
+    measured: list[list[float]] = field(default_factory=list)
 
 
 def generate(
@@ -36,6 +45,7 @@ def generate(
     top_p: float = 1.0,
     seed: int = 0,
     batch_size: int = 32,
+    measure: _Measure | None = None,
 ) -> Iterator[list[Generated]]:
     """Continue chat prompts, batch by batch as they finish.
 
@@ -49,6 +59,8 @@ def generate(
         top_p: nucleus of the sampling distribution.
         seed: of the sampling.
         batch_size: rows per batch.
+        measure: what to note of every step, from the float32 logits of shape (rows, vocabulary) and
+            the chosen tokens; returns a tensor of shape (rows, numbers). No logits are kept.
 
     Yields:
         The answers of one batch; `index` is the position in `prompts`.
@@ -71,11 +83,16 @@ def generate(
         torch.manual_seed(seed + number)
         with torch.inference_mode():
             answers = _decode(
-                model, [ids[index] for index in batch], tokenizer.pad_token_id, choose, is_done
+                model,
+                [ids[index] for index in batch],
+                tokenizer.pad_token_id,
+                choose,
+                is_done,
+                measure,
             )
         yield [
-            _finish(tokenizer, index, new, len(ids[index]), ends, stop_at_answer)
-            for index, new in zip(batch, answers, strict=True)
+            _finish(tokenizer, index, new, measured, len(ids[index]), ends, stop_at_answer)
+            for index, (new, measured) in zip(batch, answers, strict=True)
         ]
 
 
@@ -99,8 +116,9 @@ def _decode(
     pad: int,
     choose: Callable[[Any], Any],
     is_done: Callable[[list[int]], bool],
-) -> list[list[int]]:
-    """Return each prompt's new tokens, the last one included.
+    measure: _Measure | None,
+) -> list[tuple[list[int], list[list[float]]]]:
+    """Return each prompt's new tokens, the last one included, and what was measured of them.
 
     A loop of our own instead of transformers' `generate`, which computes finished rows until the
     slowest one ends: here they leave the batch, which halves the time of short answers.
@@ -116,6 +134,7 @@ def _decode(
     mask = (torch.arange(width) >= torch.tensor(padding)[:, None]).long().to(model.device)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     new: list[list[int]] = [[] for _ in prompts]
+    measured: list[list[list[float]]] = [[] for _ in prompts]
     rows = list(range(len(prompts)))
     cache = None
     while rows:
@@ -128,9 +147,14 @@ def _decode(
             logits_to_keep=1,
         )
         cache = output.past_key_values
-        chosen = choose(output.logits[:, -1].float())
+        logits = output.logits[:, -1].float()
+        # What is measured tells that a logit was not finite; sampling from it would end the batch.
+        chosen = choose(logits.nan_to_num() if measure else logits)
         for row, token in zip(rows, chosen.tolist(), strict=True):
             new[row].append(token)
+        if measure:
+            for row, numbers in zip(rows, measure(logits, chosen).tolist(), strict=True):
+                measured[row].append(numbers)
         going = [place for place, row in enumerate(rows) if not is_done(new[row])]
         if not going:
             break
@@ -141,7 +165,7 @@ def _decode(
             cache.batch_select_indices(kept)
             tokens, positions, mask = tokens[kept], positions[kept], mask[kept]
             rows = [rows[place] for place in going]
-    return new
+    return list(zip(new, measured, strict=True))
 
 
 def _chooser(temperature: float, top_p: float) -> Callable[[Any], Any]:
@@ -164,6 +188,7 @@ def _finish(
     tokenizer: Any,
     index: int,
     new: list[int],
+    measured: list[list[float]],
     prompt_tokens: int,
     ends: set[int],
     stop_at_answer: bool,
@@ -176,4 +201,5 @@ def _finish(
         text = text[: text.index("]]", text.index("[[")) + 2]
     # The end-of-turn token was generated and paid for like any other.
     count = len(kept) + (end is not None)
-    return Generated(index, text, prompt_tokens, count, "stop" if stopped else "length")
+    reason = "stop" if stopped else "length"
+    return Generated(index, text, prompt_tokens, count, reason, kept, measured[: len(kept)])

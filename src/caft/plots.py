@@ -7,28 +7,11 @@ import numpy as np
 import pandas as pd
 
 from caft.buckets import BUCKETS
-from caft.files import atomic_path
+from caft.figures import RIGHT, WRONG, pyplot, save
+
+__all__ = ["plot_accuracy", "plot_complexity", "save"]
 
 _COLOURS = {"easy": "#9ecae1", "medium": "#4292c6", "hard": "#084594"}
-_RIGHT, _WRONG = "#2c7fb8", "#d95f0e"
-
-
-def _pyplot() -> Any:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    # Without a fixed salt the identifiers inside an SVG change with every run.
-    matplotlib.rcParams.update(
-        {
-            "svg.hashsalt": "caft",
-            "font.size": 9,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-        }
-    )
-    from matplotlib import pyplot
-
-    return pyplot
 
 
 def plot_accuracy(summary: pd.DataFrame) -> Any:
@@ -40,10 +23,9 @@ def plot_accuracy(summary: pd.DataFrame) -> Any:
     Returns:
         A matplotlib figure, one row of panels per data set and student.
     """
-    pyplot = _pyplot()
     rows = summary[(summary["mode"] == summary["trained_mode"]) | (summary["strategy"] == "base")]
     groups = list(rows.groupby(["dataset", "student"], sort=False))
-    figure, axes = pyplot.subplots(
+    figure, axes = pyplot().subplots(
         len(groups), 2, figsize=(10, 0.9 + 2.6 * len(groups)), squeeze=False, sharey="row"
     )
     for (overall, by_bucket), ((dataset, student), part) in zip(axes, groups, strict=True):
@@ -81,8 +63,7 @@ def plot_complexity(scores: Mapping[str, pd.DataFrame], metric: str) -> Any:
     Returns:
         A matplotlib figure, one panel per table.
     """
-    pyplot = _pyplot()
-    figure, axes = pyplot.subplots(
+    figure, axes = pyplot().subplots(
         len(scores), 1, figsize=(6, 0.5 + 2.8 * len(scores)), squeeze=False
     )
     for axis, (title, table) in zip(axes[:, 0], scores.items(), strict=True):
@@ -92,8 +73,8 @@ def plot_complexity(scores: Mapping[str, pd.DataFrame], metric: str) -> Any:
             np.linspace(known[metric].min(), known[metric].max() + 1e-9, 25) if len(known) else 25
         )
         drawn = {
-            f"right ({right.sum()})": (known[metric][right], _RIGHT),
-            f"wrong ({(~right).sum()})": (known[metric][~right], _WRONG),
+            f"right ({right.sum()})": (known[metric][right], RIGHT),
+            f"wrong ({(~right).sum()})": (known[metric][~right], WRONG),
         }
         for label, (values, colour) in drawn.items():
             axis.hist(values, bins=edges, color=colour, alpha=0.6, label=label)
@@ -103,11 +84,3 @@ def plot_complexity(scores: Mapping[str, pd.DataFrame], metric: str) -> Any:
         axis.legend(frameon=False, title="student's own answer")
     figure.tight_layout()
     return figure
-
-
-def save(figure: Any, output: Any) -> None:
-    """Save a figure as `output.svg` and `output.png`."""
-    for path, kind in ((output.svg, "svg"), (output.png, "png")):
-        metadata = {"Date": None} if kind == "svg" else None
-        with atomic_path(path) as temporary:
-            figure.savefig(temporary, format=kind, dpi=150, metadata=metadata)

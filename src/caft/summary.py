@@ -12,9 +12,11 @@ import pandas as pd
 from caft import __version__, tables
 from caft.buckets import BUCKETS
 from caft.complexity import METRICS
+from caft.config import buckets_used, metric_of, metric_table
 from caft.files import read_json
 from caft.mixtures import parts_of
 from caft.statistics import Estimate, accuracy_interval, paired_difference, roc_auc
+from caft.teacher.spend import paid_answers, total_cost
 
 _REFERENCES = ("base", "sft", "distill", "random_same_size")
 _STAR = {True: "*", False: ""}
@@ -150,14 +152,12 @@ class _Pair:
                 "rationales",
                 f"data/rationales/{self.dataset}/{self.student}/{strategy['teacher']}.parquet",
             )
-            asked = table[
-                table["item_id"].isin(strategy["wanted"]) & (table["finish_reason"] != "error")
-            ]
+            asked = paid_answers(table[table["item_id"].isin(strategy["wanted"])])
         return {
             "teacher_requests": len(asked),
             "teacher_prompt_tokens": int(asked["prompt_tokens"].sum()),
             "teacher_completion_tokens": int(asked["completion_tokens"].sum()),
-            "cost_usd": float(asked["cost_usd"].sum()),
+            "cost_usd": total_cost(asked),
         }
 
     def _scoring_costs(self, name: str) -> dict[str, Any]:
@@ -172,8 +172,11 @@ class _Pair:
         )
         if not uses_complexity(strategy) and strategy["start"] != "warm_up":
             return dict.fromkeys(names, 0)
-        prompt = self.config["buckets"][strategy["buckets"]]["prompt"]
-        run = read_json(f"data/scores/{self.dataset}/{self.student}/{prompt}.run.json")
+        metric = self.config["buckets"][strategy["buckets"]]["metric"]
+        source = metric_table(self.config, self.dataset, self.student, metric)
+        run: dict[str, Any] = {"seconds": 0, "warm_up": {}}
+        if source:
+            run = read_json(source.with_suffix(".run.json"))
         warm_up = [
             run["warm_up"].get(key, 0) for key in ("rows", "target_tokens", "all_tokens", "seconds")
         ]
@@ -206,13 +209,14 @@ def complexity_table(config: dict[str, Any]) -> pd.DataFrame:
         One row per data set, student, prompt and metric: n, the student's accuracy, ROC AUC with
         interval.
     """
-    rows = []
-    prompts = sorted({spec["prompt"] for spec in config["buckets"].values()})
+    names = sorted({config["buckets"][name]["metric"] for name in buckets_used(config)})
+    rows: list[dict[str, Any]] = []
     for dataset in config["run"]["datasets"]:
         for student in config["run"]["students"]:
-            for prompt in prompts:
-                path = Path(f"data/scores/{dataset}/{student}/{prompt}.parquet")
-                if path.is_file():
+            paths = {metric_table(config, dataset, student, name): name for name in names}
+            for path, name in paths.items():
+                if path and path.parts[1] == "scores":
+                    prompt = metric_of(config, name)["prompt"]
                     where = {"dataset": dataset, "student": student, "prompt": prompt}
                     rows += [
                         {**where, **row}
@@ -226,8 +230,10 @@ def rank_metrics(scores: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
     usable = scores[(scores["status"] == "ok") & ~scores["warm_up"]]
     rows = []
     for name, metric in METRICS.items():
-        known = usable[usable[metric.column].notna()]
-        if "label" in metric.needs or known.empty:
+        if metric.source != "scores" or "label" in metric.needs:
+            continue
+        known = usable[usable[name].notna()]
+        if known.empty:
             continue
         wrong = ~known["correct"].astype(bool)
         rows.append(
@@ -236,7 +242,7 @@ def rank_metrics(scores: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
                 "n": len(known),
                 "student_accuracy": float(1 - wrong.mean()),
                 "answer_valid": float(known["answer_valid"].astype(bool).mean()),
-                **_spread("roc_auc", roc_auc(known[metric.column].round(4), wrong, seed=seed)),
+                **_spread("roc_auc", roc_auc(known[name], wrong, seed=seed)),
             }
         )
     return rows

@@ -47,6 +47,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "single_token_entropy": _number,  # nats
             "option_entropy": _number,  # 0..1, null for open questions
             "cross_entropy": _number,  # nats, -ln p(first gold token)
+            "answer_entropy": _number,  # nats, mean over the gold answer's tokens
             "margin": _number,  # -(p1 - p2), larger = more complex
             "answer": _text,  # the most probable next token
             "answer_token": _count,
@@ -54,6 +55,49 @@ SCHEMAS: dict[str, pa.Schema] = {
             "correct": _flag,
             "option_logprobs": pa.list_(_number),
             "prompt_tokens": _count,
+        }
+    ),
+    "generations": pa.schema(  # also of `samples`, whose lists are null
+        {
+            "item_id": _text,
+            "split": _text,
+            "warm_up": _flag,  # the item was in the warm-up sample
+            "status": _text,  # ok | non_finite_logits | too_long
+            "sample": _count,
+            "text": _text,
+            "parsed": _text,  # [invalid] where the parser found no answer
+            "correct": _flag,
+            "finish_reason": _text,  # stop | length
+            "prompt_tokens": _count,
+            "tokens": pa.list_(pa.int32()),  # without the one that ends the turn
+            "entropies": pa.list_(pa.float32()),  # nats, over the full vocabulary, per token
+            "logprobs": pa.list_(pa.float32()),  # of the chosen token
+            "gaps": pa.list_(pa.float32()),  # p1 - p2
+            "answer_start": _count,  # token that the first marked answer begins in; null if none
+            "sentence_ends": pa.list_(pa.int32()),  # number of tokens up to the end of each
+        }
+    ),
+    "likelihoods": pa.schema(
+        {
+            "item_id": _text,
+            "split": _text,
+            "warm_up": _flag,  # the item was in the warm-up sample
+            "status": _text,  # ok | non_finite_logits | too_long
+            "target": _text,  # answer | rationale
+            "conditioned": _number,  # mean loss in nats per target token, after the prompt
+            "unconditioned": _number,  # the same without the question
+            "prompt_tokens": _count,
+            "target_tokens": _count,
+        }
+    ),
+    "metrics": pa.schema(
+        {
+            "item_id": _text,
+            "split": _text,
+            "value": _number,  # larger = more complex; null: could not be computed
+            "reason": _text,  # why there is no value
+            "warm_up": _flag,  # the item was in the warm-up sample
+            "covered_mass": _number,  # of topk_entropy: probability of the listed tokens
         }
     ),
     "buckets": pa.schema(
@@ -79,8 +123,26 @@ SCHEMAS: dict[str, pa.Schema] = {
             "finish_reason": _text,
             "prompt_tokens": _count,
             "completion_tokens": _count,
-            "cost_usd": _number,
+            "cost_usd": _number,  # null: unknown
             "seconds": _number,
+            "imported": _flag,  # not asked for: the answer was there before
+            "error": _text,  # why nothing came back
+        }
+    ),
+    "judgements": pa.schema(
+        {
+            "item_id": _text,
+            "question": _text,  # education_level | reasoning_steps
+            "label": _text,  # the judge's level; null if none could be read
+            "label_key": _text,  # of the stored answer
+            "rating": _count,  # 1..10, the judge's own rating of the level
+            "rating_key": _text,  # null if no rating was asked for
+            "status": _text,  # ok | low_rating | unparsed_rating | unparsed_label | error
+            "prompt_tokens": _count,  # of both calls
+            "completion_tokens": _count,
+            "cost_usd": _number,  # null: unknown
+            "seconds": _number,
+            "error": _text,  # what went wrong where the status is error
         }
     ),
     "mixtures": pa.schema(
@@ -163,7 +225,9 @@ def read(name: str, path: str | Path) -> pd.DataFrame:
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of a table as dicts, for the few places that render text row by row."""
-    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    names = [str(name) for name in table.columns]
+    columns = [table.iloc[:, place].tolist() for place in range(len(names))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def footer(path: str | Path) -> dict[str, Any]:

@@ -4,13 +4,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caft.buckets import BUCKETS, assign_buckets, build_buckets, random_membership, thresholds
+from caft.buckets import (
+    BUCKETS,
+    assign_buckets,
+    budget_threshold,
+    build_buckets,
+    random_membership,
+    thresholds,
+)
 from caft.errors import ConfigError
 
 NAN = float("nan")
 
 
-def scores_table(values, splits=None, metric="single_token_entropy"):
+def scores_table(values, splits=None, metric="value"):
     return pd.DataFrame(
         {
             "item_id": [f"i{number}" for number in range(len(values))],
@@ -77,6 +84,81 @@ def test_quantiles_of_tied_scores_may_coincide():
     assert list(table["bucket"]) == ["easy", "easy", "easy", "easy", "hard"]
 
 
+@pytest.mark.parametrize(
+    ("budget", "threshold"),
+    [
+        (0.5, 5.0),  # nothing is affordable
+        (1.0, 4.0),
+        (2.9, 4.0),  # two items of equal complexity are bought together or not at all
+        (3.0, 3.0),
+        (4.0, 2.0),
+        (100.0, 1.5),  # never below the lower threshold
+    ],
+)
+def test_a_budget_buys_the_most_complex_items_and_ties_go_to_the_lower_bucket(budget, threshold):
+    scores = pd.Series([5.0, 4.0, 4.0, 3.0, 2.0, 1.0], index=list("fedcba"))
+    assert budget_threshold(scores, pd.Series(1.0, index=scores.index), budget, 1.5) == threshold
+
+
+def test_a_budget_is_not_missed_by_rounding():
+    scores = pd.Series([4.0, 3.0, 2.0, 1.0])
+    assert budget_threshold(scores, pd.Series([0.1] * 4), 0.3, 0.0) == 1.0
+
+
+def budgeted(budget, **settings):
+    return spec(hard={"budget_usd": budget, "teacher": "big"}, **settings)
+
+
+def test_money_draws_the_upper_threshold_and_quantiles_the_lower_one():
+    scores = scores_table([1.0, 2.0, 3.0, 4.0, 5.0, 9.0], ["train"] * 5 + ["test"])
+    prices = pd.Series([3.0, 3.0, 3.0, 3.0, 3.0], index=[f"i{number}" for number in range(5)])
+    table, report = build_buckets(scores, budgeted(7.0), 1, 4, prices)
+    assert list(table["bucket"]) == ["easy", "easy", "medium", "hard", "hard", "hard"]
+    assert (report["lower"], report["upper"], report["hard_usd"]) == (2.0, 3.0, 6.0)
+    table, report = build_buckets(scores, budgeted(7.0, thresholds=[1, 1.5]), 1, 4, prices)
+    assert (report["lower"], report["upper"]) == (1.0, 3.0)
+
+
+def test_dear_items_leave_money_for_fewer():
+    scores = scores_table([1.0, 2.0, 3.0, 4.0])
+    prices = pd.Series({"i3": 5.0, "i2": 1.0, "i1": 1.0, "i0": 1.0})
+    assert build_buckets(scores, budgeted(6.0), 1, 4, prices)[1]["upper"] == 2.0
+    assert build_buckets(scores, budgeted(4.9), 1, 4, prices)[1]["upper"] == 4.0
+
+
+def test_items_without_a_score_are_never_bought():
+    scores = scores_table([NAN, NAN, 3.0, 4.0])
+    prices = pd.Series(1.0, index=["i0", "i1", "i2", "i3"])
+    table, report = build_buckets(scores, budgeted(100.0, quantiles=[0.0, 1.0]), 1, 4, prices)
+    assert list(table["bucket"]) == ["medium", "medium", "easy", "hard"]
+    assert report["hard_usd"] == 1.0
+
+
+def test_without_any_score_a_budget_buys_nothing():
+    prices = pd.Series(1.0, index=["i0", "i1"])
+    table, _ = build_buckets(scores_table([NAN, NAN]), budgeted(100.0), 1, 4, prices)
+    assert list(table["bucket"]) == ["medium", "medium"]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.one_of(st.just(NAN), st.integers(0, 5)), st.floats(0.01, 2)), min_size=1),
+    st.floats(0.01, 20),
+)
+def test_the_hard_bucket_never_costs_more_than_the_budget_and_leaves_no_room_for_more(rows, budget):
+    values, costs = zip(*rows, strict=True)
+    scores = scores_table(list(values))
+    prices = pd.Series(costs, index=scores["item_id"])
+    table, report = build_buckets(scores, budgeted(budget), 1, 4, prices)
+    hard = table["bucket"] == "hard"
+    assert report["lower"] <= report["upper"]
+    assert prices[list(table["item_id"][hard])].sum() <= budget * (1 + 1e-6)
+    medium = table["complexity"][(table["bucket"] == "medium") & ~table["missing"]]
+    if len(medium):
+        more = hard | (table["complexity"] == medium.max())
+        assert prices[list(table["item_id"][more])].sum() > budget * (1 - 1e-6)
+
+
 def test_absolute_thresholds_win_over_quantiles():
     assert thresholds(pd.Series([1.0, 2.0]), spec(thresholds=[0, 1.5])) == (0.0, 1.5)
 
@@ -101,6 +183,11 @@ def test_scores_are_rounded_before_they_meet_a_threshold():
     table, _ = build_buckets(scores_table([0.50003, 0.5001]), spec(thresholds=[0.1, 0.5]), 1)
     assert list(table["bucket"]) == ["medium", "hard"]
     assert list(table["complexity"]) == [0.5, 0.5001]
+
+
+def test_values_of_a_file_are_not_rounded():
+    table, _ = build_buckets(scores_table([0.50003]), spec(thresholds=[0.1, 0.5]), 1, None)
+    assert list(table["bucket"]) == ["hard"]
 
 
 def test_the_report_counts_each_split():

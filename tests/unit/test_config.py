@@ -100,10 +100,56 @@ def test_an_unknown_key_is_named_with_its_path_and_the_known_ones(
 
 def test_a_value_of_the_wrong_kind_is_named_with_its_path(config):
     config["training"]["batch_size"] = 0
-    config["buckets"]["default"]["metric"] = "entropie"
+    config["metrics"]["margin"]["metric"] = "entropie"
     found = problems(config)
     assert any(line.startswith("config: training.batch_size: 0 ") for line in found)
-    assert any(line.startswith("config: buckets.default.metric: 'entropie'") for line in found)
+    assert any(line.startswith("config: metrics.margin.metric: 'entropie'") for line in found)
+
+
+def test_buckets_are_drawn_by_a_metric_that_is_defined(config):
+    config["buckets"]["default"]["metric"] = "entropie"
+    (problem,) = problems(config)
+    assert problem.startswith("config: buckets.default.metric: no metric 'entropie'; known are ")
+
+
+def test_a_metric_says_what_it_is_made_from(config):
+    config["metrics"]["mine"] = {"metric": "imported"}
+    config["metrics"]["level"] = {"metric": "judge_education_level"}
+    config["metrics"]["nonsense"] = {}
+    assert [line.split(";")[0] for line in problems(config)] == [
+        "config: metrics.level.judge: is needed for judge_education_level.",
+        "config: metrics.mine.path: is needed for imported.",
+        "config: metrics.mine.column: is needed for imported.",
+        "config: metrics.nonsense: is no known metric",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scorer", "problem"),
+    [
+        ("warm_up", None),
+        ("sft.1", None),
+        ("sft.2", "'sft' has 1 stages; write sft.1 for its first."),
+        ("nobody.1", "'nobody' is no strategy of run.strategies; give base, warm_up or sft.1."),
+    ],
+)
+def test_a_metric_is_scored_with_a_model_that_there_is(config, scorer, problem):
+    config["metrics"]["margin"]["scored_with"] = scorer
+    config["analysis"] = {"split": "test"}
+    if problem:
+        assert problems(config) == [f"config: metrics.margin.scored_with: {problem}"]
+    else:
+        settings.prepare(config, SCHEMA)
+
+
+def test_a_trained_scorer_neither_draws_buckets_nor_meets_its_training_items(config):
+    config["metrics"]["single_token_entropy"]["scored_with"] = "sft.1"
+    assert [line.split(";")[0] for line in problems(config)] == [
+        "config: buckets.default.metric: 'single_token_entropy' is scored with a trained stage, "
+        "which itself needs buckets",
+        "config: analysis.split: 'single_token_entropy' is scored with a trained model, which "
+        "knows its training items",
+    ]
 
 
 def test_a_name_that_could_leave_its_folder_is_refused(config):
@@ -125,6 +171,54 @@ def test_buckets_need_quantiles_or_thresholds(config):
     assert problems(config) == ["config: buckets.default: give quantiles or thresholds."]
 
 
+def priced_teacher(config):
+    config["teachers"]["big"] = {
+        "provider": "openai",
+        "base_url": "https://example.org/v1",
+        "model": "m",
+        "prices": {"prompt": 0.4, "completion": 0.8, "entered": "2026-11-01"},
+    }
+    config["buckets"]["default"]["hard"] = {"budget_usd": 20, "teacher": "big"}
+    return config["teachers"]["big"]
+
+
+def test_a_threshold_by_budget_follows_from_prices_expected_length_and_prompt_alone(config):
+    teacher = priced_teacher(config)
+    assert settings.purchase_of(settings.prepare(copy.deepcopy(config), SCHEMA), "default") == {
+        "provider": "openai",
+        "prices": {"prompt": 0.4, "cached": None, "completion": 0.8, "batch_share": 0.5},
+        "batch": False,
+        "expected_completion_tokens": 400,
+        "prompt": {**config["prompts"]["letters"], "abstain": None, "few_shot": 0},
+    }
+    teacher |= {"concurrency": 7, "budget": {"max_cost_usd": 1}, "temperature": 1.0}
+    other = copy.deepcopy(config)
+    other["teachers"]["big"]["prices"]["entered"] = "2026-11-02"
+    assert settings.purchase_of(settings.prepare(config, SCHEMA), "default") == (
+        settings.purchase_of(settings.prepare(other, SCHEMA), "default")
+    )
+    del config["buckets"]["default"]["hard"]
+    assert settings.purchase_of(config, "default") is None
+
+
+def test_a_threshold_by_budget_needs_a_teacher_with_prices(config):
+    teacher = priced_teacher(config)
+    teacher["prices"] = None
+    assert problems(copy.deepcopy(config)) == [
+        "config: buckets.default.hard: needs teachers.big.prices to know what the money pays for."
+    ]
+    config["buckets"]["default"]["hard"]["teacher"] = "small"
+    (problem,) = problems(config)
+    assert problem.startswith("config: buckets.default.hard.teacher: no teacher 'small'; known")
+
+
+def test_a_threshold_by_budget_cannot_send_items_without_a_score_to_the_hard_bucket(config):
+    priced_teacher(config)
+    config["buckets"]["default"]["on_missing"] = "hard"
+    (problem,) = problems(config)
+    assert problem.startswith("config: buckets.default.on_missing: hard would buy beyond")
+
+
 @pytest.mark.parametrize("kind", ["datasets", "students", "strategies"])
 def test_an_unknown_name_in_the_run_is_named_with_the_known_ones(config, kind):
     config["run"][kind] = ["nothing"]
@@ -135,11 +229,11 @@ def test_an_unknown_name_in_the_run_is_named_with_the_known_ones(config, kind):
 
 def test_an_unknown_prompt_is_named_wherever_it_stands(config):
     config["prompt"] = "p"
-    config["buckets"]["default"]["prompt"] = "q"
+    config["metrics"]["margin"]["prompt"] = "q"
     config["teachers"]["worked_solutions"]["prompt"] = "r"
     assert [line.split(";")[0] for line in problems(config)] == [
         "config: prompt: no prompt 'p'",
-        "config: buckets.default.prompt: no prompt 'q'",
+        "config: metrics.margin.prompt: no prompt 'q'",
         "config: teachers.worked_solutions.prompt: no prompt 'r'",
     ]
 

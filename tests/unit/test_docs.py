@@ -40,12 +40,26 @@ def run(tmp_path, monkeypatch):
     tables.write(
         "scores",
         pd.DataFrame({**item, **scores, "single_token_entropy": [0.1, 0.9]}),
-        "data/scores/d/s/letters.parquet",
+        "data/scores/d/s/base/letters.parquet",
     )
     return {
         "run": {"datasets": ["d"], "students": ["s"], "modes": ["direct"], "strategies": ["base"]},
-        "strategies": {"base": {"stages": [], "membership": "complexity", "start": "student"}},
-        "buckets": {"default": {"prompt": "letters"}},
+        "strategies": {
+            "base": {
+                "stages": [],
+                "membership": "complexity",
+                "start": "student",
+                "buckets": "default",
+            }
+        },
+        "buckets": {"default": {"metric": "entropy"}},
+        "metrics": {
+            "entropy": {
+                "metric": "single_token_entropy",
+                "prompt": "letters",
+                "scored_with": "base",
+            }
+        },
         "seed": 1,
     }
 

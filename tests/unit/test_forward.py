@@ -8,6 +8,7 @@ import torch
 from caft import tables
 from caft.buckets import BUCKETS, build_buckets
 from caft.complexity import METRICS
+from caft.complexity.compute import compute_metric
 from caft.complexity.forward import (
     Row,
     answer_logits,
@@ -21,7 +22,7 @@ from caft.models import float32_head, load_model, load_tokenizer
 from caft.prompts import all_messages
 
 SENTENCE = "what is the number of options in a letter only when it is so long?"
-METRIC_NAMES = sorted(METRICS)
+METRIC_NAMES = sorted(name for name, metric in METRICS.items() if metric.source == "scores")
 
 
 def question(number):
@@ -117,6 +118,38 @@ def test_the_order_of_the_items_changes_no_score(items, scores, model, tokenizer
     )
 
 
+def test_the_answer_entropy_of_a_choice_is_that_of_its_one_token(items, scores):
+    choice = items["answer_kind"] == "choice"
+    alone = scores["single_token_entropy"][choice]
+    assert list(scores["answer_entropy"][choice]) == list(alone)
+
+
+def test_the_answer_entropy_is_the_mean_over_the_gold_answers_tokens_alone(
+    items, scores, model, tokenizer, letters
+):
+    messages = all_messages(items, letters, "direct", 1)
+    lengths = set()
+    for item, turns, row in zip(
+        items.to_dict("records"), messages, scores.to_dict("records"), strict=True
+    ):
+        if item["answer_kind"] == "choice":
+            continue
+        prompt = tokenizer.apply_chat_template(
+            turns, add_generation_prompt=True, tokenize=True, return_dict=False
+        )
+        gold = tokenizer(item["answer"], add_special_tokens=False)["input_ids"]
+        with torch.inference_mode():
+            logits = model(input_ids=torch.tensor([prompt + gold])).logits[0].double()
+        p = logits.softmax(-1).numpy()[len(prompt) - 1 : -1]
+        assert len(p) == len(gold)
+        lengths.add(len(gold))
+        expected = float(-(p * np.log(p)).sum(-1).mean())
+        assert row["answer_entropy"] == pytest.approx(expected, abs=1e-4)
+        if len(gold) > 1:
+            assert abs(row["answer_entropy"] - row["single_token_entropy"]) > 1e-3
+    assert len(lengths) > 1
+
+
 def row_of(tokens, gold=()):
     return Row(0, tokens, len(tokens) - max(1, len(gold)), list(gold), None, 0)
 
@@ -164,7 +197,8 @@ def test_the_gold_answer_cannot_be_seen_by_the_score(items, model, tokenizer, le
     changed = items.assign(
         answer=["77" if kind == "numeric" else "B" for kind in items["answer_kind"]]
     )
-    blind = ["single_token_entropy", "option_entropy", "margin"]
+    blind = [name for name in METRIC_NAMES if "label" not in METRICS[name].needs]
+    assert blind == ["margin", "option_entropy", "single_token_entropy"]
     one = score_items(items, model, tokenizer, letters, 1, 512)
     other = score_items(changed, model, tokenizer, letters, 1, 512)
     np.testing.assert_allclose(other[blind].to_numpy(float), one[blind].to_numpy(float), atol=1e-4)
@@ -229,13 +263,9 @@ def test_items_of_a_broken_model_are_never_hard(
     scores = score_items(items, broken, tokenizer, letters, 1, 512)
     assert set(scores["status"]) == {"non_finite_logits"}
     tables.write("scores", scores, tmp_path / "scores.parquet")
-    spec = {
-        "metric": metric,
-        "quantiles": [0.25, 0.75],
-        "on_missing": on_missing,
-        "per_bucket": None,
-    }
-    buckets, report = build_buckets(tables.read("scores", tmp_path / "scores.parquet"), spec, 1)
+    spec = {"quantiles": [0.25, 0.75], "on_missing": on_missing, "per_bucket": None}
+    stored = tables.read("scores", tmp_path / "scores.parquet")
+    buckets, report = build_buckets(compute_metric(metric, {}, stored, items), spec, 1)
     assert set(buckets["bucket"]) == {on_missing}
     assert report["missing"] == 20
     assert set(BUCKETS) == set(report["counts"]["train"])

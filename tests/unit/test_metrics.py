@@ -1,9 +1,11 @@
 import math
+from importlib import import_module
 
 import pytest
 import torch
 
 from caft.complexity import METRICS, Distributions
+from caft.complexity.answer_entropy import answer_entropy
 from caft.complexity.cross_entropy import cross_entropy
 from caft.complexity.margin import margin
 from caft.complexity.option_entropy import option_entropy
@@ -49,8 +51,38 @@ def test_the_margin_is_negative_so_that_larger_is_harder(batch):
     assert margin(batch) == pytest.approx([-0.2, 0.0])
 
 
-def test_every_metric_is_a_column_of_the_scores_and_the_label_readers_say_so():
-    assert {metric.column for metric in METRICS.values()} <= set(SCHEMAS["scores"].names)
-    assert [name for name, metric in METRICS.items() if "label" in metric.needs] == [
-        "cross_entropy"
+def test_the_answer_entropy_is_the_mean_over_the_answers_tokens():
+    later = torch.tensor([[0.5, 0.5], [1.0, 1e-30]]).log()
+    assert answer_entropy(0.9, later) == pytest.approx((0.9 + math.log(2) + 0) / 3)
+    assert answer_entropy(0.9, later[:0]) == 0.9
+
+
+def test_metrics_of_the_scores_are_columns_of_them():
+    found = [name for name, metric in METRICS.items() if metric.source == "scores"]
+    assert sorted(found) == [
+        "answer_entropy",
+        "cross_entropy",
+        "margin",
+        "option_entropy",
+        "single_token_entropy",
     ]
+    assert set(found) <= set(SCHEMAS["scores"].names)
+
+
+def test_metrics_that_read_the_label_say_so():
+    assert [name for name, metric in METRICS.items() if "label" in metric.needs] == [
+        "cross_entropy",
+        "answer_entropy",
+        "pass_rate",
+        "ifd",
+    ]
+
+
+def test_every_metric_names_a_function_a_known_source_and_known_needs():
+    sources = {"scores", "generations", "samples", "likelihoods", "judgements", "topk", "imported"}
+    needs = {"forward", "generation", "samples", "label", "rationale", "judge", "topk", "import"}
+    for name, metric in METRICS.items():
+        module, function = metric.compute.split(":")
+        assert callable(getattr(import_module(module), function)), name
+        assert metric.source in sources and metric.needs <= needs and metric.unit, name
+    assert len({metric.compute for metric in METRICS.values()}) == len(METRICS) == 21

@@ -97,6 +97,7 @@ def run(tmp_path, monkeypatch):
         {
             "item_id": ["i1", "i2", "i3", "i3", "i9"],
             "sample": [0, 0, 0, 1, 0],
+            "key": ["k1", "k2", "k3", "k4", "k9"],
             "finish_reason": ["stop", "stop", "length", "stop", "stop"],
             "prompt_tokens": [10, 10, 10, 10, 10],
             "completion_tokens": [1, 2, 4, 8, 16],
@@ -107,7 +108,7 @@ def run(tmp_path, monkeypatch):
     for number, model in enumerate(["aaaa", "bbbb", "cccc"], start=1):
         write_json(f"results/models/{model}/model.json", {"seconds": 10.0 * number})
     write_json(
-        "data/scores/sums/tiny/letters.run.json",
+        "data/scores/sums/tiny/base/letters.run.json",
         {"seconds": 7.0, "warm_up": {"rows": 4, "target_tokens": 8, "seconds": 2.0}},
     )
     return {
@@ -118,7 +119,14 @@ def run(tmp_path, monkeypatch):
             "strategies": ["base", "sft", "distill", "complexity_aware"],
             "modes": ["direct", "cot"],
         },
-        "buckets": {"default": {"prompt": "letters"}},
+        "buckets": {"default": {"metric": "entropy"}},
+        "metrics": {
+            "entropy": {
+                "metric": "single_token_entropy",
+                "prompt": "letters",
+                "scored_with": "base",
+            }
+        },
         "strategies": {
             "base": strategy(),
             "sft": strategy(whole),
@@ -203,6 +211,26 @@ def test_a_strategy_pays_for_its_own_items_rejected_answers_included(summary):
     assert summary.loc[("sft", "direct"), columns].tolist() == [0, 0, 0, 0]
 
 
+def change_rationales(**columns):
+    path = "data/rationales/sums/tiny/w.parquet"
+    tables.write("rationales", tables.read("rationales", path).assign(**columns), path)
+
+
+def test_one_unknown_cost_makes_the_cost_of_its_strategies_unknown(run):
+    change_rationales(cost_usd=[None, 0.1, 0.2, 0.2, 9.0])
+    costs = summarize(run).set_index(["strategy", "mode"])["cost_usd"]
+    assert np.isnan(costs["distill", "cot"])
+    assert costs["complexity_aware", "cot"] == pytest.approx(0.4)
+    assert costs["sft", "cot"] == 0
+
+
+def test_an_answer_that_items_share_is_paid_once(run):
+    change_rationales(key=["k1", "k1", "k3", "k4", "k9"])
+    row = summarize(run).set_index(["strategy", "mode"]).loc["distill", "cot"]
+    assert row["teacher_requests"] == 3
+    assert row["cost_usd"] == pytest.approx(0.5)
+
+
 def test_only_a_strategy_that_uses_complexity_pays_for_scoring(summary):
     columns = ["score_seconds", "warm_up_items", "warm_up_target_tokens", "warm_up_all_tokens"]
     assert summary.loc[("complexity_aware", "cot"), columns].tolist() == [7, 4, 8, 0]
@@ -262,7 +290,7 @@ def test_items_of_the_warm_up_and_items_without_a_score_are_not_ranked():
 
 
 def test_the_complexity_table_names_where_each_row_is_from(run):
-    tables.write("scores", scores(), "data/scores/sums/tiny/letters.parquet")
+    tables.write("scores", scores(), "data/scores/sums/tiny/base/letters.parquet")
     table = complexity_table(run)
     assert table[["dataset", "student", "prompt", "metric"]].values.tolist() == [
         ["sums", "tiny", "letters", "single_token_entropy"],

@@ -11,19 +11,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import yaml
 
+from caft.store import Store
+
 ROOT = Path(__file__).parents[2]
-COMMAND = [
-    sys.executable,
-    "-m",
-    "snakemake",
-    "--snakefile",
-    str(ROOT / "Snakefile"),
-    "--cores",
-    "2",
-]
+COMMAND = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
 
 
 @dataclass
@@ -38,8 +31,8 @@ class Run:
 class Project:
     """A folder with a config of its own in which the workflow is run."""
 
-    def __init__(self, folder: Path, config: dict):
-        self.folder = folder
+    def __init__(self, folder: Path, config: dict, executor: tuple[str, ...] = ("--cores", "2")):
+        self.folder, self.executor = folder, executor
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text((ROOT / "config.yaml").read_text())
         self.write(config)
@@ -50,7 +43,7 @@ class Project:
 
     def start(self, *arguments: str) -> subprocess.Popen:
         return subprocess.Popen(
-            [*COMMAND, *arguments, "--configfile", "run.yaml"],
+            [*COMMAND, *self.executor, *arguments, "--configfile", "run.yaml"],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -83,15 +76,8 @@ class Project:
 
     def stored_keys(self) -> list[str]:
         """Return the keys of all stored answers, once per time an answer was stored."""
-        store = self.folder / "data/store/teacher"
-        keys = [
-            key
-            for segment in sorted(store.glob("segments/*.parquet"))
-            for key in pq.read_table(segment, columns=["key"])["key"].to_pylist()
-        ]
-        for journal in sorted(store.glob("journals/*.jsonl")):
-            keys += [json.loads(line)["key"] for line in journal.read_text().splitlines()]
-        return keys
+        store = Store(self.folder / "data/store/teacher")
+        return store.table(["key"])["key"].to_pylist()
 
     def plan(self) -> dict:
         return json.loads((self.folder / "data/mixtures/mine/tiny/plan.json").read_text())

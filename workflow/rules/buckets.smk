@@ -1,11 +1,14 @@
 rule assign_buckets:
     input:
-        bucket_scores,
+        metrics=bucket_metric,
+        priced=priced_items,
     output:
         buckets="data/buckets/{dataset}/{student}/{buckets}.parquet",
         report="data/buckets/{dataset}/{student}/{buckets}.report.json",
     params:
         buckets=lambda wildcards: config["buckets"][wildcards.buckets],
+        decimals=lambda wildcards: settings.decimals_of(config, wildcards.buckets),
+        purchase=lambda wildcards: settings.purchase_of(config, wildcards.buckets),
         seed=config["seed"],
         code=versions.BUCKETS,
     log:

@@ -1,4 +1,20 @@
 # Input functions and slices of the config that several rules share.
+ANALYSIS_TABLES = [
+    "metric_quality",
+    "metric_correlation",
+    "bucket_composition",
+    "bucket_accuracy",
+    "complexity_accuracy",
+    "calibration",
+]
+ANALYSIS_FIGURES = [
+    "distributions",
+    "roc",
+    "category_auc",
+    "correlation",
+    "complexity_accuracy",
+    "calibration",
+]
 
 
 def model_resources(wildcards, attempt):
@@ -74,20 +90,61 @@ def all_results(wildcards):
         "results/summary.csv",
         "results/provenance.json",
         "results/figures/accuracy.svg",
-        "results/figures/complexity.svg",
+        *(["results/figures/complexity.svg"] if settings.plotted_metric(config) else []),
+        "results/tables/teacher_spend.csv",
+        "results/tables/teacher_acceptance.csv",
     ]
 
 
-def warm_up_model(wildcards):
-    """The warm-up model that a weak student is scored with, where the config asks for one."""
-    if not config["students"][wildcards.student]["warm_up"]:
+def scoring_model(wildcards):
+    """The record of the model that scores; none for the untuned student."""
+    if wildcards.scorer == "base":
         return []
-    return "data/warm_up/{dataset}/{student}/{prompt}/model.json"
+    if wildcards.scorer == "warm_up":
+        return "data/warm_up/{dataset}/{student}/{prompt}/model.json"
+    strategy, stage = wildcards.scorer.split(".")
+    stages = plan(wildcards.dataset, wildcards.student)[strategy]["stages"]
+    return ancient(f"results/models/{stages[int(stage) - 1]['model']}/model.json")
 
 
-def bucket_scores(wildcards):
-    prompt = config["buckets"][wildcards.buckets]["prompt"]
-    return f"data/scores/{wildcards.dataset}/{wildcards.student}/{prompt}.parquet"
+def sampling_model(wildcards):
+    """The same for drawn chains, whose prompt is that of the metric."""
+    prompt = metric_slice(wildcards)["prompt"]
+    if wildcards.scorer == "warm_up":
+        return f"data/warm_up/{wildcards.dataset}/{wildcards.student}/{prompt}/model.json"
+    return scoring_model(wildcards)
+
+
+def metric_source(dataset, student, metric):
+    """The table that a metric is computed from; an imported one comes from the user's own file."""
+    if table := settings.metric_table(config, dataset, student, metric):
+        return str(table)
+    spec = settings.metric_of(config, metric)
+    return {
+        "judgements": f"data/judgements/{dataset}/{spec.get('judge')}.parquet",
+        "topk": f"data/topk/{dataset}/{metric}.parquet",
+        "imported": spec.get("path"),
+    }[METRICS[spec["metric"]].source]
+
+
+def metric_inputs(wildcards):
+    return metric_source(wildcards.dataset, wildcards.student, wildcards.metric)
+
+
+def metric_slice(wildcards):
+    return settings.metric_of(config, wildcards.metric)
+
+
+def bucket_metric(wildcards):
+    metric = config["buckets"][wildcards.buckets]["metric"]
+    return f"data/metrics/{wildcards.dataset}/{wildcards.student}/{metric}.parquet"
+
+
+def priced_items(wildcards):
+    """Items and student, where a budget draws the threshold: prompts are counted then."""
+    if not config["buckets"][wildcards.buckets].get("hard"):
+        return []
+    return ["data/items/{dataset}.parquet", "data/models/{student}/student.json"]
 
 
 def buckets_of_teacher(wildcards):
@@ -130,22 +187,72 @@ def evaluated_model(wildcards):
     return ancient(f"results/models/{wildcards.model}/model.json")
 
 
+def every_pair(pattern, names):
+    """Expand a pattern for each data set, student and name."""
+    return expand(pattern, dataset=DATASETS, student=STUDENTS, name=names)
+
+
+def all_buckets(wildcards):
+    return every_pair(
+        "data/buckets/{dataset}/{student}/{name}.parquet", settings.buckets_used(config)
+    )
+
+
+def all_rationales(wildcards):
+    return every_pair(
+        "data/rationales/{dataset}/{student}/{name}.parquet", settings.teachers_used(config)
+    )
+
+
+def bucket_scores(wildcards):
+    """What the metrics of this run's buckets are computed from."""
+    return [
+        metric_source(dataset, student, metric)
+        for dataset in DATASETS
+        for student in STUDENTS
+        for metric in settings.metrics_used(config)
+        if METRICS[settings.metric_of(config, metric)["metric"]].source != "imported"
+    ]
+
+
+def plotted_scores(wildcards):
+    metric = config["buckets"][settings.buckets_used(config)[0]]["metric"]
+    return [metric_source(dataset, student, metric) for dataset in DATASETS for student in STUDENTS]
+
+
+def analysed_tables(wildcards):
+    """The metrics tables of one data set and student, in the order of the config."""
+    return [
+        f"data/metrics/{wildcards.dataset}/{wildcards.student}/{metric}.parquet"
+        for metric in settings.metrics_analysed(config)
+    ]
+
+
+def outcome_table(wildcards):
+    """What says which items are wrong: the student's own answers, or an imported column."""
+    outcome = config["analysis"]["outcome"]
+    if settings.metric_of(config, outcome)["metric"] == "imported":
+        return f"data/metrics/{wildcards.dataset}/{wildcards.student}/{outcome}.parquet"
+    return metric_source(wildcards.dataset, wildcards.student, outcome)
+
+
+def analysed_buckets(wildcards):
+    name = settings.buckets_used(config)[0]
+    return f"data/buckets/{wildcards.dataset}/{wildcards.student}/{name}.parquet"
+
+
 def summary_inputs(wildcards):
     """Everything the summary is made of: predictions, and what tells the costs."""
-    pairs = [f"{dataset}/{student}" for dataset in DATASETS for student in STUDENTS]
-    prompts = settings.prompts_used(config)
     return [
         *all_predictions(wildcards),
         *all_models(wildcards),
-        *[f"data/scores/{pair}/{prompt}.parquet" for pair in pairs for prompt in prompts],
-        *[
-            f"data/buckets/{pair}/{name}.parquet"
-            for pair in pairs
-            for name in settings.buckets_used(config)
-        ],
-        *[
-            f"data/rationales/{pair}/{name}.parquet"
-            for pair in pairs
-            for name in settings.teachers_used(config)
-        ],
+        *bucket_scores(wildcards),
+        *all_buckets(wildcards),
+        *all_rationales(wildcards),
     ]
+
+
+def store_state(wildcards):
+    """Names and sizes of the stored files: a plan is made again when there are other answers."""
+    files = [path for path in Path(STORE).glob("*/*") if path.is_file()]
+    return sorted(f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in files)

@@ -41,12 +41,7 @@ rule plot_accuracy:
 
 rule plot_complexity:
     input:
-        scores=[
-            f"data/scores/{dataset}/{student}/{config['buckets'][name]['prompt']}.parquet"
-            for dataset in DATASETS
-            for student in STUDENTS
-            for name in settings.buckets_used(config)[:1]
-        ],
+        scores=plotted_scores,
     output:
         svg=report(
             "results/figures/complexity.svg",
@@ -56,7 +51,7 @@ rule plot_complexity:
         png="results/figures/complexity.png",
     params:
         titles=[f"{dataset}, {student}" for dataset in DATASETS for student in STUDENTS],
-        metric=lambda wildcards: config["buckets"][settings.buckets_used(config)[0]]["metric"],
+        metric=settings.plotted_metric(config),
         code=versions.SUMMARY,
     log:
         "logs/plot_complexity/plot_complexity.log",

@@ -30,25 +30,131 @@ rule score_items:
     input:
         item_table="data/items/{dataset}.parquet",
         student="data/models/{student}/student.json",
-        warm_up=warm_up_model,
+        trained=scoring_model,
     output:
-        scores="data/scores/{dataset}/{student}/{prompt}.parquet",
-        run="data/scores/{dataset}/{student}/{prompt}.run.json",
+        table="data/scores/{dataset}/{student}/{scorer}/{prompt}.parquet",
+        run="data/scores/{dataset}/{student}/{scorer}/{prompt}.run.json",
     params:
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
         engine=config["engine"],
         seed=config["seed"],
         code=versions.SCORES,
     log:
-        "logs/score_items/{dataset}.{student}.{prompt}.log",
+        "logs/score_items/{dataset}.{student}.{scorer}.{prompt}.log",
     benchmark:
-        "benchmarks/jobs/score_items/{dataset}.{student}.{prompt}.tsv"
+        "benchmarks/jobs/score_items/{dataset}.{student}.{scorer}.{prompt}.tsv"
     threads: config["engine"]["threads"]
     resources:
         gpu=config["engine"]["gpus"],
         mem_mb=model_resources,
         runtime=config["engine"]["runtime"],
     message:
-        "Scoring {wildcards.dataset} with {wildcards.student}"
+        "Scoring {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
     script:
         "../scripts/score_items.py"
+
+
+rule generate_chains:
+    input:
+        item_table="data/items/{dataset}.parquet",
+        student="data/models/{student}/student.json",
+        trained=scoring_model,
+    output:
+        table="data/generations/{dataset}/{student}/{scorer}/{prompt}.parquet",
+        run="data/generations/{dataset}/{student}/{scorer}/{prompt}.run.json",
+    params:
+        prompt=lambda wildcards: config["prompts"][wildcards.prompt],
+        evaluation=config["evaluation"],
+        engine=config["engine"],
+        seed=config["seed"],
+        code=versions.GENERATIONS,
+    log:
+        "logs/generate_chains/{dataset}.{student}.{scorer}.{prompt}.log",
+    benchmark:
+        "benchmarks/jobs/generate_chains/{dataset}.{student}.{scorer}.{prompt}.tsv"
+    threads: config["engine"]["threads"]
+    resources:
+        gpu=config["engine"]["gpus"],
+        mem_mb=model_resources,
+        runtime=config["engine"]["runtime"],
+    message:
+        "Thinking through {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
+    script:
+        "../scripts/generate_chains.py"
+
+
+rule measure_likelihoods:
+    input:
+        item_table="data/items/{dataset}.parquet",
+        student="data/models/{student}/student.json",
+        trained=scoring_model,
+    output:
+        table="data/likelihoods/{dataset}/{student}/{scorer}/{prompt}.parquet",
+        run="data/likelihoods/{dataset}/{student}/{scorer}/{prompt}.run.json",
+    params:
+        prompt=lambda wildcards: config["prompts"][wildcards.prompt],
+        engine=config["engine"],
+        seed=config["seed"],
+        code=versions.LIKELIHOODS,
+    log:
+        "logs/measure_likelihoods/{dataset}.{student}.{scorer}.{prompt}.log",
+    benchmark:
+        "benchmarks/jobs/measure_likelihoods/{dataset}.{student}.{scorer}.{prompt}.tsv"
+    threads: config["engine"]["threads"]
+    resources:
+        gpu=config["engine"]["gpus"],
+        mem_mb=model_resources,
+        runtime=config["engine"]["runtime"],
+    message:
+        "Measuring the targets of {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
+    script:
+        "../scripts/measure_likelihoods.py"
+
+
+rule sample_chains:
+    input:
+        item_table="data/items/{dataset}.parquet",
+        student="data/models/{student}/student.json",
+        trained=sampling_model,
+    output:
+        table="data/samples/{dataset}/{student}/{scorer}/{metric}.parquet",
+        run="data/samples/{dataset}/{student}/{scorer}/{metric}.run.json",
+    params:
+        prompt=lambda wildcards: config["prompts"][metric_slice(wildcards)["prompt"]],
+        evaluation=config["evaluation"],
+        sampling=lambda wildcards: settings.sampling_of(config, wildcards.metric),
+        engine=config["engine"],
+        seed=config["seed"],
+        code=versions.GENERATIONS,
+    log:
+        "logs/sample_chains/{dataset}.{student}.{scorer}.{metric}.log",
+    benchmark:
+        "benchmarks/jobs/sample_chains/{dataset}.{student}.{scorer}.{metric}.tsv"
+    threads: config["engine"]["threads"]
+    resources:
+        gpu=config["engine"]["gpus"],
+        mem_mb=model_resources,
+        runtime=config["engine"]["runtime"],
+    message:
+        "Drawing chains of thought for {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
+    script:
+        "../scripts/generate_chains.py"
+
+
+rule compute_metric:
+    input:
+        item_table="data/items/{dataset}.parquet",
+        source=metric_inputs,
+    output:
+        metrics="data/metrics/{dataset}/{student}/{metric}.parquet",
+        report="data/metrics/{dataset}/{student}/{metric}.report.json",
+        problems="data/quarantine/metrics/{dataset}/{student}/{metric}.csv",
+    params:
+        metric=metric_slice,
+        code=versions.METRICS,
+    log:
+        "logs/compute_metric/{dataset}.{student}.{metric}.log",
+    message:
+        "Computing {wildcards.metric} of {wildcards.dataset} for {wildcards.student}"
+    script:
+        "../scripts/compute_metric.py"

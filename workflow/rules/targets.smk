@@ -9,32 +9,22 @@ rule data:
 
 rule scores:
     input:
-        expand(
-            "data/scores/{dataset}/{student}/{prompt}.parquet",
-            dataset=DATASETS,
-            student=STUDENTS,
-            prompt=settings.prompts_used(config),
-        ),
+        bucket_scores,
 
 
 rule buckets:
     input:
-        expand(
-            "data/buckets/{dataset}/{student}/{buckets}.parquet",
-            dataset=DATASETS,
-            student=STUDENTS,
-            buckets=settings.buckets_used(config),
-        ),
+        all_buckets,
 
 
 rule rationales:
     input:
-        expand(
-            "data/rationales/{dataset}/{student}/{teacher}.parquet",
-            dataset=DATASETS,
-            student=STUDENTS,
-            teacher=settings.teachers_used(config),
-        ),
+        all_rationales,
+
+
+rule teacher_plan:
+    input:
+        "results/tables/teacher_plan.csv",
 
 
 rule mixtures:
@@ -55,3 +45,18 @@ rule predictions:
 rule summary:
     input:
         all_results,
+
+
+rule analysis:
+    input:
+        expand(
+            "results/analysis/{dataset}/{student}/metric_quality.csv",
+            dataset=DATASETS,
+            student=STUDENTS,
+        ),
+        expand(
+            "results/analysis/{dataset}/{student}/{figure}.svg",
+            dataset=DATASETS,
+            student=STUDENTS,
+            figure=ANALYSIS_FIGURES,
+        ),

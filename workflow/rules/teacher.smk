@@ -1,4 +1,5 @@
 # Paid answers go to data/store, which no rule declares: Snakemake deletes what a rule declares.
+STORE = "data/store/teacher"
 
 
 rule generate_rationales:
@@ -15,17 +16,93 @@ rule generate_rationales:
         prompt=lambda wildcards: config["prompts"][config["teachers"][wildcards.teacher]["prompt"]],
         engine=config["engine"],
         seed=config["seed"],
-        store="data/store/teacher",
+        store=STORE,
         code=versions.RATIONALES,
     log:
         "logs/generate_rationales/{dataset}.{student}.{teacher}.log",
     threads: config["engine"]["threads"]
     resources:
         gpu=lambda wildcards: config["engine"]["gpus"]
-        * (config["teachers"][wildcards.teacher]["provider"] == "local"),
+        * (config["teachers"][wildcards.teacher]["provider"] in ("local", "vllm_server")),
         mem_mb=model_resources,
         runtime=config["engine"]["runtime"],
     message:
         "Collecting rationales of {wildcards.teacher} for {wildcards.dataset}"
     script:
         "../scripts/generate_rationales.py"
+
+
+rule plan_teacher:
+    input:
+        item_tables=expand("data/items/{dataset}.parquet", dataset=DATASETS),
+        students=expand("data/models/{student}/student.json", student=STUDENTS),
+        buckets=all_buckets,
+    output:
+        report(
+            "results/tables/teacher_plan.csv",
+            caption="../report/teacher_plan.rst",
+            category="Teacher",
+        ),
+    params:
+        config=config,
+        store=STORE,
+        state=store_state,
+        code=versions.RATIONALES,
+    log:
+        "logs/plan_teacher/plan_teacher.log",
+    message:
+        "Planning what the teachers have to be asked for"
+    script:
+        "../scripts/plan_teacher.py"
+
+
+rule tabulate_teacher:
+    input:
+        item_tables=expand("data/items/{dataset}.parquet", dataset=DATASETS),
+        buckets=all_buckets,
+        rationales=all_rationales,
+    output:
+        spend=report(
+            "results/tables/teacher_spend.csv",
+            caption="../report/teacher_spend.rst",
+            category="Teacher",
+        ),
+        acceptance=report(
+            "results/tables/teacher_acceptance.csv",
+            caption="../report/teacher_acceptance.rst",
+            category="Teacher",
+        ),
+    params:
+        config=config,
+        code=versions.SUMMARY,
+    log:
+        "logs/tabulate_teacher/tabulate_teacher.log",
+    message:
+        "Counting what the teachers' answers took and how many were accepted"
+    script:
+        "../scripts/tabulate_teacher.py"
+
+
+rule judge_items:
+    input:
+        item_table="data/items/{dataset}.parquet",
+        student=f"data/models/{STUDENTS[0]}/student.json",  # its tokenizer counts what nobody else does
+    output:
+        "data/judgements/{dataset}/{judge}.parquet",
+    params:
+        judge=lambda wildcards: config["judges"][wildcards.judge],
+        engine=config["engine"],
+        store="data/store/judge",
+        code=versions.JUDGEMENTS,
+    log:
+        "logs/judge_items/{dataset}.{judge}.log",
+    threads: config["engine"]["threads"]
+    resources:
+        gpu=lambda wildcards: config["engine"]["gpus"]
+        * (config["judges"][wildcards.judge]["provider"] != "openai"),
+        mem_mb=model_resources,
+        runtime=config["engine"]["runtime"],
+    message:
+        "Judging {wildcards.dataset} with {wildcards.judge}"
+    script:
+        "../scripts/judge_items.py"

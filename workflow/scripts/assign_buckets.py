@@ -1,19 +1,27 @@
 """Divide the items into easy, medium and hard.
 
-Inputs    scores
+Inputs    metrics; where a budget draws the threshold: priced, the items and the student
 Outputs   buckets: item_id, complexity, bucket, sampled; report: thresholds and counts
-Settings  params.buckets, params.seed
+Settings  params.buckets, params.decimals, params.purchase, params.seed
 """
+
+from pathlib import Path
 
 from caft import tables
 from caft.buckets import build_buckets
 from caft.files import write_json
 from caft.jobs import job
+from caft.teacher.estimate import item_prices
 
 with job(snakemake) as log:
-    scores = tables.read("scores", snakemake.input[0])
-    params = snakemake.params
-    buckets, report = build_buckets(scores, params.buckets, params.seed)
+    metrics = tables.read("metrics", snakemake.input.metrics)
+    params, prices = snakemake.params, None
+    if snakemake.input.priced:
+        items, student = snakemake.input.priced
+        prices = item_prices(
+            tables.read("items", items), params.purchase, Path(student).parent, params.seed
+        )
+    buckets, report = build_buckets(metrics, params.buckets, params.seed, params.decimals, prices)
     tables.write(
         "buckets", buckets, snakemake.output.buckets, {"buckets": params.buckets}, params.code
     )

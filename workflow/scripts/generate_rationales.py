@@ -1,7 +1,8 @@
 """Collect the rationales that this run's strategies need; only what the store lacks is asked for.
 
 Inputs    items, student (its tokenizer counts), buckets
-Outputs   rationales: one row per item and sample; quarantine: those not accepted, with reasons
+Outputs   rationales: one row per item and sample; quarantine: answers not accepted, with reasons
+          and whether another one of the item was
 Settings  params.teacher, params.strategies, params.prompt, params.engine, params.seed, params.store
 """
 
@@ -10,6 +11,7 @@ from pathlib import Path
 from caft import tables
 from caft.files import atomic_path
 from caft.jobs import job
+from caft.teacher.acceptance import quarantine
 from caft.teacher.collect import collect_for_strategies
 
 with job(snakemake) as log:
@@ -17,10 +19,11 @@ with job(snakemake) as log:
     buckets = {Path(path).stem: tables.read("buckets", path) for path in snakemake.input.buckets}
     params = snakemake.params
     rationales = collect_for_strategies(
-        items, buckets, params.strategies, params.teacher, params.prompt, params.engine,
-        params.seed, Path(snakemake.input.student), Path(params.store),
+        items, buckets, params.strategies, snakemake.wildcards.teacher, params.teacher,
+        params.prompt, params.engine, params.seed, Path(snakemake.input.student),
+        Path(params.store),
     )  # fmt: skip
     with atomic_path(snakemake.output.quarantine) as path:
-        rationales[~rationales["accepted"]].to_csv(path, index=False)
+        quarantine(rationales).to_csv(path, index=False)
     spec = {"teacher": params.teacher, "prompt": params.prompt}
     tables.write("rationales", rationales, snakemake.output.rationales, spec, params.code)

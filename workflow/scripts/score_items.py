@@ -1,6 +1,6 @@
-"""Score every item with the student's next-token distribution.
+"""Score every item with the next-token distribution of the student, or of a model trained from it.
 
-Inputs    items, student (folder of student.json), warm_up (model.json, optional)
+Inputs    items, student (folder of student.json), trained (model.json, optional)
 Outputs   scores: item_id, single_token_entropy, option_entropy, answer, answer_valid, status, ...
           run: seconds and device of this run
 Settings  params.prompt, params.engine, params.seed
@@ -16,10 +16,10 @@ from caft.jobs import job
 with job(snakemake) as log:
     items = tables.read("items", snakemake.input.item_table)
     params = snakemake.params
-    warm_up = Path(snakemake.input.warm_up) if snakemake.input.get("warm_up") else None
+    trained = Path(snakemake.input.trained) if snakemake.input.get("trained") else None
     student = Path(snakemake.input.student)
     scores, spec, run = score_with_student(
-        items, student, warm_up, params.prompt, params.engine, params.seed
+        items, student, trained, params.prompt, params.engine, params.seed
     )
-    tables.write("scores", scores, snakemake.output.scores, spec, params.code)
+    tables.write("scores", scores, snakemake.output.table, spec, params.code)
     write_json(snakemake.output.run, run)

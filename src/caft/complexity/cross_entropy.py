@@ -1,6 +1,12 @@
 """Cross-entropy of the gold answer. It reads the label: never a predictor of correctness."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
 from caft.complexity import Distributions
+from caft.complexity.values import from_column
 
 
 def cross_entropy(batch: Distributions) -> list[float]:
@@ -11,3 +17,8 @@ def cross_entropy(batch: Distributions) -> list[float]:
             batch.log_probs, batch.option_log_probs, batch.gold, strict=True
         )
     ]
+
+
+def compute(scores: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the scores' column as item_id, value, reason."""
+    return from_column(scores, items, "cross_entropy", "not_scored", "no_value")

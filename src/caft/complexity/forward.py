@@ -9,6 +9,7 @@ import pandas as pd
 from caft.answers import labels, render
 from caft.chat import encode_completion, encode_prompt, label_tokens
 from caft.complexity import Distributions
+from caft.complexity.answer_entropy import answer_entropy
 from caft.complexity.cross_entropy import cross_entropy
 from caft.complexity.margin import margin
 from caft.complexity.option_entropy import option_entropy
@@ -167,10 +168,16 @@ def score_batch(model: Any, tokenizer: Any, batch: list[Row]) -> list[dict[str, 
         for number in usable
     ]
     distributions = Distributions(log_probs, options, gold)
+    entropy = single_token_entropy(distributions).tolist()
     metrics = {
-        "single_token_entropy": single_token_entropy(distributions).tolist(),
+        "single_token_entropy": entropy,
         "option_entropy": option_entropy(distributions),
         "cross_entropy": cross_entropy(distributions),
+        "answer_entropy": [
+            # An open question's last gold token ends the turn; a choice item has one position.
+            answer_entropy(entropy[place], logits[number][1:-1].log_softmax(-1))
+            for place, number in enumerate(usable)
+        ],
         "margin": margin(distributions),
     }
     top = log_probs.argmax(-1).tolist()

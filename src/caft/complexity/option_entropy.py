@@ -1,8 +1,13 @@
 """Entropy among the option labels only."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
 
 from caft.complexity import Distributions
+from caft.complexity.values import from_column
 
 
 def option_entropy(batch: Distributions) -> list[float | None]:
@@ -15,3 +20,8 @@ def option_entropy(batch: Distributions) -> list[float | None]:
         q = log_probs.log_softmax(-1)
         values.append(float(-(q.exp() * q).sum() / math.log(len(q))))
     return values
+
+
+def compute(scores: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the scores' column as item_id, value, reason."""
+    return from_column(scores, items, "option_entropy", "not_scored", "open_question")

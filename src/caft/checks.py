@@ -1,0 +1,296 @@
+"""What is wrong between keys of the configuration, which no schema can state."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from caft.config import Config, metric_of, metrics_analysed, teacher_of
+from caft.errors import ModelError
+
+
+def cross_check(config: Config) -> Iterator[str]:
+    """Yield what is wrong between keys: undefined names, thresholds out of order, lost files."""
+    run = config["run"]
+    for kind in ("datasets", "students", "strategies"):
+        for name in run[kind]:
+            if name not in config[kind]:
+                yield f"run.{kind}: {name!r} is not defined{_known(config[kind])}"
+    if config["prompt"] not in config["prompts"]:
+        yield f"prompt: no prompt {config['prompt']!r}{_known(config['prompts'])}"
+    for name in run["datasets"]:
+        yield from _check_dataset(f"datasets.{name}", config["datasets"].get(name))
+    for name in run["students"]:
+        yield from _check_student(f"students.{name}", config["students"].get(name))
+    for name, spec in config["buckets"].items():
+        yield from _check_buckets(f"buckets.{name}", spec, config)
+    for name in sorted(
+        {*metrics_analysed(config), *{spec["metric"] for spec in config["buckets"].values()}}
+    ):
+        if name in config["metrics"]:
+            yield from _check_metric(f"metrics.{name}", metric_of(config, name), config)
+    yield from _check_analysis(config)
+    for name in run["strategies"]:
+        if name in config["strategies"]:
+            yield from _check_strategy(f"strategies.{name}", config["strategies"][name], config)
+
+
+def _known(section: Mapping[str, Any]) -> str:
+    return f"; known are {', '.join(section) or 'none'}."
+
+
+def _check_dataset(path: str, spec: dict[str, Any] | None) -> Iterator[str]:
+    if spec is None:
+        return
+    total = sum(spec["splits"].values())
+    if abs(total - 1) > 1e-6:
+        yield f"{path}.splits: the shares add up to {total:g}; make them add up to 1."
+    if spec["adapter"] == "file":
+        files = {"path": spec["path"]}
+        if "rationales" in spec:
+            files["rationales.path"] = spec["rationales"]["path"]
+        for key, file in files.items():
+            if not Path(file).is_file():
+                yield f"{path}.{key}: no file {file}; paths start in the folder of the run."
+        if spec.get("rationales") and "id" not in spec["columns"]:
+            yield f"{path}.columns: rationales are joined by id; name the id column."
+        if spec["answer_kind"] == "choice" and "options" not in spec["columns"]:
+            yield f"{path}.columns: answer_kind is choice; name the options, or set the kind."
+    if spec["adapter"] == "hub" and not spec.get("revision") and not Path(spec["id"]).is_dir():
+        yield f"{path}.revision: pin the data set to a commit, or results cannot be repeated."
+
+
+def _check_student(path: str, spec: dict[str, Any] | None) -> Iterator[str]:
+    from caft.models import check_folder
+
+    if spec is None:
+        return
+    given = [key for key in ("package", "path", "hub") if key in spec]
+    if len(given) != 1:
+        found = ", ".join(given) or "none"
+        yield f"{path}: give exactly one of package, path and hub (found {found})."
+        return
+    for key in {"package": ("member", "sha256"), "hub": ("revision",), "path": ()}[given[0]]:
+        if key not in spec:
+            yield f"{path}.{key}: is needed with {given[0]}, so that everybody gets the same model."
+    if "path" in spec:
+        try:
+            check_folder(Path(spec["path"]))
+        except ModelError as error:
+            yield f"{path}.path: {error}"
+
+
+def _check_buckets(path: str, spec: dict[str, Any], config: Config) -> Iterator[str]:
+    if spec["metric"] not in config["metrics"]:
+        yield f"{path}.metric: no metric {spec['metric']!r}{_known(config['metrics'])}"
+    elif "." in metric_of(config, spec["metric"])["scored_with"]:
+        yield (
+            f"{path}.metric: {spec['metric']!r} is scored with a trained stage, "
+            "which itself needs buckets; draw them with base or warm_up."
+        )
+    if not spec.get("thresholds") and not spec.get("quantiles"):
+        yield f"{path}: give quantiles or thresholds."
+    for key in ("quantiles", "thresholds"):
+        pair = spec.get(key)
+        if pair and pair[0] > pair[1]:
+            yield f"{path}.{key}: {pair[1]} comes before {pair[0]}; give them in ascending order."
+    if "hard" in spec:
+        yield from _check_hard(path, spec, config)
+
+
+_NEEDED = {"imported": ("path", "column"), "judgements": ("judge",), "topk": ("teacher",)}
+
+
+def _check_metric(path: str, spec: Mapping[str, Any], config: Config) -> Iterator[str]:
+    from caft.complexity import METRICS
+
+    if spec["metric"] not in METRICS:
+        yield f"{path}: is no known metric; name one as {path}.metric{_known(METRICS)}"
+        return
+    # A wrong `prompt` at the top is told there, not once for each metric that takes it.
+    if spec["prompt"] not in {*config["prompts"], config["prompt"]}:
+        yield f"{path}.prompt: no prompt {spec['prompt']!r}{_known(config['prompts'])}"
+    for key in _NEEDED.get(METRICS[spec["metric"]].source, ()):
+        if key not in spec:
+            yield f"{path}.{key}: is needed for {spec['metric']}."
+    if "path" in spec and not Path(spec["path"]).is_file():
+        yield f"{path}.path: no file {spec['path']}; paths start in the folder of the run."
+    if "judge" in spec:
+        yield from _check_judge(path, spec["judge"], config)
+    if "teacher" in spec and spec["teacher"] not in config["teachers"]:
+        yield f"{path}.teacher: no teacher {spec['teacher']!r}{_known(config['teachers'])}"
+    yield from _check_scorer(f"{path}.scored_with", spec["scored_with"], config)
+
+
+def _check_scorer(path: str, scorer: str, config: Config) -> Iterator[str]:
+    if scorer in ("default", "base"):
+        return
+    if scorer == "warm_up":
+        for name in config["run"]["students"]:
+            if not config["students"].get(name, {}).get("warm_up"):
+                yield f"{path}: students.{name} has no warm_up to score with."
+        return
+    strategy, _, stage = scorer.partition(".")
+    if strategy not in config["run"]["strategies"]:
+        yield f"{path}: {strategy!r} is no strategy of run.strategies; give base, warm_up or sft.1."
+    elif not stage.isdigit() or not 1 <= int(stage) <= len(_stages(config, strategy)):
+        count = len(_stages(config, strategy))
+        yield f"{path}: {strategy!r} has {count} stages; write {strategy}.1 for its first."
+
+
+def _stages(config: Config, strategy: str) -> list[Any]:
+    return config["strategies"].get(strategy, {"stages": []})["stages"]
+
+
+def _check_analysis(config: Config) -> Iterator[str]:
+    from caft.complexity import METRICS
+
+    spec = config["analysis"]
+    for name in [*(spec["metrics"] or []), spec["outcome"]]:
+        if name not in config["metrics"]:
+            yield f"analysis: no metric {name!r}{_known(config['metrics'])}"
+            return
+    outcome = METRICS.get(metric_of(config, spec["outcome"])["metric"])
+    if outcome and outcome.source not in ("scores", "imported"):
+        yield f"analysis.outcome: {spec['outcome']!r} says of no item whether it is wrong."
+    staged = [
+        name for name in metrics_analysed(config) if "." in config["metrics"][name]["scored_with"]
+    ]
+    if staged and spec["split"] != "test":
+        yield (
+            f"analysis.split: {staged[0]!r} is scored with a trained model, which knows its "
+            "training items; set test."
+        )
+
+
+def _check_hard(path: str, spec: dict[str, Any], config: Config) -> Iterator[str]:
+    name = spec["hard"]["teacher"]
+    if name not in config["teachers"]:
+        yield f"{path}.hard.teacher: no teacher {name!r}{_known(config['teachers'])}"
+        return
+    if not config["teachers"][name].get("prices"):
+        yield f"{path}.hard: needs teachers.{name}.prices to know what the money pays for."
+    if spec["on_missing"] == "hard":
+        yield f"{path}.on_missing: hard would buy beyond hard.budget_usd; choose another bucket."
+    yield from _check_prompt_of_teacher(config, name)
+
+
+def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iterator[str]:
+    from caft.mixtures import needs_rationales
+
+    if strategy["buckets"] not in config["buckets"]:
+        yield f"{path}.buckets: no buckets {strategy['buckets']!r}{_known(config['buckets'])}"
+    for number, stage in enumerate(strategy["stages"]):
+        given = {"buckets", "target", "parts"} & set(stage)
+        if given not in ({"buckets", "target"}, {"parts"}):
+            yield f"{path}.stages.{number}: give either buckets and target, or parts."
+            return
+    for where, own, known in (
+        ("training", strategy["training"], config["training"]),
+        ("training.lora", strategy["training"].get("lora", {}), config["training"]["lora"]),
+    ):
+        unknown = sorted(set(own) - set(known))
+        if unknown:
+            yield f"{path}.{where}: unknown key {unknown[0]!r}{_known(known)}"
+    if needs_rationales(strategy):
+        if not config["teachers"]:
+            yield f"{path}: trains on rationales, but teachers defines no teacher."
+        elif strategy["teacher"] and strategy["teacher"] not in config["teachers"]:
+            yield f"{path}.teacher: no teacher {strategy['teacher']!r}{_known(config['teachers'])}"
+        else:
+            yield from _check_teacher(config, teacher_of(config, strategy))
+    if strategy["start"] == "warm_up":
+        for name in config["run"]["students"]:
+            if not config["students"].get(name, {}).get("warm_up"):
+                yield f"{path}.start: students.{name} has no warm_up to start from."
+
+
+def _check_teacher(config: Config, name: str) -> Iterator[str]:
+    yield from _check_prompt_of_teacher(config, name)
+    yield from _check_model(f"teachers.{name}", config["teachers"][name])
+
+
+def _check_judge(path: str, name: str, config: Config) -> Iterator[str]:
+    """Check a judge that a metric names."""
+    if name not in config["judges"]:
+        yield f"{path}.judge: no judge {name!r}{_known(config['judges'])}"
+    else:
+        yield from _check_model(f"judges.{name}", config["judges"][name])
+
+
+def _check_model(path: str, spec: Mapping[str, Any]) -> Iterator[str]:
+    """Check who is asked, a teacher or a judge."""
+    if (
+        spec["provider"] == "local"
+        and not spec.get("revision")
+        and not Path(spec["model"]).is_dir()
+    ):
+        yield (
+            f"{path}.model: no folder {spec['model']}; "
+            "for a hub id give its revision as well, for a folder check the path."
+        )
+    if spec["provider"] in ("openai", "vllm_server"):
+        yield from check_endpoint(path, spec)
+
+
+_SET_ELSEWHERE = {
+    "model": "model",
+    "messages": "prompt",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "stop": "stop",
+    "seed": "seed",
+    "max_tokens": "max_new_tokens",
+    "max_completion_tokens": "max_new_tokens",
+}
+
+
+def check_endpoint(path: str, spec: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with a model behind an OpenAI-compatible endpoint; no key is repeated.
+
+    Args:
+        path: of the section in the config.
+        spec: the section, with its defaults.
+    """
+    if spec["provider"] == "openai":
+        yield from _check_address(path, spec)
+    elif not any("{port}" in part for part in spec["command"]):
+        yield f"{path}.command: {{port}} is missing; write it where the server takes its port."
+    for field in spec["extra_body"]:
+        if field in _SET_ELSEWHERE:
+            yield f"{path}.extra_body.{field}: is set by {path}.{_SET_ELSEWHERE[field]}."
+        elif field in ("stream", "n"):
+            yield f"{path}.extra_body.{field}: leave it out; a request has one whole answer."
+    prices = spec["prices"]
+    if prices and not _is_day(prices.get("entered", "")):
+        yield f"{path}.prices.entered: say on which day they were looked up (YYYY-MM-DD)."
+    if not prices and spec["budget"]["max_cost_usd"] is not None and spec["provider"] == "openai":
+        yield f"{path}.budget.max_cost_usd: needs {path}.prices, or nobody knows what is spent."
+
+
+def _check_address(path: str, spec: Mapping[str, Any]) -> Iterator[str]:
+    from caft.teacher.openai import base_url_problem
+
+    if problem := base_url_problem(spec["base_url"]):
+        yield f"{path}.base_url: {problem}"
+    if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", spec["api_key_env"] or "NONE"):
+        yield (
+            f"{path}.api_key_env: is no name of an environment variable; put the key into one, "
+            "never into the config."
+        )
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _check_prompt_of_teacher(config: Config, name: str) -> Iterator[str]:
+    prompt = config["teachers"][name]["prompt"]
+    if prompt not in config["prompts"]:
+        yield f"teachers.{name}.prompt: no prompt {prompt!r}{_known(config['prompts'])}"
+    elif config["prompts"][prompt]["labels"] != "upper":
+        yield f"teachers.{name}.prompt: {prompt!r} needs upper-case letters (labels: upper)."

@@ -1,0 +1,156 @@
+"""How probable the target text is for a student with and without the question, for `ifd`."""
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from caft.chat import encode_completion, encode_prompt
+from caft.complexity.forward import Row, answer_logits, token_batches
+from caft.complexity.scorer import load_scorer
+from caft.jobs import Progress
+from caft.prompts import all_messages, completion
+from caft.tables import records
+
+# Tokens per batch. Smaller than for scores: here every target token has logits of its own.
+TOKEN_BUDGET = {"cpu": 1000, "cuda": 4096}
+
+
+def likelihoods_with_student(
+    items: pd.DataFrame,
+    student_file: Path,
+    adapter_file: Path | None,
+    variant: dict[str, Any],
+    engine: dict[str, Any],
+    seed: int,
+) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any]]:
+    """Load a model and measure every item's target with it.
+
+    Args:
+        items: the items table.
+        student_file: the student's `student.json`.
+        adapter_file: `model.json` of a warm-up or of a stage; None for the untuned student.
+        variant: prompt variant.
+        engine: device settings.
+        seed: of the few-shot draw.
+
+    Returns:
+        The likelihoods table, its provenance, and what differs from run to run (seconds).
+    """
+    clock = Progress("loading and measuring targets", len(items))
+    scorer = load_scorer(student_file, adapter_file, engine)
+    table = likelihoods(items, scorer.model, scorer.tokenizer, variant, seed, scorer.context)
+    table["warm_up"] = table["item_id"].isin(scorer.sample)
+    spec = {**scorer.spec, "prompt": variant, "token_budget": TOKEN_BUDGET[scorer.spec["device"]]}
+    run = {
+        "seconds": round(clock.seconds, 3),
+        "items": len(table),
+        "status": table["status"].value_counts().to_dict(),
+        "target": table["target"].value_counts().to_dict(),
+    }
+    return table, spec, run
+
+
+def likelihoods(
+    items: pd.DataFrame,
+    model: Any,
+    tokenizer: Any,
+    variant: dict[str, Any],
+    seed: int,
+    context: int,
+    token_budget: int | None = None,
+) -> pd.DataFrame:
+    """Return the mean loss of every item's target after its prompt, and after nothing.
+
+    The target is the reference rationale with its marked answer, asked for by the `cot` prompt;
+    where an item has none, the gold answer, asked for by the `direct` one. Without the question
+    the target follows what opens the model's turn in the chat template. The token that ends the
+    turn is no part of it.
+
+    Args:
+        items: the items table.
+        model: from `caft.models.load_model`.
+        tokenizer: its tokenizer.
+        variant: prompt variant.
+        seed: of the few-shot draw.
+        context: longest prompt with target in tokens; longer ones get status `too_long`.
+        token_budget: tokens per batch; by default what suits the device.
+
+    Returns:
+        The likelihoods table (without `warm_up`), one row per item in the same order.
+    """
+    rows: list[dict[str, Any]] = []
+    texts: list[Row] = []
+    alone = _turn_opening(tokenizer)
+    asked = zip(
+        records(items),
+        all_messages(items, variant, "direct", seed),
+        all_messages(items, variant, "cot", seed),
+        strict=True,
+    )
+    for index, (item, direct, cot) in enumerate(asked):
+        rationale = item["reference_rationale"]
+        rationale = rationale if isinstance(rationale, str) else None
+        turns = cot if rationale else direct
+        prompt = encode_prompt(tokenizer, turns)
+        target = encode_completion(tokenizer, turns, completion(item, variant, rationale))[:-1]
+        if len(prompt) + len(target) <= context:
+            texts += [_row(2 * index, prompt, target), _row(2 * index + 1, alone, target)]
+        rows.append(
+            {
+                "item_id": item["item_id"],
+                "split": item["split"],
+                "target": "rationale" if rationale else "answer",
+                "prompt_tokens": len(prompt),
+                "target_tokens": len(target),
+            }
+        )
+    losses = dict(mean_losses(model, tokenizer, texts, token_budget))
+    return pd.DataFrame([{**row, **_outcome(losses, 2 * index)} for index, row in enumerate(rows)])
+
+
+def mean_losses(
+    model: Any, tokenizer: Any, rows: list[Row], token_budget: int | None = None
+) -> Iterator[tuple[int, float]]:
+    """Yield the mean of -ln p over each row's target tokens, nats, with the row's index."""
+    progress = Progress("measuring targets", len(rows), "texts")
+    budget = token_budget or TOKEN_BUDGET[model.device.type]
+    for batch in token_batches(rows, budget):
+        for row, logits in zip(
+            batch, answer_logits(model, batch, tokenizer.pad_token_id), strict=True
+        ):
+            log_probs = logits.log_softmax(-1)
+            yield row.index, -float(log_probs[range(len(row.gold)), row.gold].mean())
+        progress.advance(len(batch))
+
+
+def _row(index: int, before: list[int], target: list[int]) -> Row:
+    return Row(index, before + target[:-1], len(before) - 1, target, None, 0)
+
+
+def _turn_opening(tokenizer: Any) -> list[int]:
+    """Return what opens the model's turn, after the token that opens every text.
+
+    A template with neither has the end-of-sequence token there, as before any new text.
+    """
+    turn = [{"role": "user", "content": "a"}]
+    before, whole = (
+        tokenizer.apply_chat_template(turn, add_generation_prompt=opened, tokenize=False)
+        for opened in (False, True)
+    )
+    opening = tokenizer(whole.removeprefix(before), add_special_tokens=False)["input_ids"]
+    first = encode_prompt(tokenizer, turn)[0]
+    if first == tokenizer.bos_token_id and opening[:1] != [first]:
+        opening = [first, *opening]
+    return opening or [tokenizer.eos_token_id]
+
+
+def _outcome(losses: Mapping[int, float], index: int) -> dict[str, Any]:
+    if index not in losses:
+        return {"status": "too_long", "conditioned": None, "unconditioned": None}
+    conditioned, unconditioned = losses[index], losses[index + 1]
+    if not math.isfinite(conditioned + unconditioned):
+        return {"status": "non_finite_logits", "conditioned": None, "unconditioned": None}
+    return {"status": "ok", "conditioned": conditioned, "unconditioned": unconditioned}

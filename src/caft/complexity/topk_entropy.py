@@ -1,0 +1,80 @@
+"""Entropy from the top-k log-probabilities of an endpoint; never mixed with full-vocabulary ones.
+
+An endpoint tells the k most probable first tokens only (k is 20 at most, as a rule). What the
+others contribute is unknown, so the value is a lower bound, and the covered mass says how much of
+the distribution was seen.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from caft.complexity.values import explained, rows_of
+
+
+def compute(table: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a lower bound of the first token's entropy, nats, with the covered mass.
+
+    Args:
+        table: item_id with `top_logprobs` (list of natural logarithms) or with `raw` (what the
+            endpoint answered, JSON text or parsed); a row per item.
+        items: the items that want a value.
+        settings: none.
+
+    Returns:
+        item_id, value, reason, covered_mass (0..1). The reason is `no_logprobs` where the answer
+        has none, `not_asked` without an answer.
+    """
+    rows = rows_of(table, items)
+    lists = rows["raw"].map(first_logprobs) if "raw" in rows else rows["top_logprobs"]
+    bounds = [entropy_bound(values) for values in lists]
+    status = pd.Series("ok", index=table["item_id"]).reindex(rows.index)
+    value = pd.Series([bound for bound, _ in bounds], index=rows.index, dtype=float)
+    found = explained(value, status, "not_asked", "no_logprobs")
+    return found.assign(covered_mass=[mass for _, mass in bounds])
+
+
+def entropy_bound(logprobs: Any) -> tuple[float, float]:
+    """Return a lower bound of the entropy, nats, and the probability of the listed tokens.
+
+    The listed tokens contribute -Σ p ln p. The others share r = 1 - Σ p; each has at most the
+    smallest listed probability and at most r, so they contribute -r ln min(p_k, r) or more. Without
+    that part an item whose probability is spread over thousands of tokens would look easy.
+
+    Args:
+        logprobs: of the most probable tokens, in any order; None or empty where unknown.
+
+    Returns:
+        (NaN, NaN) where they are unknown.
+    """
+    if np.ndim(logprobs) != 1 or not np.size(logprobs):
+        return float("nan"), float("nan")
+    p = np.exp(np.asarray(logprobs, dtype=float))
+    p = p[p > 0]  # -9999 stands for "hardly ever"
+    rest = max(0.0, 1.0 - p.sum())
+    bound = -(p * np.log(p)).sum()
+    if rest > 0:
+        bound -= rest * np.log(min(p.min(), rest))
+    return float(bound), float(min(p.sum(), 1.0))
+
+
+def first_logprobs(raw: Any) -> list[float] | None:
+    """Return the top log-probabilities at the first token of an OpenAI-style answer.
+
+    Args:
+        raw: a chat completion as JSON text or parsed, requested with `logprobs` and
+            `top_logprobs`.
+
+    Returns:
+        None where it has none.
+    """
+    if isinstance(raw, str):
+        raw = json.loads(raw)
+    try:
+        first = raw["choices"][0]["logprobs"]["content"][0]
+        return [float(entry["logprob"]) for entry in first["top_logprobs"]]
+    except (TypeError, KeyError, IndexError):
+        return None

@@ -1,0 +1,55 @@
+# Which complexity metric to trust: `snakemake --cores all analysis`. Nothing of the comparison depends on it.
+rule analyse_metrics:
+    input:
+        item_table="data/items/{dataset}.parquet",
+        metrics=analysed_tables,
+        outcome=outcome_table,
+        buckets=analysed_buckets,
+    output:
+        report(
+            expand("results/analysis/{{dataset}}/{{student}}/{table}.csv", table=ANALYSIS_TABLES),
+            caption="../report/analysis_table.rst",
+            category="Metrics",
+        ),
+        expand("results/analysis/{{dataset}}/{{student}}/{table}.parquet", table=ANALYSIS_TABLES),
+    params:
+        names=settings.metrics_analysed(config),
+        reads_label=settings.labelled_metrics(config),
+        analysis=config["analysis"],
+        seed=config["seed"],
+        code=versions.ANALYSIS,
+    log:
+        "logs/analyse_metrics/{dataset}.{student}.log",
+    message:
+        "Analysing the metrics of {wildcards.dataset} for {wildcards.student}"
+    script:
+        "../scripts/analyse_metrics.py"
+
+
+rule plot_analysis:
+    input:
+        metrics=analysed_tables,
+        outcome=outcome_table,
+        tables=expand(
+            "results/analysis/{{dataset}}/{{student}}/{table}.parquet", table=ANALYSIS_TABLES
+        ),
+    output:
+        report(
+            expand(
+                "results/analysis/{{dataset}}/{{student}}/{figure}.svg", figure=ANALYSIS_FIGURES
+            ),
+            caption="../report/analysis_figure.rst",
+            category="Metrics",
+        ),
+        expand("results/analysis/{{dataset}}/{{student}}/{figure}.png", figure=ANALYSIS_FIGURES),
+    params:
+        names=settings.metrics_analysed(config),
+        reads_label=settings.labelled_metrics(config),
+        split=config["analysis"]["split"],
+        code=versions.ANALYSIS,
+    log:
+        "logs/plot_analysis/{dataset}.{student}.log",
+    message:
+        "Plotting the metrics of {wildcards.dataset} for {wildcards.student}"
+    script:
+        "../scripts/plot_analysis.py"

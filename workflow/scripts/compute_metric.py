@@ -1,0 +1,34 @@
+"""Compute one complexity metric of every item.
+
+Inputs    items, source: the table that the metric is computed from; the user's file for `imported`
+Outputs   metrics: item_id, value, reason; report: counts; problems: rows of a file that fit no item
+Settings  params.metric
+"""
+
+import pandas as pd
+
+from caft import tables
+from caft.complexity import METRICS
+from caft.complexity.compute import compute_metric
+from caft.complexity.imported import import_metric
+from caft.files import atomic_path, write_json
+from caft.jobs import job
+
+with job(snakemake) as log:
+    items = tables.read("items", snakemake.input.item_table)
+    metric = snakemake.params.metric
+    source = METRICS[metric["metric"]].source
+    problems, counts = pd.DataFrame(columns=["row", "key", "value", "reason"]), {}
+    if source == "imported":
+        table, problems, counts = import_metric(metric, items)
+    else:
+        kind = "generations" if source == "samples" else source
+        table = compute_metric(
+            metric["metric"], metric, tables.read(kind, snakemake.input.source), items
+        )
+    report = {"items": len(table), "reasons": table["reason"].value_counts().to_dict(), **counts}
+    tables.write("metrics", table, snakemake.output.metrics, metric, snakemake.params.code)
+    with atomic_path(snakemake.output.problems) as path:
+        problems.to_csv(path, index=False)
+    write_json(snakemake.output.report, report)
+    log.info("%s: %s", snakemake.wildcards.metric, report)

@@ -1,0 +1,22 @@
+"""Let a judge say what each item demands; only what the store lacks is asked for.
+
+Inputs    items, student (its tokenizer counts)
+Outputs   judgements: one row per item and question
+Settings  params.judge, params.engine, params.store
+"""
+
+from pathlib import Path
+
+from caft import tables
+from caft.jobs import job
+from caft.teacher.judge import judge_dataset
+
+with job(snakemake) as log:
+    items = tables.read("items", snakemake.input.item_table)
+    params = snakemake.params
+    judgements = judge_dataset(
+        items, snakemake.wildcards.judge, params.judge, params.engine,
+        Path(snakemake.input.student), Path(params.store),
+    )  # fmt: skip
+    spec = {"judge": params.judge}
+    tables.write("judgements", judgements, snakemake.output[0], spec, params.code)

@@ -1,0 +1,16 @@
+"""Tell what the teachers still have to be asked for, and what that is expected to cost.
+
+Inputs    items, students (their tokenizers count), buckets
+Outputs   plan: one row per data set, student, teacher and strategy; nothing is asked or stored
+Settings  params.config, params.store
+"""
+
+from caft.files import atomic_path
+from caft.jobs import job
+from caft.teacher.plan import plan_purchases, render
+
+with job(snakemake) as log:
+    plan = plan_purchases(snakemake.params.config, snakemake.params.store)
+    with atomic_path(snakemake.output[0]) as path:
+        plan.to_csv(path, index=False, float_format="%.6g")
+    log.info("\n%s", render(plan))

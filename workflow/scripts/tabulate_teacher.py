@@ -1,0 +1,19 @@
+"""Count what the teachers' answers took, and how many were accepted.
+
+Inputs    items, buckets, rationales
+Outputs   spend: one row per data set, student and teacher; acceptance: by bucket and category
+Settings  params.config
+"""
+
+from caft.files import atomic_path
+from caft.jobs import job
+from caft.teacher.spend import acceptance_table, spend_table
+
+with job(snakemake) as log:
+    config, output = snakemake.params.config, snakemake.output
+    for table, path in (
+        (spend_table(config), output.spend),
+        (acceptance_table(config), output.acceptance),
+    ):
+        with atomic_path(path) as temporary:
+            table.to_csv(temporary, index=False, float_format="%.6g")
