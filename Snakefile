@@ -42,22 +42,6 @@ wildcard_constraints:
     mode="direct|cot",
 
 
-localrules:
-    all,
-    data,
-    scores,
-    buckets,
-    rationales,
-    teacher_plan,
-    plan_teacher,
-    tabulate_teacher,
-    mixtures,
-    models,
-    predictions,
-    summary,
-    analysis,
-
-
 report: "workflow/report/workflow.rst"
 
 

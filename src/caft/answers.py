@@ -44,7 +44,8 @@ def _last(pattern: re.Pattern[str], text: str) -> str | None:
     return found[-1] if found else None
 
 
-def _marked(text: str) -> str | None:
+def marked(text: str) -> str | None:
+    """Return what the last [[...]] of a text holds; None if it has none."""
     return _last(_MARKED, text)
 
 
@@ -54,21 +55,23 @@ def _answer_is(text: str) -> str | None:
     return sentence.group() if sentence else _last(_HASHES, text)
 
 
-def _any(text: str) -> str | None:
-    return _marked(text) or _answer_is(text)
+def _after_marks(text: str) -> str | None:
+    """Return what is stated behind the last [[...]]: that may have been a matrix, not an answer."""
+    marks = list(_MARKED.finditer(text))
+    return _answer_is(text[marks[-1].end() :] if marks else text)
 
 
 def _leading(text: str) -> str | None:
     first_line = text.strip().split("\n", 1)[0]
-    return _marked(first_line) or first_line or None
+    return marked(first_line) or first_line or None
 
 
-# How a named parser finds the answer's span in what a model wrote; None where there is none.
-PARSERS: dict[str, Callable[[str], str | None]] = {
-    "marked": _marked,  # the last [[...]]
-    "answer_is": _answer_is,  # "The answer is (C)", "#### 42"
-    "any": _any,  # marked, else answer_is
-    "leading": _leading,  # the first line, for models asked for the answer only
+# Where a named parser looks for the answer; the first place that can be read counts.
+PARSERS: dict[str, list[Callable[[str], str | None]]] = {
+    "marked": [marked],  # the last [[...]]
+    "answer_is": [_answer_is],  # "The answer is (C)", "#### 42"
+    "any": [marked, _after_marks],  # marked, else stated later
+    "leading": [_leading],  # the first line, for models asked for the answer only
 }
 
 
@@ -93,9 +96,16 @@ def parse(
     Returns:
         A letter, a canonical number or a text; `[invalid]` if there is none; `[abstained]`.
     """
-    span = PARSERS[parser](text)
-    if span is None:
-        return INVALID
+    for find in PARSERS[parser]:
+        span = find(text)
+        if span is not None:
+            read = _read(span, kind, n_options, style, abstain)
+            if read != INVALID:
+                return read
+    return INVALID
+
+
+def _read(span: str, kind: str, n_options: int, style: str, abstain: str | None) -> str:
     if kind == "choice":
         return _choice(span, n_options, style, abstain)
     if kind == "numeric":

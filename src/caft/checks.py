@@ -25,9 +25,8 @@ def cross_check(config: Config) -> Iterator[str]:
         yield from _check_student(f"students.{name}", config["students"].get(name))
     for name, spec in config["buckets"].items():
         yield from _check_buckets(f"buckets.{name}", spec, config)
-    for name in sorted(
-        {*metrics_analysed(config), *{spec["metric"] for spec in config["buckets"].values()}}
-    ):
+    used = {spec["metric"] for spec in config["buckets"].values()}
+    for name in sorted({*metrics_analysed(config), config["analysis"]["outcome"], *used}):
         if name in config["metrics"]:
             yield from _check_metric(f"metrics.{name}", metric_of(config, name), config)
     yield from _check_analysis(config)

@@ -213,9 +213,22 @@ def decimals_of(config: Config, buckets: str) -> int | None:
 
 
 def metrics_analysed(config: Config) -> list[str]:
-    """Return the names of the metrics that the analysis compares, its outcome among them."""
-    spec = config["analysis"]
-    return list(dict.fromkeys([*(spec["metrics"] or config["metrics"]), spec["outcome"]]))
+    """Return the names of the metrics that the analysis compares.
+
+    The outcome is one of them, unless it comes from a file and only says what was right.
+    """
+    spec, outcome = config["analysis"], config["analysis"]["outcome"]
+    names = dict.fromkeys([*(spec["metrics"] or config["metrics"]), outcome])
+    if metric_of(config, outcome)["metric"] == "imported":
+        del names[outcome]
+    return list(names)
+
+
+def compared_metric(config: Config) -> str:
+    """Return the metric that all others are compared with: the buckets' own, if it is analysed."""
+    names = metrics_analysed(config)
+    metric = str(config["buckets"][buckets_used(config)[0]]["metric"])
+    return metric if metric in names else names[0]
 
 
 def labelled_metrics(config: Config) -> list[str]:

@@ -158,3 +158,15 @@ def test_a_letter_is_an_answer_only_where_it_cannot_be_a_word(text, parsed):
 )
 def test_a_stated_answer_is_read_as_its_kind(text, kind, parsed):
     assert parse(text, "answer_is", kind, 4) == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("det([[3, 1], [2, 4]]) = 10. The answer is (B).", "B"),
+        ("The answer is (B), no: [[not sure]].", INVALID),  # what was taken back does not count
+        ("The answer is (B). So [[C]]. The answer is (A).", "C"),  # a readable mark wins
+    ],
+)
+def test_a_matrix_is_no_answer_and_a_later_statement_is(text, answer):
+    assert parse(text, "any", "choice", 4) == answer

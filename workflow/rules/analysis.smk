@@ -16,6 +16,7 @@ rule analyse_metrics:
         names=settings.metrics_analysed(config),
         reads_label=settings.labelled_metrics(config),
         analysis=config["analysis"],
+        reference=settings.compared_metric(config),
         seed=config["seed"],
         code=versions.ANALYSIS,
     log:

@@ -247,6 +247,7 @@ def summary_inputs(wildcards):
         *all_predictions(wildcards),
         *all_models(wildcards),
         *bucket_scores(wildcards),
+        "results/tables/teacher_spend.csv",
         *all_buckets(wildcards),
         *all_rationales(wildcards),
     ]

@@ -2,6 +2,31 @@
 # a bucket change that moves no item then runs nothing else.
 
 
+# Light work stays on the machine that runs Snakemake, a cluster's login node.
+localrules:
+    all,
+    data,
+    scores,
+    buckets,
+    rationales,
+    compute_metric,
+    assign_buckets,
+    build_mixtures,
+    teacher_plan,
+    plan_teacher,
+    tabulate_teacher,
+    mixtures,
+    models,
+    predictions,
+    summary,
+    summarize,
+    plot_accuracy,
+    plot_complexity,
+    analysis,
+    analyse_metrics,
+    plot_analysis,
+
+
 rule data:
     input:
         expand("data/items/{dataset}.parquet", dataset=DATASETS),

@@ -3,7 +3,7 @@
 Inputs    items, metrics (one table each), outcome (scores, or an imported metric), buckets
 Outputs   tables as CSV and Parquet: metric_quality, metric_correlation, bucket_composition,
           bucket_accuracy, complexity_accuracy, calibration
-Settings  params.names, params.reads_label, params.analysis, params.seed
+Settings  params.names, params.reads_label, params.analysis, params.reference, params.seed
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ with job(snakemake) as log:
     made = {
         "metric_quality": analysis.metric_quality(
             metrics, items, wrong, reads_label=labelled, allow_label=spec["allow_label"],
-            reference=spec["outcome"], split=split, draws=spec["draws"], seed=params.seed,
+            reference=params.reference, split=split, draws=spec["draws"], seed=params.seed,
         ),
         "metric_correlation": analysis.metric_correlation(metrics, split),
         "bucket_composition": analysis.bucket_composition(buckets, items),

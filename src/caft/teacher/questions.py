@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from caft.answers import PARSERS
+from caft.answers import marked
 from caft.prompts import Messages, render_options
 
 
@@ -84,14 +84,14 @@ def rating_messages(item: Mapping[str, Any], question: str, label: str) -> Messa
 
 def read_label(text: str, question: str) -> str | None:
     """Return the last marked level, whatever its case and punctuation; None if it is no level."""
-    span = PARSERS["marked"](text) or ""
+    span = marked(text) or ""
     name = "_".join(re.findall("[a-z]+", span.casefold()))
     return name if name in QUESTIONS[question].levels else None
 
 
 def read_rating(text: str) -> int | None:
     """Return the last marked rating; None if it is no whole number from 1 to 10."""
-    found = _RATING.fullmatch((PARSERS["marked"](text) or "").strip())
+    found = _RATING.fullmatch((marked(text) or "").strip())
     return int(found.group(1)) if found else None
 
 
