@@ -59,11 +59,14 @@ class Project:
         rules = Counter(re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", output))
         return Run(rules, output, process.returncode)
 
-    def run_and_kill(self, sign: str, jobs_too: bool = True) -> None:
-        """Start a run; kill it, with its jobs or alone, as soon as a file matches `sign`."""
+    def run_and_kill(self, sign: str, jobs_too: bool = True, written: bool = False) -> None:
+        """Start a run; kill it, with its jobs or alone, as soon as a file matches `sign`.
+
+        With `written` the file has to have something in it.
+        """
         process = self.start("results/summary.csv")
         deadline = time.monotonic() + 300
-        while not list(self.folder.glob(sign)):
+        while not any(not written or path.stat().st_size for path in self.folder.glob(sign)):
             assert process.poll() is None, f"the run ended before {sign} was there"
             assert time.monotonic() < deadline, f"{sign} never came"
             time.sleep(0.01)

@@ -117,9 +117,21 @@ def _check_metric(path: str, spec: Mapping[str, Any], config: Config) -> Iterato
         yield f"{path}.path: no file {spec['path']}; paths start in the folder of the run."
     if "judge" in spec:
         yield from _check_judge(path, spec["judge"], config)
-    if "teacher" in spec and spec["teacher"] not in config["teachers"]:
-        yield f"{path}.teacher: no teacher {spec['teacher']!r}{_known(config['teachers'])}"
+    if "teacher" in spec:
+        yield from _check_endpoint_of_metric(path, spec["teacher"], config)
     yield from _check_scorer(f"{path}.scored_with", spec["scored_with"], config)
+
+
+def _check_endpoint_of_metric(path: str, name: str, config: Config) -> Iterator[str]:
+    if name not in config["teachers"]:
+        yield f"{path}.teacher: no teacher {name!r}{_known(config['teachers'])}"
+    elif not config["teachers"][name].get("extra_body", {}).get("logprobs"):
+        yield (
+            f"{path}.teacher: teachers.{name} does not ask for log-probabilities; give it "
+            "extra_body: {logprobs: true, top_logprobs: 20} and max_new_tokens: 1."
+        )
+    else:
+        yield from _check_model(f"teachers.{name}", config["teachers"][name])
 
 
 def _check_scorer(path: str, scorer: str, config: Config) -> Iterator[str]:
@@ -164,10 +176,11 @@ def _check_analysis(config: Config) -> Iterator[str]:
 
 
 def _check_hard(path: str, spec: dict[str, Any], config: Config) -> Iterator[str]:
-    name = spec["hard"]["teacher"]
-    if name not in config["teachers"]:
+    if not config["teachers"] or spec["hard"]["teacher"] not in {None, *config["teachers"]}:
+        name = spec["hard"]["teacher"]
         yield f"{path}.hard.teacher: no teacher {name!r}{_known(config['teachers'])}"
         return
+    name = teacher_of(config, spec["hard"])
     if not config["teachers"][name].get("prices"):
         yield f"{path}.hard: needs teachers.{name}.prices to know what the money pays for."
     if spec["on_missing"] == "hard":

@@ -106,9 +106,9 @@ def _schema_problems(config: Config, schema: dict[str, Any]) -> Iterator[str]:
             yield f"{path}: {error.message}."
 
 
-def teacher_of(config: Config, strategy: Mapping[str, Any]) -> str:
-    """Return the name of a strategy's teacher: its own, or the first one defined."""
-    return strategy["teacher"] or next(iter(config["teachers"]))
+def teacher_of(config: Config, part: Mapping[str, Any]) -> str:
+    """Return the teacher that a part of the config names, or else the first one defined."""
+    return part["teacher"] or next(iter(config["teachers"]))
 
 
 def recipe_of(config: Config, strategy: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,7 +261,7 @@ def purchase_of(config: Config, buckets: str) -> dict[str, Any] | None:
     hard = config["buckets"][buckets].get("hard")
     if not hard:
         return None
-    teacher = config["teachers"][hard["teacher"]]
+    teacher = config["teachers"][teacher_of(config, hard)]
     return {
         "provider": teacher["provider"],
         "prices": {name: value for name, value in teacher["prices"].items() if name != "entered"},

@@ -145,6 +145,17 @@ SCHEMAS: dict[str, pa.Schema] = {
             "error": _text,  # what went wrong where the status is error
         }
     ),
+    "topk": pa.schema(
+        {
+            "item_id": _text,
+            "split": _text,
+            "key": _text,  # of the stored answer
+            "top_logprobs": pa.list_(_number),  # of the first token, null where none came
+            "prompt_tokens": _count,
+            "completion_tokens": _count,
+            "cost_usd": _number,
+        }
+    ),
     "mixtures": pa.schema(
         {
             "item_id": _text,

@@ -10,6 +10,7 @@ SCORES = 2  # column answer_entropy
 GENERATIONS = 1  # first version
 LIKELIHOODS = 1  # first version
 METRICS = 1  # first version
+FIRST_TOKENS = 1  # first version
 BUCKETS = 2  # from a metrics table; imported values are not rounded
 JUDGEMENTS = 1  # first version
 RATIONALES = 3  # a statement behind an unreadable [[...]] counts

@@ -201,6 +201,14 @@ def test_a_threshold_by_budget_follows_from_prices_expected_length_and_prompt_al
     assert settings.purchase_of(config, "default") is None
 
 
+def test_a_threshold_by_budget_goes_by_the_first_teacher_unless_it_names_one(config):
+    priced_teacher(config)
+    config["teachers"] = dict(reversed(config["teachers"].items()))
+    del config["buckets"]["default"]["hard"]["teacher"]
+    settings.prepare(config, SCHEMA)
+    assert settings.purchase_of(config, "default")["prices"]["prompt"] == 0.4
+
+
 def test_a_threshold_by_budget_needs_a_teacher_with_prices(config):
     teacher = priced_teacher(config)
     teacher["prices"] = None

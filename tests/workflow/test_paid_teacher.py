@@ -66,7 +66,7 @@ def test_a_refused_key_stops_the_run_with_what_to_check(project, server):
 def test_a_run_killed_while_it_buys_asks_for_the_rest_only(project, server):
     server.takes_the_key = True
     server.asked.clear()
-    project.run_and_kill("data/store/teacher/journals/*.jsonl")
+    project.run_and_kill("data/store/teacher/journals/*.jsonl", written=True)
     bought = len(project.stored_keys())
     project.run("results/summary.csv")
     hard = bucket_sizes(project)["hard"]

@@ -106,37 +106,6 @@ def test_going_back_to_the_first_thresholds_trains_and_asks_nothing(project, con
     assert project.stored_keys() == answers
 
 
-def test_a_killed_run_finishes_and_stores_no_answer_twice(config, tmp_path):
-    changed = copy.deepcopy(config)
-    changed["run"]["strategies"] = ["base", "distill"]
-    changed["run"]["modes"] = ["cot"]
-    changed["teachers"] = {
-        "tiny_teacher": {
-            "provider": "local",
-            "model": config["students"]["tiny"]["path"],
-            "max_new_tokens": 64,
-            "batch_size": 1,
-            "fallback": "train_on_answer",
-        }
-    }
-    changed["strategies"] = {"distill": {"teacher": "tiny_teacher"}}
-    project = Project(tmp_path / "project", changed)
-    project.run_and_kill("logs/score_items/*.log")
-    project.run_and_kill("data/store/teacher/journals/*.jsonl")
-    bought_before = set(project.stored_keys())
-    assert bought_before
-    project.run_and_kill("logs/train_stage/*.log", jobs_too=False)
-    project.run_and_kill("logs/evaluate_model/*.log")
-    project.run("results/summary.csv")
-    answers = project.stored_keys()
-    wanted = project.plan()["distill"]["wanted"]
-    assert bought_before <= set(answers)
-    assert len(answers) == len(set(answers)) == len(wanted)
-    assert len(pd.read_csv(project.folder / "results/summary.csv")) == 2
-    quarantined = pd.read_csv(next(project.folder.glob("data/quarantine/rationales/*/*/*.csv")))
-    assert set(quarantined["reason"]) <= {"truncated", "unparsed", "wrong_answer"}
-
-
 def test_a_deleted_model_is_trained_again_once_it_is_asked_for(project):
     answers = project.stored_keys()
     shutil.rmtree(project.folder / f"results/models/{project.plan()['sft']['final']}")

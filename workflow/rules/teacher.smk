@@ -106,3 +106,31 @@ rule judge_items:
         "Judging {wildcards.dataset} with {wildcards.judge}"
     script:
         "../scripts/judge_items.py"
+
+
+rule ask_first_tokens:
+    input:
+        item_table="data/items/{dataset}.parquet",
+        student=f"data/models/{STUDENTS[0]}/student.json",  # as above
+    output:
+        "data/topk/{dataset}/{metric}.parquet",
+    params:
+        name=lambda wildcards: metric_slice(wildcards)["teacher"],
+        teacher=lambda wildcards: config["teachers"][metric_slice(wildcards)["teacher"]],
+        prompt=lambda wildcards: config["prompts"][metric_slice(wildcards)["prompt"]],
+        engine=config["engine"],
+        seed=config["seed"],
+        store=STORE,
+        code=versions.FIRST_TOKENS,
+    log:
+        "logs/ask_first_tokens/{dataset}.{metric}.log",
+    threads: config["engine"]["threads"]
+    resources:
+        gpu=lambda wildcards: config["engine"]["gpus"]
+        * (config["teachers"][metric_slice(wildcards)["teacher"]]["provider"] == "vllm_server"),
+        mem_mb=model_resources,
+        runtime=config["engine"]["runtime"],
+    message:
+        "Asking for the first tokens of {wildcards.dataset}"
+    script:
+        "../scripts/ask_first_tokens.py"

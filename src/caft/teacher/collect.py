@@ -23,6 +23,7 @@ from caft.teacher.acceptance import Verdict, item_status, judge_with
 from caft.teacher.budget import Budget, amounts_of, show
 from caft.teacher.estimate import limits_of, look_up, open_budget
 from caft.teacher.records import make_request, to_answer, to_record
+from caft.teacher.tally import Tally
 from caft.tokens import TokenCounter
 
 _SECONDS_BETWEEN_LOOKS = 10.0  # at what other jobs have stored
@@ -69,7 +70,7 @@ def collect_rationales(
         BudgetError: if the budget has no room for the rest.
     """
     verdict = judge_with(parser, max_tokens, counter)
-    tally = _Tally(teacher)
+    tally = Tally(teacher, "accepted")
     rows: list[dict[str, Any]] = []
     item_of: dict[str, dict[str, Any]] = {}
 
@@ -245,29 +246,6 @@ def _report(table: pd.DataFrame) -> None:
         *(len(status), status["accepted"].sum(), reasons.sum(), f" ({shown})" if shown else ""),
         table["reason"].notna().sum(),
     )
-
-
-class _Tally:
-    """Tokens, money, retries and acceptance of what was asked for in this run."""
-
-    def __init__(self, teacher: Teacher) -> None:
-        self.teacher = teacher
-        self.tokens, self.answers, self.accepted = 0, 0, 0
-        self.spent: float | None = 0.0
-
-    def add(self, batch: list[Answer], accepted: list[bool]) -> str:
-        for answer in batch:
-            self.tokens += answer.prompt_tokens + answer.completion_tokens
-            if self.spent is None or answer.cost_usd is None:
-                self.spent = None
-            else:
-                self.spent += answer.cost_usd
-        self.answers += len(batch)
-        self.accepted += sum(accepted)
-        money = "cost unknown" if self.spent is None else f"${self.spent:.4f} so far"
-        retries = getattr(self.teacher, "retries", 0)
-        share = 100 * self.accepted // self.answers
-        return f"{self.tokens} tokens, {money}, {retries} retries, {share}% accepted"
 
 
 def collect_for_strategies(

@@ -26,6 +26,7 @@ from caft.teacher.questions import (
     read_rating,
 )
 from caft.teacher.records import make_request, to_answer
+from caft.teacher.tally import Tally
 from caft.tokens import TokenCounter
 
 _UNFINISHED = ("length", "content_filter", "refusal")  # what is marked there was not the last word
@@ -71,7 +72,11 @@ def judge_items(
         return _label(answer, question_of[answer.key])
 
     def get(requests: list[Request], what: str, read: Callable[[Answer], Any]) -> dict[str, Answer]:
-        note = _Tally(teacher, read).add
+        tally = Tally(teacher, "readable")
+
+        def note(batch: list[Answer]) -> str:
+            return tally.add(batch, [read(answer) is not None for answer in batch])
+
         return obtain(requests, teacher, store, what, note, progress, "judge", budget)
 
     labelled = get(firsts, "judge, levels", label_of)
@@ -155,25 +160,6 @@ def _report(table: pd.DataFrame) -> None:
         counts = rows["status"].value_counts()
         shown = " + ".join(f"{count} {status}" for status, count in counts.items())
         log.info("judge: %s: %d items = %s", question, len(rows), shown)
-
-
-class _Tally:
-    """Tokens, money and readable answers of what was asked for in this run."""
-
-    def __init__(self, teacher: Teacher, read: Callable[[Answer], Any]):
-        self.teacher, self.read = teacher, read
-        self.tokens, self.answers, self.readable = 0, 0, 0
-        self.spent: float | None = 0.0
-
-    def add(self, batch: list[Answer]) -> str:
-        self.tokens += sum(answer.prompt_tokens + answer.completion_tokens for answer in batch)
-        self.spent = _total([self.spent, *(answer.cost_usd for answer in batch)])
-        self.answers += len(batch)
-        self.readable += sum(self.read(answer) is not None for answer in batch)
-        money = "cost unknown" if self.spent is None else f"${self.spent:.4f} so far"
-        retries = getattr(self.teacher, "retries", 0)
-        share = 100 * self.readable // self.answers
-        return f"{self.tokens} tokens, {money}, {retries} retries, {share}% readable"
 
 
 def judge_dataset(
