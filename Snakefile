@@ -6,9 +6,9 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from caft import config as settings, locks, mixtures, versions
+from caft import config as settings, locks, versions
 from caft.complexity import METRICS
-from caft.errors import ConfigError
+from caft.errors import CaftError
 
 min_version("9.0")
 
@@ -18,11 +18,10 @@ configfile: "config.yaml"
 
 try:
     settings.prepare(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
-except ConfigError as error:
+    if workflow.is_main_process and locks.remove_stale_lock(Path.cwd()):
+        print("Removed the lock of an earlier run that was killed.", file=sys.stderr)
+except CaftError as error:
     raise WorkflowError(str(error))
-
-if workflow.is_main_process and locks.remove_stale_lock(Path.cwd()):
-    print("Removed the lock of an earlier run that was killed.", file=sys.stderr)
 
 DATASETS, STUDENTS = config["run"]["datasets"], config["run"]["students"]
 MODES, STRATEGIES = config["run"]["modes"], settings.chosen(config)

@@ -2,23 +2,33 @@
 
 import shutil
 import socket
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
+from caft.errors import CaftError
+
 SHELLS = ("bash", "sh", "dash", "zsh")
+_CANCEL_SECONDS = 120.0  # for Slurm to end jobs that were cancelled
 
 
 def remove_stale_lock(folder: Path) -> bool:
     """Remove the Snakemake lock of a folder if the run that set it is dead.
 
     That is known only on the machine of that run: no Snakemake process works in the folder there.
-    From another machine that shares the folder the lock stays, and Snakemake explains it.
+    From another machine that shares the folder the lock stays, and Snakemake explains it. Slurm
+    jobs that the dead run has left behind are cancelled first: they would go on buying and writing
+    beside those of the next run.
 
     Args:
         folder: the working directory of the run.
 
     Returns:
         Whether a lock was removed.
+
+    Raises:
+        CaftError: if Slurm does not end those jobs.
     """
     locks, owner = folder / ".snakemake/locks", folder / ".snakemake/caft_host"
     if not locks.is_dir() or not any(locks.iterdir()):
@@ -28,12 +38,33 @@ def remove_stale_lock(folder: Path) -> bool:
     here = owner.is_file() and owner.read_text() == socket.gethostname()
     if not here or _live_runs(folder):
         return False
+    _cancel_slurm_jobs(folder)
     shutil.rmtree(locks)
     return True
 
 
+def _cancel_slurm_jobs(folder: Path) -> None:
+    if shutil.which("squeue") is None:
+        return
+    deadline = time.monotonic() + _CANCEL_SECONDS
+    while jobs := _slurm_jobs(folder):
+        if time.monotonic() > deadline:
+            raise CaftError(f"Slurm does not end jobs of an earlier run here: {', '.join(jobs)}.")
+        subprocess.run(["scancel", *jobs], check=False, capture_output=True)
+        time.sleep(1)
+
+
+def _slurm_jobs(folder: Path) -> list[str]:
+    """Return the ids of own jobs that wait or run with this working directory."""
+    listed = subprocess.run(
+        ["squeue", "--me", "--noheader", "--format=%i %Z"], capture_output=True, text=True
+    )
+    pairs = [line.split(" ", 1) for line in listed.stdout.splitlines() if " " in line]
+    return [job for job, place in pairs if Path(place) == folder.resolve()]
+
+
 def _live_runs(folder: Path) -> list[int]:
-    """Return the pids of other Snakemake processes, or their jobs, that work in a folder."""
+    """Return the pids of other Snakemake processes, or their local jobs, that work in a folder."""
     import psutil
 
     own = psutil.Process()
@@ -43,11 +74,20 @@ def _live_runs(folder: Path) -> list[int]:
         try:
             if process.pid in family or process.status() == psutil.STATUS_ZOMBIE:
                 continue
-            if is_snakemake(process) and Path(process.cwd()) == folder.resolve():
+            if (
+                is_snakemake(process)
+                and Path(process.cwd()) == folder.resolve()
+                and not _is_in_slurm_job(process)
+            ):
                 found.append(process.pid)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     return found
+
+
+def _is_in_slurm_job(process: Any) -> bool:
+    """Tell whether a process belongs to a Slurm job on this machine, which outlives a dead run."""
+    return any("slurm-jobstep" in one.cmdline() for one in [process, *process.parents()])
 
 
 def is_snakemake(process: Any) -> bool:

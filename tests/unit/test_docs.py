@@ -9,7 +9,12 @@ from caft import summary, tables
 from caft.files import write_json
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "benchmarks/README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 SUMMARY = (ROOT / "docs/summary.md").read_text(encoding="utf-8")
 
 

@@ -41,3 +41,46 @@ def test_the_lock_of_another_machine_stays(locked):
 
 def test_a_folder_without_a_lock_is_left_alone(tmp_path):
     assert not remove_stale_lock(tmp_path)
+
+
+@pytest.fixture
+def slurm(tmp_path, monkeypatch):
+    """A squeue and a scancel that keep their jobs in a file, a line `id folder` each."""
+    commands, jobs = tmp_path / "bin", tmp_path / "jobs"
+    commands.mkdir()
+    scripts = {
+        "squeue": f"cat {jobs}",
+        "scancel": f'for job in "$@"; do sed -i "/^$job /d" {jobs}; done',
+    }
+    for name, line in scripts.items():
+        (commands / name).write_text(f"#!/bin/sh\n{line}\n")
+        (commands / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
+    return jobs
+
+
+def test_slurm_jobs_of_a_dead_run_are_cancelled_and_others_are_not(locked, slurm):
+    slurm.write_text(f"7 {locked}\n8 /elsewhere\n9 {locked}\n")
+    assert remove_stale_lock(locked)
+    assert slurm.read_text() == "8 /elsewhere\n"
+
+
+def test_slurm_jobs_of_a_live_run_stay(locked, slurm):
+    slurm.write_text(f"7 {locked}\n")
+    waiting = [sys.executable, "-c", "import sys; sys.stdin.read()", "snakemake"]
+    run = subprocess.Popen(waiting, cwd=locked, stdin=subprocess.PIPE)
+    try:
+        assert not remove_stale_lock(locked)
+    finally:
+        run.communicate()
+    assert slurm.read_text() == f"7 {locked}\n"
+
+
+def test_a_process_of_a_slurm_job_is_no_live_run(locked, slurm):
+    slurm.write_text("")
+    step = [sys.executable, "-c", "import sys; sys.stdin.read()", "snakemake", "slurm-jobstep"]
+    job = subprocess.Popen(step, cwd=locked, stdin=subprocess.PIPE)
+    try:
+        assert remove_stale_lock(locked)
+    finally:
+        job.communicate()
