@@ -7,7 +7,6 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from caft import config as settings, locks, versions
-from caft.complexity import METRICS
 from caft.errors import CaftError
 
 min_version("9.0")

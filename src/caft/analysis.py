@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from caft.areas import paired_areas
 from caft.buckets import BUCKETS, assign_buckets
 from caft.files import atomic_path
-from caft.statistics import Estimate, accuracy_interval
+from caft.statistics import Estimate, accuracy_interval, paired_areas
 
 ALL = "(all)"
 NO_CATEGORY = "(none)"

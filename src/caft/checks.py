@@ -25,11 +25,7 @@ def cross_check(config: Config) -> Iterator[str]:
         yield from _check_student(f"students.{name}", config["students"].get(name))
     for name, spec in config["buckets"].items():
         yield from _check_buckets(f"buckets.{name}", spec, config)
-    used = {spec["metric"] for spec in config["buckets"].values()}
-    for name in sorted({*metrics_analysed(config), config["analysis"]["outcome"], *used}):
-        if name in config["metrics"]:
-            yield from _check_metric(f"metrics.{name}", metric_of(config, name), config)
-    yield from _check_analysis(config)
+    yield from _check_metrics(config)
     for name in run["strategies"]:
         if name in config["strategies"]:
             yield from _check_strategy(f"strategies.{name}", config["strategies"][name], config)
@@ -98,6 +94,19 @@ def _check_buckets(path: str, spec: dict[str, Any], config: Config) -> Iterator[
         yield from _check_hard(path, spec, config)
 
 
+def _check_metrics(config: Config) -> Iterator[str]:
+    spec = config["analysis"]
+    for name in [*(spec["metrics"] or []), spec["outcome"]]:
+        if name not in config["metrics"]:
+            yield f"analysis: no metric {name!r}{_known(config['metrics'])}"
+            return
+    used = {bucket["metric"] for bucket in config["buckets"].values()}
+    for name in sorted({*metrics_analysed(config), spec["outcome"], *used}):
+        if name in config["metrics"]:
+            yield from _check_metric(f"metrics.{name}", metric_of(config, name), config)
+    yield from _check_analysis(config)
+
+
 _NEEDED = {"imported": ("path", "column"), "judgements": ("judge",), "topk": ("teacher",)}
 
 
@@ -158,10 +167,6 @@ def _check_analysis(config: Config) -> Iterator[str]:
     from caft.complexity import METRICS
 
     spec = config["analysis"]
-    for name in [*(spec["metrics"] or []), spec["outcome"]]:
-        if name not in config["metrics"]:
-            yield f"analysis: no metric {name!r}{_known(config['metrics'])}"
-            return
     outcome = METRICS.get(metric_of(config, spec["outcome"])["metric"])
     if outcome and outcome.source not in ("scores", "imported"):
         yield f"analysis.outcome: {spec['outcome']!r} says of no item whether it is wrong."

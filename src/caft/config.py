@@ -175,6 +175,13 @@ def metric_of(config: Config, name: str) -> dict[str, Any]:
     }
 
 
+def source_of(config: Config, metric: str) -> str:
+    """Return which table a metric is computed from."""
+    from caft.complexity import METRICS
+
+    return METRICS[metric_of(config, metric)["metric"]].source
+
+
 def scorer_of(config: Config, student: str, metric: str) -> str:
     """Return which model scores a metric: `base`, `warm_up`, or a stage such as `sft.1`."""
     scorer = metric_of(config, metric)["scored_with"]
@@ -185,13 +192,10 @@ def scorer_of(config: Config, student: str, metric: str) -> str:
 
 def metric_table(config: Config, dataset: str, student: str, name: str) -> Path | None:
     """Return the table of a student that a metric is computed from; None if no student makes it."""
-    from caft.complexity import METRICS
-
-    spec = metric_of(config, name)
-    source = METRICS[spec["metric"]].source
+    source = source_of(config, name)
     if source not in ("scores", "generations", "samples", "likelihoods"):
         return None
-    table = name if source == "samples" else spec["prompt"]
+    table = name if source == "samples" else metric_of(config, name)["prompt"]
     scorer = scorer_of(config, student, name)
     return Path(f"data/{source}/{dataset}/{student}/{scorer}/{table}.parquet")
 
@@ -208,8 +212,7 @@ def decimals_of(config: Config, buckets: str) -> int | None:
     What a model computes is rounded above the noise of float32 batching; a value from a file is
     what it is.
     """
-    imported = metric_of(config, config["buckets"][buckets]["metric"])["metric"] == "imported"
-    return None if imported else 4
+    return None if source_of(config, config["buckets"][buckets]["metric"]) == "imported" else 4
 
 
 def metrics_analysed(config: Config) -> list[str]:
@@ -245,10 +248,8 @@ def labelled_metrics(config: Config) -> list[str]:
 
 def plotted_metric(config: Config) -> str | None:
     """Return the first bucket metric if a forward pass makes it: its column of the scores table."""
-    from caft.complexity import METRICS
-
-    name = metric_of(config, config["buckets"][buckets_used(config)[0]]["metric"])["metric"]
-    return name if METRICS[name].source == "scores" else None
+    metric = config["buckets"][buckets_used(config)[0]]["metric"]
+    return metric_of(config, metric)["metric"] if source_of(config, metric) == "scores" else None
 
 
 def metrics_used(config: Config) -> list[str]:

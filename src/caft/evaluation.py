@@ -1,16 +1,15 @@
 """Evaluation: ask a model every test item in one mode, greedily, and read its answers."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from caft.answers import ABSTAINED, INVALID, equal, parse
-from caft.files import read_json
+from caft.complexity.scorer import load_scorer
 from caft.generation import generate
 from caft.jobs import Progress
-from caft.models import STUDENT_FILE, load_model, load_tokenizer, pick_device
+from caft.models import STUDENT_FILE
 from caft.prompts import all_messages
 from caft.tables import records
 
@@ -113,24 +112,16 @@ def evaluate_model(
         The predictions table, its provenance, and what differs from run to run (seconds, tokens).
     """
     clock = Progress(f"evaluation ({mode})", 1)
-    device, dtype = pick_device(engine)
-    full = trained_file is not None and read_json(trained_file)["method"] == "full"
-    folder = trained_file.parent if trained_file and full else student
-    adapter = trained_file.parent if trained_file and not full else None
-    model = load_model(folder, dtype, device, engine["attention"], adapter)
+    scorer = load_scorer(student / STUDENT_FILE, trained_file, engine)
     predictions = evaluate(
-        items, split, model, load_tokenizer(student), variant, mode, settings, seed
+        items, split, scorer.model, scorer.tokenizer, variant, mode, settings, seed
     )
     spec = {
-        "model": trained_file.parent.name
-        if trained_file
-        else read_json(student / STUDENT_FILE)["revision"],
+        "model": trained_file.parent.name if trained_file else scorer.spec["student"],
         "prompt": variant,
         "mode": mode,
         "evaluation": settings,
-        "dtype": dtype,
-        "device": device,
-        "libraries": {name: version(name) for name in ("torch", "transformers")},
+        **{name: scorer.spec[name] for name in ("dtype", "device", "libraries")},
     }
     run = {"seconds": round(clock.seconds, 3), "new_tokens": int(predictions["new_tokens"].sum())}
     return predictions, spec, run

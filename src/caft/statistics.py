@@ -1,12 +1,15 @@
-"""Intervals: of an accuracy, of a paired difference, of a ROC AUC."""
+"""Intervals: of an accuracy, of a paired difference, of ROC AUCs and their differences."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 _DRAWS = 10_000
 _LEVEL = 0.95
+_BLOCK = 5_000_000  # weights in memory at a time
 
 
 @dataclass(frozen=True)
@@ -74,40 +77,105 @@ def roc_auc(complexity: ArrayLike, wrong: ArrayLike, draws: int = 2_000, seed: i
         NaN where all answers are right or all are wrong.
     """
     values, labels = np.asarray(complexity, dtype=float), np.asarray(wrong, dtype=bool)
-    if labels.all() or not labels.any():
-        return _UNKNOWN
-    order = np.argsort(values, kind="stable")
-    values, labels = values[order], labels[order]
-    starts = np.flatnonzero(np.r_[True, np.diff(values) > 0])
+    order = np.argsort(values, kind="stable")  # so that the order of the items draws no other lot
+    (areas,) = _bootstrap([values[order]], labels[order], draws, seed).values()
+    return _estimate(areas)
+
+
+def paired_areas(
+    values: pd.DataFrame, wrong: np.ndarray, reference: str, draws: int = 2_000, seed: int = 0
+) -> dict[str, tuple[Estimate, Estimate]]:
+    """Return each metric's area under the ROC curve, and by how much it exceeds a reference's.
+
+    The area is P(value of a wrong item > of a right one) + ½ P(equal) (Hanley & McNeil 1982). The
+    intervals are a percentile bootstrap over items (Efron & Tibshirani 1993); all metrics share the
+    draws, so one set of draws serves all and differences are paired.
+
+    Args:
+        values: one column per metric, one row per item; NaN where it could not be computed.
+        wrong: booleans, shape (n_items,).
+        reference: column that the others are compared with, on the items that both have.
+        draws: of the bootstrap.
+        seed: of the draws.
+
+    Returns:
+        By metric: area and difference; NaN where all items with a value are right or all are wrong,
+        and differences where there is no reference.
+    """
+    own = {str(name): values[name].to_numpy(dtype=float) for name in values}
+    base = own.get(reference, np.full(len(values), np.nan))
+    pairs = {
+        name: (np.where(np.isnan(base), np.nan, column), np.where(np.isnan(column), np.nan, base))
+        for name, column in own.items()
+    }
+    paired = (column for pair in pairs.values() for column in pair)
+    areas = _bootstrap([*own.values(), *paired], wrong, draws, seed)
+    found = {}
+    for name, column in own.items():
+        one, other = (areas[part.tobytes()] for part in pairs[name])
+        found[name] = _estimate(areas[column.tobytes()]), _estimate(one - other)
+    return found
+
+
+def _bootstrap(
+    columns: Iterable[np.ndarray], wrong: np.ndarray, draws: int, seed: int
+) -> dict[bytes, np.ndarray]:
+    """Return by content of the column: the area in the sample, then in each draw.
+
+    By content, because columns without missing values occur several times.
+    """
+    orders = {column.tobytes(): _order(column, wrong) for column in columns}
+    areas: dict[bytes, list[np.ndarray]] = {key: [] for key in orders}
+    for weights in _weights(len(wrong), draws, seed):
+        for key, order in orders.items():
+            areas[key].append(_weighted_areas(weights, *order))
+    return {key: np.concatenate(parts) for key, parts in areas.items()}
+
+
+def _weights(count: int, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each item counts: once in the sample, then as drawn, in blocks of rows."""
+    yield np.ones((1, count), dtype=np.int64)
     generator = np.random.default_rng(seed)
-    areas = np.concatenate(
-        [
-            _weighted_auc(
-                starts,
-                labels,
-                generator.multinomial(len(values), np.full(len(values), 1 / len(values)), size),
-            )
-            for size in _blocks(draws, len(values))
-        ]
-    )
-    low, high = _percentiles(areas[np.isfinite(areas)])
-    whole = _weighted_auc(starts, labels, np.ones((1, len(values)), dtype=int))[0]
-    return Estimate(float(whole), low, high)
+    for size in _blocks(draws, count) if count else []:
+        yield generator.multinomial(count, np.full(count, 1 / count), size)
+
+
+def _order(values: np.ndarray, wrong: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return right items by value, wrong items, and how many right ones lie below and up to each.
+
+    Items without a value are in neither.
+    """
+    right = np.flatnonzero(~wrong & ~np.isnan(values))
+    right = right[np.argsort(values[right], kind="stable")]
+    missed = np.flatnonzero(wrong & ~np.isnan(values))
+    below = np.searchsorted(values[right], values[missed], side="left")
+    up_to = np.searchsorted(values[right], values[missed], side="right")
+    return right, missed, below, up_to
+
+
+def _weighted_areas(
+    weights: np.ndarray, right: np.ndarray, missed: np.ndarray, below: np.ndarray, up_to: np.ndarray
+) -> np.ndarray:
+    """Return the area per row of weights, NaN without both classes; ties count half."""
+    smaller = np.zeros((len(weights), len(right) + 1), dtype=np.int64)
+    np.cumsum(weights[:, right], axis=1, out=smaller[:, 1:])
+    missed_weights = weights[:, missed]
+    twice = (missed_weights * (smaller[:, below] + smaller[:, up_to])).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return twice / (2 * missed_weights.sum(axis=1) * smaller[:, -1])
+
+
+def _estimate(areas: np.ndarray) -> Estimate:
+    """Return the sample's value with the middle 95% of the draws that have one."""
+    drawn = areas[1:][np.isfinite(areas[1:])]
+    low, high = _percentiles(drawn) if len(drawn) else (float("nan"), float("nan"))
+    return Estimate(float(areas[0]), low, high)
 
 
 def _blocks(draws: int, width: int) -> list[int]:
-    """Part the draws so that one block of weights stays below 5 million numbers."""
-    size = max(1, min(draws, 5_000_000 // width))
+    """Part the draws so that one block of weights stays below `_BLOCK` numbers."""
+    size = max(1, min(draws, _BLOCK // width))
     return [min(size, draws - start) for start in range(0, draws, size)]
-
-
-def _weighted_auc(starts: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the AUC per row of weights; items are sorted, `starts` begin runs of equal values."""
-    wrong = np.add.reduceat(weights * labels, starts, axis=1)
-    right = np.add.reduceat(weights * ~labels, starts, axis=1)
-    below = np.cumsum(right, axis=1) - right
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (wrong * (below + right / 2)).sum(1) / (wrong.sum(1) * right.sum(1))
 
 
 def _percentiles(draws: np.ndarray) -> tuple[float, float]:

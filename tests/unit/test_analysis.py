@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import spearmanr
 
-from caft import analysis, areas
+from caft import analysis, statistics
 from caft.analysis import (
     bucket_accuracy,
     bucket_composition,
@@ -21,8 +21,7 @@ from caft.analysis import (
     warm_up_items,
     wrong_answers,
 )
-from caft.areas import paired_areas
-from caft.statistics import roc_auc
+from caft.statistics import paired_areas, roc_auc
 
 NAN = float("nan")
 
@@ -166,8 +165,8 @@ def test_without_the_reference_there_are_no_differences():
 def test_blocks_of_draws_count_the_same_as_all_at_once(monkeypatch):
     wrong, good, _ = sample(100)
     at_once = paired_areas(pd.DataFrame({"good": good}), wrong, "good", draws=101)
-    monkeypatch.setattr(areas, "_BLOCK", 1000)
-    assert len(list(areas._weights(100, 101, 0))) == 1 + 11
+    monkeypatch.setattr(statistics, "_BLOCK", 1000)
+    assert len(list(statistics._weights(100, 101, 0))) == 1 + 11
     assert paired_areas(pd.DataFrame({"good": good}), wrong, "good", draws=101) == at_once
 
 

@@ -112,6 +112,13 @@ def test_buckets_are_drawn_by_a_metric_that_is_defined(config):
     assert problem.startswith("config: buckets.default.metric: no metric 'entropie'; known are ")
 
 
+@pytest.mark.parametrize("spec", [{"outcome": "nothing"}, {"metrics": ["margin", "nothing"]}])
+def test_the_analysis_compares_metrics_that_are_defined(config, spec):
+    config["analysis"] = spec
+    (problem,) = problems(config)
+    assert problem.startswith("config: analysis: no metric 'nothing'; known are ")
+
+
 def test_a_metric_says_what_it_is_made_from(config):
     config["metrics"]["mine"] = {"metric": "imported"}
     config["metrics"]["level"] = {"metric": "judge_education_level"}

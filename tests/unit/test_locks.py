@@ -2,6 +2,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 
@@ -17,18 +18,25 @@ def locked(tmp_path):
     return tmp_path
 
 
+@contextmanager
+def process_in(folder, *names):
+    """A process that works in a folder and has these words in its command line."""
+    waiting = [sys.executable, "-c", "import sys; sys.stdin.read()", *names]
+    process = subprocess.Popen(waiting, cwd=folder, stdin=subprocess.PIPE)
+    try:
+        yield
+    finally:
+        process.communicate()
+
+
 def test_the_lock_of_a_dead_run_is_removed(locked):
     assert remove_stale_lock(locked)
     assert not (locked / ".snakemake/locks").exists()
 
 
 def test_the_lock_of_a_live_run_stays(locked):
-    waiting = [sys.executable, "-c", "import sys; sys.stdin.read()", "snakemake"]
-    run = subprocess.Popen(waiting, cwd=locked, stdin=subprocess.PIPE)
-    try:
+    with process_in(locked, "snakemake"):
         assert not remove_stale_lock(locked)
-    finally:
-        run.communicate()
     assert (locked / ".snakemake/locks/0.input.lock").exists()
     assert remove_stale_lock(locked)
 
@@ -67,20 +75,12 @@ def test_slurm_jobs_of_a_dead_run_are_cancelled_and_others_are_not(locked, slurm
 
 def test_slurm_jobs_of_a_live_run_stay(locked, slurm):
     slurm.write_text(f"7 {locked}\n")
-    waiting = [sys.executable, "-c", "import sys; sys.stdin.read()", "snakemake"]
-    run = subprocess.Popen(waiting, cwd=locked, stdin=subprocess.PIPE)
-    try:
+    with process_in(locked, "snakemake"):
         assert not remove_stale_lock(locked)
-    finally:
-        run.communicate()
     assert slurm.read_text() == f"7 {locked}\n"
 
 
 def test_a_process_of_a_slurm_job_is_no_live_run(locked, slurm):
     slurm.write_text("")
-    step = [sys.executable, "-c", "import sys; sys.stdin.read()", "snakemake", "slurm-jobstep"]
-    job = subprocess.Popen(step, cwd=locked, stdin=subprocess.PIPE)
-    try:
+    with process_in(locked, "snakemake", "slurm-jobstep"):
         assert remove_stale_lock(locked)
-    finally:
-        job.communicate()

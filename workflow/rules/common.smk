@@ -101,18 +101,12 @@ def scoring_model(wildcards):
     if wildcards.scorer == "base":
         return []
     if wildcards.scorer == "warm_up":
-        return "data/warm_up/{dataset}/{student}/{prompt}/model.json"
+        # Drawn chains are named by their metric, which knows the prompt.
+        prompt = wildcards.get("prompt") or metric_slice(wildcards)["prompt"]
+        return f"data/warm_up/{wildcards.dataset}/{wildcards.student}/{prompt}/model.json"
     strategy, stage = wildcards.scorer.split(".")
     stages = plan(wildcards.dataset, wildcards.student)[strategy]["stages"]
     return ancient(f"results/models/{stages[int(stage) - 1]['model']}/model.json")
-
-
-def sampling_model(wildcards):
-    """The same for drawn chains, whose prompt is that of the metric."""
-    prompt = metric_slice(wildcards)["prompt"]
-    if wildcards.scorer == "warm_up":
-        return f"data/warm_up/{wildcards.dataset}/{wildcards.student}/{prompt}/model.json"
-    return scoring_model(wildcards)
 
 
 def metric_source(dataset, student, metric):
@@ -124,7 +118,7 @@ def metric_source(dataset, student, metric):
         "judgements": f"data/judgements/{dataset}/{spec.get('judge')}.parquet",
         "topk": f"data/topk/{dataset}/{metric}.parquet",
         "imported": spec.get("path"),
-    }[METRICS[spec["metric"]].source]
+    }[settings.source_of(config, metric)]
 
 
 def metric_inputs(wildcards):
@@ -211,7 +205,7 @@ def bucket_scores(wildcards):
         for dataset in DATASETS
         for student in STUDENTS
         for metric in settings.metrics_used(config)
-        if METRICS[settings.metric_of(config, metric)["metric"]].source != "imported"
+        if settings.source_of(config, metric) != "imported"
     ]
 
 
@@ -231,7 +225,7 @@ def analysed_tables(wildcards):
 def outcome_table(wildcards):
     """What says which items are wrong: the student's own answers, or an imported column."""
     outcome = config["analysis"]["outcome"]
-    if settings.metric_of(config, outcome)["metric"] == "imported":
+    if settings.source_of(config, outcome) == "imported":
         return f"data/metrics/{wildcards.dataset}/{wildcards.student}/{outcome}.parquet"
     return metric_source(wildcards.dataset, wildcards.student, outcome)
 

@@ -115,7 +115,7 @@ rule sample_chains:
     input:
         item_table="data/items/{dataset}.parquet",
         student="data/models/{student}/student.json",
-        trained=sampling_model,
+        trained=scoring_model,
     output:
         table="data/samples/{dataset}/{student}/{scorer}/{metric}.parquet",
         run="data/samples/{dataset}/{student}/{scorer}/{metric}.run.json",

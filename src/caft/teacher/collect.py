@@ -248,6 +248,23 @@ def _report(table: pd.DataFrame) -> None:
     )
 
 
+def open_teacher(
+    spec: Mapping[str, Any], engine: Mapping[str, Any], student_file: Path, store_folder: Path
+) -> Teacher:
+    """Make a teacher of the config for a job.
+
+    Args:
+        spec: the teacher's config.
+        engine: device settings, for a model in this process.
+        student_file: a student's `student.json`; its tokenizer counts what nobody else counts.
+        store_folder: the store of its answers, where the batch interface keeps its state.
+    """
+    here = {"device": engine["device"], "attention": engine["attention"]}
+    return make_teacher(
+        {**spec, **here, "store": str(store_folder)}, load_tokenizer(student_file.parent)
+    )
+
+
 def collect_for_strategies(
     items: pd.DataFrame,
     buckets: Mapping[str, pd.DataFrame],
@@ -289,15 +306,7 @@ def collect_for_strategies(
     order = items["item_id"].map(lambda item: unit_interval("ask", student["revision"], item))
     items = items.loc[order.sort_values().index]
     items = items[items["item_id"].isin(wanted)]
-    teacher = make_teacher(
-        {
-            **spec,
-            "device": engine["device"],
-            "attention": engine["attention"],
-            "store": str(store_folder),
-        },
-        load_tokenizer(student_file.parent),
-    )
+    teacher = open_teacher(spec, engine, student_file, store_folder)
     max_tokens = min(spec["max_tokens"], student["context"])
     counter = TokenCounter(student_file.parent)
 

@@ -8,12 +8,11 @@ import pandas as pd
 
 from caft.complexity.topk_entropy import first_logprobs
 from caft.errors import ConfigError
-from caft.models import load_tokenizer
 from caft.prompts import all_messages
 from caft.store import Store
 from caft.tables import records
-from caft.teacher import Answer, make_teacher
-from caft.teacher.collect import obtain
+from caft.teacher import Answer
+from caft.teacher.collect import obtain, open_teacher
 from caft.teacher.estimate import limits_of, look_up, open_budget
 from caft.teacher.records import make_request
 from caft.teacher.tally import Tally
@@ -48,10 +47,7 @@ def ask_first_tokens(
     Raises:
         ConfigError: if not one answer has log-probabilities.
     """
-    here = {"device": engine["device"], "attention": engine["attention"]}
-    teacher = make_teacher(
-        {**spec, **here, "store": str(store_folder)}, load_tokenizer(student_file.parent)
-    )
+    teacher = open_teacher(spec, engine, student_file, store_folder)
     turns = dict(zip(items["item_id"], all_messages(items, variant, "direct", seed), strict=True))
     asked = {
         item["item_id"]: make_request(teacher, item, turns[item["item_id"]], 0)

@@ -11,12 +11,11 @@ from typing import Any
 import pandas as pd
 
 from caft.jobs import Progress
-from caft.models import load_tokenizer
 from caft.store import Store
 from caft.tables import SCHEMAS, records
-from caft.teacher import Answer, Request, Teacher, make_teacher
+from caft.teacher import Answer, Request, Teacher
 from caft.teacher.budget import Budget
-from caft.teacher.collect import obtain
+from caft.teacher.collect import obtain, open_teacher
 from caft.teacher.estimate import Missing, Outlook, limits_of, open_budget
 from caft.teacher.questions import (
     QUESTIONS,
@@ -186,12 +185,7 @@ def judge_dataset(
     Raises:
         BudgetError: if the budget cannot reach for what is not stored; nothing is asked then.
     """
-    here = {
-        "device": engine["device"],
-        "attention": engine["attention"],
-        "store": str(store_folder),
-    }
-    teacher = make_teacher({**spec, **here}, load_tokenizer(student_file.parent))
+    teacher = open_teacher(spec, engine, student_file, store_folder)
     with Store(store_folder) as store:
         budget = None
         if limits_of(spec):
