@@ -6,7 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from caft import config as settings, locks, versions
+from caft import config as settings, locks, rounds, versions
 from caft.errors import CaftError
 
 min_version("9.0")
@@ -24,6 +24,7 @@ except CaftError as error:
 
 DATASETS, STUDENTS = config["run"]["datasets"], config["run"]["students"]
 MODES, STRATEGIES = config["run"]["modes"], settings.chosen(config)
+ROUNDS = rounds.rounds_used(config)
 
 
 wildcard_constraints:
@@ -35,6 +36,7 @@ wildcard_constraints:
     judge="[A-Za-z0-9_-]+",
     buckets="[A-Za-z0-9_-]+",
     teacher="[A-Za-z0-9_-]+",
+    round="[0-9]+",
     model="base|[0-9a-f]{16}",
     digest="[0-9a-f]{16}",
     mode="direct|cot",

@@ -82,8 +82,10 @@ class Project:
         store = Store(self.folder / "data/store/teacher")
         return store.table(["key"])["key"].to_pylist()
 
-    def plan(self) -> dict:
-        return json.loads((self.folder / "data/mixtures/mine/tiny/plan.json").read_text())
+    def models(self, strategy: str, seed: int = 1, number: int = 1) -> dict:
+        """Return what the plan of a round says of a strategy: its final model and its stages."""
+        file = self.folder / f"data/mixtures/mine/tiny/{number}/plan.json"
+        return json.loads(file.read_text())[strategy]["seeds"][str(seed)]
 
 
 def questions(count: int = 40) -> list[dict]:

@@ -6,12 +6,19 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from caft.config import Config, metric_of, metrics_analysed, teacher_of
-from caft.errors import ModelError
+from caft.config import Config, chosen, metric_of, metrics_analysed, teacher_of
+from caft.errors import ConfigError, ModelError
+from caft.rounds import round_of
 
 
 def cross_check(config: Config) -> Iterator[str]:
     """Yield what is wrong between keys: undefined names, thresholds out of order, lost files."""
+    problems = list(_check_names(config))
+    # Who waits for whom can be told once every name is known.
+    yield from problems or _check_rounds(config)
+
+
+def _check_names(config: Config) -> Iterator[str]:
     run = config["run"]
     for kind in ("datasets", "students", "strategies"):
         for name in run[kind]:
@@ -79,11 +86,6 @@ def _check_student(path: str, spec: dict[str, Any] | None) -> Iterator[str]:
 def _check_buckets(path: str, spec: dict[str, Any], config: Config) -> Iterator[str]:
     if spec["metric"] not in config["metrics"]:
         yield f"{path}.metric: no metric {spec['metric']!r}{_known(config['metrics'])}"
-    elif "." in metric_of(config, spec["metric"])["scored_with"]:
-        yield (
-            f"{path}.metric: {spec['metric']!r} is scored with a trained stage, "
-            "which itself needs buckets; draw them with base or warm_up."
-        )
     if not spec.get("thresholds") and not spec.get("quantiles"):
         yield f"{path}: give quantiles or thresholds."
     for key in ("quantiles", "thresholds"):
@@ -203,6 +205,11 @@ def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iter
         if given not in ({"buckets", "target"}, {"parts"}):
             yield f"{path}.stages.{number}: give either buckets and target, or parts."
             return
+        if (name := stage.get("divided_by")) and name not in config["buckets"]:
+            where = f"{path}.stages.{number}.divided_by"
+            yield f"{where}: no buckets {name!r}{_known(config['buckets'])}"
+            return
+    yield from _check_match(path, strategy, config)
     for where, own, known in (
         ("training", strategy["training"], config["training"]),
         ("training.lora", strategy["training"].get("lora", {}), config["training"]["lora"]),
@@ -221,6 +228,34 @@ def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iter
         for name in config["run"]["students"]:
             if not config["students"].get(name, {}).get("warm_up"):
                 yield f"{path}.start: students.{name} has no warm_up to start from."
+
+
+def _check_match(path: str, strategy: dict[str, Any], config: Config) -> Iterator[str]:
+    if not strategy["match"]:
+        return
+    name = strategy["match"]["strategy"]
+    if name not in config["run"]["strategies"] or not _stages(config, name):
+        yield f"{path}.match.strategy: {name!r} is no trained strategy of run.strategies."
+    elif config["strategies"][name]["match"]:
+        yield f"{path}.match.strategy: {name!r} matches another one itself; name that one."
+    elif not strategy["stages"]:
+        yield f"{path}.match: the strategy has no stage whose epochs could change."
+
+
+def _check_rounds(config: Config) -> Iterator[str]:
+    """Check what needs every name to be known: which strategy waits for which."""
+    for name, strategy in chosen(config).items():
+        try:
+            own = round_of(config, name)
+        except ConfigError as error:
+            yield str(error)
+            return
+        match = strategy["match"]
+        if match and round_of(config, match["strategy"]) != own:
+            yield (
+                f"strategies.{name}.match.strategy: {match['strategy']!r} has buckets from another "
+                "model; both must be planned together."
+            )
 
 
 def _check_teacher(config: Config, name: str) -> Iterator[str]:

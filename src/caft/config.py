@@ -165,6 +165,17 @@ def teachers_used(config: Config) -> list[str]:
     )
 
 
+def asking_seeds(config: Config, strategies: Mapping[str, Mapping[str, Any]]) -> list[int]:
+    """Return the training seeds that decide what strategies ask of a teacher.
+
+    Only a random membership differs from seed to seed: without one the first stands for all, so
+    that a further seed asks nothing again.
+    """
+    seeds: list[int] = config["run"]["seeds"]
+    drawn = any(strategy["membership"] == "random" for strategy in strategies.values())
+    return seeds if drawn else seeds[:1]
+
+
 def metric_of(config: Config, name: str) -> dict[str, Any]:
     """Return a metric's settings with its kind and prompt filled in."""
     spec = config["metrics"][name]
@@ -274,4 +285,6 @@ def purchase_of(config: Config, buckets: str) -> dict[str, Any] | None:
 
 def buckets_used(config: Config) -> list[str]:
     """Return the bucket definitions that this run's strategies use."""
-    return sorted({strategy["buckets"] for strategy in chosen(config).values()})
+    from caft.mixtures import divisions
+
+    return sorted({name for strategy in chosen(config).values() for name in divisions(strategy)})

@@ -31,3 +31,7 @@ class TrainingError(CaftError):
 
 class StoreError(CaftError):
     """The store of paid answers cannot be read or written; what it holds is kept."""
+
+
+class ComparisonError(CaftError):
+    """Predictions that cannot be compared."""

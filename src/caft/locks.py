@@ -43,6 +43,12 @@ def remove_stale_lock(folder: Path) -> bool:
     return True
 
 
+def is_locked(folder: Path) -> bool:
+    """Tell whether a run is under way in a folder, or was killed on another machine."""
+    locks = folder / ".snakemake/locks"
+    return bool(_live_runs(folder)) or (locks.is_dir() and any(locks.iterdir()))
+
+
 def _cancel_slurm_jobs(folder: Path) -> None:
     if shutil.which("squeue") is None:
         return

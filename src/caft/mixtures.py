@@ -1,5 +1,6 @@
 """Mixtures: the exact training table of each stage, and the content address of its model."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from caft.buckets import random_membership
 from caft.chat import encode_completion, encode_prompt
 from caft.errors import TrainingError
 from caft.hashing import digest, rows_digest, unit_interval
-from caft.prompts import all_messages, completion, dump
+from caft.prompts import Messages, all_messages, completion, dump
 from caft.tables import records
 
 MODE_OF_TARGET = {"answer": "direct", "rationale": "cot"}
@@ -38,6 +39,51 @@ class Stage:
     spec: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Materials:
+    """What the mixtures of all strategies are made from; prompts and token counts are made once.
+
+    Attributes:
+        items: the items table.
+        variant: the prompt variant of training and evaluation.
+        seed: of the few-shot draw.
+        tokenizer: of the student.
+        revision: of the student's files.
+        context: of the student, tokens.
+    """
+
+    items: pd.DataFrame
+    variant: Mapping[str, Any]
+    seed: int
+    tokenizer: Any = None
+    revision: str = ""
+    context: int = 0
+    _turns: dict[str, dict[str, Messages]] = field(default_factory=dict)
+    _counts: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
+
+    def turns(self, mode: str) -> dict[str, Messages]:
+        """Return the prompt of every item in a mode, by item_id."""
+        if mode not in self._turns:
+            texts = all_messages(self.items, dict(self.variant), mode, self.seed)
+            self._turns[mode] = dict(zip(self.items["item_id"], texts, strict=True))
+        return self._turns[mode]
+
+    def count(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Add prompt_tokens and target_tokens; a row that was counted before is not again."""
+        keys = list(zip(rows["item_id"], rows["target"], rows["completion"], strict=True))
+        unknown = pd.Series([key not in self._counts for key in keys], rows.index, dtype=bool)
+        new = rows[unknown]
+        counted = count_tokens(new, self.tokenizer)
+        for row in records(counted):
+            key = (row["item_id"], row["target"], row["completion"])
+            self._counts[key] = (row["prompt_tokens"], row["target_tokens"])
+        counts = [self._counts[key] for key in keys]
+        return rows.assign(
+            prompt_tokens=[prompt for prompt, _ in counts],
+            target_tokens=[target for _, target in counts],
+        )
+
+
 def parts_of(stage: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return a stage's parts; the short form `{buckets, target}` is one part."""
     return stage.get("parts") or [{"buckets": stage["buckets"], "target": stage["target"]}]
@@ -58,8 +104,20 @@ def needs_rationales(strategy: Mapping[str, Any]) -> bool:
     )
 
 
+def divisions(strategy: Mapping[str, Any]) -> list[str]:
+    """Return the bucket definitions a strategy uses: its own first, then those of its stages."""
+    own = [stage["divided_by"] for stage in strategy["stages"] if stage.get("divided_by")]
+    return list(dict.fromkeys([strategy["buckets"], *own]))
+
+
 def membership(buckets: pd.DataFrame, strategy: Mapping[str, Any], seed: int) -> pd.Series:
-    """Return the bucket of each usable training item under a strategy, indexed by item_id."""
+    """Return the bucket of each usable training item under a strategy, indexed by item_id.
+
+    Args:
+        buckets: a buckets table.
+        strategy: its `membership` says whether buckets are drawn at random, with the same sizes.
+        seed: of that draw: the training seed, so that every seed has a control of its own.
+    """
     usable = buckets[buckets["sampled"]]
     names = (
         random_membership(usable, seed) if strategy["membership"] == "random" else usable["bucket"]
@@ -67,47 +125,54 @@ def membership(buckets: pd.DataFrame, strategy: Mapping[str, Any], seed: int) ->
     return pd.Series(names.to_numpy(), index=usable["item_id"])
 
 
-def wanted_rationales(buckets: pd.DataFrame, strategy: Mapping[str, Any], seed: int) -> set[str]:
-    """Return the items whose rationale a strategy trains on: what its teacher has to be asked."""
-    bucket = membership(buckets, strategy, seed)
-    wanted = {
-        name
-        for stage in strategy["stages"]
-        for part in parts_of(stage)
-        if part["target"] == "rationale"
-        for name in part["buckets"]
-    }
-    return set(bucket.index[bucket.isin(wanted)])
+def wanted_rationales(
+    buckets: Mapping[str, pd.DataFrame], strategy: Mapping[str, Any], seed: int
+) -> set[str]:
+    """Return the items whose rationale a strategy trains on: what its teacher has to be asked.
+
+    Args:
+        buckets: buckets tables by the name of their definition.
+        strategy: from config.
+        seed: the training seed.
+    """
+    wanted: set[str] = set()
+    for stage in strategy["stages"]:
+        names = {
+            name
+            for part in parts_of(stage)
+            if part["target"] == "rationale"
+            for name in part["buckets"]
+        }
+        if names:
+            bucket = membership(buckets[_division(strategy, stage)], strategy, seed)
+            wanted |= set(bucket.index[bucket.isin(names)])
+    return wanted
+
+
+def _division(strategy: Mapping[str, Any], stage: Mapping[str, Any]) -> str:
+    return str(stage.get("divided_by") or strategy["buckets"])
 
 
 def stage_rows(
-    items: pd.DataFrame,
+    materials: Materials,
     bucket: pd.Series,
     stage: Mapping[str, Any],
     rationales: pd.Series,
     fallback: str,
-    variant: Mapping[str, Any],
-    seed: int,
 ) -> tuple[pd.DataFrame, int]:
     """Build the rows of one stage.
 
     Args:
-        items: the items table; only training items that are in `bucket` are used.
+        materials: only training items that are in `bucket` are used.
         bucket: bucket name per item_id.
         stage: `{buckets, target}` or `{parts: [...]}`.
         rationales: text of the selected rationale per item_id.
         fallback: for an item without one: `drop` it, or `train_on_answer`.
-        variant: the prompt variant of training and evaluation.
-        seed: of the few-shot draw.
 
     Returns:
         Rows with item_id, target, messages (list), completion; and how many items had no rationale.
     """
-    pool = items.reset_index(drop=True)
-    messages = {
-        mode: dict(zip(pool["item_id"], all_messages(pool, dict(variant), mode, seed), strict=True))
-        for mode in {MODE_OF_TARGET[part["target"]] for part in parts_of(stage)} | {"direct"}
-    }
+    pool = materials.items
     training = pool[pool["item_id"].isin(bucket.index)]
     rows, missing = [], 0
     for part in parts_of(stage):
@@ -125,8 +190,8 @@ def stage_rows(
                 {
                     "item_id": item["item_id"],
                     "target": target,
-                    "messages": messages[MODE_OF_TARGET[target]][item["item_id"]],
-                    "completion": completion(item, variant, text),
+                    "messages": materials.turns(MODE_OF_TARGET[target])[item["item_id"]],
+                    "completion": completion(item, dict(materials.variant), text),
                 }
             )
     return pd.DataFrame(rows, columns=["item_id", "target", "messages", "completion"]), missing
@@ -192,59 +257,70 @@ def stage_spec(
 
 
 def build_stages(
-    items: pd.DataFrame,
-    buckets: pd.DataFrame,
+    materials: Materials,
+    buckets: Mapping[str, pd.DataFrame],
     strategy: Mapping[str, Any],
     rationales: pd.Series,
-    fallback: str,
-    variant: Mapping[str, Any],
-    recipe: Mapping[str, Any],
-    tokenizer: Any,
-    revision: str,
-    context: int,
     seed: int,
     parent: str | None = None,
     name: str = "strategy",
+    other: list[Stage] | None = None,
 ) -> list[Stage]:
     """Resolve a strategy to its stages: mixtures, and the digest each model will be found under.
 
-    A model's digest covers parent, mixture, recipe, epochs, seed, student revision and the training
-    code's
-    version, so strategies that share a first stage share its model.
+    A model's digest covers parent, mixture, recipe, epochs, training seed, student revision and the
+    training code's version, so strategies that share a first stage share its model.
 
     Args:
-        items: the items table.
-        buckets: the buckets table.
-        strategy: from config.
+        materials: items, prompts and the student.
+        buckets: buckets tables by the name of their definition.
+        strategy: from config, with `recipe` and `fallback` resolved.
         rationales: text of the selected rationale per item_id.
-        fallback: the teacher's policy for items without one.
-        variant: prompt variant.
-        recipe: training settings.
-        tokenizer: of the student.
-        revision: of the student's files.
-        context: of the student, tokens.
-        seed: of membership, few-shot draw and training.
+        seed: of random membership and training.
         parent: digest of the model the first stage starts from.
         name: of the strategy, for messages.
+        other: the stages of the strategy that `match` names; epochs are scaled to its amount.
 
     Raises:
         TrainingError: if a stage has nothing to train on or too many over-long rows.
     """
-    bucket = membership(buckets, strategy, seed)
-    stages: list[Stage] = []
+    recipe, parts = strategy["recipe"], []
     for number, stage in enumerate(strategy["stages"], start=1):
-        rows, missing = stage_rows(items, bucket, stage, rationales, fallback, variant, seed)
+        bucket = membership(buckets[_division(strategy, stage)], strategy, seed)
+        rows, missing = stage_rows(materials, bucket, stage, rationales, strategy["fallback"])
         mixture, over_long = split_over_long(
-            count_tokens(rows, tokenizer),
-            min(recipe["max_length"], context),
+            materials.count(rows),
+            min(recipe["max_length"], materials.context),
             recipe["max_overlong_share"],
             f"strategies.{name}, stage {number}",
         )
-        spec = stage_spec(parent, mixture, recipe, stage["epochs"], seed, revision)
+        parts.append((mixture, over_long, missing, stage["epochs"]))
+    factor = 1.0
+    if other is not None:
+        by = strategy["match"]["by"]
+        own = [(mixture, epochs, recipe) for mixture, _, _, epochs in parts]
+        theirs = [(s.mixture, s.spec["epochs"], s.spec["recipe"]) for s in other]
+        factor = _amount(theirs, by) / _amount(own, by)
+    stages: list[Stage] = []
+    for mixture, over_long, missing, epochs in parts:
+        scaled = epochs if factor == 1 else round(epochs * factor, 6)
+        spec = stage_spec(parent, mixture, recipe, scaled, seed, materials.revision)
         model = digest(spec)
         stages.append(Stage(mixture, over_long, missing, model, parent, spec))
         parent = model
     return stages
+
+
+def _amount(stages: list[tuple[pd.DataFrame, float, Mapping[str, Any]]], by: str) -> float:
+    """Return how much stages train: target tokens, optimizer steps or rows, over all epochs."""
+    if by == "tokens":
+        return sum(float(mixture["target_tokens"].sum()) * epochs for mixture, epochs, _ in stages)
+    if by == "items":
+        return sum(len(mixture) * epochs for mixture, epochs, _ in stages)
+    return sum(
+        math.ceil(len(mixture) / (recipe["batch_size"] * recipe["gradient_accumulation"])) * epochs
+        for mixture, epochs, recipe in stages
+    )
 
 
 def warm_up_sample(items: pd.DataFrame, count: int, seed: int) -> list[str]:
@@ -259,7 +335,8 @@ def warm_up_rows(
     """Build the warm-up's answer-only rows."""
     everything = {"buckets": ["easy"], "target": "answer"}
     bucket = pd.Series("easy", index=sample)
-    rows, _ = stage_rows(items, bucket, everything, pd.Series(dtype=object), "drop", variant, seed)
+    nothing = pd.Series(dtype=object)
+    rows, _ = stage_rows(Materials(items, variant, seed), bucket, everything, nothing, "drop")
     return rows
 
 

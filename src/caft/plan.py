@@ -8,19 +8,17 @@ import pandas as pd
 
 from caft import tables, versions
 from caft.files import read_json, write_json
-from caft.mixtures import Stage, build_stages, mixture_table, trained_mode, wanted_rationales
-from caft.models import load_tokenizer
+from caft.mixtures import Materials, Stage, build_stages, mixture_table, trained_mode
 
 Plan = dict[str, dict[str, Any]]
 
 
 def build_plan(
-    items: pd.DataFrame,
+    materials: Materials,
     buckets: Mapping[str, pd.DataFrame],
     rationales: Mapping[str, pd.DataFrame],
     strategies: Mapping[str, Mapping[str, Any]],
-    variant: Mapping[str, Any],
-    seed: int,
+    seeds: list[int],
     student_file: Path,
     warm_up_file: Path | None,
     folder: Path,
@@ -28,12 +26,11 @@ def build_plan(
     """Resolve every strategy to mixtures and model digests, and write both under their hashes.
 
     Args:
-        items: the items table.
+        materials: items, prompts and the student.
         buckets: buckets tables by name.
         rationales: rationales tables by teacher.
         strategies: strategies of the run with `recipe`, `teacher` and `fallback` resolved.
-        variant: prompt variant.
-        seed: of the run.
+        seeds: of training; each makes models of its own.
         student_file: the student's `student.json`.
         warm_up_file: the warm-up's `model.json` where a strategy starts from it.
         folder: `rows/<mixture>.parquet` and `stages/<model>.json` go there, if they are not there
@@ -42,54 +39,61 @@ def build_plan(
     Returns:
         The plan, one table of all stages for people to read, and the rows left out as too long.
     """
-    student = read_json(student_file)
-    tokenizer = load_tokenizer(student_file.parent)
+    texts = {teacher: _selected(table) for teacher, table in rationales.items()}
     plan: Plan = {}
     over_long = []
-    for name, strategy in strategies.items():
-        start = warm_up_file if strategy["start"] == "warm_up" else None
-        stages = build_stages(
-            items,
-            buckets[strategy["buckets"]],
-            strategy,
-            _selected(rationales.get(strategy["teacher"] or "")),
-            strategy["fallback"],
-            variant,
-            strategy["recipe"],
-            tokenizer,
-            student["revision"],
-            student["context"],
-            seed,
-            read_json(start)["digest"] if start else None,
-            name,
-        )
-        parent_file = start
-        for stage in stages:
-            _write_stage(stage, student_file, parent_file, folder)
-            parent_file = Path("results/models") / stage.model / "model.json"
-        plan[name] = {
-            "final": stages[-1].model if stages else "base",
-            "trained_mode": trained_mode(strategy),
-            "buckets": strategy["buckets"],
-            "teacher": strategy["teacher"],
-            "wanted": sorted(wanted_rationales(buckets[strategy["buckets"]], strategy, seed)),
-            "stages": [_describe(stage) for stage in stages],
-        }
-        over_long += [
-            stage.over_long[["item_id", "target", "prompt_tokens", "target_tokens"]].assign(
-                strategy=name, stage=number, reason="too_long"
+    for seed in seeds:
+        built: dict[str, list[Stage]] = {}
+        # A strategy that matches another one's amount is built after it.
+        for name, strategy in sorted(strategies.items(), key=lambda one: bool(one[1]["match"])):
+            start = warm_up_file if strategy["start"] == "warm_up" else None
+            built[name] = build_stages(
+                materials,
+                buckets,
+                strategy,
+                texts.get(strategy["teacher"] or "", pd.Series(dtype=object)),
+                seed,
+                read_json(start)["digest"] if start else None,
+                name,
+                built[strategy["match"]["strategy"]] if strategy["match"] else None,
             )
-            for number, stage in enumerate(stages, start=1)
-        ]
+            parent_file = start
+            for stage in built[name]:
+                _write_stage(stage, student_file, parent_file, folder)
+                parent_file = Path("results/models") / stage.model / "model.json"
+        for name, strategy in strategies.items():
+            entry = plan.setdefault(name, _describe_strategy(strategy))
+            entry["seeds"][str(seed)] = _describe_stages(built[name])
+            over_long += [
+                stage.over_long[["item_id", "target", "prompt_tokens", "target_tokens"]].assign(
+                    strategy=name, seed=seed, stage=number, reason="too_long"
+                )
+                for number, stage in enumerate(built[name], start=1)
+            ]
     left_out = pd.concat(over_long) if over_long else pd.DataFrame(columns=["item_id"])
     return plan, _index(plan), left_out
 
 
-def _selected(rationales: pd.DataFrame | None) -> pd.Series:
-    if rationales is None:
-        return pd.Series(dtype=object)
+def _selected(rationales: pd.DataFrame) -> pd.Series:
     chosen = rationales[rationales["selected"]]
     return pd.Series(chosen["text"].to_numpy(), index=chosen["item_id"])
+
+
+def _describe_strategy(strategy: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "trained_mode": trained_mode(strategy),
+        "buckets": strategy["buckets"],
+        "teacher": strategy["teacher"],
+        "seeds": {},
+    }
+
+
+def _describe_stages(stages: list[Stage]) -> dict[str, Any]:
+    return {
+        "final": stages[-1].model if stages else "base",
+        "items": len({item for stage in stages for item in stage.mixture["item_id"]}),
+        "stages": [_describe(stage) for stage in stages],
+    }
 
 
 def _write_stage(stage: Stage, student_file: Path, parent_file: Path | None, folder: Path) -> None:
@@ -116,8 +120,6 @@ def _describe(stage: Stage) -> dict[str, Any]:
         "rows": len(mixture),
         "answer_rows": int((mixture["target"] == "answer").sum()),
         "rationale_rows": int((mixture["target"] == "rationale").sum()),
-        "rationale_items": sorted(mixture.loc[mixture["target"] == "rationale", "item_id"]),
-        "item_ids": sorted(mixture["item_id"]),
         "over_long": len(stage.over_long),
         "without_rationale": stage.without_rationale,
         "target_tokens_one_pass": targets,
@@ -132,8 +134,9 @@ def _index(plan: Plan) -> pd.DataFrame:
         "without_rationale", "target_tokens_one_pass", "target_tokens", "all_tokens",
     ]  # fmt: skip
     rows = [
-        {"strategy": name, "stage": number, **{key: stage[key] for key in shown}}
+        {"strategy": name, "seed": int(seed), "stage": number, **{key: stage[key] for key in shown}}
         for name, strategy in plan.items()
-        for number, stage in enumerate(strategy["stages"], start=1)
+        for seed, trained in strategy["seeds"].items()
+        for number, stage in enumerate(trained["stages"], start=1)
     ]
-    return pd.DataFrame(rows, columns=["strategy", "stage", *shown])
+    return pd.DataFrame(rows, columns=["strategy", "seed", "stage", *shown])

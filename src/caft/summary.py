@@ -1,110 +1,171 @@
 """The comparison: one row per data set, student, strategy and mode, with intervals and costs."""
 
-import platform
-import subprocess
-import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from caft import __version__, tables
+from caft import tables
 from caft.buckets import BUCKETS
+from caft.comparisons import compare_all, difference_interval, mean_interval, seed_spread
 from caft.complexity import METRICS
 from caft.config import buckets_used, metric_of, metric_table
 from caft.files import read_json
-from caft.mixtures import parts_of
-from caft.statistics import Estimate, accuracy_interval, paired_difference, roc_auc
-from caft.teacher.spend import paid_answers, total_cost
+from caft.mixtures import divisions, parts_of, wanted_rationales
+from caft.rounds import rounds_used
+from caft.statistics import Estimate, accuracy_interval, roc_auc
+from caft.teacher.spend import paid_answers, read_rationales, total_cost
 
 _REFERENCES = ("base", "sft", "distill", "random_same_size")
+_SAME = ["dataset", "student", "strategy", "mode", "trained_mode", "n"]
+_SCORING = [
+    "score_seconds",
+    "warm_up_items",
+    "warm_up_target_tokens",
+    "warm_up_all_tokens",
+    "warm_up_seconds",
+]
+_COUNTS = [
+    *("items", "target_tokens_one_pass", "target_tokens", "all_tokens", "teacher_requests"),
+    *("teacher_prompt_tokens", "teacher_completion_tokens"),
+    *("warm_up_items", "warm_up_target_tokens", "warm_up_all_tokens"),
+]
+_SAVED = [
+    *("target_tokens_one_pass", "target_tokens", "all_tokens", "teacher_completion_tokens"),
+]
+_AMOUNTS = [
+    *("cost_usd", "score_seconds", "warm_up_seconds", "train_seconds", "evaluate_seconds"),
+]
 _STAR = {True: "*", False: ""}
-_LIBRARIES = (
-    "snakemake",
-    "torch",
-    "transformers",
-    "trl",
-    "peft",
-    "datasets",
-    "accelerate",
-    "pandas",
-    "numpy",
-    "pyarrow",
-)
 
 
-def summarize(config: dict[str, Any]) -> pd.DataFrame:
+def summarize(config: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Compare all strategies of a run, reading the tables that the run has written.
 
     Args:
         config: the prepared configuration.
 
     Returns:
-        One row per data set, student, strategy and mode; columns are described in docs/summary.md.
+        Per strategy and mode, over all training seeds: accuracy, differences and costs; the same
+        per training seed; and every pair of strategies with its test. Columns are described in
+        docs/summary.md.
     """
     run = config["run"]
-    rows = [
-        row
+    pairs = [
+        _Pair(config, dataset, student)
         for dataset in run["datasets"]
         for student in run["students"]
-        for row in _Pair(config, dataset, student).rows()
     ]
-    return pd.DataFrame(rows)
+    summary = pd.DataFrame([row for pair in pairs for row in pair.rows()])
+    runs = pd.concat([pair.runs for pair in pairs], ignore_index=True)
+    return summary, runs, pd.concat([pair.comparisons() for pair in pairs], ignore_index=True)
 
 
 class _Pair:
     """Everything known about one student on one data set."""
 
     def __init__(self, config: dict[str, Any], dataset: str, student: str):
-        self.config, self.dataset, self.student = config, dataset, student
-        self.plan = read_json(f"data/mixtures/{dataset}/{student}/plan.json")
-        self.modes = config["run"]["modes"]
+        self.config, self.names = config, {"dataset": dataset, "student": student}
+        self.modes, self.folder = config["run"]["modes"], f"{dataset}/{student}"
+        self.plan = read_plan(config, dataset, student)
         self.predictions = {
             (model, mode): tables.read(
                 "predictions", self._prediction_path(model, mode, "parquet")
             ).set_index("item_id")
-            for model in {strategy["final"] for strategy in self.plan.values()}
+            for entry in self.plan.values()
+            for model in {seed["final"] for seed in entry["seeds"].values()}
             for mode in self.modes
         }
+        self.buckets = {
+            name: tables.read("buckets", f"data/buckets/{self.folder}/{name}.parquet")
+            for name in buckets_used(config)
+        }
+        self.answers = {
+            teacher: read_rationales(config, dataset, student, teacher)
+            for teacher in sorted({entry["teacher"] or "" for entry in self.plan.values()} - {""})
+        }
+        self.runs = pd.DataFrame(
+            [
+                self._run(name, seed, mode)
+                for name in config["run"]["strategies"]
+                for seed in self._seeds(name)
+                for mode in self.modes
+            ]
+        )
 
     def _prediction_path(self, model: str, mode: str, suffix: str) -> str:
-        return f"results/predictions/{self.dataset}/{self.student}/{model}.{mode}.{suffix}"
+        return f"results/predictions/{self.folder}/{model}.{mode}.{suffix}"
+
+    def _seeds(self, name: str) -> list[str]:
+        """The training seeds of a strategy; the untuned student has only one answer to an item."""
+        seeds = list(self.plan[name]["seeds"])
+        return seeds if self.plan[name]["seeds"][seeds[0]]["stages"] else seeds[:1]
+
+    def _correct(self, name: str, mode: str) -> np.ndarray:
+        """What a strategy got right, shape (n_seeds, n_items), items in the order of their id."""
+        finals = [self.plan[name]["seeds"][seed]["final"] for seed in self._seeds(name)]
+        answers = [self.predictions[final, mode].sort_index()["correct"] for final in finals]
+        return np.array([answer.to_numpy(dtype=bool) for answer in answers])
+
+    def _run(self, name: str, seed: str, mode: str) -> dict[str, Any]:
+        entry = self.plan[name]
+        trained = entry["seeds"][seed]
+        predictions = self.predictions[trained["final"], mode]
+        return {
+            **self.names,
+            "strategy": name,
+            "mode": mode,
+            "trained_mode": entry["trained_mode"],
+            "seed": int(seed) if trained["stages"] else None,
+            "n": len(predictions),
+            **_spread("accuracy", accuracy_interval(predictions["correct"])),
+            **self._by_bucket(predictions, entry["buckets"]),
+            "invalid_rate": float(predictions["invalid"].mean()),
+            **self._costs(name, seed, mode),
+            "model": trained["final"],
+        }
+
+    def _by_bucket(self, predictions: pd.DataFrame, buckets: str) -> dict[str, Any]:
+        table = self.buckets[buckets].set_index("item_id")["bucket"]
+        bucket = table.reindex(predictions.index)
+        shares = {
+            f"accuracy_{name}": predictions["correct"][bucket == name].mean() for name in BUCKETS
+        }
+        return {**shares, **{f"n_{name}": int((bucket == name).sum()) for name in BUCKETS}}
 
     def rows(self) -> list[dict[str, Any]]:
         names = self.config["run"]["strategies"]
         return [self._row(name, mode) for name in names for mode in self.modes]
 
     def _row(self, name: str, mode: str) -> dict[str, Any]:
-        strategy = self.plan[name]
-        predictions = self.predictions[strategy["final"], mode]
+        runs = self.runs[(self.runs["strategy"] == name) & (self.runs["mode"] == mode)]
+        correct = self._correct(name, mode)
+        first = runs.iloc[0]
+        shares = [f"accuracy_{bucket}" for bucket in BUCKETS]
         return {
-            "dataset": self.dataset,
-            "student": self.student,
-            "strategy": name,
-            "mode": mode,
-            "trained_mode": strategy["trained_mode"],
-            "n": len(predictions),
-            **_spread("accuracy", accuracy_interval(predictions["correct"])),
-            **self._by_bucket(predictions, strategy["buckets"]),
-            "invalid_rate": float(predictions["invalid"].mean()),
-            **self._differences(predictions, mode),
-            **self._costs(name, mode),
-            "model": strategy["final"],
-            "seed": self.config["seed"],
+            **{column: first[column] for column in _SAME},
+            "n_seeds": len(runs),
+            **_spread("accuracy", mean_interval(correct)),
+            "accuracy_sd": seed_spread(correct)[1],
+            **{share: runs[share].mean() for share in shares},
+            **{f"n_{bucket}": first[f"n_{bucket}"] for bucket in BUCKETS},
+            "invalid_rate": runs["invalid_rate"].mean(),
+            **self._differences(correct, mode),
+            **{column: round(runs[column].mean()) for column in _COUNTS},
+            **{column: runs[column].mean(skipna=False) for column in _AMOUNTS},
+            **self._savings(runs, mode),
         }
 
-    def _by_bucket(self, predictions: pd.DataFrame, buckets: str) -> dict[str, Any]:
-        table = tables.read(
-            "buckets", f"data/buckets/{self.dataset}/{self.student}/{buckets}.parquet"
-        )
-        bucket = table.set_index("item_id")["bucket"].reindex(predictions.index)
-        shares = {
-            f"accuracy_{name}": predictions["correct"][bucket == name].mean() for name in BUCKETS
+    def _savings(self, runs: pd.DataFrame, mode: str) -> dict[str, float]:
+        """Which share of `distill`'s tokens a strategy does without, under each definition."""
+        kept = (self.runs["strategy"] == "distill") & (self.runs["mode"] == mode)
+        whole = self.runs[kept]
+        return {
+            f"saved_{column}": saved(runs[column].mean(), whole[column].mean()) for column in _SAVED
         }
-        return {**shares, **{f"n_{name}": int((bucket == name).sum()) for name in BUCKETS}}
 
-    def _differences(self, predictions: pd.DataFrame, mode: str) -> dict[str, float]:
+    def _differences(self, correct: np.ndarray, mode: str) -> dict[str, float]:
         """Paired differences to the references: asked alike, and asked as each was trained."""
         found: dict[str, float] = {}
         for reference in _REFERENCES:
@@ -114,45 +175,55 @@ class _Pair:
             if reference != "base":
                 pairs.append((f"vs_{reference}_as_trained", trained))
             for name, other_mode in pairs:
-                known = other and (other["final"], other_mode) in self.predictions
+                known = other and other_mode in self.modes
                 estimate = (
-                    self._paired(predictions, self.predictions[other["final"], other_mode])
-                    if other and known
+                    difference_interval(correct, self._correct(reference, other_mode))
+                    if known
                     else Estimate(float("nan"), float("nan"), float("nan"))
                 )
                 found.update(_spread(name, estimate))
         return found
 
-    def _paired(self, predictions: pd.DataFrame, other: pd.DataFrame) -> Estimate:
-        reference = other["correct"].reindex(predictions.index)
-        return paired_difference(predictions["correct"], reference, self.config["seed"])
+    def comparisons(self) -> pd.DataFrame:
+        """Every pair of strategies, asked alike and each as it was trained."""
+        names = self.config["run"]["strategies"]
+        trained = {name: self.plan[name]["trained_mode"] for name in names}
+        families = {mode: dict.fromkeys(names, mode) for mode in self.modes}
+        if set(trained.values()) <= set(self.modes):
+            families["as_trained"] = trained
+        found = []
+        for family, modes in families.items():
+            correct = {name: self._correct(name, mode) for name, mode in modes.items()}
+            table = compare_all(correct)
+            found.append(table.assign(**self.names, mode=family))
+        table = pd.concat(found, ignore_index=True)
+        first = [*self.names, "mode"]
+        return table[[*first, *(column for column in table if column not in first)]]
 
-    def _costs(self, name: str, mode: str) -> dict[str, Any]:
-        strategy = self.plan[name]
-        stages = strategy["stages"]
+    def _costs(self, name: str, seed: str, mode: str) -> dict[str, Any]:
+        trained = self.plan[name]["seeds"][seed]
+        stages = trained["stages"]
         records = [read_json(f"results/models/{stage['model']}/model.json") for stage in stages]
         return {
-            "items": len({item for stage in stages for item in stage["item_ids"]}),
+            "items": trained["items"],
             "target_tokens_one_pass": sum(stage["target_tokens_one_pass"] for stage in stages),
             "target_tokens": sum(stage["target_tokens"] for stage in stages),
             "all_tokens": sum(stage["all_tokens"] for stage in stages),
-            **self._teacher_costs(strategy),
+            **self._teacher_costs(name, int(seed)),
             **self._scoring_costs(name),
             "train_seconds": sum(record["seconds"] for record in records),
             "evaluate_seconds": read_json(
-                self._prediction_path(strategy["final"], mode, "run.json")
+                self._prediction_path(trained["final"], mode, "run.json")
             )["seconds"],
         }
 
-    def _teacher_costs(self, strategy: dict[str, Any]) -> dict[str, Any]:
+    def _teacher_costs(self, name: str, seed: int) -> dict[str, Any]:
         """What the strategy's own items cost at the teacher, rejected answers included."""
         asked = pd.DataFrame(columns=tables.SCHEMAS["rationales"].names)
-        if strategy["teacher"]:
-            table = tables.read(
-                "rationales",
-                f"data/rationales/{self.dataset}/{self.student}/{strategy['teacher']}.parquet",
-            )
-            asked = paid_answers(table[table["item_id"].isin(strategy["wanted"])])
+        if teacher := self.plan[name]["teacher"]:
+            wanted = wanted_rationales(self.buckets, self.config["strategies"][name], seed)
+            table = self.answers[teacher]
+            asked = paid_answers(table[table["item_id"].isin(wanted)])
         return {
             "teacher_requests": len(asked),
             "teacher_prompt_tokens": int(asked["prompt_tokens"].sum()),
@@ -163,24 +234,33 @@ class _Pair:
     def _scoring_costs(self, name: str) -> dict[str, Any]:
         """What knowing the complexity cost; nothing for strategies that do not use it."""
         strategy = self.config["strategies"][name]
-        names = (
-            "score_seconds",
-            "warm_up_items",
-            "warm_up_target_tokens",
-            "warm_up_all_tokens",
-            "warm_up_seconds",
-        )
+        costs = dict.fromkeys(_SCORING, 0)
         if not uses_complexity(strategy) and strategy["start"] != "warm_up":
-            return dict.fromkeys(names, 0)
-        metric = self.config["buckets"][strategy["buckets"]]["metric"]
-        source = metric_table(self.config, self.dataset, self.student, metric)
-        run: dict[str, Any] = {"seconds": 0, "warm_up": {}}
-        if source:
-            run = read_json(source.with_suffix(".run.json"))
-        warm_up = [
-            run["warm_up"].get(key, 0) for key in ("rows", "target_tokens", "all_tokens", "seconds")
-        ]
-        return dict(zip(names, [run["seconds"], *warm_up], strict=True))
+            return costs
+        for buckets in divisions(strategy):
+            metric = self.config["buckets"][buckets]["metric"]
+            source = metric_table(self.config, **self.names, name=metric)
+            run = read_json(source.with_suffix(".run.json")) if source else {}
+            warm_up = run.get("warm_up", {})
+            costs["score_seconds"] += run.get("seconds", 0)
+            for key in ("rows", "target_tokens", "all_tokens", "seconds"):
+                costs[f"warm_up_{'items' if key == 'rows' else key}"] += warm_up.get(key, 0)
+        return costs
+
+
+def saved(amount: float, reference: float) -> float:
+    """Return the share that is saved against a reference; NaN without one or if it is 0."""
+    return 1 - amount / reference if reference > 0 else float("nan")
+
+
+def read_plan(config: dict[str, Any], dataset: str, student: str) -> dict[str, Any]:
+    """Read the models of all strategies of a data set and student, from all rounds."""
+    folder = Path(f"data/mixtures/{dataset}/{student}")
+    return {
+        name: entry
+        for number in rounds_used(config)
+        for name, entry in read_json(folder / str(number) / "plan.json").items()
+    }
 
 
 def uses_complexity(strategy: dict[str, Any]) -> bool:
@@ -253,52 +333,15 @@ def model_index(config: dict[str, Any]) -> pd.DataFrame:
     frames = []
     for dataset in config["run"]["datasets"]:
         for student in config["run"]["students"]:
-            table = pd.read_csv(
-                f"data/mixtures/{dataset}/{student}/index.csv", dtype={"model": str, "parent": str}
-            )
-            table.insert(0, "student", student)
-            table.insert(0, "dataset", dataset)
-            frames.append(table)
+            for number in rounds_used(config):
+                table = pd.read_csv(
+                    f"data/mixtures/{dataset}/{student}/{number}/index.csv",
+                    dtype={"model": str, "parent": str},
+                )
+                table.insert(0, "student", student)
+                table.insert(0, "dataset", dataset)
+                frames.append(table)
     return pd.concat(frames)
-
-
-def provenance(config: dict[str, Any]) -> dict[str, Any]:
-    """Describe what made the results: config, versions, hashes of inputs, machine."""
-    run = config["run"]
-    return {
-        "caft": __version__,
-        "commit": _commit(),
-        "config": config,
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "libraries": {name: _version(name) for name in _LIBRARIES},
-        "datasets": {
-            name: {
-                **tables.footer(f"data/items/{name}.parquet"),
-                "report": read_json(f"data/items/{name}.report.json"),
-            }
-            for name in run["datasets"]
-        },
-        "students": {
-            name: read_json(f"data/models/{name}/student.json") for name in run["students"]
-        },
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
-        return None
-    return done.stdout.strip() or None
 
 
 def render(summary: pd.DataFrame) -> str:

@@ -6,6 +6,7 @@ import yaml
 
 from caft import config as settings
 from caft.errors import ConfigError
+from caft.rounds import rationale_tables, rounds_used, strategies_of_round
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
@@ -149,14 +150,73 @@ def test_a_metric_is_scored_with_a_model_that_there_is(config, scorer, problem):
         settings.prepare(config, SCHEMA)
 
 
-def test_a_trained_scorer_neither_draws_buckets_nor_meets_its_training_items(config):
-    config["metrics"]["single_token_entropy"]["scored_with"] = "sft.1"
+def test_a_trained_scorer_does_not_meet_its_training_items(config):
+    config["metrics"]["margin"]["scored_with"] = "sft.1"
     assert [line.split(";")[0] for line in problems(config)] == [
-        "config: buckets.default.metric: 'single_token_entropy' is scored with a trained stage, "
-        "which itself needs buckets",
-        "config: analysis.split: 'single_token_entropy' is scored with a trained model, which "
-        "knows its training items",
+        "config: analysis.split: 'margin' is scored with a trained model, which knows its "
+        "training items",
     ]
+
+
+def divide_after(config, scorer):
+    """Let a strategy draw its second stage's bucket by a trained model."""
+    config["analysis"] = {"split": "test"}
+    config["metrics"]["after"] = {"metric": "margin", "scored_with": scorer}
+    config["buckets"]["after"] = {"metric": "after", "quantiles": [0.25, 0.75]}
+    stages = config["strategies"]["complexity_aware"]["stages"]
+    again = {"stages": [stages[0], {**stages[1], "divided_by": "after"}]}
+    config["strategies"]["again"] = again
+    config["run"]["strategies"].append("again")
+    return again
+
+
+def test_a_stage_may_be_divided_by_the_model_of_another_strategy(config):
+    divide_after(config, "complexity_aware.1")
+    settings.prepare(config, SCHEMA)
+    assert rounds_used(config) == [1, 2]
+    assert list(strategies_of_round(config, 2)) == ["again"]
+    assert settings.buckets_used(config) == ["after", "default"]
+    assert rationale_tables(config) == ["1/worked_solutions", "2/worked_solutions"]
+
+
+def test_buckets_cannot_come_from_a_model_that_is_trained_on_them(config):
+    divide_after(config, "again.1")
+    (problem,) = problems(config)
+    assert problem.startswith(
+        "config: strategies.again: its buckets are scored with a model that is trained on them "
+        "(again -> again). Make the stages up to that model a strategy of their own"
+    )
+
+
+def test_an_undefined_division_is_refused(config):
+    divide_after(config, "complexity_aware.1")["stages"][1]["divided_by"] = "nothing"
+    assert problems(config) == [
+        "config: strategies.again.stages.1.divided_by: no buckets 'nothing'; known are default, "
+        "after."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("match", "problem"),
+    [
+        ("nobody", "'nobody' is no trained strategy of run.strategies."),
+        ("base", "'base' is no trained strategy of run.strategies."),
+        ("matched", "'matched' matches another one itself; name that one."),
+    ],
+)
+def test_a_strategy_matches_one_that_is_trained_by_itself(config, match, problem):
+    sft = config["strategies"]["sft"]
+    config["strategies"]["matched"] = {**sft, "match": {"strategy": match, "by": "tokens"}}
+    config["run"]["strategies"].append("matched")
+    assert problems(config) == [f"config: strategies.matched.match.strategy: {problem}"]
+
+
+def test_a_further_seed_asks_a_teacher_again_for_random_controls_alone(config):
+    config["run"]["seeds"] = [1, 2]
+    settings.prepare(config, SCHEMA)
+    strategies = config["strategies"]
+    assert settings.asking_seeds(config, {"a": strategies["distill"]}) == [1]
+    assert settings.asking_seeds(config, {"a": strategies["random_same_size"]}) == [1, 2]
 
 
 def test_a_name_that_could_leave_its_folder_is_refused(config):

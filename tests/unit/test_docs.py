@@ -29,8 +29,9 @@ def described(heading):
 def run(tmp_path, monkeypatch):
     """Lay out the tables of the smallest run, one untuned student, and return its config."""
     monkeypatch.chdir(tmp_path)
-    base = {"final": "base", "trained_mode": "direct", "buckets": "default", "teacher": None}
-    write_json("data/mixtures/d/s/plan.json", {"base": {**base, "wanted": [], "stages": []}})
+    base = {"trained_mode": "direct", "buckets": "default", "teacher": None}
+    trained = {"1": {"final": "base", "items": 0, "stages": []}}
+    write_json("data/mixtures/d/s/1/plan.json", {"base": {**base, "seeds": trained}})
     item = {"item_id": ["a", "b"], "split": ["test", "test"]}
     tables.write(
         "buckets",
@@ -48,7 +49,14 @@ def run(tmp_path, monkeypatch):
         "data/scores/d/s/base/letters.parquet",
     )
     return {
-        "run": {"datasets": ["d"], "students": ["s"], "modes": ["direct"], "strategies": ["base"]},
+        "run": {
+            "datasets": ["d"],
+            "students": ["s"],
+            "modes": ["direct"],
+            "strategies": ["base"],
+            "seeds": [1],
+        },
+        "teachers": {},
         "strategies": {
             "base": {
                 "stages": [],
@@ -77,8 +85,10 @@ def test_the_config_page_is_what_the_schema_says():
     assert (ROOT / "docs/config.md").read_text(encoding="utf-8") == made, "run `make docs`"
 
 
-def test_every_column_of_the_summary_is_described_in_order(run):
-    assert described("results/summary.csv") == list(summary.summarize(run).columns)
+def test_every_column_of_the_comparison_is_described_in_order(run):
+    made = summary.summarize(run)
+    for name, table in zip(("summary", "tables/runs", "tables/comparisons"), made, strict=True):
+        assert described(f"results/{name}.csv") == list(table.columns), name
 
 
 def test_every_column_of_the_complexity_table_is_described_in_order(run):

@@ -4,6 +4,7 @@ import pytest
 from caft import versions
 from caft.errors import TrainingError
 from caft.mixtures import (
+    Materials,
     build_stages,
     count_tokens,
     membership,
@@ -31,7 +32,12 @@ BUCKET = {f"i{number}": ["easy", "medium", "hard"][number % 3] for number in ran
 
 
 def strategy(*stages, membership="complexity"):
-    return {"stages": list(stages), "membership": membership}
+    return {
+        "stages": list(stages),
+        "membership": membership,
+        "buckets": "default",
+        "match": None,
+    }
 
 
 @pytest.fixture
@@ -68,27 +74,37 @@ def rationales():
 
 @pytest.fixture
 def build(items, buckets, rationales, letters, recipe, tokenizer):
+    made_from = {
+        "items": items,
+        "variant": letters,
+        "seed": 1,
+        "tokenizer": tokenizer,
+        "revision": "r1",
+        "context": 512,
+    }
+
     def build(plan, **changes):
-        settings = {
-            "items": items,
-            "buckets": buckets,
-            "strategy": plan,
-            "rationales": rationales,
-            "fallback": "drop",
-            "variant": letters,
-            "recipe": recipe,
-            "tokenizer": tokenizer,
-            "revision": "r1",
-            "context": 512,
-            "seed": 1,
+        materials = {name: changes.pop(name, value) for name, value in made_from.items()}
+        resolved = {
+            name: changes.pop(name, value)
+            for name, value in {"recipe": recipe, "fallback": "drop"}.items()
         }
-        return build_stages(**{**settings, **changes})
+        settings = {
+            "buckets": {"default": changes.pop("buckets", buckets)},
+            "rationales": rationales,
+            "seed": changes.pop("training_seed", 1),
+        }
+        return build_stages(
+            Materials(**materials), strategy={**plan, **resolved}, **{**settings, **changes}
+        )
 
     return build
 
 
 def test_an_answer_row_asks_directly_and_a_rationale_row_asks_to_think(items, rationales, letters):
-    rows, missing = stage_rows(items, pd.Series(BUCKET), MIXED, rationales, "drop", letters, 1)
+    rows, missing = stage_rows(
+        Materials(items, letters, 1), pd.Series(BUCKET), MIXED, rationales, "drop"
+    )
     by_item = rows.set_index("item_id")
     assert by_item.loc["i0", "messages"] == [
         {"role": "system", "content": "Letter only."},
@@ -104,9 +120,13 @@ def test_an_item_without_a_rationale_is_dropped_or_trained_on_its_answer(
     items, rationales, letters
 ):
     bucket = pd.Series(BUCKET)
-    dropped, missing = stage_rows(items, bucket, RATIONALE, rationales, "drop", letters, 1)
+    dropped, missing = stage_rows(
+        Materials(items, letters, 1), bucket, RATIONALE, rationales, "drop"
+    )
     assert (sorted(dropped["item_id"]), missing) == (["i2", "i5", "i8"], 1)
-    kept, missing = stage_rows(items, bucket, RATIONALE, rationales, "train_on_answer", letters, 1)
+    kept, missing = stage_rows(
+        Materials(items, letters, 1), bucket, RATIONALE, rationales, "train_on_answer"
+    )
     assert (sorted(kept["item_id"]), missing) == (["i11", "i2", "i5", "i8"], 1)
     fallback = kept.set_index("item_id").loc["i11"]
     assert (fallback["target"], fallback["completion"]) == ("answer", "B")
@@ -147,10 +167,10 @@ def test_a_random_membership_trains_on_as_many_other_items(build, items, rationa
 
 def test_wanted_rationales_are_those_of_the_stages_that_train_on_them(buckets):
     hard = {key for key, name in BUCKET.items() if name == "hard"}
-    assert wanted_rationales(buckets, strategy(ANSWER, RATIONALE), 1) == hard
-    assert wanted_rationales(buckets, strategy(MIXED), 1) == hard
-    assert wanted_rationales(buckets, strategy(ANSWER), 1) == set()
-    drawn = wanted_rationales(buckets, strategy(RATIONALE, membership="random"), 1)
+    assert wanted_rationales({"default": buckets}, strategy(ANSWER, RATIONALE), 1) == hard
+    assert wanted_rationales({"default": buckets}, strategy(MIXED), 1) == hard
+    assert wanted_rationales({"default": buckets}, strategy(ANSWER), 1) == set()
+    drawn = wanted_rationales({"default": buckets}, strategy(RATIONALE, membership="random"), 1)
     assert len(drawn) == 4 and drawn != hard
 
 
@@ -177,7 +197,7 @@ def test_everything_that_goes_into_a_model_changes_its_digest(build, recipe, let
         {},
         {"recipe": {**recipe, "learning_rate": 0.02}},
         {"recipe": {**recipe, "lora": {**recipe["lora"], "r": 8}}},
-        {"seed": 2},
+        {"training_seed": 2},
         {"revision": "r2"},
         {"parent": "0123456789abcdef"},
         {"items": changed_item},

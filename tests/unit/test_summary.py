@@ -4,12 +4,13 @@ import pytest
 
 from caft import tables
 from caft.files import read_json, write_json
+from caft.provenance import provenance
 from caft.summary import (
     complexity_table,
     model_index,
-    provenance,
     rank_metrics,
     render,
+    saved,
     summarize,
     uses_complexity,
 )
@@ -29,69 +30,84 @@ RIGHT = {
 }
 
 
-def stage(model, rows, tokens, epochs):
+def stage(model, tokens, epochs):
     return {
         "model": model,
-        "item_ids": rows,
         "target_tokens_one_pass": tokens,
         "target_tokens": tokens * epochs,
         "all_tokens": 10 * tokens * epochs,
     }
 
 
-def planned(final, mode, stages, teacher=None, wanted=()):
+def planned(final, mode, items, stages, teacher=None):
     return {
-        "final": final,
         "trained_mode": mode,
         "buckets": "default",
         "teacher": teacher,
-        "wanted": list(wanted),
-        "stages": stages,
+        "seeds": {"1": {"final": final, "items": items, "stages": stages}},
     }
 
 
 def strategy(*parts, membership="complexity"):
-    stages = [{"buckets": list(part), "target": "answer", "epochs": 1} for part in parts]
+    """A strategy whose last stage trains on rationales if it is not the only one."""
+    targets = ["answer"] * (len(parts) - 1) + ["rationale" if len(parts) > 1 else "answer"]
+    stages = [
+        {"buckets": list(part), "target": target, "epochs": 1}
+        for part, target in zip(parts, targets, strict=False)
+    ]
     return {
         "membership": membership,
         "start": "student",
         "buckets": "default",
+        "teacher": "w",
         "stages": stages,
     }
+
+
+def rationales_for(names):
+    made = strategy(names)
+    made["stages"][0]["target"] = "rationale"
+    return made
+
+
+def write_predictions(model, mode, right):
+    table = pd.DataFrame(
+        {
+            "item_id": IDS,
+            "correct": [bool(value) for value in right],
+            "invalid": [False, False, False, model == "base"],
+            "new_tokens": 3,
+        }
+    )
+    place = f"results/predictions/sums/tiny/{model}.{mode}"
+    tables.write("predictions", table, f"{place}.parquet")
+    write_json(f"{place}.run.json", {"seconds": 5.0})
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """The tables of a finished run with four test items, and its configuration."""
     monkeypatch.chdir(tmp_path)
-    first = stage("aaaa", ["i1", "i2"], 6, 2)
+    first = stage("aaaa", 6, 2)
     whole = ["easy", "medium", "hard"]
     write_json(
-        "data/mixtures/sums/tiny/plan.json",
+        "data/mixtures/sums/tiny/1/plan.json",
         {
-            "base": planned("base", "direct", []),
-            "sft": planned("aaaa", "direct", [first]),
-            "distill": planned(
-                "bbbb", "cot", [stage("bbbb", ["i1", "i2", "i3"], 90, 2)], "w", ["i1", "i2", "i3"]
-            ),
-            "complexity_aware": planned(
-                "cccc", "cot", [first, stage("cccc", ["i3"], 30, 4)], "w", ["i3"]
-            ),
+            "base": planned("base", "direct", 0, []),
+            "sft": planned("aaaa", "direct", 2, [first]),
+            "distill": planned("bbbb", "cot", 3, [stage("bbbb", 90, 2)], "w"),
+            "complexity_aware": planned("cccc", "cot", 3, [first, stage("cccc", 30, 4)], "w"),
         },
     )
     for (model, mode), right in RIGHT.items():
-        table = pd.DataFrame(
-            {
-                "item_id": IDS,
-                "correct": [bool(value) for value in right],
-                "invalid": [False, False, False, model == "base"],
-                "new_tokens": 3,
-            }
-        )
-        place = f"results/predictions/sums/tiny/{model}.{mode}"
-        tables.write("predictions", table, f"{place}.parquet")
-        write_json(f"{place}.run.json", {"seconds": 5.0})
-    buckets = pd.DataFrame({"item_id": IDS, "bucket": BUCKETS})
+        write_predictions(model, mode, right)
+    buckets = pd.DataFrame(
+        {
+            "item_id": [*IDS, "i1", "i2", "i3"],
+            "bucket": [*BUCKETS, "easy", "medium", "hard"],
+            "sampled": [False] * 4 + [True] * 3,
+        }
+    )
     tables.write("buckets", buckets, "data/buckets/sums/tiny/default.parquet")
     rationales = pd.DataFrame(
         {
@@ -104,7 +120,7 @@ def run(tmp_path, monkeypatch):
             "cost_usd": [0.1, 0.1, 0.2, 0.2, 9.0],
         }
     )
-    tables.write("rationales", rationales, "data/rationales/sums/tiny/w.parquet")
+    tables.write("rationales", rationales, "data/rationales/sums/tiny/1/w.parquet")
     for number, model in enumerate(["aaaa", "bbbb", "cccc"], start=1):
         write_json(f"results/models/{model}/model.json", {"seconds": 10.0 * number})
     write_json(
@@ -118,7 +134,9 @@ def run(tmp_path, monkeypatch):
             "students": ["tiny"],
             "strategies": ["base", "sft", "distill", "complexity_aware"],
             "modes": ["direct", "cot"],
+            "seeds": [1],
         },
+        "teachers": {"w": {}},
         "buckets": {"default": {"metric": "entropy"}},
         "metrics": {
             "entropy": {
@@ -130,7 +148,7 @@ def run(tmp_path, monkeypatch):
         "strategies": {
             "base": strategy(),
             "sft": strategy(whole),
-            "distill": strategy(whole),
+            "distill": rationales_for(whole),
             "complexity_aware": strategy(["easy", "medium"], ["hard"]),
         },
     }
@@ -138,11 +156,11 @@ def run(tmp_path, monkeypatch):
 
 @pytest.fixture
 def summary(run):
-    return summarize(run).set_index(["strategy", "mode"])
+    return summarize(run)[0].set_index(["strategy", "mode"])
 
 
 def test_every_strategy_is_shown_in_every_mode(run):
-    table = summarize(run)
+    table, _, _ = summarize(run)
     assert table[["strategy", "mode"]].values.tolist() == [
         [name, mode]
         for name in ("base", "sft", "distill", "complexity_aware")
@@ -152,7 +170,7 @@ def test_every_strategy_is_shown_in_every_mode(run):
 
 def test_accuracy_is_shown_whole_and_by_bucket(summary):
     row = summary.loc["complexity_aware", "direct"]
-    assert (row["n"], row["accuracy"]) == (4, 0.5)
+    assert (row["n"], row["n_seeds"], row["accuracy"]) == (4, 1, 0.5)
     assert row["accuracy_low"] < 0.5 < row["accuracy_high"]
     assert row[["accuracy_easy", "accuracy_medium", "accuracy_hard"]].tolist() == [1, 1, 0]
     assert row[["n_easy", "n_medium", "n_hard"]].tolist() == [1, 1, 2]
@@ -168,22 +186,22 @@ def test_differences_compare_models_asked_alike_and_as_each_was_trained(summary)
     assert summary.loc[("complexity_aware", "direct"), "vs_distill"] == 0.25
     assert summary.loc[("complexity_aware", "direct"), "vs_distill_as_trained"] == -0.25
     same = summary.loc["sft", "direct"]
-    assert (same["vs_sft"], same["vs_sft_low"], same["vs_sft_high"]) == (0, 0, 0)
+    assert same["vs_sft"] == 0
 
 
 def test_a_difference_to_a_strategy_that_was_not_run_is_unknown(run):
-    plan = read_json("data/mixtures/sums/tiny/plan.json")
+    plan = read_json("data/mixtures/sums/tiny/1/plan.json")
     del plan["sft"]
-    write_json("data/mixtures/sums/tiny/plan.json", plan)
+    write_json("data/mixtures/sums/tiny/1/plan.json", plan)
     run["run"]["strategies"].remove("sft")
-    table = summarize(run)
+    table, _, _ = summarize(run)
     assert table[["vs_sft", "vs_sft_low", "vs_sft_as_trained"]].isna().all(axis=None)
     assert table["vs_base"].notna().all()
 
 
 def test_a_difference_as_trained_is_unknown_where_that_mode_was_not_asked(run):
     run["run"]["modes"] = ["direct"]
-    table = summarize(run).set_index("strategy")
+    table = summarize(run)[0].set_index("strategy")
     assert np.isnan(table.loc["sft", "vs_distill_as_trained"])
     assert table.loc["sft", "vs_distill"] == 0.25
 
@@ -202,6 +220,23 @@ def test_tokens_are_counted_in_one_pass_and_over_all_epochs(summary):
     )
 
 
+def test_what_is_saved_against_distill_is_told_under_each_definition(summary):
+    row = summary.loc["complexity_aware", "cot"]
+    assert row["saved_target_tokens_one_pass"] == pytest.approx(1 - 36 / 90)
+    assert row["saved_target_tokens"] == pytest.approx(1 - 132 / 180)
+    assert row["saved_all_tokens"] == pytest.approx(1 - 132 / 180)
+    assert row["saved_teacher_completion_tokens"] == pytest.approx(1 - 12 / 15)
+    assert summary.loc[("distill", "direct"), "saved_target_tokens"] == 0
+
+
+def test_half_the_epochs_alone_are_half_of_what_is_published_as_saved():
+    """Three bands of 2,500 texts: the hard band holds 38% of their tokens."""
+    hard, whole, answers = 38_000, 100_000, 200
+    one_pass = saved(hard + answers, whole)
+    over_epochs = saved((hard + answers) * 5, whole * 10)
+    assert (round(one_pass, 2), round(over_epochs, 2)) == (0.62, 0.81)
+
+
 def test_a_strategy_pays_for_its_own_items_rejected_answers_included(summary):
     columns = ["teacher_requests", "teacher_prompt_tokens", "teacher_completion_tokens", "cost_usd"]
     aware = summary.loc[("complexity_aware", "cot"), columns]
@@ -212,13 +247,13 @@ def test_a_strategy_pays_for_its_own_items_rejected_answers_included(summary):
 
 
 def change_rationales(**columns):
-    path = "data/rationales/sums/tiny/w.parquet"
+    path = "data/rationales/sums/tiny/1/w.parquet"
     tables.write("rationales", tables.read("rationales", path).assign(**columns), path)
 
 
 def test_one_unknown_cost_makes_the_cost_of_its_strategies_unknown(run):
     change_rationales(cost_usd=[None, 0.1, 0.2, 0.2, 9.0])
-    costs = summarize(run).set_index(["strategy", "mode"])["cost_usd"]
+    costs = summarize(run)[0].set_index(["strategy", "mode"])["cost_usd"]
     assert np.isnan(costs["distill", "cot"])
     assert costs["complexity_aware", "cot"] == pytest.approx(0.4)
     assert costs["sft", "cot"] == 0
@@ -226,7 +261,7 @@ def test_one_unknown_cost_makes_the_cost_of_its_strategies_unknown(run):
 
 def test_an_answer_that_items_share_is_paid_once(run):
     change_rationales(key=["k1", "k1", "k3", "k4", "k9"])
-    row = summarize(run).set_index(["strategy", "mode"]).loc["distill", "cot"]
+    row = summarize(run)[0].set_index(["strategy", "mode"]).loc["distill", "cot"]
     assert row["teacher_requests"] == 3
     assert row["cost_usd"] == pytest.approx(0.5)
 
@@ -235,6 +270,55 @@ def test_only_a_strategy_that_uses_complexity_pays_for_scoring(summary):
     columns = ["score_seconds", "warm_up_items", "warm_up_target_tokens", "warm_up_all_tokens"]
     assert summary.loc[("complexity_aware", "cot"), columns].tolist() == [7, 4, 8, 0]
     assert summary.loc[("distill", "cot"), columns].tolist() == [0, 0, 0, 0]
+
+
+@pytest.fixture
+def seeds(run):
+    """The same run with a second training seed of sft, which gets one answer more right."""
+    plan = read_json("data/mixtures/sums/tiny/1/plan.json")
+    trained = {"final": "dddd", "items": 2, "stages": [stage("dddd", 9, 2)]}
+    plan["sft"]["seeds"]["2"] = trained
+    plan["base"]["seeds"]["2"] = plan["base"]["seeds"]["1"]
+    for name in ("distill", "complexity_aware"):
+        plan[name]["seeds"]["2"] = plan[name]["seeds"]["1"]
+    write_json("data/mixtures/sums/tiny/1/plan.json", plan)
+    write_json("results/models/dddd/model.json", {"seconds": 20.0})
+    for mode in ("direct", "cot"):
+        write_predictions("dddd", mode, [1, 1, 1, 0])
+    run["run"]["seeds"] = [1, 2]
+    return run
+
+
+def test_a_row_of_the_summary_is_the_mean_over_training_seeds(seeds):
+    summary, runs, _ = summarize(seeds)
+    row = summary.set_index(["strategy", "mode"]).loc["sft", "direct"]
+    assert (row["n_seeds"], row["accuracy"], row["accuracy_hard"]) == (2, 0.625, 0.25)
+    assert row["accuracy_sd"] == pytest.approx(0.25 / 2**0.5)
+    assert row["vs_base"] == 0.375
+    assert (row["target_tokens"], row["train_seconds"]) == (15, 15)
+    each = runs.query("strategy == 'sft' and mode == 'direct'")
+    assert each[["seed", "accuracy", "target_tokens", "model"]].values.tolist() == [
+        [1, 0.5, 12, "aaaa"],
+        [2, 0.75, 18, "dddd"],
+    ]
+
+
+def test_the_untuned_student_is_one_run_whatever_the_seeds(seeds):
+    summary, runs, _ = summarize(seeds)
+    base = runs.query("strategy == 'base'")
+    assert len(base) == 2 and base["seed"].isna().all()
+    assert (summary.query("strategy == 'base'")["n_seeds"] == 1).all()
+
+
+def test_every_pair_of_strategies_is_compared_in_each_mode_and_as_trained(run):
+    _, _, comparisons = summarize(run)
+    assert comparisons.groupby("mode", sort=False).size().to_dict() == {
+        "direct": 6,
+        "cot": 6,
+        "as_trained": 6,
+    }
+    row = comparisons.query("mode == 'as_trained' and strategy == 'sft'").set_index("other")
+    assert row.loc["distill", "difference"] == -0.25
 
 
 def test_a_strategy_uses_complexity_if_it_tells_buckets_apart():
@@ -247,7 +331,7 @@ def test_a_strategy_uses_complexity_if_it_tells_buckets_apart():
 
 
 def test_the_terminal_shows_each_strategy_with_interval_and_cost(run):
-    text = render(summarize(run))
+    text = render(summarize(run)[0])
     head, *rows = text.splitlines()
     assert head.startswith("sums, tiny, 4 items")
     assert len(rows) == 1 + 8
@@ -300,7 +384,7 @@ def test_the_complexity_table_names_where_each_row_is_from(run):
 
 def test_the_index_of_models_keeps_digests_as_text(run):
     index = pd.DataFrame({"strategy": ["sft"], "model": ["0012345678901234"], "parent": [None]})
-    index.to_csv("data/mixtures/sums/tiny/index.csv", index=False)
+    index.to_csv("data/mixtures/sums/tiny/1/index.csv", index=False)
     assert model_index(run).values.tolist()[0][:4] == ["sums", "tiny", "sft", "0012345678901234"]
 
 
@@ -309,7 +393,8 @@ def test_the_provenance_names_data_students_and_libraries(run):
     tables.write("items", items, "data/items/sums.parquet", {"size": 1}, 1)
     write_json("data/items/sums.report.json", {"items": 1})
     write_json("data/models/tiny/student.json", {"revision": "r1"})
-    found = provenance(run)
+    found = provenance(run, ["bbbb", "aaaa", "bbbb"])
+    assert found["models"] == ["aaaa", "bbbb"]
     assert found["datasets"]["sums"]["spec"] == {"size": 1}
     assert found["datasets"]["sums"]["report"] == {"items": 1}
     assert found["students"] == {"tiny": {"revision": "r1"}}

@@ -142,8 +142,8 @@ def answers_of(config, texts, teacher="big", student="tiny", strategies=None, **
             {"default": tables.read("buckets", f"data/buckets/sums/{student}/default.parquet")},
             {name: chosen[name] for name in strategies or chosen},
             *(teacher, config["teachers"][teacher], config["prompts"]["letters"]),
-            *(config["engine"], config["seed"], Path(f"data/models/{student}/student.json")),
-            Path("data/store/teacher"),
+            *(config["engine"], config["seed"], config["run"]["seeds"]),
+            *(Path(f"data/models/{student}/student.json"), Path("data/store/teacher")),
         )
     return asked, table
 

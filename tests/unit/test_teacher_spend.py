@@ -92,13 +92,15 @@ def run(tmp_path, monkeypatch):
         buckets = pd.DataFrame({"item_id": list("abcde"), "bucket": ["hard"] * 4 + ["easy"]})
         tables.write("buckets", buckets, f"data/buckets/{dataset}/tiny/default.parquet")
         asked = rationales(*TABLE)
-        tables.write("rationales", asked, f"data/rationales/{dataset}/tiny/big.parquet")
+        tables.write("rationales", asked, f"data/rationales/{dataset}/tiny/1/big.parquet")
     stage = {"buckets": ["hard"], "target": "rationale", "epochs": 1}
     strategy = {"stages": [stage], "buckets": "default", "teacher": None}
     return {
         "run": {"datasets": ["one", "two"], "students": ["tiny"], "strategies": ["hard_only"]},
         "strategies": {"hard_only": strategy, "sft": {"stages": [], "teacher": None}},
         "teachers": {"big": {}},
+        "buckets": {"default": {"metric": "margin"}},
+        "metrics": {"margin": {"metric": None, "prompt": "letters", "scored_with": "default"}},
     }
 
 

@@ -56,7 +56,8 @@ def test_provenance_names_config_and_versions(project):
 def test_only_hard_items_are_paid_for_by_complexity_aware(project):
     buckets = pd.read_parquet(project.folder / "data/buckets/mine/tiny/default.parquet")
     hard = buckets[(buckets["bucket"] == "hard") & (buckets["split"] == "train")]
-    assert project.plan()["complexity_aware"]["wanted"] == sorted(hard["item_id"])
+    (file,) = project.folder.glob("data/rationales/mine/tiny/1/*.parquet")
+    assert set(pd.read_parquet(file)["item_id"]) == set(hard["item_id"])
 
 
 def test_the_test_split_is_in_no_mixture(project):
@@ -108,7 +109,7 @@ def test_going_back_to_the_first_thresholds_trains_and_asks_nothing(project, con
 
 def test_a_deleted_model_is_trained_again_once_it_is_asked_for(project):
     answers = project.stored_keys()
-    shutil.rmtree(project.folder / f"results/models/{project.plan()['sft']['final']}")
+    shutil.rmtree(project.folder / f"results/models/{project.models('sft')['final']}")
     again = project.run("models")
     assert again.rules["train_stage"] == 1
     assert project.stored_keys() == answers

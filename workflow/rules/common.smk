@@ -1,4 +1,6 @@
 # Input functions and slices of the config that several rules share.
+from caft.mixtures import divisions
+
 ANALYSIS_TABLES = [
     "metric_quality",
     "metric_correlation",
@@ -42,22 +44,33 @@ def dataset_files(wildcards):
     return [spec["path"], *([spec["rationales"]["path"]] if "rationales" in spec else [])]
 
 
-def plan(dataset, student):
-    """The models of a data set and student, read once the mixtures are known."""
+def plan(dataset, student, numbers=ROUNDS):
+    """The models of a data set and student, read once the mixtures of these rounds are known."""
     from caft.files import read_json
 
-    return read_json(checkpoints.build_mixtures.get(dataset=dataset, student=student).output[0])
+    plans = (
+        checkpoints.build_mixtures.get(dataset=dataset, student=student, round=number)
+        for number in numbers
+    )
+    return {
+        name: entry for made in plans for name, entry in read_json(made.output.plan).items()
+    }
 
 
 def planned_models(dataset, student):
     """Digests of all stages' models, in training order, without repeats."""
-    stages = [stage for strategy in plan(dataset, student).values() for stage in strategy["stages"]]
-    return list(dict.fromkeys(stage["model"] for stage in stages))
+    trained = [
+        seed for entry in plan(dataset, student).values() for seed in entry["seeds"].values()
+    ]
+    return list(dict.fromkeys(stage["model"] for seed in trained for stage in seed["stages"]))
 
 
 def final_models(dataset, student):
-    """What is evaluated: the last model of each strategy, `base` for the untuned student."""
-    return list(dict.fromkeys(strategy["final"] for strategy in plan(dataset, student).values()))
+    """What is evaluated: the last model of each strategy and seed, `base` for the untuned student."""
+    entries = plan(dataset, student).values()
+    return list(
+        dict.fromkeys(seed["final"] for entry in entries for seed in entry["seeds"].values())
+    )
 
 
 def every(pattern, function):
@@ -88,6 +101,8 @@ def all_results(wildcards):
     all_models(wildcards)
     return [
         "results/summary.csv",
+        "results/tables/runs.csv",
+        "results/tables/comparisons.csv",
         "results/provenance.json",
         "results/figures/accuracy.svg",
         *(["results/figures/complexity.svg"] if settings.plotted_metric(config) else []),
@@ -105,7 +120,10 @@ def scoring_model(wildcards):
         prompt = wildcards.get("prompt") or metric_slice(wildcards)["prompt"]
         return f"data/warm_up/{wildcards.dataset}/{wildcards.student}/{prompt}/model.json"
     strategy, stage = wildcards.scorer.split(".")
-    stages = plan(wildcards.dataset, wildcards.student)[strategy]["stages"]
+    number = rounds.round_of(config, strategy)
+    trained = plan(wildcards.dataset, wildcards.student, [number])[strategy]["seeds"]
+    # One model scores for all seeds: that of the first.
+    stages = trained[str(config["run"]["seeds"][0])]["stages"]
     return ancient(f"results/models/{stages[int(stage) - 1]['model']}/model.json")
 
 
@@ -141,27 +159,44 @@ def priced_items(wildcards):
     return ["data/items/{dataset}.parquet", "data/models/{student}/student.json"]
 
 
+def planned_strategies(wildcards):
+    """The strategies of a round, with everything that decides about their models."""
+    resolved = settings.resolved_strategies(config)
+    names = rounds.strategies_of_round(config, int(wildcards.round))
+    return {name: resolved[name] for name in names}
+
+
+def asking_strategies(wildcards):
+    """The strategies of a round that train on a teacher's rationales."""
+    of_teacher = settings.strategies_of_teacher(config, wildcards.teacher)
+    names = rounds.strategies_of_round(config, int(wildcards.round))
+    return {name: strategy for name, strategy in of_teacher.items() if name in names}
+
+
+def bucket_files(wildcards, strategies):
+    names = sorted({name for strategy in strategies.values() for name in divisions(strategy)})
+    folder = f"data/buckets/{wildcards.dataset}/{wildcards.student}"
+    return [f"{folder}/{name}.parquet" for name in names]
+
+
 def buckets_of_teacher(wildcards):
-    strategies = settings.strategies_of_teacher(config, wildcards.teacher)
-    names = sorted({strategy["buckets"] for strategy in strategies.values()})
-    return [
-        f"data/buckets/{wildcards.dataset}/{wildcards.student}/{name}.parquet" for name in names
-    ]
-
-
-def rationale_tables(wildcards):
-    folder = f"data/rationales/{wildcards.dataset}/{wildcards.student}"
-    return [f"{folder}/{teacher}.parquet" for teacher in settings.teachers_used(config)]
+    return bucket_files(wildcards, asking_strategies(wildcards))
 
 
 def bucket_tables(wildcards):
-    folder = f"data/buckets/{wildcards.dataset}/{wildcards.student}"
-    return [f"{folder}/{name}.parquet" for name in settings.buckets_used(config)]
+    return bucket_files(wildcards, planned_strategies(wildcards))
+
+
+def rationale_tables(wildcards):
+    strategies = planned_strategies(wildcards).values()
+    teachers = sorted({strategy["teacher"] for strategy in strategies if strategy["teacher"]})
+    folder = f"data/rationales/{wildcards.dataset}/{wildcards.student}/{wildcards.round}"
+    return [f"{folder}/{teacher}.parquet" for teacher in teachers]
 
 
 def warm_up_start(wildcards):
     """The warm-up model, where a strategy starts from it."""
-    if all(strategy["start"] == "student" for strategy in STRATEGIES.values()):
+    if all(strategy["start"] == "student" for strategy in planned_strategies(wildcards).values()):
         return []
     return f"data/warm_up/{wildcards.dataset}/{wildcards.student}/{config['prompt']}/model.json"
 
@@ -192,9 +227,16 @@ def all_buckets(wildcards):
     )
 
 
+def first_buckets(wildcards):
+    """The buckets that are known before anything is trained."""
+    strategies = rounds.strategies_of_round(config, 1).values()
+    names = sorted({name for strategy in strategies for name in divisions(strategy)})
+    return every_pair("data/buckets/{dataset}/{student}/{name}.parquet", names)
+
+
 def all_rationales(wildcards):
     return every_pair(
-        "data/rationales/{dataset}/{student}/{name}.parquet", settings.teachers_used(config)
+        "data/rationales/{dataset}/{student}/{name}.parquet", rounds.rationale_tables(config)
     )
 
 

@@ -8,17 +8,18 @@ checkpoint build_mixtures:
         rationales=rationale_tables,
         warm_up=warm_up_start,
     output:
-        plan="data/mixtures/{dataset}/{student}/plan.json",
-        index="data/mixtures/{dataset}/{student}/index.csv",
-        over_long="data/quarantine/mixtures/{dataset}/{student}.csv",
+        plan="data/mixtures/{dataset}/{student}/{round}/plan.json",
+        index="data/mixtures/{dataset}/{student}/{round}/index.csv",
+        over_long="data/quarantine/mixtures/{dataset}/{student}/{round}.csv",
     params:
-        strategies=settings.resolved_strategies(config),
+        strategies=planned_strategies,
         prompt=config["prompts"][config["prompt"]],
         seed=config["seed"],
+        seeds=config["run"]["seeds"],
         code=versions.MIXTURES,
         training_code=versions.TRAINING,
     log:
-        "logs/build_mixtures/{dataset}.{student}.log",
+        "logs/build_mixtures/{dataset}.{student}.{round}.log",
     message:
         "Building the training mixtures of {wildcards.dataset} for {wildcards.student}"
     script:

@@ -3,6 +3,14 @@ rule summarize:
         summary_inputs,
     output:
         summary=report("results/summary.csv", caption="../report/summary.rst", category="Summary"),
+        runs=report(
+            "results/tables/runs.csv", caption="../report/runs.rst", category="Summary"
+        ),
+        comparisons=report(
+            "results/tables/comparisons.csv",
+            caption="../report/comparisons.rst",
+            category="Summary",
+        ),
         complexity=report(
             "results/tables/complexity.csv",
             caption="../report/complexity_table.rst",

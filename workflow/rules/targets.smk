@@ -54,7 +54,12 @@ rule teacher_plan:
 
 rule mixtures:
     input:
-        expand("data/mixtures/{dataset}/{student}/plan.json", dataset=DATASETS, student=STUDENTS),
+        expand(
+            "data/mixtures/{dataset}/{student}/{round}/plan.json",
+            dataset=DATASETS,
+            student=STUDENTS,
+            round=ROUNDS,
+        ),
 
 
 rule models:

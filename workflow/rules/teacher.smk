@@ -8,18 +8,19 @@ rule generate_rationales:
         student="data/models/{student}/student.json",
         buckets=buckets_of_teacher,
     output:
-        rationales="data/rationales/{dataset}/{student}/{teacher}.parquet",
-        quarantine="data/quarantine/rationales/{dataset}/{student}/{teacher}.csv",
+        rationales="data/rationales/{dataset}/{student}/{round}/{teacher}.parquet",
+        quarantine="data/quarantine/rationales/{dataset}/{student}/{round}/{teacher}.csv",
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
-        strategies=lambda wildcards: settings.strategies_of_teacher(config, wildcards.teacher),
+        strategies=asking_strategies,
+        seeds=lambda wildcards: settings.asking_seeds(config, asking_strategies(wildcards)),
         prompt=lambda wildcards: config["prompts"][config["teachers"][wildcards.teacher]["prompt"]],
         engine=config["engine"],
         seed=config["seed"],
         store=STORE,
         code=versions.RATIONALES,
     log:
-        "logs/generate_rationales/{dataset}.{student}.{teacher}.log",
+        "logs/generate_rationales/{dataset}.{student}.{round}.{teacher}.log",
     threads: config["engine"]["threads"]
     resources:
         gpu=lambda wildcards: config["engine"]["gpus"]
@@ -36,7 +37,7 @@ rule plan_teacher:
     input:
         item_tables=expand("data/items/{dataset}.parquet", dataset=DATASETS),
         students=expand("data/models/{student}/student.json", student=STUDENTS),
-        buckets=all_buckets,
+        buckets=first_buckets,
     output:
         report(
             "results/tables/teacher_plan.csv",

@@ -4,14 +4,16 @@ Inputs    items, student, buckets, rationales, warm_up (optional)
 Outputs   plan: strategies -> stages -> digests; index: the same as a table; over_long: rows left
 out
           beside them, under content hashes: rows/<mixture>.parquet and stages/<model>.json
-Settings  params.strategies, params.prompt, params.seed
+Settings  params.strategies, params.prompt, params.seed (of the data), params.seeds (of training)
 """
 
 from pathlib import Path
 
 from caft import tables
-from caft.files import atomic_path, write_json
+from caft.files import atomic_path, read_json, write_json
 from caft.jobs import job
+from caft.mixtures import Materials
+from caft.models import load_tokenizer
 from caft.plan import build_plan
 
 with job(snakemake) as log:
@@ -20,9 +22,14 @@ with job(snakemake) as log:
     buckets = {Path(path).stem: tables.read("buckets", path) for path in inputs.buckets}
     rationales = {Path(path).stem: tables.read("rationales", path) for path in inputs.rationales}
     warm_up = Path(inputs.warm_up) if inputs.get("warm_up") else None
+    student = read_json(inputs.student)
+    tokenizer = load_tokenizer(Path(inputs.student).parent)
+    materials = Materials(
+        items, params.prompt, params.seed, tokenizer, student["revision"], student["context"]
+    )
     plan, index, over_long = build_plan(
-        items, buckets, rationales, params.strategies, params.prompt, params.seed,
-        Path(inputs.student), warm_up, Path(snakemake.output.plan).parents[2],
+        materials, buckets, rationales, params.strategies, params.seeds,
+        Path(inputs.student), warm_up, Path("data/mixtures"),
     )  # fmt: skip
     for table, path in ((index, snakemake.output.index), (over_long, snakemake.output.over_long)):
         with atomic_path(path) as temporary:

@@ -3,7 +3,8 @@
 Inputs    items, student (its tokenizer counts), buckets
 Outputs   rationales: one row per item and sample; quarantine: answers not accepted, with reasons
           and whether another one of the item was
-Settings  params.teacher, params.strategies, params.prompt, params.engine, params.seed, params.store
+Settings  params.teacher, params.strategies, params.prompt, params.engine, params.seed,
+          params.seeds, params.store
 """
 
 from pathlib import Path
@@ -20,7 +21,7 @@ with job(snakemake) as log:
     params = snakemake.params
     rationales = collect_for_strategies(
         items, buckets, params.strategies, snakemake.wildcards.teacher, params.teacher,
-        params.prompt, params.engine, params.seed, Path(snakemake.input.student),
+        params.prompt, params.engine, params.seed, params.seeds, Path(snakemake.input.student),
         Path(params.store),
     )  # fmt: skip
     with atomic_path(snakemake.output.quarantine) as path:

@@ -274,6 +274,7 @@ def collect_for_strategies(
     variant: dict[str, Any],
     engine: Mapping[str, Any],
     seed: int,
+    seeds: list[int],
     student_file: Path,
     store_folder: Path,
 ) -> pd.DataFrame:
@@ -287,7 +288,8 @@ def collect_for_strategies(
         spec: the teacher's config.
         variant: the prompt variant the teacher is asked with.
         engine: device settings, for a teacher in this process.
-        seed: of random membership and few-shot draw.
+        seed: of the few-shot draw.
+        seeds: of training, which random membership follows.
         student_file: the student's `student.json`; its tokenizer counts tokens.
         store_folder: the store of paid answers.
 
@@ -297,9 +299,12 @@ def collect_for_strategies(
     Raises:
         BudgetError: if the budget cannot reach for what is not stored; nothing is asked then.
     """
-    wanted: set[str] = set()
-    for strategy in strategies.values():
-        wanted |= wanted_rationales(buckets[strategy["buckets"]], strategy, seed)
+    wanted = {
+        item
+        for strategy in strategies.values()
+        for training_seed in seeds
+        for item in wanted_rationales(buckets, strategy, training_seed)
+    }
     turns = dict(zip(items["item_id"], all_messages(items, variant, "cot", seed), strict=True))
     student = read_json(student_file)
     # An order of its own per student: jobs that share a store then seldom ask the same at once.

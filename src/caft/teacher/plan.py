@@ -11,8 +11,9 @@ from caft import config as settings
 from caft import tables
 from caft.errors import CaftError
 from caft.files import read_json
-from caft.mixtures import wanted_rationales
+from caft.mixtures import divisions, wanted_rationales
 from caft.prompts import Messages, all_messages
+from caft.rounds import strategies_of_round
 from caft.store import Store
 from caft.teacher import make_teacher
 from caft.teacher.acceptance import judge_with
@@ -88,8 +89,13 @@ class _Sources:
         texts = all_messages(items, variant, "cot", self.config["seed"])
         return dict(zip(items["item_id"], texts, strict=True))
 
-    def buckets(self, dataset: str, student: str, name: str) -> pd.DataFrame:
-        return self.table("buckets", f"data/buckets/{dataset}/{student}/{name}.parquet")
+    def wanted(self, dataset: str, student: str, strategy: Mapping[str, Any]) -> set[str]:
+        folder = f"data/buckets/{dataset}/{student}"
+        buckets = {
+            name: self.table("buckets", f"{folder}/{name}.parquet") for name in divisions(strategy)
+        }
+        seeds = settings.asking_seeds(self.config, {"": strategy})
+        return set().union(*(wanted_rationales(buckets, strategy, seed) for seed in seeds))
 
     @staticmethod
     def table(name: str, path: str) -> pd.DataFrame:
@@ -105,11 +111,12 @@ class _Part:
         config = sources.config
         self.names = {"dataset": dataset, "student": student, "teacher": teacher}
         self.spec = spec = config["teachers"][teacher]
+        # Buckets of a later round are not known before models are trained.
+        known = strategies_of_round(config, 1)
         self.wanted = {
-            name: wanted_rationales(
-                sources.buckets(dataset, student, strategy["buckets"]), strategy, config["seed"]
-            )
+            name: sources.wanted(dataset, student, strategy)
             for name, strategy in settings.strategies_of_teacher(config, teacher).items()
+            if name in known
         }
         items = sources.items(dataset)
         wanted = tables.records(items[items["item_id"].isin(self.union)])

@@ -8,6 +8,8 @@ import pandas as pd
 from caft import config as settings
 from caft import tables
 from caft.buckets import BUCKETS
+from caft.mixtures import divisions
+from caft.rounds import rationale_tables
 from caft.statistics import accuracy_interval
 from caft.teacher.acceptance import REASONS, item_status
 
@@ -81,7 +83,7 @@ def acceptance_table(config: settings.Config) -> pd.DataFrame:
         strategies = settings.strategies_of_teacher(config, names["teacher"]).values()
         buckets = {
             name: tables.read("buckets", f"{folder}/{name}.parquet").set_index("item_id")["bucket"]
-            for name in sorted({strategy["buckets"] for strategy in strategies})
+            for name in sorted({name for strategy in strategies for name in divisions(strategy)})
         }
         rows += [{**names, **row} for row in acceptance(rationales, category, buckets)]
     return pd.DataFrame(rows, columns=ACCEPTANCE)
@@ -129,6 +131,18 @@ def _runs(config: settings.Config) -> Iterator[tuple[dict[str, str], pd.DataFram
     for dataset in config["run"]["datasets"]:
         for student in config["run"]["students"]:
             for teacher in settings.teachers_used(config):
-                path = f"data/rationales/{dataset}/{student}/{teacher}.parquet"
                 names = {"dataset": dataset, "student": student, "teacher": teacher}
-                yield names, tables.read("rationales", path)
+                yield names, read_rationales(config, **names)
+
+
+def read_rationales(
+    config: settings.Config, dataset: str, student: str, teacher: str
+) -> pd.DataFrame:
+    """Read what a teacher wrote for a data set and student, in all rounds; each answer once."""
+    folder = f"data/rationales/{dataset}/{student}"
+    parts = [
+        tables.read("rationales", f"{folder}/{name}.parquet")
+        for name in rationale_tables(config)
+        if name.partition("/")[2] == teacher
+    ]
+    return pd.concat(parts, ignore_index=True).drop_duplicates(["item_id", "sample"])
