@@ -275,3 +275,12 @@ def purchase_of(config: Config, buckets: str) -> dict[str, Any] | None:
 def buckets_used(config: Config) -> list[str]:
     """Return the bucket definitions that this run's strategies use."""
     return sorted({strategy["buckets"] for strategy in chosen(config).values()})
+
+
+def compute_of(config: Config, *more: str) -> dict[str, Any]:
+    """Return the engine's settings that change results; `more` are further ones of a stage.
+
+    What only says how much a job may take is left out, so that changing it runs nothing again.
+    So are threads: they can change the last digit, and nobody wants to pay for that.
+    """
+    return {name: config["engine"][name] for name in ("device", "dtype", "attention", *more)}

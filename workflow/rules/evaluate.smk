@@ -9,7 +9,7 @@ rule evaluate_model:
         prompt=config["prompts"][config["prompt"]],
         evaluation=config["evaluation"],
         split=config["run"]["split"],
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         seed=config["seed"],
         code=versions.EVALUATION,
     log:

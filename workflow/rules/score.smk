@@ -8,7 +8,7 @@ rule warm_up_student:
         warm_up=lambda wildcards: config["students"][wildcards.student]["warm_up"],
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
         recipe=config["training"],
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         seed=config["seed"],
         code=versions.TRAINING,
     log:
@@ -36,7 +36,7 @@ rule score_items:
         run="data/scores/{dataset}/{student}/{scorer}/{prompt}.run.json",
     params:
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
-        engine=config["engine"],
+        engine=settings.compute_of(config, "token_budget"),
         seed=config["seed"],
         code=versions.SCORES,
     log:
@@ -65,7 +65,7 @@ rule generate_chains:
     params:
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
         evaluation=config["evaluation"],
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         seed=config["seed"],
         code=versions.GENERATIONS,
     log:
@@ -93,7 +93,7 @@ rule measure_likelihoods:
         run="data/likelihoods/{dataset}/{student}/{scorer}/{prompt}.run.json",
     params:
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         seed=config["seed"],
         code=versions.LIKELIHOODS,
     log:
@@ -123,7 +123,7 @@ rule sample_chains:
         prompt=lambda wildcards: config["prompts"][metric_slice(wildcards)["prompt"]],
         evaluation=config["evaluation"],
         sampling=lambda wildcards: settings.sampling_of(config, wildcards.metric),
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         seed=config["seed"],
         code=versions.GENERATIONS,
     log:

@@ -14,7 +14,7 @@ rule generate_rationales:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
         strategies=lambda wildcards: settings.strategies_of_teacher(config, wildcards.teacher),
         prompt=lambda wildcards: config["prompts"][config["teachers"][wildcards.teacher]["prompt"]],
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         seed=config["seed"],
         store=STORE,
         code=versions.RATIONALES,
@@ -91,7 +91,7 @@ rule judge_items:
         "data/judgements/{dataset}/{judge}.parquet",
     params:
         judge=lambda wildcards: config["judges"][wildcards.judge],
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         store="data/store/judge",
         code=versions.JUDGEMENTS,
     log:
@@ -118,7 +118,7 @@ rule ask_first_tokens:
         name=lambda wildcards: metric_slice(wildcards)["teacher"],
         teacher=lambda wildcards: config["teachers"][metric_slice(wildcards)["teacher"]],
         prompt=lambda wildcards: config["prompts"][metric_slice(wildcards)["prompt"]],
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         seed=config["seed"],
         store=STORE,
         code=versions.FIRST_TOKENS,
