@@ -8,8 +8,8 @@ rule generate_rationales:
         student="data/models/{student}/student.json",
         buckets=buckets_of_teacher,
     output:
-        rationales="data/rationales/{dataset}/{student}/{teacher}.parquet",
-        quarantine="data/quarantine/rationales/{dataset}/{student}/{teacher}.csv",
+        rationales="data/rationales/{dataset}/{student}/{teacher}{shard}.parquet",
+        quarantine="data/quarantine/rationales/{dataset}/{student}/{teacher}{shard}.csv",
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
         strategies=lambda wildcards: settings.strategies_of_teacher(config, wildcards.teacher),
@@ -19,7 +19,9 @@ rule generate_rationales:
         store=STORE,
         code=versions.RATIONALES,
     log:
-        "logs/generate_rationales/{dataset}.{student}.{teacher}.log",
+        "logs/generate_rationales/{dataset}.{student}.{teacher}{shard}.log",
+    wildcard_constraints:
+        shard=shard_pattern("rationales"),
     threads: config["engine"]["threads"]
     resources:
         gpu=lambda wildcards: config["engine"]["gpus"]
@@ -30,6 +32,24 @@ rule generate_rationales:
         "Collecting rationales of {wildcards.teacher} for {wildcards.dataset}"
     script:
         "../scripts/generate_rationales.py"
+
+
+if shards_of("rationales") > 1:
+
+    rule merge_rationales:
+        input:
+            shards_of_rationales,
+        output:
+            rationales="data/rationales/{dataset}/{student}/{teacher}.parquet",
+            quarantine="data/quarantine/rationales/{dataset}/{student}/{teacher}.csv",
+        log:
+            "logs/merge_rationales/{dataset}.{student}.{teacher}.log",
+        resources:
+            mem_mb=4000,
+        message:
+            "Joining the rationales of {wildcards.teacher} for {wildcards.dataset}"
+        script:
+            "../scripts/merge_rationales.py"
 
 
 rule plan_teacher:
