@@ -1,5 +1,6 @@
 """Complexity-aware fine-tuning: from a question set to a table of which method is best, and at what cost."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -61,6 +62,7 @@ include: "workflow/rules/teacher.smk"
 include: "workflow/rules/mixtures.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/shards.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/analysis.smk"
 

@@ -74,10 +74,10 @@ def build_model(tokenizer, spread):
     )
 
 
-def save_student(model, tokenizer, folder):
+def save_student(model, tokenizer, folder, revision="r1"):
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    student = {"revision": "r1", "context": 512, "source": {"path": "tiny"}}
+    student = {"revision": revision, "context": 512, "source": {"path": "tiny"}}
     (folder / "student.json").write_text(json.dumps(student))
     return folder
 
@@ -156,7 +156,7 @@ def taught(chatml, tmp_path_factory):
         optimizer.zero_grad()
         if loss.item() < 0.01:
             break
-    return save_student(model, chatml, tmp_path_factory.mktemp("models") / "taught")
+    return save_student(model, chatml, tmp_path_factory.mktemp("models") / "taught", "r2")
 
 
 @pytest.fixture(scope="session")
@@ -193,6 +193,14 @@ def letters(bare):
 def engine():
     """Engine settings of a small CPU."""
     return {"device": "cpu", "dtype": "float32", "attention": "sdpa", "token_budget": "auto"}
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """An empty folder for finished blocks."""
+    from caft.blocks import Cache
+
+    return Cache(tmp_path / "blocks")
 
 
 @pytest.fixture

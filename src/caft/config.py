@@ -288,3 +288,12 @@ def buckets_used(config: Config) -> list[str]:
     from caft.mixtures import divisions
 
     return sorted({name for strategy in chosen(config).values() for name in divisions(strategy)})
+
+
+def compute_of(config: Config, *more: str) -> dict[str, Any]:
+    """Return the engine's settings that change results; `more` are further ones of a stage.
+
+    What only says how much a job may take is left out, so that changing it runs nothing again.
+    So are threads: they can change the last digit, and nobody wants to pay for that.
+    """
+    return {name: config["engine"][name] for name in ("device", "dtype", "attention", *more)}

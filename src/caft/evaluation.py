@@ -5,48 +5,43 @@ from typing import Any
 
 import pandas as pd
 
+from caft import versions
 from caft.answers import ABSTAINED, INVALID, equal, parse
-from caft.complexity.scorer import load_scorer
+from caft.blocks import Cache, block_rows, compute_in_blocks
+from caft.complexity.scorer import open_scorer
 from caft.generation import generate
 from caft.jobs import Progress
 from caft.models import STUDENT_FILE
-from caft.prompts import all_messages
+from caft.prompts import Messages, all_messages
 from caft.tables import records
 
 
 def evaluate(
     items: pd.DataFrame,
-    split: str,
+    messages: list[Messages],
     model: Any,
     tokenizer: Any,
     variant: dict[str, Any],
     mode: str,
     settings: dict[str, Any],
-    seed: int,
+    progress: Progress,
 ) -> pd.DataFrame:
-    """Answer the items of one split with a model.
+    """Answer items with a model.
 
     Args:
-        items: the whole items table (few-shot examples come from its training split).
-        split: which split to answer.
+        items: rows of the items table.
+        messages: their prompts.
         model: from `caft.models.load_model`.
         tokenizer: its tokenizer.
         variant: prompt variant.
         mode: `direct` or `cot`.
         settings: `parser`, `max_new_tokens` and `batch_size`, the first two per mode.
-        seed: of the few-shot draw.
+        progress: told how many are answered.
 
     Returns:
         The predictions table; an answer the parser cannot read is `[invalid]` and counts as wrong.
     """
-    chosen = (items["split"] == split).to_numpy()
-    messages = [
-        turns
-        for turns, keep in zip(all_messages(items, variant, mode, seed), chosen, strict=True)
-        if keep
-    ]
-    asked = records(items[chosen])
-    progress = Progress(f"answering ({mode})", len(asked))
+    asked = records(items)
     rows: list[dict[str, Any]] = []
     for batch in generate(
         model,
@@ -60,9 +55,8 @@ def evaluate(
             _read(asked[answer.index], answer, variant, settings["parser"][mode])
             for answer in batch
         ]
-        progress.advance(
-            len(batch), f"{sum(row['correct'] for row in rows) / len(rows):.3f} right so far"
-        )
+        right = sum(row["correct"] for row in rows) / len(rows)
+        progress.advance(len(batch), f"{right:.3f} right in this block")
     return pd.DataFrame(rows)
 
 
@@ -94,6 +88,7 @@ def evaluate_model(
     settings: dict[str, Any],
     engine: dict[str, Any],
     seed: int,
+    cache: Cache,
 ) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any]]:
     """Load a model and answer one split with it.
 
@@ -107,15 +102,12 @@ def evaluate_model(
         settings: the `evaluation` section of the config.
         engine: device settings.
         seed: of the few-shot draw.
+        cache: where finished blocks of items lie, and which of them are wanted.
 
     Returns:
         The predictions table, its provenance, and what differs from run to run (seconds, tokens).
     """
-    clock = Progress(f"evaluation ({mode})", 1)
-    scorer = load_scorer(student / STUDENT_FILE, trained_file, engine)
-    predictions = evaluate(
-        items, split, scorer.model, scorer.tokenizer, variant, mode, settings, seed
-    )
+    scorer = open_scorer(student / STUDENT_FILE, trained_file, engine)
     spec = {
         "model": trained_file.parent.name if trained_file else scorer.spec["student"],
         "prompt": variant,
@@ -123,5 +115,36 @@ def evaluate_model(
         "evaluation": settings,
         **{name: scorer.spec[name] for name in ("dtype", "device", "libraries")},
     }
-    run = {"seconds": round(clock.seconds, 3), "new_tokens": int(predictions["new_tokens"].sum())}
-    return predictions, spec, run
+    chosen = (items["split"] == split).to_numpy()
+    rendered = all_messages(items, variant, mode, seed)
+    asked, messages = items[chosen], [rendered[position] for position in chosen.nonzero()[0]]
+
+    def answer(block: list[int], progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
+        table = evaluate(
+            asked.iloc[block],
+            [messages[position] for position in block],
+            scorer.model,
+            scorer.tokenizer,
+            variant,
+            mode,
+            settings,
+            progress,
+        )
+        return table, {"new_tokens": int(table["new_tokens"].sum())}
+
+    predictions = compute_in_blocks(
+        "predictions",
+        block_rows(asked, messages),
+        answer,
+        {**scorer.key, **spec, "evaluation": _of_mode(settings, mode)},
+        versions.EVALUATION,
+        cache,
+        (f"answering ({mode})", "items", 1),
+    )
+    return predictions.table, spec, predictions.run
+
+
+def _of_mode(settings: dict[str, Any], mode: str) -> dict[str, Any]:
+    return {
+        key: value[mode] if isinstance(value, dict) else value for key, value in settings.items()
+    }

@@ -32,7 +32,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     """
     path = str(snakemake.log[0])
     name = " ".join(
-        [snakemake.rule, *(f"{key}={value}" for key, value in snakemake.wildcards.items())]
+        [snakemake.rule, *(f"{key}={value}" for key, value in snakemake.wildcards.items() if value)]
     )
     # Before torch is imported: it reads these once.
     os.environ.setdefault("OMP_NUM_THREADS", str(snakemake.threads))
@@ -96,11 +96,15 @@ def clock(seconds: float) -> str:
 
 
 class Progress:
-    """Log done/total, rate and time left, at most every few seconds and once at the end."""
+    """Log done/total, rate and time left, at most every few seconds and once at the end.
 
-    def __init__(self, what: str, total: int, unit: str = "items"):
+    What was `done` before counts as done, but not in the rate.
+    """
+
+    def __init__(self, what: str, total: int, unit: str = "items", done: int = 0):
         self.what, self.total, self.unit = what, total, unit
-        self.done, self.started = 0, time.monotonic()
+        self.done, self.started = done, time.monotonic()
+        self._before = done
         self._last = self.started
         self.log = logging.getLogger("caft")
 
@@ -111,7 +115,7 @@ class Progress:
         if now - self._last < _SECONDS_BETWEEN_LINES and self.done < self.total:
             return
         self._last = now
-        rate = self.done / max(now - self.started, 1e-9)
+        rate = (self.done - self._before) / max(now - self.started, 1e-9)
         left = (self.total - self.done) / rate if rate else 0.0
         self.log.info(
             "%s: %d/%d (%d%%), %.1f %s/s, %s left%s",

@@ -148,10 +148,10 @@ def pick_device(engine: dict[str, Any]) -> tuple[str, str]:
         `("cuda", "bfloat16")` where a GPU is at hand, else `("cpu", "float32")`; explicit settings
         win.
     """
-    import torch
-
     device = engine["device"]
     if device == "auto":
+        import torch
+
         device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = engine["dtype"]
     if dtype == "auto":

@@ -215,12 +215,20 @@ def write(
         pq.write_table(rows, temporary, compression="zstd")
 
 
-def read(name: str, path: str | Path) -> pd.DataFrame:
-    """Read a table.
+def read(name: str, *paths: str | Path) -> pd.DataFrame:
+    """Read a table, from several files in order of item_id.
 
     Raises:
-        CaftError: if the file is missing, is no Parquet file or has other columns than the schema.
+        CaftError: if a file is missing, is no Parquet file or has other columns than the schema.
     """
+    parts = [_read(name, path) for path in paths]
+    if len(parts) == 1:
+        return parts[0].to_pandas()
+    table = pa.concat_tables([SCHEMAS[name].empty_table(), *parts]).to_pandas()
+    return table.sort_values("item_id", kind="stable", ignore_index=True)
+
+
+def _read(name: str, path: str | Path) -> pa.Table:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
@@ -231,7 +239,7 @@ def read(name: str, path: str | Path) -> pd.DataFrame:
         raise CaftError(
             f"{path}: is not a table {name!r} of this version; delete it and run again."
         )
-    return table.replace_schema_metadata(None).to_pandas()
+    return table.replace_schema_metadata(None)
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -4,7 +4,9 @@ import pytest
 from caft.answers import ABSTAINED, INVALID
 from caft.evaluation import _read, evaluate, evaluate_model
 from caft.generation import Generated
+from caft.jobs import Progress
 from caft.models import load_model, load_tokenizer
+from caft.prompts import all_messages
 
 SETTINGS = {
     "parser": {"direct": "leading", "cot": "any"},
@@ -65,11 +67,18 @@ def without_system(tokenizer):
     return tokenizer
 
 
-def test_the_items_of_one_split_are_answered_and_marked(items, taught, letters):
-    model, tokenizer = load_model(taught), without_system(load_tokenizer(taught))
-    direct = evaluate(items, "test", model, tokenizer, letters, "direct", SETTINGS, 1)
+def answered(items, folder, variant, mode):
+    model, tokenizer = load_model(folder), without_system(load_tokenizer(folder))
+    messages = all_messages(items, variant, mode, 1)
+    line = Progress("answering", len(items))
+    return evaluate(items, messages, model, tokenizer, variant, mode, SETTINGS, line)
+
+
+def test_items_are_answered_and_marked(items, taught, letters):
+    direct = answered(items, taught, letters, "direct")
     found = direct.set_index("item_id").sort_index()
-    assert list(found.index) == ["i0", "i1", "i2", "i3", "i4"]
+    assert list(found.index) == ["i0", "i1", "i2", "i3", "i4", "other"]
+    found = found.drop("other")
     assert list(found["parsed"]) == ["4", "12", INVALID, INVALID, "3"]
     assert list(found["correct"]) == [True, False, False, False, False]
     assert list(found["invalid"]) == [False, False, True, True, False]
@@ -77,18 +86,17 @@ def test_the_items_of_one_split_are_answered_and_marked(items, taught, letters):
 
 
 def test_thinking_stops_at_the_marked_answer(items, taught, letters):
-    model, tokenizer = load_model(taught), without_system(load_tokenizer(taught))
-    cot = evaluate(items, "test", model, tokenizer, letters, "cot", SETTINGS, 1)
+    cot = answered(items, taught, letters, "cot")
     counted = cot.set_index("item_id").loc["i3"]
     assert counted["text"] == "one two three four five six [[6]]"
     assert (counted["parsed"], counted["correct"]) == ("6", True)
 
 
-def test_the_untuned_student_is_loaded_and_described(items, student, letters, engine):
+def test_one_split_is_answered_by_the_untuned_student(items, student, letters, engine, cache):
     predictions, spec, run = evaluate_model(
-        items, "test", student, None, letters, "direct", SETTINGS, engine, 1
+        items, "test", student, None, letters, "direct", SETTINGS, engine, 1, cache
     )
-    assert len(predictions) == 5
+    assert list(predictions["item_id"]) == ["i0", "i1", "i2", "i3", "i4"]
     assert (spec["model"], spec["mode"], spec["dtype"]) == ("r1", "direct", "float32")
     assert run["new_tokens"] == predictions["new_tokens"].sum() > 0
     assert run["seconds"] > 0

@@ -21,6 +21,7 @@ from caft.generation import generate
 from caft.models import float32_head, load_model, load_tokenizer
 from caft.prompts import all_messages
 
+LENGTHS = [300, 100, 100, 100, 400, 600, 700, 1200]
 SENTENCE = "what is the number of options in a letter only when it is so long?"
 METRIC_NAMES = sorted(name for name, metric in METRICS.items() if metric.source == "scores")
 
@@ -183,6 +184,12 @@ def test_batches_keep_to_the_budget_padding_included():
     batches = [[len(row.tokens) for row in batch] for batch in token_batches(rows, 10)]
     assert batches == [[2, 3], [9], [40]]
     assert list(token_batches([], 10)) == []
+
+
+def test_a_large_batch_ends_before_it_is_padding():
+    rows = [Row(number, [1] * length, 0, [], None, 0) for number, length in enumerate(LENGTHS)]
+    batches = [[len(row.tokens) for row in batch] for batch in token_batches(rows, 32768)]
+    assert batches == [[100, 100, 100], [300, 400, 600], [700, 1200]]
 
 
 def test_the_gold_answer_of_an_open_question_follows_its_prompt(items, tokenizer, letters):

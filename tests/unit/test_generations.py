@@ -213,9 +213,11 @@ def test_samples_keep_no_lists_and_give_a_pass_rate(taught_model, taught_tokeniz
     assert list(compute_metric("pass_rate", {}, stored, asked)["value"]) == [0.0, 1.0]
 
 
-def test_the_job_loads_a_student_and_says_what_it_did(student, items, letters, engine, tmp_path):
+def test_the_job_loads_a_student_and_says_what_it_did(
+    student, items, letters, engine, cache, tmp_path
+):
     table, spec, run = generate_with_student(
-        items, student / "student.json", None, letters, engine, EVALUATION, seed=1
+        items, student / "student.json", None, letters, engine, EVALUATION, 1, cache
     )
     tables.write("generations", table, tmp_path / "g.parquet", spec)
     assert tables.footer(tmp_path / "g.parquet")["spec"]["student"] == "r1"

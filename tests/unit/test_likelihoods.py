@@ -130,9 +130,11 @@ def test_a_text_opener_that_the_turn_opener_begins_with_is_not_doubled(chatml):
         chatml.bos_token = None
 
 
-def test_the_job_loads_a_student_and_says_what_it_did(student, items, letters, engine, tmp_path):
+def test_the_job_loads_a_student_and_says_what_it_did(
+    student, items, letters, engine, cache, tmp_path
+):
     table, spec, run = likelihoods_with_student(
-        items, student / "student.json", None, letters, engine, seed=1
+        items, student / "student.json", None, letters, engine, 1, cache
     )
     tables.write("likelihoods", table, tmp_path / "l.parquet", spec)
     assert spec["student"] == "r1" and spec["warm_up"] is None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from caft.complexity.score import score_with_student
-from caft.complexity.scorer import load_scorer
+from caft.complexity.scorer import open_scorer
 
 ITEMS = pd.DataFrame(
     [
@@ -25,7 +25,8 @@ ITEMS = pd.DataFrame(
 
 
 def write_record(folder, **record):
-    (folder / "model.json").write_text(json.dumps({"spec": {"epochs": 1}, **record}))
+    made = {"spec": {"epochs": 1}, "weights_sha256": {"model.safetensors": folder.name}}
+    (folder / "model.json").write_text(json.dumps({**made, **record}))
     return folder / "model.json"
 
 
@@ -55,30 +56,31 @@ def whole(student, taught, tmp_path_factory):
     return write_record(folder, method="full", rows=5)
 
 
-def scored(student, trained, letters, engine):
-    return score_with_student(ITEMS, student / "student.json", trained, letters, engine, seed=1)
+def scored(student, trained, letters, engine, cache):
+    file = student / "student.json"
+    return score_with_student(ITEMS, file, trained, letters, engine, 1, cache)
 
 
 def test_a_student_is_scored_as_it_is_or_as_a_warm_up_or_a_stage_left_it(
-    student, taught, adapter, whole, letters, engine
+    student, taught, adapter, whole, letters, engine, cache
 ):
     entropies = [
-        scored(student, trained, letters, engine)[0]["single_token_entropy"].tolist()
+        scored(student, trained, letters, engine, cache)[0]["single_token_entropy"].tolist()
         for trained in (None, adapter, whole)
     ]
     assert len({tuple(values) for values in entropies}) == 3
-    alone = scored(taught, None, letters, engine)[0]["single_token_entropy"].tolist()
+    alone = scored(taught, None, letters, engine, cache)[0]["single_token_entropy"].tolist()
     assert entropies[2] == alone
 
 
-def test_items_of_the_warm_up_sample_are_marked(student, adapter, whole, letters, engine):
-    table, spec, run = scored(student, adapter, letters, engine)
+def test_items_of_the_warm_up_sample_are_marked(student, adapter, whole, letters, engine, cache):
+    table, spec, run = scored(student, adapter, letters, engine, cache)
     assert list(table["warm_up"]) == [False, True, False]
     assert spec["warm_up"] == {"epochs": 1} and run["warm_up"] == {"rows": 2}
-    assert not scored(student, whole, letters, engine)[0]["warm_up"].any()
+    assert not scored(student, whole, letters, engine, cache)[0]["warm_up"].any()
 
 
 def test_the_untuned_student_has_no_training_behind_it(student, engine):
-    scorer = load_scorer(student / "student.json", None, engine)
+    scorer = open_scorer(student / "student.json", None, engine)
     assert (scorer.trained, scorer.sample, scorer.spec["warm_up"]) == ({}, [], None)
     assert (scorer.context, scorer.spec["dtype"]) == (512, "float32")

@@ -293,3 +293,36 @@ def store_state(wildcards):
     """Names and sizes of the stored files: a plan is made again when there are other answers."""
     files = [path for path in Path(STORE).glob("*/*") if path.is_file()]
     return sorted(f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in files)
+
+
+# What can be divided into shards, and where its whole tables lie.
+SHARDED = {
+    "scores": "data/scores",
+    "generations": "data/(generations|samples|likelihoods)",
+    "evaluation": "results/predictions",
+}
+
+
+def shards_of(kind):
+    return config["engine"]["shards"][kind]
+
+
+def shard_pattern(kind):
+    """What `{shard}` stands for in the files of a job: nothing, where one job makes a table."""
+    count = shards_of(kind)
+    return f"[.]shards/[0-9]+-of-{count}" if count > 1 else "()"
+
+
+def shard_tables(stem, kind):
+    count = shards_of(kind)
+    return [f"{stem}.shards/{number}-of-{count}.parquet" for number in range(1, count + 1)]
+
+
+def shards_of_table(wildcards):
+    kind = next(kind for kind in SHARDED if re.match(SHARDED[kind], wildcards.whole))
+    return shard_tables(wildcards.whole, kind)
+
+
+def shards_of_rationales(wildcards):
+    stem = "data/rationales/{dataset}/{student}/{round}/{teacher}".format(**wildcards)
+    return shard_tables(stem, "rationales")

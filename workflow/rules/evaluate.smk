@@ -3,19 +3,21 @@ rule evaluate_model:
         item_table="data/items/{dataset}.parquet",
         model=evaluated_model,
     output:
-        predictions="results/predictions/{dataset}/{student}/{model}.{mode}.parquet",
-        run="results/predictions/{dataset}/{student}/{model}.{mode}.run.json",
+        predictions="results/predictions/{dataset}/{student}/{model}.{mode}{shard}.parquet",
+        run="results/predictions/{dataset}/{student}/{model}.{mode}{shard}.run.json",
     params:
         prompt=config["prompts"][config["prompt"]],
         evaluation=config["evaluation"],
         split=config["run"]["split"],
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         seed=config["seed"],
         code=versions.EVALUATION,
     log:
-        "logs/evaluate_model/{dataset}.{student}.{model}.{mode}.log",
+        "logs/evaluate_model/{dataset}.{student}.{model}.{mode}{shard}.log",
     benchmark:
-        "benchmarks/jobs/evaluate_model/{dataset}.{student}.{model}.{mode}.tsv"
+        "benchmarks/jobs/evaluate_model/{dataset}.{student}.{model}.{mode}{shard}.tsv"
+    wildcard_constraints:
+        shard=shard_pattern("evaluation"),
     threads: config["engine"]["threads"]
     resources:
         gpu=config["engine"]["gpus"],

@@ -8,7 +8,7 @@ rule warm_up_student:
         warm_up=lambda wildcards: config["students"][wildcards.student]["warm_up"],
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
         recipe=config["training"],
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         seed=config["seed"],
         code=versions.TRAINING,
     log:
@@ -32,17 +32,19 @@ rule score_items:
         student="data/models/{student}/student.json",
         trained=scoring_model,
     output:
-        table="data/scores/{dataset}/{student}/{scorer}/{prompt}.parquet",
-        run="data/scores/{dataset}/{student}/{scorer}/{prompt}.run.json",
+        table="data/scores/{dataset}/{student}/{scorer}/{prompt}{shard}.parquet",
+        run="data/scores/{dataset}/{student}/{scorer}/{prompt}{shard}.run.json",
     params:
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
-        engine=config["engine"],
+        engine=settings.compute_of(config, "token_budget"),
         seed=config["seed"],
         code=versions.SCORES,
     log:
-        "logs/score_items/{dataset}.{student}.{scorer}.{prompt}.log",
+        "logs/score_items/{dataset}.{student}.{scorer}.{prompt}{shard}.log",
     benchmark:
-        "benchmarks/jobs/score_items/{dataset}.{student}.{scorer}.{prompt}.tsv"
+        "benchmarks/jobs/score_items/{dataset}.{student}.{scorer}.{prompt}{shard}.tsv"
+    wildcard_constraints:
+        shard=shard_pattern("scores"),
     threads: config["engine"]["threads"]
     resources:
         gpu=config["engine"]["gpus"],
@@ -60,18 +62,20 @@ rule generate_chains:
         student="data/models/{student}/student.json",
         trained=scoring_model,
     output:
-        table="data/generations/{dataset}/{student}/{scorer}/{prompt}.parquet",
-        run="data/generations/{dataset}/{student}/{scorer}/{prompt}.run.json",
+        table="data/generations/{dataset}/{student}/{scorer}/{prompt}{shard}.parquet",
+        run="data/generations/{dataset}/{student}/{scorer}/{prompt}{shard}.run.json",
     params:
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
         evaluation=config["evaluation"],
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         seed=config["seed"],
         code=versions.GENERATIONS,
     log:
-        "logs/generate_chains/{dataset}.{student}.{scorer}.{prompt}.log",
+        "logs/generate_chains/{dataset}.{student}.{scorer}.{prompt}{shard}.log",
     benchmark:
-        "benchmarks/jobs/generate_chains/{dataset}.{student}.{scorer}.{prompt}.tsv"
+        "benchmarks/jobs/generate_chains/{dataset}.{student}.{scorer}.{prompt}{shard}.tsv"
+    wildcard_constraints:
+        shard=shard_pattern("generations"),
     threads: config["engine"]["threads"]
     resources:
         gpu=config["engine"]["gpus"],
@@ -89,17 +93,19 @@ rule measure_likelihoods:
         student="data/models/{student}/student.json",
         trained=scoring_model,
     output:
-        table="data/likelihoods/{dataset}/{student}/{scorer}/{prompt}.parquet",
-        run="data/likelihoods/{dataset}/{student}/{scorer}/{prompt}.run.json",
+        table="data/likelihoods/{dataset}/{student}/{scorer}/{prompt}{shard}.parquet",
+        run="data/likelihoods/{dataset}/{student}/{scorer}/{prompt}{shard}.run.json",
     params:
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         seed=config["seed"],
         code=versions.LIKELIHOODS,
     log:
-        "logs/measure_likelihoods/{dataset}.{student}.{scorer}.{prompt}.log",
+        "logs/measure_likelihoods/{dataset}.{student}.{scorer}.{prompt}{shard}.log",
     benchmark:
-        "benchmarks/jobs/measure_likelihoods/{dataset}.{student}.{scorer}.{prompt}.tsv"
+        "benchmarks/jobs/measure_likelihoods/{dataset}.{student}.{scorer}.{prompt}{shard}.tsv"
+    wildcard_constraints:
+        shard=shard_pattern("generations"),
     threads: config["engine"]["threads"]
     resources:
         gpu=config["engine"]["gpus"],
@@ -117,19 +123,21 @@ rule sample_chains:
         student="data/models/{student}/student.json",
         trained=scoring_model,
     output:
-        table="data/samples/{dataset}/{student}/{scorer}/{metric}.parquet",
-        run="data/samples/{dataset}/{student}/{scorer}/{metric}.run.json",
+        table="data/samples/{dataset}/{student}/{scorer}/{metric}{shard}.parquet",
+        run="data/samples/{dataset}/{student}/{scorer}/{metric}{shard}.run.json",
     params:
         prompt=lambda wildcards: config["prompts"][metric_slice(wildcards)["prompt"]],
         evaluation=config["evaluation"],
         sampling=lambda wildcards: settings.sampling_of(config, wildcards.metric),
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         seed=config["seed"],
         code=versions.GENERATIONS,
     log:
-        "logs/sample_chains/{dataset}.{student}.{scorer}.{metric}.log",
+        "logs/sample_chains/{dataset}.{student}.{scorer}.{metric}{shard}.log",
     benchmark:
-        "benchmarks/jobs/sample_chains/{dataset}.{student}.{scorer}.{metric}.tsv"
+        "benchmarks/jobs/sample_chains/{dataset}.{student}.{scorer}.{metric}{shard}.tsv"
+    wildcard_constraints:
+        shard=shard_pattern("generations"),
     threads: config["engine"]["threads"]
     resources:
         gpu=config["engine"]["gpus"],

@@ -8,19 +8,21 @@ rule generate_rationales:
         student="data/models/{student}/student.json",
         buckets=buckets_of_teacher,
     output:
-        rationales="data/rationales/{dataset}/{student}/{round}/{teacher}.parquet",
-        quarantine="data/quarantine/rationales/{dataset}/{student}/{round}/{teacher}.csv",
+        rationales="data/rationales/{dataset}/{student}/{round}/{teacher}{shard}.parquet",
+        quarantine="data/quarantine/rationales/{dataset}/{student}/{round}/{teacher}{shard}.csv",
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
         strategies=asking_strategies,
         seeds=lambda wildcards: settings.asking_seeds(config, asking_strategies(wildcards)),
         prompt=lambda wildcards: config["prompts"][config["teachers"][wildcards.teacher]["prompt"]],
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         seed=config["seed"],
         store=STORE,
         code=versions.RATIONALES,
     log:
-        "logs/generate_rationales/{dataset}.{student}.{round}.{teacher}.log",
+        "logs/generate_rationales/{dataset}.{student}.{round}.{teacher}{shard}.log",
+    wildcard_constraints:
+        shard=shard_pattern("rationales"),
     threads: config["engine"]["threads"]
     resources:
         gpu=lambda wildcards: config["engine"]["gpus"]
@@ -31,6 +33,24 @@ rule generate_rationales:
         "Collecting rationales of {wildcards.teacher} for {wildcards.dataset}"
     script:
         "../scripts/generate_rationales.py"
+
+
+if shards_of("rationales") > 1:
+
+    rule merge_rationales:
+        input:
+            shards_of_rationales,
+        output:
+            rationales="data/rationales/{dataset}/{student}/{round}/{teacher}.parquet",
+            quarantine="data/quarantine/rationales/{dataset}/{student}/{round}/{teacher}.csv",
+        log:
+            "logs/merge_rationales/{dataset}.{student}.{round}.{teacher}.log",
+        resources:
+            mem_mb=4000,
+        message:
+            "Joining the rationales of {wildcards.teacher} for {wildcards.dataset}"
+        script:
+            "../scripts/merge_rationales.py"
 
 
 rule plan_teacher:
@@ -92,7 +112,7 @@ rule judge_items:
         "data/judgements/{dataset}/{judge}.parquet",
     params:
         judge=lambda wildcards: config["judges"][wildcards.judge],
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         store="data/store/judge",
         code=versions.JUDGEMENTS,
     log:
@@ -119,7 +139,7 @@ rule ask_first_tokens:
         name=lambda wildcards: metric_slice(wildcards)["teacher"],
         teacher=lambda wildcards: config["teachers"][metric_slice(wildcards)["teacher"]],
         prompt=lambda wildcards: config["prompts"][metric_slice(wildcards)["prompt"]],
-        engine=config["engine"],
+        engine=settings.compute_of(config),
         seed=config["seed"],
         store=STORE,
         code=versions.FIRST_TOKENS,

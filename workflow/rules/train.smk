@@ -6,7 +6,7 @@ rule train_stage:
         "results/models/{digest}/model.json",
     params:
         spec="data/mixtures/stages/{digest}.json",
-        engine=config["engine"],
+        engine=settings.compute_of(config),
     log:
         "logs/train_stage/{digest}.log",
     benchmark:

@@ -1,13 +1,14 @@
 """Let a student think through every item, greedily with statistics per token, or several times.
 
 Inputs    items, student (folder of student.json), trained (model.json, optional)
-Outputs   generations: text, answer, entropies per token; run: seconds of this run
+Outputs   generations: text, answer, entropies per token; run: seconds, tokens, blocks
 Settings  params.prompt, params.evaluation, params.sampling (optional), params.engine, params.seed
 """
 
 from pathlib import Path
 
 from caft import tables
+from caft.blocks import Cache, Shard
 from caft.complexity.generations import generate_with_student
 from caft.files import write_json
 from caft.jobs import job
@@ -17,9 +18,10 @@ with job(snakemake) as log:
     params = snakemake.params
     trained = Path(snakemake.input.trained) if snakemake.input.get("trained") else None
     student = Path(snakemake.input.student)
+    cache = Cache(shard=Shard.named(snakemake.wildcards.shard))
     table, spec, run = generate_with_student(
         items, student, trained, params.prompt, params.engine, params.evaluation, params.seed,
-        **params.get("sampling", {}),
+        cache, **params.get("sampling", {}),
     )  # fmt: skip
     tables.write("generations", table, snakemake.output.table, spec, params.code)
     write_json(snakemake.output.run, run)

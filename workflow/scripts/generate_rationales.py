@@ -10,6 +10,7 @@ Settings  params.teacher, params.strategies, params.prompt, params.engine, param
 from pathlib import Path
 
 from caft import tables
+from caft.blocks import Shard
 from caft.files import atomic_path
 from caft.jobs import job
 from caft.teacher.acceptance import quarantine
@@ -19,12 +20,14 @@ with job(snakemake) as log:
     items = tables.read("items", snakemake.input.item_table)
     buckets = {Path(path).stem: tables.read("buckets", path) for path in snakemake.input.buckets}
     params = snakemake.params
+    shard = Shard.named(snakemake.wildcards.shard)
     rationales = collect_for_strategies(
         items, buckets, params.strategies, snakemake.wildcards.teacher, params.teacher,
         params.prompt, params.engine, params.seed, params.seeds, Path(snakemake.input.student),
-        Path(params.store),
+        Path(params.store), shard,
     )  # fmt: skip
-    with atomic_path(snakemake.output.quarantine) as path:
-        quarantine(rationales).to_csv(path, index=False)
     spec = {"teacher": params.teacher, "prompt": params.prompt}
-    tables.write("rationales", rationales, snakemake.output.rationales, spec, params.code)
+    output = snakemake.output
+    tables.write("rationales", rationales, output.rationales, spec, params.code)
+    with atomic_path(output.quarantine) as path:
+        quarantine(tables.read("rationales", output.rationales)).to_csv(path, index=False)

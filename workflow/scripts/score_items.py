@@ -2,13 +2,14 @@
 
 Inputs    items, student (folder of student.json), trained (model.json, optional)
 Outputs   scores: item_id, single_token_entropy, option_entropy, answer, answer_valid, status, ...
-          run: seconds and device of this run
-Settings  params.prompt, params.engine, params.seed
+          run: seconds, counts, blocks
+Settings  params.prompt, params.engine, params.seed, cache
 """
 
 from pathlib import Path
 
 from caft import tables
+from caft.blocks import Cache, Shard
 from caft.complexity.score import score_with_student
 from caft.files import write_json
 from caft.jobs import job
@@ -18,8 +19,9 @@ with job(snakemake) as log:
     params = snakemake.params
     trained = Path(snakemake.input.trained) if snakemake.input.get("trained") else None
     student = Path(snakemake.input.student)
+    cache = Cache(shard=Shard.named(snakemake.wildcards.shard))
     scores, spec, run = score_with_student(
-        items, student, trained, params.prompt, params.engine, params.seed
+        items, student, trained, params.prompt, params.engine, params.seed, cache
     )
     tables.write("scores", scores, snakemake.output.table, spec, params.code)
     write_json(snakemake.output.run, run)

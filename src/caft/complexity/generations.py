@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from caft import versions
 from caft.answers import ABSTAINED, INVALID, equal, parse
+from caft.blocks import Cache, block_rows, compute_in_blocks
 from caft.chat import encode_prompt
-from caft.complexity.scorer import load_scorer
+from caft.complexity.scorer import open_scorer
 from caft.complexity.single_token_entropy import entropies
 from caft.complexity.spans import answer_and_sentences
 from caft.generation import Generated, generate
 from caft.hashing import digest
 from caft.jobs import Progress
-from caft.prompts import all_messages
+from caft.prompts import Messages, all_messages
 from caft.tables import SCHEMAS, records
 
 
@@ -30,6 +32,7 @@ def generate_with_student(
     engine: dict[str, Any],
     evaluation: dict[str, Any],
     seed: int,
+    cache: Cache,
     samples: int = 1,
     temperature: float = 0.0,
     top_p: float = 1.0,
@@ -44,6 +47,7 @@ def generate_with_student(
         engine: device settings.
         evaluation: `max_new_tokens`, `parser` (of the mode `cot`) and `batch_size`.
         seed: of the few-shot draw and the sampling.
+        cache: where finished blocks of items lie, and which of them are wanted.
         samples: texts per item.
         temperature: 0 is greedy.
         top_p: nucleus of the sampling distribution.
@@ -51,30 +55,38 @@ def generate_with_student(
     Returns:
         The generations table, its provenance, and what differs from run to run (seconds, tokens).
     """
-    clock = Progress("loading and thinking", len(items))
-    scorer = load_scorer(student_file, adapter_file, engine)
+    scorer = open_scorer(student_file, adapter_file, engine)
     sampling: dict[str, Any] = {"samples": samples, "temperature": temperature, "top_p": top_p}
-    table = generate_items(
-        items,
-        scorer.model,
-        scorer.tokenizer,
-        variant,
-        evaluation,
-        seed,
-        scorer.context,
-        **sampling,
-    )
-    table["warm_up"] = table["item_id"].isin(scorer.sample)
     settings = {name: evaluation[name]["cot"] for name in ("max_new_tokens", "parser")}
     spec = {**scorer.spec, "prompt": variant, **settings, **sampling, "seed": seed}
     spec["batch_size"] = evaluation["batch_size"]
-    run = {
-        "seconds": round(clock.seconds, 3),
-        "items": len(items),
-        "status": table["status"].value_counts().to_dict(),
-        "new_tokens": int(table["new_tokens"].sum()),
-    }
-    return table.drop(columns="new_tokens"), spec, run
+    messages = all_messages(items, variant, "cot", seed)
+
+    def think(block: list[int], progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
+        table = generate_items(
+            items.iloc[block],
+            scorer.model,
+            scorer.tokenizer,
+            variant,
+            evaluation,
+            seed,
+            scorer.context,
+            **sampling,
+            messages=[messages[position] for position in block],
+            progress=progress,
+        )
+        return table.drop(columns="new_tokens"), {"new_tokens": int(table["new_tokens"].sum())}
+
+    found = compute_in_blocks(
+        "generations",
+        block_rows(items, messages),
+        think,
+        {**scorer.key, **spec, "seed": seed if temperature else None},
+        versions.GENERATIONS,
+        cache,
+        ("thinking", "texts", samples),
+    )
+    return scorer.mark(found.table, items), spec, found.run
 
 
 def generate_items(
@@ -88,6 +100,8 @@ def generate_items(
     samples: int = 1,
     temperature: float = 0.0,
     top_p: float = 1.0,
+    messages: list[Messages] | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Generate chains of thought, each to its first complete `[[...]]`; arguments as of the job.
 
@@ -97,22 +111,26 @@ def generate_items(
         tokenizer: its tokenizer.
         variant: prompt variant.
         evaluation: as in `generate_with_student`.
-        seed: of the few-shot draw and the sampling.
+        seed: of the few-shot draw and, together with the items, of the sampling.
         context: a prompt that leaves no room for `max_new_tokens` in it gets status `too_long`.
         samples: texts per item.
         temperature: 0 is greedy; only then are the lists per token kept.
         top_p: nucleus of the sampling distribution.
+        messages: the rendered prompts, where the items are a part of a question set only.
+        progress: of the whole question set, in texts.
 
     Returns:
         The generations table without `warm_up` and with `new_tokens`, ordered by sample and item.
     """
-    messages = all_messages(items, variant, "cot", seed)
+    messages = messages or all_messages(items, variant, "cot", seed)
     lengths = [len(encode_prompt(tokenizer, turns)) for turns in messages]
     limit = evaluation["max_new_tokens"]["cot"]
     fitting = [index for index, length in enumerate(lengths) if length + limit <= context]
     asked = records(items)
     found: dict[tuple[int, int], dict[str, Any]] = {}
-    progress = Progress("thinking", len(fitting) * samples, "texts")
+    progress = progress or Progress("thinking", len(items) * samples, "texts")
+    progress.advance((len(items) - len(fitting)) * samples)
+    drawn_for = list(items["item_id"])  # nothing else: draws are the same in any number of jobs
     for sample in range(samples):
         for batch in generate(
             model,
@@ -122,7 +140,7 @@ def generate_items(
             stop_at_answer=True,
             temperature=temperature,
             top_p=top_p,
-            seed=int(digest([seed, sample], 7), 16),
+            seed=int(digest([seed, sample, drawn_for], 7), 16),
             batch_size=evaluation["batch_size"],
             measure=token_statistics,
         ):

@@ -7,11 +7,13 @@ from typing import Any
 
 import pandas as pd
 
+from caft import versions
+from caft.blocks import Cache, block_rows, compute_in_blocks
 from caft.chat import encode_completion, encode_prompt
 from caft.complexity.forward import Row, answer_logits, token_batches
-from caft.complexity.scorer import load_scorer
+from caft.complexity.scorer import open_scorer
 from caft.jobs import Progress
-from caft.prompts import all_messages, completion
+from caft.prompts import Messages, all_messages, completion
 from caft.tables import records
 
 # Tokens per batch. Smaller than for scores: here every target token has logits of its own.
@@ -25,6 +27,7 @@ def likelihoods_with_student(
     variant: dict[str, Any],
     engine: dict[str, Any],
     seed: int,
+    cache: Cache,
 ) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any]]:
     """Load a model and measure every item's target with it.
 
@@ -35,22 +38,50 @@ def likelihoods_with_student(
         variant: prompt variant.
         engine: device settings.
         seed: of the few-shot draw.
+        cache: where finished blocks of items lie, and which of them are wanted.
 
     Returns:
         The likelihoods table, its provenance, and what differs from run to run (seconds).
     """
-    clock = Progress("loading and measuring targets", len(items))
-    scorer = load_scorer(student_file, adapter_file, engine)
-    table = likelihoods(items, scorer.model, scorer.tokenizer, variant, seed, scorer.context)
-    table["warm_up"] = table["item_id"].isin(scorer.sample)
-    spec = {**scorer.spec, "prompt": variant, "token_budget": TOKEN_BUDGET[scorer.spec["device"]]}
-    run = {
-        "seconds": round(clock.seconds, 3),
-        "items": len(table),
-        "status": table["status"].value_counts().to_dict(),
-        "target": table["target"].value_counts().to_dict(),
-    }
-    return table, spec, run
+    scorer = open_scorer(student_file, adapter_file, engine)
+    budget = TOKEN_BUDGET[scorer.spec["device"]]
+    spec = {**scorer.spec, "prompt": variant, "token_budget": budget}
+    messages = target_messages(items, variant, seed)
+
+    def measure(block: list[int], progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
+        table = likelihoods(
+            items.iloc[block],
+            scorer.model,
+            scorer.tokenizer,
+            variant,
+            seed,
+            scorer.context,
+            budget,
+            [messages[position] for position in block],
+            progress,
+        )
+        return table, {}
+
+    found = compute_in_blocks(
+        "likelihoods",
+        block_rows(items, messages, "reference_rationale"),
+        measure,
+        {**scorer.key, **spec},
+        versions.LIKELIHOODS,
+        cache,
+        ("measuring targets", "texts", 2),
+    )
+    return scorer.mark(found.table, items), spec, found.run
+
+
+def target_messages(items: pd.DataFrame, variant: dict[str, Any], seed: int) -> list[Messages]:
+    """Render what asks for each item's target: the `cot` prompt for a rationale, or `direct`."""
+    direct, cot = (all_messages(items, variant, mode, seed) for mode in ("direct", "cot"))
+    rationales = items["reference_rationale"].fillna("").astype(bool)
+    return [
+        thinking if has_rationale else short
+        for has_rationale, short, thinking in zip(rationales, direct, cot, strict=True)
+    ]
 
 
 def likelihoods(
@@ -61,6 +92,8 @@ def likelihoods(
     seed: int,
     context: int,
     token_budget: int | None = None,
+    messages: list[Messages] | None = None,
+    progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Return the mean loss of every item's target after its prompt, and after nothing.
 
@@ -77,6 +110,8 @@ def likelihoods(
         seed: of the few-shot draw.
         context: longest prompt with target in tokens; longer ones get status `too_long`.
         token_budget: tokens per batch; by default what suits the device.
+        messages: from `target_messages`, where the items are a part of a question set only.
+        progress: of the whole question set, in texts.
 
     Returns:
         The likelihoods table (without `warm_up`), one row per item in the same order.
@@ -84,16 +119,10 @@ def likelihoods(
     rows: list[dict[str, Any]] = []
     texts: list[Row] = []
     alone = _turn_opening(tokenizer)
-    asked = zip(
-        records(items),
-        all_messages(items, variant, "direct", seed),
-        all_messages(items, variant, "cot", seed),
-        strict=True,
-    )
-    for index, (item, direct, cot) in enumerate(asked):
+    messages = messages or target_messages(items, variant, seed)
+    for index, (item, turns) in enumerate(zip(records(items), messages, strict=True)):
         rationale = item["reference_rationale"]
         rationale = rationale if isinstance(rationale, str) else None
-        turns = cot if rationale else direct
         prompt = encode_prompt(tokenizer, turns)
         target = encode_completion(tokenizer, turns, completion(item, variant, rationale))[:-1]
         if len(prompt) + len(target) <= context:
@@ -107,15 +136,20 @@ def likelihoods(
                 "target_tokens": len(target),
             }
         )
-    losses = dict(mean_losses(model, tokenizer, texts, token_budget))
+    progress = progress or Progress("measuring targets", 2 * len(rows), "texts")
+    progress.advance(2 * len(rows) - len(texts))
+    losses = dict(mean_losses(model, tokenizer, texts, progress, token_budget))
     return pd.DataFrame([{**row, **_outcome(losses, 2 * index)} for index, row in enumerate(rows)])
 
 
 def mean_losses(
-    model: Any, tokenizer: Any, rows: list[Row], token_budget: int | None = None
+    model: Any,
+    tokenizer: Any,
+    rows: list[Row],
+    progress: Progress,
+    token_budget: int | None = None,
 ) -> Iterator[tuple[int, float]]:
     """Yield the mean of -ln p over each row's target tokens, nats, with the row's index."""
-    progress = Progress("measuring targets", len(rows), "texts")
     budget = token_budget or TOKEN_BUDGET[model.device.type]
     for batch in token_batches(rows, budget):
         for row, logits in zip(

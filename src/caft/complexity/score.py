@@ -1,13 +1,16 @@
-"""Scoring as a job: load the student, warmed up where asked for, score, describe the run."""
+"""Scoring as a job: open the student, warmed up where asked for, score, describe the run."""
 
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from caft import versions
+from caft.blocks import Cache, block_rows, compute_in_blocks
 from caft.complexity.forward import TOKEN_BUDGET, score_items
-from caft.complexity.scorer import load_scorer
+from caft.complexity.scorer import open_scorer
 from caft.jobs import Progress
+from caft.prompts import all_messages
 
 
 def score_with_student(
@@ -17,6 +20,7 @@ def score_with_student(
     variant: dict[str, Any],
     engine: dict[str, Any],
     seed: int,
+    cache: Cache,
 ) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any]]:
     """Score a question set with a student.
 
@@ -28,31 +32,44 @@ def score_with_student(
         variant: prompt variant.
         engine: device settings.
         seed: of the few-shot draw.
+        cache: where finished blocks of items lie, and which of them are wanted.
 
     Returns:
         The scores table; the provenance for its footer (revision, precision, device, attention,
         batching, libraries); and what differs from run to run (seconds).
     """
-    clock = Progress("loading and scoring", len(items))
-    scorer = load_scorer(student_file, warm_up_file, engine)
-    budget = None if engine["token_budget"] == "auto" else engine["token_budget"]
-    scores = score_items(
-        items, scorer.model, scorer.tokenizer, variant, seed, scorer.context, budget
+    scorer = open_scorer(student_file, warm_up_file, engine)
+    budget = engine["token_budget"]
+    budget = TOKEN_BUDGET[scorer.spec["device"]] if budget == "auto" else budget
+    spec = {**scorer.spec, "prompt": variant, "token_budget": budget}
+    messages = all_messages(items, variant, "direct", seed)
+
+    def score(block: list[int], progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
+        table = score_items(
+            items.iloc[block],
+            scorer.model,
+            scorer.tokenizer,
+            variant,
+            seed,
+            scorer.context,
+            budget,
+            [messages[position] for position in block],
+            progress,
+        )
+        return table, {}
+
+    scores = compute_in_blocks(
+        "scores",
+        block_rows(items, messages),
+        score,
+        {**scorer.key, **spec},
+        versions.SCORES,
+        cache,
+        ("scoring", "items", 1),
     )
-    scores["warm_up"] = scores["item_id"].isin(scorer.sample)
-    spec = {
-        **scorer.spec,
-        "prompt": variant,
-        "token_budget": budget or TOKEN_BUDGET[scorer.spec["device"]],
+    warm_up = {
+        key: scorer.trained[key]
+        for key in ("rows", "target_tokens", "all_tokens", "seconds")
+        if key in scorer.trained
     }
-    run = {
-        "seconds": round(clock.seconds, 3),
-        "items": len(scores),
-        "status": scores["status"].value_counts().to_dict(),
-        "warm_up": {
-            key: scorer.trained[key]
-            for key in ("rows", "target_tokens", "all_tokens", "seconds")
-            if key in scorer.trained
-        },
-    }
-    return scores, spec, run
+    return scorer.mark(scores.table, items), spec, {**scores.run, "warm_up": warm_up}

@@ -1,9 +1,12 @@
 """The model that scores: a student as it is, warmed up, or after a stage of a strategy."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from caft.files import read_json
 from caft.models import load_model, load_tokenizer, pick_device
@@ -11,30 +14,53 @@ from caft.models import load_model, load_tokenizer, pick_device
 
 @dataclass(frozen=True)
 class Scorer:
-    """A loaded model with what a table says about it.
+    """A model with what a table says about it; it is loaded when it is first used.
 
     Attributes:
-        model: from `caft.models.load_model`.
-        tokenizer: the student's.
+        folder: of the untuned student.
+        weights: folder of the model and, where it is one, of the adapter on it.
         context: longest text in tokens.
         trained: the record of its training; empty for the untuned student.
         spec: revision, training, precision, device, attention and libraries.
     """
 
-    model: Any
-    tokenizer: Any
+    folder: Path
+    weights: tuple[Path, Path | None]
     context: int
     trained: dict[str, Any]
     spec: dict[str, Any]
+
+    @cached_property
+    def model(self) -> Any:
+        """From `caft.models.load_model`."""
+        base, adapter = self.weights
+        spec = self.spec
+        return load_model(base, spec["dtype"], spec["device"], spec["attention"], adapter)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The student's."""
+        return load_tokenizer(self.folder)
 
     @property
     def sample(self) -> list[str]:
         """Items of the warm-up sample; a stage's record names none."""
         return self.trained.get("sample", [])
 
+    def mark(self, table: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+        """Note each row's split, and whether the warm-up has seen its item: blocks know neither."""
+        split = items.set_index("item_id")["split"]
+        ids = table["item_id"]
+        return table.assign(split=ids.map(split), warm_up=ids.isin(self.sample))
 
-def load_scorer(student_file: Path, trained_file: Path | None, engine: dict[str, Any]) -> Scorer:
-    """Load a student, or a model that was trained from it.
+    @property
+    def key(self) -> dict[str, Any]:
+        """What tells this model's results from any other's, its very weights included."""
+        return {**self.spec, "weights": self.trained.get("weights_sha256")}
+
+
+def open_scorer(student_file: Path, trained_file: Path | None, engine: dict[str, Any]) -> Scorer:
+    """Open a student, or a model that was trained from it.
 
     Args:
         student_file: the student's `student.json`.
@@ -46,11 +72,10 @@ def load_scorer(student_file: Path, trained_file: Path | None, engine: dict[str,
     trained = read_json(trained_file) if trained_file else {}
     device, dtype = pick_device(engine)
     folder, adapter = student_file.parent, trained_file.parent if trained_file else None
-    if adapter and trained["method"] == "full":
-        folder, adapter = adapter, None
+    weights = (adapter, None) if adapter and trained["method"] == "full" else (folder, adapter)
     return Scorer(
-        load_model(folder, dtype, device, engine["attention"], adapter),
-        load_tokenizer(student_file.parent),
+        folder,
+        weights,
         student["context"],
         trained,
         {

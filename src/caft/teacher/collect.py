@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from caft.answers import INVALID
+from caft.blocks import WHOLE, Shard
 from caft.errors import BudgetError
 from caft.files import read_json
 from caft.hashing import unit_interval
@@ -277,6 +278,7 @@ def collect_for_strategies(
     seeds: list[int],
     student_file: Path,
     store_folder: Path,
+    shard: Shard = WHOLE,
 ) -> pd.DataFrame:
     """Collect the rationales that the given strategies train on, each item once.
 
@@ -292,12 +294,14 @@ def collect_for_strategies(
         seeds: of training, which random membership follows.
         student_file: the student's `student.json`; its tokenizer counts tokens.
         store_folder: the store of paid answers.
+        shard: which of the items this job is there for.
 
     Returns:
         The rationales table.
 
     Raises:
-        BudgetError: if the budget cannot reach for what is not stored; nothing is asked then.
+        BudgetError: if the budget cannot reach for what is not stored, other shards' items
+            included; nothing is asked then.
     """
     wanted = {
         item
@@ -325,7 +329,7 @@ def collect_for_strategies(
             outlook = look_up(records(items), teacher, store, messages, spec, accepts, counter)
             budget = open_budget(f"teachers.{name}", spec, store, outlook, counter)
         return collect_rationales(
-            items,
+            items[[shard.has(item) for item in items["item_id"]]],
             teacher,
             store,
             messages,

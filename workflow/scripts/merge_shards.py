@@ -1,0 +1,17 @@
+"""Join what several jobs made of one question set; no model runs.
+
+Inputs    the shards' tables, each with its run.json beside it
+Outputs   the whole table, as one job would have made it; run: seconds and counts of all shards
+"""
+
+from pathlib import Path
+
+from caft import tables
+from caft.blocks import merge_shards
+from caft.files import write_json
+from caft.jobs import job
+
+with job(snakemake) as log:
+    table, made, run = merge_shards([Path(path) for path in snakemake.input])
+    tables.write(made["table"], table, snakemake.output.table, made["spec"], made["code"])
+    write_json(snakemake.output.run, run)
