@@ -99,9 +99,10 @@ class _Pair:
             "buckets", f"data/buckets/{self.dataset}/{self.student}/{buckets}.parquet"
         )
         bucket = table.set_index("item_id")["bucket"].reindex(predictions.index)
-        shares = {
-            f"accuracy_{name}": predictions["correct"][bucket == name].mean() for name in BUCKETS
-        }
+        shares: dict[str, Any] = {}
+        for name in BUCKETS:
+            correct = predictions["correct"][bucket == name]
+            shares.update(_spread(f"accuracy_{name}", accuracy_interval(correct)))
         return {**shares, **{f"n_{name}": int((bucket == name).sum()) for name in BUCKETS}}
 
     def _differences(self, predictions: pd.DataFrame, mode: str) -> dict[str, float]:

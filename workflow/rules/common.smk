@@ -89,7 +89,8 @@ def all_results(wildcards):
     return [
         "results/summary.csv",
         "results/provenance.json",
-        "results/figures/accuracy.svg",
+        *expand("results/figures/{name}.svg", name=["accuracy", "cost", "buckets", "tokens"]),
+        "results/tables/summary.md",
         *(["results/figures/complexity.svg"] if settings.plotted_metric(config) else []),
         "results/tables/teacher_spend.csv",
         "results/tables/teacher_acceptance.csv",
