@@ -11,8 +11,9 @@ from caft.errors import CaftError
 GROUPS = {
     "store": "look after the stored answers of teachers",
     "teacher": "what teachers have to be asked for",
+    "export": "take a trained model, or what it was trained on, out of the run",
 }
-"""Groups of commands; `caft.<group>.commands.add_commands` adds a group with its commands."""
+"""Commands and groups of them; `caft.<name>.commands.add_commands` adds one."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -31,3 +31,11 @@ class TrainingError(CaftError):
 
 class StoreError(CaftError):
     """The store of paid answers cannot be read or written; what it holds is kept."""
+
+
+class ExportError(CaftError):
+    """A model cannot be exported or uploaded; nothing is left where it was to go."""
+
+
+class MergeError(ExportError):
+    """Merging an adapter changed the model's answers."""

@@ -23,9 +23,9 @@ def model_resources(wildcards, attempt):
 
 
 def student_slice(wildcards):
-    """A student's source, without the warm-up: changing that does not fetch the model again."""
+    """A student's source alone: changing its warm-up or licence does not fetch the model again."""
     spec = config["students"][wildcards.student]
-    return {key: value for key, value in spec.items() if key != "warm_up"}
+    return {key: value for key, value in spec.items() if key not in ("warm_up", "license")}
 
 
 def student_files(wildcards):
