@@ -20,7 +20,7 @@ Complexity-aware fine-tuning lets the student's own uncertainty tell which items
 a teacher's chain of thought for those only; other strategies serve as comparison."""
 _CODE = """\
 from MODULE import LOADER
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, GenerationConfig
 
 model = LOADER.from_pretrained("FOLDER", dtype="auto")
 tokenizer = AutoTokenizer.from_pretrained("FOLDER")
@@ -28,7 +28,8 @@ inputs = tokenizer.apply_chat_template(
     [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}],
     add_generation_prompt=True, return_tensors="pt", return_dict=True,
 )
-output = model.generate(**inputs, max_new_tokens=256)
+greedy = GenerationConfig.from_pretrained("FOLDER")
+output = model.generate(**inputs, generation_config=greedy, max_new_tokens=256)
 print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))"""
 _LIMITS = """\
 - Trained and tested on one data set: nothing is known about other subjects, languages or forms of

@@ -266,7 +266,7 @@ def _side_by_side(places: np.ndarray, gap: float) -> np.ndarray:
 
 
 def _ticks(low: float, high: float) -> dict[str, float]:
-    """Return round numbers between two powers of ten, by label, at least three of them."""
+    """Return round numbers between two powers of ten, by label, three or more if there are."""
     decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
     for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), tuple(np.arange(1, 10, 0.1))):
         places = np.log10([step * 10.0**decade for decade in decades for step in steps])
@@ -280,7 +280,7 @@ def _ticks(low: float, high: float) -> dict[str, float]:
 def _engineering(value: float) -> str:
     from matplotlib.ticker import EngFormatter
 
-    return f"{value:.3g}" if 1e-4 < value < 1 else EngFormatter(sep="").format_eng(value)
+    return f"{value:.3g}" if 1e-5 < value < 1 else EngFormatter(sep="").format_eng(value)
 
 
 def _bucket_panel(axis: Any, part: pd.DataFrame) -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +19,10 @@ from caft.generation import generate
 from caft.models import load_model
 
 ADAPTED, FIRST, WHOLE = "aaaa000000000001", "aaaa000000000002", "bbbb000000000003"
-QUESTION = [{"role": "user", "content": "7 + 5 ?"}]
+MESSAGES = [
+    {"role": "system", "content": "Number only."},
+    {"role": "user", "content": "7 + 5 ?"},
+]
 SECRET = "hf_averysecrettoken"
 
 
@@ -126,43 +130,37 @@ def caft(*arguments):
 def ours(tokenizer, adapter):
     """What the evaluation would get out of the trained model."""
     model = load_model("data/models/tiny", adapter=adapter)
-    ((answer,),) = generate(model, tokenizer, [QUESTION], 20)
+    ((answer,),) = generate(model, tokenizer, [MESSAGES], 256)
     return answer.text
 
 
-def plain(model, folder):
-    """What a user of transformers gets out of the exported folder."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    inputs = tokenizer.apply_chat_template(
-        QUESTION, add_generation_prompt=True, return_tensors="pt", return_dict=True
-    )
-    output = model.generate(**inputs, max_new_tokens=20)
-    new = output[0, inputs["input_ids"].shape[1] :]
-    return tokenizer.decode(new, skip_special_tokens=True)
+def follow_card(folder, capsys):
+    """What a user gets who runs the code on the model card."""
+    card = (folder / "README.md").read_text()
+    (code,) = re.findall(r"(?s)```python\n(.*?)\n```", card)
+    capsys.readouterr()
+    asked = {"SYSTEM": MESSAGES[0]["content"], "QUESTION": MESSAGES[1]["content"]}
+    exec(code.replace("FOLDER", str(folder)), asked)
+    return capsys.readouterr().out.removesuffix("\n")
 
 
-def test_plain_peft_loads_an_exported_adapter_and_answers_alike(run, tokenizer):
-    from peft import AutoPeftModelForCausalLM
-
+def test_the_code_on_the_card_of_an_adapter_gives_the_answers_of_the_evaluation(
+    run, tokenizer, capsys
+):
     assert caft("two_stages", "--to", "out/adapter") == 0
-    model = AutoPeftModelForCausalLM.from_pretrained("out/adapter", dtype=torch.float32)
-    assert plain(model, "out/adapter") == ours(tokenizer, f"results/models/{ADAPTED}")
+    text = follow_card(run / "out/adapter", capsys)
+    assert text == ours(tokenizer, f"results/models/{ADAPTED}")
+    assert text != ours(tokenizer, None), "the adapter must show"
 
 
-def test_plain_transformers_loads_a_merged_model_and_answers_alike(run, tokenizer, capsys):
-    from transformers import AutoModelForCausalLM
-
+def test_the_code_on_the_card_of_a_merged_model_gives_them_too(run, tokenizer, capsys):
     assert caft("two_stages", "--to", "out/merged", "--merge", "--check-items", "4") == 0
     assert "saved in float32: 0 of 8 greedy answers differ" in capsys.readouterr().out
-    model = AutoModelForCausalLM.from_pretrained("out/merged")
-    text = plain(model, "out/merged")
+    text = follow_card(run / "out/merged", capsys)
     assert text == ours(tokenizer, f"results/models/{ADAPTED}")
-    untuned = AutoModelForCausalLM.from_pretrained("data/models/tiny", dtype=torch.float32)
-    untuned.generation_config.do_sample = False
-    assert text != plain(untuned, "out/merged"), "the adapter must show"
     assert "0 of 8 greedy answers differ" in (run / "out/merged/README.md").read_text()
+    modes = {path.stat().st_mode & 0o777 for path in (run / "out/merged").iterdir()}
+    assert modes == {0o644}, "others may read it too"
 
 
 def test_a_whole_model_is_copied_and_cannot_be_merged(run, capsys):

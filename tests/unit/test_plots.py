@@ -181,6 +181,12 @@ def test_a_strategy_of_unknown_cost_is_left_out_of_the_money_only():
     assert (len(markers(tokens)), len(markers(money))) == (10, 9)
 
 
+def test_a_student_whose_costs_are_all_unknown_has_an_empty_panel_of_money():
+    both = pd.concat([costs(), costs(student="other", cost_usd=float("nan"))])
+    panels = plot_cost(both).axes
+    assert [len(markers(axis)) for axis in panels] == [10, 10, 10, 0]
+
+
 def test_a_strategy_that_was_not_asked_in_its_mode_is_kept():
     shown = as_trained(costs()[lambda table: table["mode"] == "direct"])
     assert shown["strategy"].nunique() == 9

@@ -34,6 +34,8 @@ def new_folder(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
+        for path in temporary.iterdir():  # some writers make files for their owner alone
+            path.chmod(0o644)
         temporary.replace(target)
         sync_folder(target.parent)
     finally:
