@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 
 from caft.analysis import ALL, Metrics, metric_values
-from caft.figures import PALETTE, RIGHT, WRONG, pyplot
+from caft.figures import PALETTE, RIGHT, WRONG, pyplot, short
 
 NOTE = "† reads the gold answer, so it cannot serve as a predictor"
 _FEW = 10  # below so many right or wrong answers an interval means little
 _STYLES = ["-", "--", ":"]
-_LONGEST = 34  # characters of a name
 
 
 def plot_distributions(
@@ -144,7 +143,7 @@ def plot_category_auc(
         axis.set_xlabel("ROC AUC, 95% interval")
     counts = sorting.set_index("category")["n"]
     axes[0, 0].set_yticks(
-        range(len(order)), [f"{_short(name)} ({counts[name]})" for name in order], fontsize=8
+        range(len(order)), [f"{short(name)} ({counts[name]})" for name in order], fontsize=8
     )
     axes[0, 0].set_ylim(-0.7, len(order) - 0.3)
     note = "line and band: all categories; dotted: chance; hollow: fewer than 10 right or 10 wrong"
@@ -290,11 +289,7 @@ def _handles(panels: list[Any]) -> Any:
 
 
 def _name(name: str, reads_label: Any) -> str:
-    return _short(name.replace("_", " ")) + (" †" if reads_label else "")
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
+    return short(name.replace("_", " ")) + (" †" if reads_label else "")
 
 
 def _area(row: Any) -> str:

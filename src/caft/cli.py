@@ -12,6 +12,7 @@ GROUPS = {
     "store": "look after the stored answers of teachers",
     "teacher": "what teachers have to be asked for",
     "clean": "remove models that no current or recorded run refers to",
+    "export": "take a trained model, or what it was trained on, out of the run",
 }
 """Commands and groups of them; `caft.<name>.commands.add_commands` adds one."""
 

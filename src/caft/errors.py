@@ -35,3 +35,11 @@ class StoreError(CaftError):
 
 class ComparisonError(CaftError):
     """Predictions that cannot be compared."""
+
+
+class ExportError(CaftError):
+    """A model cannot be exported or uploaded; nothing is left where it was to go."""
+
+
+class MergeError(ExportError):
+    """Merging an adapter changed the model's answers."""

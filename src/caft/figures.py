@@ -7,6 +7,8 @@ from caft.files import atomic_path
 RIGHT, WRONG = "#2c7fb8", "#d95f0e"
 # Okabe & Ito (2008), without yellow, which is too light for lines.
 PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"]
+BUCKET_COLOURS = {"easy": "#9ecae1", "medium": "#4292c6", "hard": "#084594"}
+_LONGEST = 34  # characters of a name
 
 
 def pyplot() -> Any:
@@ -28,6 +30,11 @@ def pyplot() -> Any:
     from matplotlib import pyplot as module
 
     return module
+
+
+def short(name: str) -> str:
+    """Cut a name that is too long for a label."""
+    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
 
 
 def save(figure: Any, output: Any) -> None:

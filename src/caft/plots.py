@@ -7,11 +7,10 @@ import numpy as np
 import pandas as pd
 
 from caft.buckets import BUCKETS
-from caft.figures import RIGHT, WRONG, pyplot, save
+from caft.figures import BUCKET_COLOURS, RIGHT, WRONG, pyplot, save
+from caft.plots_summary import as_trained, plot_buckets, plot_cost, plot_tokens
 
-__all__ = ["plot_accuracy", "plot_complexity", "save"]
-
-_COLOURS = {"easy": "#9ecae1", "medium": "#4292c6", "hard": "#084594"}
+__all__ = ["FIGURES", "plot_accuracy", "plot_complexity", "save"]
 
 
 def plot_accuracy(summary: pd.DataFrame) -> Any:
@@ -23,7 +22,7 @@ def plot_accuracy(summary: pd.DataFrame) -> Any:
     Returns:
         A matplotlib figure, one row of panels per data set and student.
     """
-    rows = summary[(summary["mode"] == summary["trained_mode"]) | (summary["strategy"] == "base")]
+    rows = as_trained(summary)
     groups = list(rows.groupby(["dataset", "student"], sort=False))
     figure, axes = pyplot().subplots(
         len(groups), 2, figsize=(10, 0.9 + 2.6 * len(groups)), squeeze=False, sharey="row"
@@ -41,7 +40,7 @@ def plot_accuracy(summary: pd.DataFrame) -> Any:
                 position + offset,
                 part[f"accuracy_{bucket}"],
                 0.22,
-                color=_COLOURS[bucket],
+                color=BUCKET_COLOURS[bucket],
                 label=bucket,
             )
         by_bucket.set_xlabel("accuracy by bucket of the item")
@@ -84,3 +83,12 @@ def plot_complexity(scores: Mapping[str, pd.DataFrame], metric: str) -> Any:
         axis.legend(frameon=False, title="student's own answer")
     figure.tight_layout()
     return figure
+
+
+FIGURES = {
+    "accuracy": plot_accuracy,
+    "cost": plot_cost,
+    "buckets": plot_buckets,
+    "tokens": plot_tokens,
+}
+"""Figures of the summary, by name."""

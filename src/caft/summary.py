@@ -14,7 +14,7 @@ from caft.config import buckets_used, metric_of, metric_table
 from caft.files import read_json
 from caft.mixtures import divisions, parts_of, wanted_rationales
 from caft.rounds import rounds_used
-from caft.statistics import Estimate, accuracy_interval, roc_auc
+from caft.statistics import Estimate, roc_auc
 from caft.teacher.spend import paid_answers, read_rationales, total_cost
 
 _REFERENCES = ("base", "sft", "distill", "random_same_size")
@@ -111,7 +111,8 @@ class _Pair:
     def _run(self, name: str, seed: str, mode: str) -> dict[str, Any]:
         entry = self.plan[name]
         trained = entry["seeds"][seed]
-        predictions = self.predictions[trained["final"], mode]
+        predictions = self.predictions[trained["final"], mode].sort_index()
+        correct = predictions["correct"].to_numpy(dtype=bool)[None]
         return {
             **self.names,
             "strategy": name,
@@ -119,20 +120,25 @@ class _Pair:
             "trained_mode": entry["trained_mode"],
             "seed": int(seed) if trained["stages"] else None,
             "n": len(predictions),
-            **_spread("accuracy", accuracy_interval(predictions["correct"])),
-            **self._by_bucket(predictions, entry["buckets"]),
+            **_spread("accuracy", mean_interval(correct)),
+            **self._by_bucket(name, correct),
             "invalid_rate": float(predictions["invalid"].mean()),
             **self._costs(name, seed, mode),
             "model": trained["final"],
         }
 
-    def _by_bucket(self, predictions: pd.DataFrame, buckets: str) -> dict[str, Any]:
-        table = self.buckets[buckets].set_index("item_id")["bucket"]
-        bucket = table.reindex(predictions.index)
-        shares = {
-            f"accuracy_{name}": predictions["correct"][bucket == name].mean() for name in BUCKETS
-        }
-        return {**shares, **{f"n_{name}": int((bucket == name).sum()) for name in BUCKETS}}
+    def _bucket(self, name: str) -> pd.Series:
+        """The bucket of each reported item under a strategy's definition, in order of the id."""
+        table = self.buckets[self.plan[name]["buckets"]].set_index("item_id")["bucket"]
+        predictions = next(iter(self.predictions.values()))
+        return table.reindex(predictions.index.sort_values())
+
+    def _by_bucket(self, name: str, correct: np.ndarray) -> dict[str, Any]:
+        bucket = self._bucket(name).to_numpy()
+        shares: dict[str, Any] = {}
+        for one in BUCKETS:
+            shares |= _spread(f"accuracy_{one}", mean_interval(correct[:, bucket == one]))
+        return {**shares, **{f"n_{one}": int((bucket == one).sum()) for one in BUCKETS}}
 
     def rows(self) -> list[dict[str, Any]]:
         names = self.config["run"]["strategies"]
@@ -142,14 +148,12 @@ class _Pair:
         runs = self.runs[(self.runs["strategy"] == name) & (self.runs["mode"] == mode)]
         correct = self._correct(name, mode)
         first = runs.iloc[0]
-        shares = [f"accuracy_{bucket}" for bucket in BUCKETS]
         return {
             **{column: first[column] for column in _SAME},
             "n_seeds": len(runs),
             **_spread("accuracy", mean_interval(correct)),
             "accuracy_sd": seed_spread(correct)[1],
-            **{share: runs[share].mean() for share in shares},
-            **{f"n_{bucket}": first[f"n_{bucket}"] for bucket in BUCKETS},
+            **self._by_bucket(name, correct),
             "invalid_rate": runs["invalid_rate"].mean(),
             **self._differences(correct, mode),
             **{column: round(runs[column].mean()) for column in _COUNTS},

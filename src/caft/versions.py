@@ -17,5 +17,5 @@ RATIONALES = 3  # a statement behind an unreadable [[...]] counts
 MIXTURES = 1  # first version
 TRAINING = 1  # first version
 EVALUATION = 2  # a statement behind an unreadable [[...]] counts
-SUMMARY = 2  # a shared answer counts once; a cost that is not known is empty
+SUMMARY = 3  # intervals by bucket
 ANALYSIS = 1  # first version

@@ -174,6 +174,8 @@ def test_accuracy_is_shown_whole_and_by_bucket(summary):
     assert row["accuracy_low"] < 0.5 < row["accuracy_high"]
     assert row[["accuracy_easy", "accuracy_medium", "accuracy_hard"]].tolist() == [1, 1, 0]
     assert row[["n_easy", "n_medium", "n_hard"]].tolist() == [1, 1, 2]
+    # Wilson's interval of 0 of 2 ends at z² / (2 + z²).
+    assert row[["accuracy_hard_low", "accuracy_hard_high"]].tolist() == pytest.approx([0, 0.65762])
     assert summary.loc[("base", "cot"), "invalid_rate"] == 0.25
 
 

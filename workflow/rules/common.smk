@@ -25,9 +25,9 @@ def model_resources(wildcards, attempt):
 
 
 def student_slice(wildcards):
-    """A student's source, without the warm-up: changing that does not fetch the model again."""
+    """A student's source alone: changing its warm-up or licence does not fetch the model again."""
     spec = config["students"][wildcards.student]
-    return {key: value for key, value in spec.items() if key != "warm_up"}
+    return {key: value for key, value in spec.items() if key not in ("warm_up", "license")}
 
 
 def student_files(wildcards):
@@ -104,7 +104,8 @@ def all_results(wildcards):
         "results/tables/runs.csv",
         "results/tables/comparisons.csv",
         "results/provenance.json",
-        "results/figures/accuracy.svg",
+        *expand("results/figures/{name}.svg", name=["accuracy", "cost", "buckets", "tokens"]),
+        "results/tables/summary.md",
         *(["results/figures/complexity.svg"] if settings.plotted_metric(config) else []),
         "results/tables/teacher_spend.csv",
         "results/tables/teacher_acceptance.csv",

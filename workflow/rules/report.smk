@@ -29,6 +29,22 @@ rule summarize:
         "../scripts/summarize.py"
 
 
+rule tabulate_summary:
+    input:
+        "results/summary.csv",
+    output:
+        markdown="results/tables/summary.md",
+        latex="results/tables/summary.tex",
+    params:
+        code=versions.SUMMARY,
+    log:
+        "logs/tabulate_summary/tabulate_summary.log",
+    message:
+        "Writing the summary as tables for a paper"
+    script:
+        "../scripts/tabulate_summary.py"
+
+
 rule plot_accuracy:
     input:
         "results/summary.csv",
@@ -38,13 +54,55 @@ rule plot_accuracy:
         ),
         png="results/figures/accuracy.png",
     params:
+        figure="accuracy",
         code=versions.SUMMARY,
     log:
         "logs/plot_accuracy/plot_accuracy.log",
     message:
         "Plotting accuracy by strategy and bucket"
     script:
-        "../scripts/plot_accuracy.py"
+        "../scripts/plot_summary.py"
+
+
+use rule plot_accuracy as plot_cost with:
+    output:
+        svg=report("results/figures/cost.svg", caption="../report/cost.rst", category="Summary"),
+        png="results/figures/cost.png",
+    params:
+        figure="cost",
+        code=versions.SUMMARY,
+    log:
+        "logs/plot_cost/plot_cost.log",
+    message:
+        "Plotting accuracy against the teacher's cost"
+
+
+use rule plot_accuracy as plot_buckets with:
+    output:
+        svg=report(
+            "results/figures/buckets.svg", caption="../report/buckets.rst", category="Summary"
+        ),
+        png="results/figures/buckets.png",
+    params:
+        figure="buckets",
+        code=versions.SUMMARY,
+    log:
+        "logs/plot_buckets/plot_buckets.log",
+    message:
+        "Plotting accuracy by bucket and mode"
+
+
+use rule plot_accuracy as plot_tokens with:
+    output:
+        svg=report("results/figures/tokens.svg", caption="../report/tokens.rst", category="Summary"),
+        png="results/figures/tokens.png",
+    params:
+        figure="tokens",
+        code=versions.SUMMARY,
+    log:
+        "logs/plot_tokens/plot_tokens.log",
+    message:
+        "Plotting tokens of training and teacher"
 
 
 rule plot_complexity:

@@ -1,0 +1,127 @@
+"""What an exported folder holds; it appears whole or not at all."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from caft import cards, tables
+from caft.chat import stop_tokens
+from caft.errors import ExportError
+from caft.export.choice import Choice
+from caft.export.merging import merge
+from caft.files import read_json, sync_folder, write_json, write_text
+from caft.models import load_tokenizer
+
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json")
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `target`; on success it is renamed, else removed.
+
+    Raises:
+        ExportError: if the target is there already and is not an empty folder.
+    """
+    if target.is_symlink() or (target.exists() and not target.is_dir()):
+        raise ExportError(f"{target}: is not a folder; name another one.")
+    if target.is_dir() and any(target.iterdir()):
+        raise ExportError(f"{target}: is not empty; name a new folder, or remove it first.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        for path in temporary.iterdir():  # some writers make files for their owner alone
+            path.chmod(0o644)
+        temporary.replace(target)
+        sync_folder(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def export_model(
+    choice: Choice, target: Path, merged: bool = False, items: int = 64, tolerance: float = 0.0
+) -> dict[str, Any] | None:
+    """Write a model folder that plain transformers (peft for an adapter) can load.
+
+    Args:
+        choice: the model.
+        target: a new or empty folder.
+        merged: merge the adapter into the student.
+        items: of each data set, for the check that merging changes no answer.
+        tolerance: share of the answers that may change.
+
+    Returns:
+        What the check found; None if nothing was merged.
+
+    Raises:
+        ExportError: if the target is in use, or there is nothing to merge.
+        MergeError: if merging changes more answers than allowed.
+    """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    with new_folder(target) as folder:
+        check = None
+        if merged:
+            check = merge(choice, folder, items, tolerance)
+        else:
+            for path in (path for pattern in _WEIGHTS for path in choice.folder.glob(pattern)):
+                shutil.copyfile(path, folder / path.name)
+            if choice.record["method"] != "full":
+                _name_base(choice, folder / "adapter_config.json")
+        _add_tokenizer(choice.student_folder, folder)
+        card = cards.model_card(
+            choice.name, choice.record, choice.stages, choice.rows, choice.provenance, check
+        )
+        write_text(folder / "README.md", card)
+    return check
+
+
+def export_data(choice: Choice, target: Path) -> None:
+    """Write the rows that a model was trained on, one Parquet file per stage, with a card.
+
+    Raises:
+        ExportError: if the target is in use.
+    """
+    with new_folder(target) as folder:
+        mixtures = []
+        for stage in choice.stages:
+            planned = read_json(f"data/mixtures/stages/{stage['model']}.json")
+            shutil.copyfile(planned["mixture_file"], folder / f"stage-{stage['stage']}.parquet")
+            mixtures.append(tables.read("mixtures", planned["mixture_file"]))
+        card = cards.dataset_card(
+            choice.name, mixtures, choice.stages, choice.spend, choice.provenance
+        )
+        write_text(folder / "README.md", card)
+
+
+def _name_base(choice: Choice, path: Path) -> None:
+    source = choice.source
+    base = source.get("hub") or str(choice.student_folder.resolve())
+    write_json(
+        path,
+        {
+            **read_json(path),
+            "base_model_name_or_path": base,
+            "revision": source.get("revision") if "hub" in source else None,
+        },
+    )
+
+
+def _add_tokenizer(student: Path, folder: Path) -> None:
+    from transformers import AutoTokenizer, GenerationConfig
+
+    tokenizer = load_tokenizer(student)
+    # Greedy, and ending a turn where the evaluation did.
+    generation = GenerationConfig(
+        do_sample=False,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=stop_tokens(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    generation.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(student).save_pretrained(folder)

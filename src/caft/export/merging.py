@@ -1,0 +1,109 @@
+"""Merging an adapter into its student, and checking that the answers stay what they were."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from caft import tables
+from caft.errors import ExportError, MergeError
+from caft.evaluation import evaluate
+from caft.export.choice import Choice
+from caft.jobs import Progress
+from caft.models import check_folder, load_model, load_tokenizer, pick_device
+from caft.prompts import all_messages
+
+
+def merge(choice: Choice, target: Path, items: int, tolerance: float) -> dict[str, Any]:
+    """Write the student with the adapter merged into it, in the student's precision.
+
+    Both are asked in float32, so that what is compared is the merged weights as they were saved,
+    rounding included, and nothing else.
+
+    Args:
+        choice: a model trained with adapters.
+        target: an existing folder that the model goes to.
+        items: at most so many items of each data set are asked, in each mode of the run.
+        tolerance: share of the answers that may change.
+
+    Returns:
+        `answers`, `changed` (another answer is read out), `reworded` (the text differs), `dtype`.
+
+    Raises:
+        MergeError: if more answers change.
+        ExportError: if there is nothing to merge.
+    """
+    import torch
+    from peft import PeftModel
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    if choice.record["method"] == "full":
+        raise ExportError(f"{choice.model}: is a whole model already; export it without --merge.")
+    student, engine = choice.student_folder, choice.provenance["config"]["engine"]
+    device, attention = pick_device(engine)[0], engine["attention"]
+    check_folder(student)
+    base: Any = AutoModelForCausalLM.from_pretrained(
+        student, dtype=torch.float32, attn_implementation=attention, use_safetensors=True
+    )
+    adapted = PeftModel.from_pretrained(base, choice.folder).to(device).eval()
+    before = _answers(choice, adapted, items)
+    dtype = AutoConfig.from_pretrained(student).dtype or torch.float32
+    adapted.merge_and_unload().to(dtype).save_pretrained(target)
+    del adapted, base
+    after = _answers(choice, load_model(target, device=device, attention=attention), items)
+    found = compare(before, after)
+    if found["changed"] > tolerance * found["answers"]:
+        raise MergeError(
+            f"{choice.model}: merging changed {found['changed']} of {found['answers']} greedy "
+            f"answers, more than --tolerance {tolerance:g} allows (weights saved in {_name(dtype)})"
+            "; export the adapter without --merge, or allow more."
+        )
+    return {**found, "dtype": _name(dtype)}
+
+
+def compare(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, int]:
+    """Count how many answers two models give differently to the same questions.
+
+    An answer that cannot be read is its text.
+
+    Args:
+        before: predictions, one row per question.
+        after: the same questions in the same order.
+    """
+    one, other = (
+        table["parsed"].where(~table["invalid"], table["text"]).to_numpy()
+        for table in (before, after)
+    )
+    return {
+        "answers": len(before),
+        "changed": int((one != other).sum()),
+        "reworded": int((before["text"].to_numpy() != after["text"].to_numpy()).sum()),
+    }
+
+
+def _answers(choice: Choice, model: Any, items: int) -> pd.DataFrame:
+    config = choice.provenance["config"]
+    tokenizer = load_tokenizer(choice.student_folder)
+    variant, found = config["prompts"][config["prompt"]], []
+    for dataset in choice.datasets:
+        table = tables.read("items", f"data/items/{dataset}.parquet")
+        # item_id is a hash, so the first ones are a sample.
+        chosen = (table["split"] == config["run"]["split"]).to_numpy().nonzero()[0][:items]
+        for mode in config["run"]["modes"]:
+            messages = all_messages(table, variant, mode, config["seed"])
+            answers = evaluate(
+                table.iloc[chosen],
+                [messages[position] for position in chosen],
+                model,
+                tokenizer,
+                variant,
+                mode,
+                config["evaluation"],
+                Progress(f"comparing answers ({mode})", len(chosen)),
+            )
+            found.append(answers.sort_values("item_id"))
+    return pd.concat(found)
+
+
+def _name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")

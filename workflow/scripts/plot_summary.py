@@ -1,0 +1,15 @@
+"""Plot the summary: accuracy, accuracy against cost, accuracy by bucket, or tokens.
+
+Inputs    summary
+Outputs   svg, png
+Settings  params.figure
+"""
+
+import pandas as pd
+
+from caft.jobs import job
+from caft.plots import FIGURES, save
+
+with job(snakemake) as log:
+    figure = FIGURES[snakemake.params.figure](pd.read_csv(snakemake.input[0]))
+    save(figure, snakemake.output)
