@@ -1,10 +1,12 @@
 """Evaluation: ask a model every test item in one mode, greedily, and read its answers."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from caft import generation_vllm
 from caft.answers import ABSTAINED, INVALID, equal, parse
 from caft.complexity.scorer import load_scorer
 from caft.generation import generate
@@ -12,6 +14,13 @@ from caft.jobs import Progress
 from caft.models import STUDENT_FILE
 from caft.prompts import all_messages
 from caft.tables import records
+
+
+def backend(engine: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return what loads a model and what generates with it, for a value of `evaluation.engine`."""
+    if engine == "vllm":
+        return generation_vllm.load_scorer, generation_vllm.generate
+    return load_scorer, generate
 
 
 def evaluate(
@@ -29,11 +38,11 @@ def evaluate(
     Args:
         items: the whole items table (few-shot examples come from its training split).
         split: which split to answer.
-        model: from `caft.models.load_model`.
+        model: from `caft.models.load_model`, or a `caft.generation_vllm.VllmModel`.
         tokenizer: its tokenizer.
         variant: prompt variant.
         mode: `direct` or `cot`.
-        settings: `parser`, `max_new_tokens` and `batch_size`, the first two per mode.
+        settings: `engine`, `batch_size`, and per mode `parser` and `max_new_tokens`.
         seed: of the few-shot draw.
 
     Returns:
@@ -48,7 +57,8 @@ def evaluate(
     asked = records(items[chosen])
     progress = Progress(f"answering ({mode})", len(asked))
     rows: list[dict[str, Any]] = []
-    for batch in generate(
+    _, ask = backend(settings["engine"])
+    for batch in ask(
         model,
         tokenizer,
         messages,
@@ -112,7 +122,8 @@ def evaluate_model(
         The predictions table, its provenance, and what differs from run to run (seconds, tokens).
     """
     clock = Progress(f"evaluation ({mode})", 1)
-    scorer = load_scorer(student / STUDENT_FILE, trained_file, engine)
+    load, _ = backend(settings["engine"])
+    scorer = load(student / STUDENT_FILE, trained_file, engine)
     predictions = evaluate(
         items, split, scorer.model, scorer.tokenizer, variant, mode, settings, seed
     )

@@ -7,6 +7,7 @@ from caft.generation import Generated
 from caft.models import load_model, load_tokenizer
 
 SETTINGS = {
+    "engine": "transformers",
     "parser": {"direct": "leading", "cot": "any"},
     "max_new_tokens": {"direct": 14, "cot": 40},
     "batch_size": 2,

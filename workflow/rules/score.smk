@@ -64,7 +64,7 @@ rule generate_chains:
         run="data/generations/{dataset}/{student}/{scorer}/{prompt}.run.json",
     params:
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
-        evaluation=config["evaluation"],
+        evaluation=CHAIN_SETTINGS,
         engine=config["engine"],
         seed=config["seed"],
         code=versions.GENERATIONS,
@@ -121,7 +121,7 @@ rule sample_chains:
         run="data/samples/{dataset}/{student}/{scorer}/{metric}.run.json",
     params:
         prompt=lambda wildcards: config["prompts"][metric_slice(wildcards)["prompt"]],
-        evaluation=config["evaluation"],
+        evaluation=CHAIN_SETTINGS,
         sampling=lambda wildcards: settings.sampling_of(config, wildcards.metric),
         engine=config["engine"],
         seed=config["seed"],
