@@ -1,6 +1,7 @@
 """Both engines of the evaluation answer alike; skipped where vLLM or its device is missing."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -49,21 +50,26 @@ def wide(chatml, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("adapter", [False, True], ids=["student", "adapter"])
-def test_both_engines_write_the_same_greedy_answers(platform, wide, adapter):
+def test_both_engines_write_the_same_greedy_answers(platform, wide):
     prompts = [
         [{"role": "user", "content": f"What is {number} + {number * 7} ?" + " A B" * number}]
         for number in range(24)
     ]
-    found = []
-    for name in ("transformers", "vllm"):
-        load, generate = backend(name)
-        scorer = load(
-            wide / "student/student.json",
-            wide / "adapter/model.json" if adapter else None,
-            {"device": platform, "dtype": "float32", "attention": "sdpa"},
-        )
-        batches = generate(scorer.model, scorer.tokenizer, prompts, 24, stop_at_answer=True)
-        found.append(sorted((answer.index, answer.text) for batch in batches for answer in batch))
-    assert found[0] == found[1]
-    assert len({text for _, text in found[0]}) > 12
+    engine = {"device": platform, "dtype": "float32", "attention": "sdpa"}
+    student, adapter = wide / "student/student.json", wide / "adapter/model.json"
+
+    def texts(name, scorer, model):
+        batches = backend(name)[1](model, scorer.tokenizer, prompts, 24, stop_at_answer=True)
+        return sorted((answer.index, answer.text) for batch in batches for answer in batch)
+
+    expected = []
+    for trained in (None, adapter):
+        scorer = backend("transformers")[0](student, trained, engine)
+        expected.append(texts("transformers", scorer, scorer.model))
+    assert expected[0] != expected[1]
+    # One engine for both: a second one would find the GPU's memory taken.
+    scorer = backend("vllm")[0](student, adapter, engine)
+    for model, answers in zip(
+        (replace(scorer.model, adapter=None), scorer.model), expected, strict=True
+    ):
+        assert texts("vllm", scorer, model) == answers
