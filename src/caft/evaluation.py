@@ -1,11 +1,12 @@
 """Evaluation: ask a model every test item in one mode, greedily, and read its answers."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from caft import versions
+from caft import generation_vllm, versions
 from caft.answers import ABSTAINED, INVALID, equal, parse
 from caft.blocks import Cache, block_rows, compute_in_blocks
 from caft.complexity.scorer import open_scorer
@@ -14,6 +15,13 @@ from caft.jobs import Progress
 from caft.models import STUDENT_FILE
 from caft.prompts import Messages, all_messages
 from caft.tables import records
+
+
+def backend(engine: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return what opens a model and what generates with it, for a value of `evaluation.engine`."""
+    if engine == "vllm":
+        return generation_vllm.open_scorer, generation_vllm.generate
+    return open_scorer, generate
 
 
 def evaluate(
@@ -31,11 +39,11 @@ def evaluate(
     Args:
         items: rows of the items table.
         messages: their prompts.
-        model: from `caft.models.load_model`.
+        model: from `caft.models.load_model`, or a `caft.generation_vllm.VllmModel`.
         tokenizer: its tokenizer.
         variant: prompt variant.
         mode: `direct` or `cot`.
-        settings: `parser`, `max_new_tokens` and `batch_size`, the first two per mode.
+        settings: `engine`, `batch_size`, and per mode `parser` and `max_new_tokens`.
         progress: told how many are answered.
 
     Returns:
@@ -43,7 +51,8 @@ def evaluate(
     """
     asked = records(items)
     rows: list[dict[str, Any]] = []
-    for batch in generate(
+    _, ask = backend(settings["engine"])
+    for batch in ask(
         model,
         tokenizer,
         messages,
@@ -107,7 +116,8 @@ def evaluate_model(
     Returns:
         The predictions table, its provenance, and what differs from run to run (seconds, tokens).
     """
-    scorer = open_scorer(student / STUDENT_FILE, trained_file, engine)
+    open_model, _ = backend(settings["engine"])
+    scorer = open_model(student / STUDENT_FILE, trained_file, engine)
     spec = {
         "model": trained_file.parent.name if trained_file else scorer.spec["student"],
         "prompt": variant,

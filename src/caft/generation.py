@@ -35,6 +35,50 @@ class Generated:
     measured: list[list[float]] = field(default_factory=list)
 
 
+class Ending:
+    """When an answer is complete and what it then says, whichever engine writes its tokens."""
+
+    def __init__(self, tokenizer: Any, max_new_tokens: int, stop_at_answer: bool):
+        """Set the limits.
+
+        Args:
+            tokenizer: of the model.
+            max_new_tokens: at most this many tokens an answer.
+            stop_at_answer: whether the first complete `[[...]]` ends an answer.
+        """
+        self.tokenizer = tokenizer
+        self.max_new_tokens = max_new_tokens
+        self.stop_at_answer = stop_at_answer
+        self.ends = set(stop_tokens(tokenizer))
+        # Only a token with a bracket in it can complete an answer marker.
+        self._closing = {token for text, token in tokenizer.get_vocab().items() if "]" in text}
+
+    def is_reached(self, new: list[int]) -> bool:
+        """Tell whether an answer of these tokens, at least one, is complete."""
+        if new[-1] in self.ends or len(new) >= self.max_new_tokens:
+            return True
+        return (
+            self.stop_at_answer
+            and new[-1] in self._closing
+            and is_finished(self.tokenizer.decode(new[-_TAIL:]))
+        )
+
+    def answer(
+        self, index: int, prompt_tokens: int, new: list[int], measured: list[list[float]]
+    ) -> Generated:
+        """Turn the tokens of a complete answer into text, cut behind its first marked answer."""
+        end = next((place for place, token in enumerate(new) if token in self.ends), None)
+        kept = new if end is None else new[:end]
+        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        stopped = end is not None or (self.stop_at_answer and is_finished(text))
+        if end is None and stopped:
+            text = text[: text.index("]]", text.index("[[")) + 2]
+        # The end-of-turn token was generated and paid for like any other.
+        count = len(kept) + (end is not None)
+        reason = "stop" if stopped else "length"
+        return Generated(index, text, prompt_tokens, count, reason, kept, measured[: len(kept)])
+
+
 def generate(
     model: Any,
     tokenizer: Any,
@@ -69,15 +113,7 @@ def generate(
 
     ids = [encode_prompt(tokenizer, messages) for messages in prompts]
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-    ends = set(stop_tokens(tokenizer))
-    # Only a token with a bracket in it can complete an answer marker.
-    closing = {token for text, token in tokenizer.get_vocab().items() if "]" in text}
-
-    def is_done(new: list[int]) -> bool:
-        if new[-1] in ends or len(new) >= max_new_tokens:
-            return True
-        return stop_at_answer and new[-1] in closing and is_finished(tokenizer.decode(new[-_TAIL:]))
-
+    ending = Ending(tokenizer, max_new_tokens, stop_at_answer)
     choose = _chooser(temperature, top_p)
     for number, batch in enumerate(_batches(order, ids, batch_size)):
         torch.manual_seed(seed + number)
@@ -87,11 +123,11 @@ def generate(
                 [ids[index] for index in batch],
                 tokenizer.pad_token_id,
                 choose,
-                is_done,
+                ending.is_reached,
                 measure,
             )
         yield [
-            _finish(tokenizer, index, new, measured, len(ids[index]), ends, stop_at_answer)
+            ending.answer(index, len(ids[index]), new, measured)
             for index, (new, measured) in zip(batch, answers, strict=True)
         ]
 
@@ -182,24 +218,3 @@ def _chooser(temperature: float, top_p: float) -> Callable[[Any], Any]:
         return logits.softmax(-1).multinomial(1)[:, 0]
 
     return sample
-
-
-def _finish(
-    tokenizer: Any,
-    index: int,
-    new: list[int],
-    measured: list[list[float]],
-    prompt_tokens: int,
-    ends: set[int],
-    stop_at_answer: bool,
-) -> Generated:
-    end = next((position for position, token in enumerate(new) if token in ends), None)
-    kept = new if end is None else new[:end]
-    text = tokenizer.decode(kept, skip_special_tokens=True)
-    stopped = end is not None or (stop_at_answer and is_finished(text))
-    if end is None and stopped:
-        text = text[: text.index("]]", text.index("[[")) + 2]
-    # The end-of-turn token was generated and paid for like any other.
-    count = len(kept) + (end is not None)
-    reason = "stop" if stopped else "length"
-    return Generated(index, text, prompt_tokens, count, reason, kept, measured[: len(kept)])

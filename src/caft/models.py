@@ -98,7 +98,8 @@ def check_folder(folder: Path) -> None:
     """Check that a folder holds a model that can be loaded safely, without loading it.
 
     Raises:
-        ModelError: if it does not exist, has no config, or its weights are not safetensors.
+        ModelError: if it does not exist, has no config, or its weights are not safetensors or not
+            complete.
     """
     if not folder.is_dir():
         raise ModelError(f"{folder}: no such model folder; check the path in the config.")
@@ -112,6 +113,18 @@ def check_folder(folder: Path) -> None:
             f"only pickled weights ({pickles[0]}), which can run code" if pickles else "no weights"
         )
         raise ModelError(f"{folder}: has {reason}; convert it with save_pretrained to safetensors.")
+    for index in folder.glob("*.safetensors.index.json"):
+        lost = sorted(
+            {
+                name
+                for name in read_json(index)["weight_map"].values()
+                if not (folder / name).is_file()
+            }
+        )
+        if lost:
+            raise ModelError(
+                f"{folder}: {index.name} names {lost[0]}, which is not there; fetch it."
+            )
 
 
 def _link_parts(source: Path, folder: Path) -> None:

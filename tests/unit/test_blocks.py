@@ -23,6 +23,7 @@ EVALUATION = {
     "parser": {"direct": "leading", "cot": "any"},
     "max_new_tokens": {"direct": 4, "cot": 8},
     "batch_size": 4,
+    "engine": "transformers",
 }
 
 

@@ -9,6 +9,7 @@ from caft.models import load_model, load_tokenizer
 from caft.prompts import all_messages
 
 SETTINGS = {
+    "engine": "transformers",
     "parser": {"direct": "leading", "cot": "any"},
     "max_new_tokens": {"direct": 14, "cot": 40},
     "batch_size": 2,

@@ -19,6 +19,12 @@ ANALYSIS_FIGURES = [
 ]
 
 
+# What chains of thought depend on: which engine evaluates says nothing about them.
+CHAIN_SETTINGS = {
+    name: config["evaluation"][name] for name in ("max_new_tokens", "parser", "batch_size")
+}
+
+
 def model_resources(wildcards, attempt):
     """Memory of a model job, more with every retry of the profile."""
     return config["engine"]["mem_mb"] * attempt

@@ -66,7 +66,7 @@ rule generate_chains:
         run="data/generations/{dataset}/{student}/{scorer}/{prompt}{shard}.run.json",
     params:
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
-        evaluation=config["evaluation"],
+        evaluation=CHAIN_SETTINGS,
         engine=settings.compute_of(config),
         seed=config["seed"],
         code=versions.GENERATIONS,
@@ -127,7 +127,7 @@ rule sample_chains:
         run="data/samples/{dataset}/{student}/{scorer}/{metric}{shard}.run.json",
     params:
         prompt=lambda wildcards: config["prompts"][metric_slice(wildcards)["prompt"]],
-        evaluation=config["evaluation"],
+        evaluation=CHAIN_SETTINGS,
         sampling=lambda wildcards: settings.sampling_of(config, wildcards.metric),
         engine=settings.compute_of(config),
         seed=config["seed"],

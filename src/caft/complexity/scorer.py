@@ -1,5 +1,6 @@
 """The model that scores: a student as it is, warmed up, or after a stage of a strategy."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -12,6 +13,12 @@ from caft.files import read_json
 from caft.models import load_model, load_tokenizer, pick_device
 
 
+def _load(scorer: "Scorer") -> Any:
+    base, adapter = scorer.weights
+    spec = scorer.spec
+    return load_model(base, spec["dtype"], spec["device"], spec["attention"], adapter)
+
+
 @dataclass(frozen=True)
 class Scorer:
     """A model with what a table says about it; it is loaded when it is first used.
@@ -22,6 +29,7 @@ class Scorer:
         context: longest text in tokens.
         trained: the record of its training; empty for the untuned student.
         spec: revision, training, precision, device, attention and libraries.
+        load: loads the model.
     """
 
     folder: Path
@@ -29,13 +37,12 @@ class Scorer:
     context: int
     trained: dict[str, Any]
     spec: dict[str, Any]
+    load: Callable[["Scorer"], Any] = _load
 
     @cached_property
     def model(self) -> Any:
-        """From `caft.models.load_model`."""
-        base, adapter = self.weights
-        spec = self.spec
-        return load_model(base, spec["dtype"], spec["device"], spec["attention"], adapter)
+        """From `caft.models.load_model`, or what another engine generates with."""
+        return self.load(self)
 
     @cached_property
     def tokenizer(self) -> Any:

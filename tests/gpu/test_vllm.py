@@ -1,0 +1,75 @@
+"""Both engines of the evaluation answer alike; skipped where vLLM or its device is missing."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from caft.evaluation import backend
+
+pytest.importorskip("vllm", reason="needs vLLM, which is installed beside caft, not with it")
+
+
+@pytest.fixture(scope="module")
+def platform():
+    from vllm.platforms import current_platform
+
+    if current_platform.device_type not in ("cuda", "cpu"):
+        pytest.skip("needs a GPU, or vLLM's build for CPUs")
+    return current_platform.device_type
+
+
+@pytest.fixture(scope="module")
+def wide(chatml, tmp_path_factory):
+    """A random student with heads as wide as vLLM's kernels want them, and an adapter."""
+    import torch
+    from conftest import save_student
+    from peft import LoraConfig, get_peft_model
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(chatml),
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.2,
+        tie_word_embeddings=True,
+        eos_token_id=chatml.eos_token_id,
+    )
+    folder = tmp_path_factory.mktemp("models")
+    save_student(LlamaForCausalLM(config), chatml, folder / "student")
+    lora = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    get_peft_model(LlamaForCausalLM.from_pretrained(folder / "student"), lora).save_pretrained(
+        folder / "adapter"
+    )
+    (folder / "adapter/model.json").write_text(json.dumps({"method": "lora"}))
+    return folder
+
+
+def test_both_engines_write_the_same_greedy_answers(platform, wide):
+    prompts = [
+        [{"role": "user", "content": f"What is {number} + {number * 7} ?" + " A B" * number}]
+        for number in range(24)
+    ]
+    engine = {"device": platform, "dtype": "float32", "attention": "sdpa"}
+    student, adapter = wide / "student/student.json", wide / "adapter/model.json"
+
+    def texts(name, scorer, model):
+        batches = backend(name)[1](model, scorer.tokenizer, prompts, 24, stop_at_answer=True)
+        return sorted((answer.index, answer.text) for batch in batches for answer in batch)
+
+    expected = []
+    for trained in (None, adapter):
+        scorer = backend("transformers")[0](student, trained, engine)
+        expected.append(texts("transformers", scorer, scorer.model))
+    assert expected[0] != expected[1]
+    # One engine for both: a second one would find the GPU's memory taken.
+    scorer = backend("vllm")[0](student, adapter, engine)
+    for model, answers in zip(
+        (replace(scorer.model, adapter=None), scorer.model), expected, strict=True
+    ):
+        assert texts("vllm", scorer, model) == answers
