@@ -112,7 +112,8 @@ class Progress:
         """Count `count` more as done; `note` (money so far, loss …) is added to the line."""
         self.done += count
         now = time.monotonic()
-        if now - self._last < _SECONDS_BETWEEN_LINES and self.done < self.total:
+        early = now - self._last < _SECONDS_BETWEEN_LINES and self.done < self.total
+        if early or not count:
             return
         self._last = now
         rate = (self.done - self._before) / max(now - self.started, 1e-9)

@@ -8,6 +8,7 @@ import yaml
 
 from caft import config as settings
 from caft import tables
+from caft.blocks import WHOLE, Shard
 from caft.errors import BudgetError, CaftError
 from caft.files import write_json
 from caft.store import Store
@@ -107,7 +108,9 @@ def planned(config, strategy="complexity_aware", **names):
     return row
 
 
-def answers_of(config, texts, teacher="big", student="tiny", strategies=None, **answer):
+def answers_of(
+    config, texts, teacher="big", student="tiny", strategies=None, shard=WHOLE, **answer
+):
     """Collect with a teacher that answers each item with its text; return items in asked order."""
     asked = []
 
@@ -143,7 +146,7 @@ def answers_of(config, texts, teacher="big", student="tiny", strategies=None, **
             {name: chosen[name] for name in strategies or chosen},
             *(teacher, config["teachers"][teacher], config["prompts"]["letters"]),
             *(config["engine"], config["seed"], config["run"]["seeds"]),
-            *(Path(f"data/models/{student}/student.json"), Path("data/store/teacher")),
+            *(Path(f"data/models/{student}/student.json"), Path("data/store/teacher"), shard),
         )
     return asked, table
 
@@ -357,6 +360,27 @@ def test_nothing_is_asked_when_the_middle_estimate_is_above_the_budget(config):
         "teachers.big.budget.max_cost_usd: 1.1 USD is too little: 1 USD spent and about "
         "0.1242 USD (0.0642 USD to 0.2442 USD) to come for 3 items. Nothing was asked."
     )
+
+
+class FirstOnly(Shard):
+    """The job that is there for `i5` alone; real ids are hashes."""
+
+    def has(self, item_id):
+        return item_id == "i5"
+
+
+def test_a_shard_asks_for_its_items_only_and_the_others_read_them(config):
+    chosen = {"strategies": ["complexity_aware"]}
+    asked, table = answers_of(config, lambda *_: "[[7]]", shard=FirstOnly(), **chosen)
+    assert asked == ["i5"] == list(table["item_id"])
+    asked, table = answers_of(config, lambda *_: "[[7]]", **chosen)
+    assert sorted(asked) == ["i6", "i7"] and len(table) == 3
+
+
+def test_a_shard_asks_nothing_where_the_budget_is_too_small_for_all_shards(config):
+    config["teachers"]["big"]["budget"]["max_cost_usd"] = 0.1  # 0.0414 USD per item
+    with pytest.raises(BudgetError, match="to come for 3 items. Nothing was asked"):
+        answers_of(config, None, strategies=["complexity_aware"], shard=FirstOnly())
 
 
 def test_what_is_stored_needs_no_budget(config):
