@@ -22,6 +22,11 @@ def model_resources(wildcards, attempt):
     return config["engine"]["mem_mb"] * attempt
 
 
+def model_runtime(wildcards, attempt):
+    """Minutes of a model job, more with every retry of the profile."""
+    return config["engine"]["runtime"] * attempt
+
+
 def student_slice(wildcards):
     """A student's source, without the warm-up: changing that does not fetch the model again."""
     spec = config["students"][wildcards.student]
