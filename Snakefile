@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -18,8 +19,9 @@ configfile: "config.yaml"
 
 try:
     settings.prepare(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
-    if workflow.is_main_process and locks.remove_stale_lock(Path.cwd()):
-        print("Removed the lock of an earlier run that was killed.", file=sys.stderr)
+    if workflow.is_main_process and locks.acts(get_argument_parser().parse_known_args()[0]):
+        if locks.remove_stale_lock(Path.cwd()):
+            print("Removed the lock of an earlier run that was killed.", file=sys.stderr)
 except CaftError as error:
     raise WorkflowError(str(error))
 

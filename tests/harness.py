@@ -10,13 +10,17 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import yaml
 
 from caft.store import Store
 
 ROOT = Path(__file__).parents[1]
-COMMAND = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+SNAKEFILE = ("--snakefile", str(ROOT / "Snakefile"))
+COMMAND = [sys.executable, "-m", "snakemake", *SNAKEFILE]
+# Looks at Slurm jobs every second.
+POLLING = [sys.executable, str(ROOT / "tests/polling_snakemake.py"), *SNAKEFILE]
 
 
 @dataclass
@@ -27,12 +31,29 @@ class Run:
     output: str
     code: int
 
+    @classmethod
+    def of(cls, output: str, code: int) -> "Run":
+        return cls(
+            Counter(re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", output)), output, code
+        )
+
+    @property
+    def submitted(self) -> Counter:
+        """How often a job of each rule was given to Slurm."""
+        return Counter(re.findall(r"submitted with SLURM jobid \d+ .*/rule_(\w+)/", self.output))
+
 
 class Project:
     """A folder with a config of its own in which the workflow is run."""
 
-    def __init__(self, folder: Path, config: dict, executor: tuple[str, ...] = ("--cores", "2")):
-        self.folder, self.executor = folder, executor
+    def __init__(
+        self,
+        folder: Path,
+        config: dict,
+        executor: tuple[str, ...] = ("--cores", "2"),
+        command: list[str] = COMMAND,
+    ):
+        self.folder, self.executor, self.command = folder, executor, command
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text((ROOT / "config.yaml").read_text())
         self.write(config)
@@ -41,11 +62,11 @@ class Project:
         self.config = config
         (self.folder / "run.yaml").write_text(yaml.safe_dump(config))
 
-    def start(self, *arguments: str) -> subprocess.Popen:
+    def start(self, *arguments: str, output: int | IO[str] = subprocess.PIPE) -> subprocess.Popen:
         return subprocess.Popen(
-            [*COMMAND, *self.executor, *arguments, "--configfile", "run.yaml"],
+            [*self.command, *self.executor, *arguments, "--configfile", "run.yaml"],
             cwd=self.folder,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
@@ -54,10 +75,9 @@ class Project:
 
     def run(self, *arguments: str, succeeds: bool = True) -> Run:
         process = self.start(*arguments)
-        output, _ = process.communicate(timeout=600)
+        output, _ = process.communicate(timeout=1200)
         assert (process.returncode == 0) == succeeds, output[-6000:]
-        rules = Counter(re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", output))
-        return Run(rules, output, process.returncode)
+        return Run.of(output, process.returncode)
 
     def run_and_kill(self, sign: str, jobs_too: bool = True, written: bool = False) -> None:
         """Start a run; kill it, with its jobs or alone, as soon as a file matches `sign`.

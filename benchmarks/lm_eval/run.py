@@ -27,8 +27,9 @@ from caft.config import prepare
 from caft.datasets import load
 from caft.datasets.ingest import ingest
 from caft.evaluation import evaluate
+from caft.jobs import Progress
 from caft.models import load_model, load_tokenizer, prepare_student
-from caft.prompts import build_messages
+from caft.prompts import all_messages, build_messages
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -231,7 +232,16 @@ def main() -> None:
     started = time.monotonic()
     loaded = load_model(model)
     ours = pd.concat(
-        evaluate(items, "test", loaded, tokenizer, variant, mode, settings, 1).assign(mode=mode)
+        evaluate(
+            items,
+            all_messages(items, variant, mode, seed=1),
+            loaded,
+            tokenizer,
+            variant,
+            mode,
+            settings,
+            Progress(f"answering ({mode})", len(items)),
+        ).assign(mode=mode)
         for mode in arguments.modes
     ).merge(items[["item_id", "answer_kind"]], on="item_id")
     print(f"here: {time.monotonic() - started:.0f} s")

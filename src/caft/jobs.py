@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from caft import devices
 from caft.errors import CaftError
 from caft.locks import is_snakemake
 
@@ -24,8 +25,8 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     """Run a script's body with a log and, on failure, one line: what to do, where the log is.
 
     Args:
-        snakemake: the object Snakemake gives to a script; log, rule, threads and wildcards are
-            read.
+        snakemake: the object Snakemake gives to a script; log, rule, threads, resources
+            and wildcards are read.
 
     Raises:
         SystemExit: with status 1 after any error, once it has been reported.
@@ -44,7 +45,8 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     _end_with_the_run()
     started = time.monotonic()
     try:
-        yield log
+        with devices.held(snakemake.resources.get("gpu", 0), log):
+            yield log
         log.info("%s: done in %s", name, clock(time.monotonic() - started))
     except CaftError as error:
         log.error("%s: %s: %s (log: %s)", name, type(error).__name__, error, path)

@@ -1,5 +1,6 @@
 """The lock of a killed run, for which Snakemake would refuse the same command ever after."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,18 @@ from caft.errors import CaftError
 
 SHELLS = ("bash", "sh", "dash", "zsh")
 _CANCEL_SECONDS = 120.0  # for Slurm to end jobs that were cancelled
+# Options with which Snakemake only looks, shows or reports. `unlock` is none of them: once the
+# lock is gone, nothing tells the next run of jobs that a dead one has left behind.
+_LOOKING = (
+    *("dryrun", "lint", "report", "dag", "rulegraph", "filegraph", "d3dag", "summary"),
+    *("detailed_summary", "list_rules", "list_target_rules", "list_changes", "list_input_changes"),
+    *("list_params_changes", "list_untracked", "list_resources", "print_compilation"),
+)
+
+
+def acts(command: Any) -> bool:
+    """Tell whether a Snakemake command, as its parser returns it, changes anything."""
+    return not any(getattr(command, option, None) for option in _LOOKING)
 
 
 def remove_stale_lock(folder: Path) -> bool:
@@ -61,12 +74,13 @@ def _cancel_slurm_jobs(folder: Path) -> None:
 
 
 def _slurm_jobs(folder: Path) -> list[str]:
-    """Return the ids of own jobs that wait or run with this working directory."""
+    """Return the ids of other jobs of the user that wait or run with this working directory."""
     listed = subprocess.run(
         ["squeue", "--me", "--noheader", "--format=%i %Z"], capture_output=True, text=True
     )
     pairs = [line.split(" ", 1) for line in listed.stdout.splitlines() if " " in line]
-    return [job for job, place in pairs if Path(place) == folder.resolve()]
+    own = os.environ.get("SLURM_JOB_ID")  # Snakemake itself may run in a job
+    return [job for job, place in pairs if Path(place) == folder.resolve() and job != own]
 
 
 def _live_runs(folder: Path) -> list[int]:

@@ -19,6 +19,7 @@ def snakemake(tmp_path, monkeypatch):
         log=[str(tmp_path / "logs" / "score.log")],
         rule="score_items",
         threads=2,
+        resources={"gpu": 0},
         wildcards={"dataset": "sums", "student": "tiny"},
     )
     for log, handlers, propagate, level in before:

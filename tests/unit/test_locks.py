@@ -5,8 +5,9 @@ import sys
 from contextlib import contextmanager
 
 import pytest
+from snakemake.cli import get_argument_parser
 
-from caft.locks import remove_stale_lock
+from caft.locks import acts, remove_stale_lock
 
 
 @pytest.fixture
@@ -73,6 +74,13 @@ def test_slurm_jobs_of_a_dead_run_are_cancelled_and_others_are_not(locked, slurm
     assert slurm.read_text() == "8 /elsewhere\n"
 
 
+def test_a_run_inside_a_slurm_job_does_not_cancel_itself(locked, slurm, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    slurm.write_text(f"7 {locked}\n9 {locked}\n")
+    assert remove_stale_lock(locked)
+    assert slurm.read_text() == f"7 {locked}\n"
+
+
 def test_slurm_jobs_of_a_live_run_stay(locked, slurm):
     slurm.write_text(f"7 {locked}\n")
     with process_in(locked, "snakemake"):
@@ -84,3 +92,23 @@ def test_a_process_of_a_slurm_job_is_no_live_run(locked, slurm):
     slurm.write_text("")
     with process_in(locked, "snakemake", "slurm-jobstep"):
         assert remove_stale_lock(locked)
+
+
+@pytest.mark.parametrize("words", ["--cores 1", "--unlock", "--touch", "--delete-all-output"])
+def test_a_command_that_changes_something_acts(words):
+    assert acts(parsed(words))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("-n", "-nq all", "--dry-run", "--lint", "--dag", "--rulegraph", "--summary"),
+        *("--report a.html", "--list-rules", "--list-changes code", "--detailed-summary"),
+    ],
+)
+def test_a_command_that_only_looks_does_not_act(words):
+    assert not acts(parsed(words))
+
+
+def parsed(words):
+    return get_argument_parser().parse_known_args(words.split())[0]

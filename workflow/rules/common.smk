@@ -30,6 +30,11 @@ def model_resources(wildcards, attempt):
     return config["engine"]["mem_mb"] * attempt
 
 
+def model_runtime(wildcards, attempt):
+    """Minutes of a model job, more with every retry of the profile."""
+    return config["engine"]["runtime"] * attempt
+
+
 def student_slice(wildcards):
     """A student's source alone: changing its warm-up or licence does not fetch the model again."""
     spec = config["students"][wildcards.student]

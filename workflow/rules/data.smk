@@ -12,7 +12,7 @@ rule prepare_student:
     benchmark:
         "benchmarks/jobs/prepare_student/{student}.tsv"
     resources:
-        mem_mb=4000,
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
     message:
         "Preparing student {wildcards.student}"
     script:

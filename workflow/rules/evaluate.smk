@@ -22,7 +22,7 @@ rule evaluate_model:
     resources:
         gpu=config["engine"]["gpus"],
         mem_mb=model_resources,
-        runtime=config["engine"]["runtime"],
+        runtime=model_runtime,
     message:
         "Asking model {wildcards.model} about {wildcards.dataset} ({wildcards.mode})"
     script:

@@ -19,7 +19,7 @@ rule warm_up_student:
     resources:
         gpu=config["engine"]["gpus"],
         mem_mb=model_resources,
-        runtime=config["engine"]["runtime"],
+        runtime=model_runtime,
     message:
         "Warming up {wildcards.student} on {wildcards.dataset}"
     script:
@@ -49,7 +49,7 @@ rule score_items:
     resources:
         gpu=config["engine"]["gpus"],
         mem_mb=model_resources,
-        runtime=config["engine"]["runtime"],
+        runtime=model_runtime,
     message:
         "Scoring {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
     script:
@@ -80,7 +80,7 @@ rule generate_chains:
     resources:
         gpu=config["engine"]["gpus"],
         mem_mb=model_resources,
-        runtime=config["engine"]["runtime"],
+        runtime=model_runtime,
     message:
         "Thinking through {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
     script:
@@ -110,7 +110,7 @@ rule measure_likelihoods:
     resources:
         gpu=config["engine"]["gpus"],
         mem_mb=model_resources,
-        runtime=config["engine"]["runtime"],
+        runtime=model_runtime,
     message:
         "Measuring the targets of {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
     script:
@@ -142,7 +142,7 @@ rule sample_chains:
     resources:
         gpu=config["engine"]["gpus"],
         mem_mb=model_resources,
-        runtime=config["engine"]["runtime"],
+        runtime=model_runtime,
     message:
         "Drawing chains of thought for {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
     script:

@@ -28,7 +28,7 @@ rule generate_rationales:
         gpu=lambda wildcards: config["engine"]["gpus"]
         * (config["teachers"][wildcards.teacher]["provider"] in ("local", "vllm_server")),
         mem_mb=model_resources,
-        runtime=config["engine"]["runtime"],
+        runtime=model_runtime,
     message:
         "Collecting rationales of {wildcards.teacher} for {wildcards.dataset}"
     script:
@@ -122,7 +122,7 @@ rule judge_items:
         gpu=lambda wildcards: config["engine"]["gpus"]
         * (config["judges"][wildcards.judge]["provider"] != "openai"),
         mem_mb=model_resources,
-        runtime=config["engine"]["runtime"],
+        runtime=model_runtime,
     message:
         "Judging {wildcards.dataset} with {wildcards.judge}"
     script:
@@ -150,7 +150,7 @@ rule ask_first_tokens:
         gpu=lambda wildcards: config["engine"]["gpus"]
         * (config["teachers"][metric_slice(wildcards)["teacher"]]["provider"] == "vllm_server"),
         mem_mb=model_resources,
-        runtime=config["engine"]["runtime"],
+        runtime=model_runtime,
     message:
         "Asking for the first tokens of {wildcards.dataset}"
     script:

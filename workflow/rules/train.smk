@@ -15,7 +15,7 @@ rule train_stage:
     resources:
         gpu=config["engine"]["gpus"],
         mem_mb=model_resources,
-        runtime=config["engine"]["runtime"],
+        runtime=model_runtime,
     message:
         "Training model {wildcards.digest}"
     script:

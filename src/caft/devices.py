@@ -1,0 +1,127 @@
+"""GPUs of one machine: a job takes as many free ones as it asked for, and holds them to its end.
+
+Snakemake counts GPUs (`--resources gpu=4`) but does not say which ones a job gets. Each device has
+a lock file in a folder of this machine and user; whoever holds the lock has the device. The
+operating system lets go when a process ends, however it ends.
+"""
+
+import fcntl
+import logging
+import os
+import random
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+from caft.errors import ConfigError
+
+# Slurm has chosen already, and calls the first device of every job 0.
+_ASSIGNED = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
+_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_FOR_A_LIST = 60.0
+_DEVICE = re.compile(r"\s*(GPU (?P<number>\d+): |MIG ).*\(UUID: (?P<uuid>[^)]+)\)")
+
+
+@contextmanager
+def held(count: int, log: logging.Logger) -> Iterator[None]:
+    """Hold devices and name them in CUDA_VISIBLE_DEVICES; call it before torch is imported.
+
+    Nothing happens if no device is asked for, if Slurm has assigned the devices, or if there is no
+    way to list them: neither CUDA_VISIBLE_DEVICES nor `nvidia-smi` (the log says so).
+
+    Args:
+        count: devices wanted.
+        log: told what is waited for and what was taken.
+
+    Raises:
+        ConfigError: if more devices are asked for than there are.
+    """
+    if not count or any(os.environ.get(name) for name in _ASSIGNED):
+        yield
+        return
+    if (devices := _visible()) is None:
+        log.info("No nvidia-smi lists the GPUs of this machine: none is reserved for this job.")
+        yield
+        return
+    if count > len(devices):
+        raise ConfigError(
+            f"engine.gpus: {count} asked for and {len(devices)} here "
+            f"({', '.join(devices) or 'CUDA_VISIBLE_DEVICES names none'}); ask for fewer."
+        )
+    with ExitStack() as locks:
+        names = _take(devices, count, locks, log)
+        # nvidia-smi counts in the order of the bus, CUDA would put the fastest first.
+        if "CUDA_VISIBLE_DEVICES" not in os.environ:
+            os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
+        log.info("Using GPU %s", ", ".join(names))
+        yield
+
+
+def _visible() -> dict[str, str] | None:
+    """Return the names of the devices that may be chosen from, and of their lock files.
+
+    A whole GPU is called by its number, which every library reads, and a slice of one (MIG) by its
+    UUID, the only name it has. None if nothing tells.
+    """
+    listed = _listed()
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        return None if listed is None else {name: name for name in listed.values()}
+    names = [name.strip() for name in chosen.split(",") if name.strip()]
+    if "-1" in names:  # as CUDA reads it: nothing from there on
+        names = names[: names.index("-1")]
+    return {name: (listed or {}).get(name, name) for name in names}
+
+
+def _listed() -> dict[str, str] | None:
+    """Return the names of this machine's devices by their UUID, from nvidia-smi."""
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=_SECONDS_FOR_A_LIST
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return None
+    if done.returncode:
+        return None
+    found = [line for line in map(_DEVICE.match, done.stdout.splitlines()) if line]
+    names = {line["uuid"]: line["number"] or line["uuid"] for line in found}
+    for device, following in pairwise(found):
+        if device["number"] and not following["number"]:
+            del names[device["uuid"]]  # a GPU in slices cannot be used as a whole
+    return names
+
+
+def _take(devices: dict[str, str], count: int, locks: ExitStack, log: logging.Logger) -> list[str]:
+    """Lock free devices, all that are wanted at once; wait while there are too few."""
+    folder = Path(tempfile.gettempdir()) / f"caft-devices-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    waiting = False
+    while True:
+        with ExitStack() as attempt:
+            taken: list[str] = []
+            for name, file in devices.items():
+                if len(taken) < count and _lock(folder / file.replace("/", "_"), attempt):
+                    taken.append(name)
+            if len(taken) == count:
+                locks.push(attempt.pop_all())
+                return taken
+        if not waiting:
+            waiting = True
+            log.info("Waiting for %d free of the GPUs %s", count, ", ".join(devices))
+        # Two jobs that each lock a part of what they want would otherwise meet again and again.
+        time.sleep(_SECONDS_BETWEEN_LOOKS * random.uniform(0.5, 1.5))
+
+
+def _lock(path: Path, locks: ExitStack) -> bool:
+    handle = locks.enter_context(path.open("w"))
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
