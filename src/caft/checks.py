@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from caft.config import Config, metric_of, metrics_analysed, teacher_of
+from caft.config import NOT_IN_DIGEST, Config, metric_of, metrics_analysed, teacher_of
 from caft.errors import ModelError
 
 
@@ -203,8 +203,9 @@ def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iter
         if given not in ({"buckets", "target"}, {"parts"}):
             yield f"{path}.stages.{number}: give either buckets and target, or parts."
             return
+    overridable = {key: None for key in config["training"] if key not in NOT_IN_DIGEST}
     for where, own, known in (
-        ("training", strategy["training"], config["training"]),
+        ("training", strategy["training"], overridable),
         ("training.lora", strategy["training"].get("lora", {}), config["training"]["lora"]),
     ):
         unknown = sorted(set(own) - set(known))
