@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from caft.errors import TrainingError
-from caft.files import write_json
+from caft.files import read_json, write_json
 from caft.hashing import digest, file_sha256
 from caft.mixtures import mixture_digest
 from caft.models import load_tokenizer, pick_device
@@ -98,13 +98,26 @@ def train_stage(
         logging.getLogger("caft").info("going on from %s", checkpoint)
         trainer.go_on_from(checkpoint)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    history = history_of(trainer.state.log_history)
-    chosen = _save(trainer, tokenizer, folder, recipe, validation_losses(history))
+    chosen = _save(trainer, tokenizer, folder, recipe)
+    if trainer.is_world_process_zero():
+        about = {"spec": spec or {}, "device": device, "dtype": dtype, "chosen_epoch": chosen}
+        write_json(folder / DONE_FILE, {**about, **_record(trainer, folder, recipe, rows, epochs)})
+        shutil.rmtree(work, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+    return read_json(folder / DONE_FILE)
+
+
+def _record(
+    trainer: Any,
+    folder: Path,
+    recipe: dict[str, Any],
+    rows: list[dict[str, list[int]]],
+    epochs: float,
+) -> dict[str, Any]:
     passes = min(epochs, trainer.state.epoch) if recipe["early_stopping"] else epochs
     tokens = sum(len(row["input_ids"]) for row in rows)
     targets = sum(label != IGNORED for row in rows for label in row["labels"])
-    record = {
-        "spec": spec or {},
+    return {
         "method": recipe["method"],
         "rows": len(rows),
         "steps": trainer.state.global_step,
@@ -112,11 +125,9 @@ def train_stage(
         "target_tokens": round(targets * passes),
         "all_tokens": round(tokens * passes),
         "seconds": trainer.part.seconds,
-        "device": device,
-        "dtype": dtype,
         "processes": processes(),
-        "history": history,
-        "chosen_epoch": chosen,
+        "sharded": trainer.is_fsdp_enabled,
+        "history": history_of(trainer.state.log_history),
         "epochs": _kept(folder),
         "libraries": {name: version(name) for name in _LIBRARIES},
         "files": files_of(folder),
@@ -124,11 +135,6 @@ def train_stage(
             path.name: file_sha256(path) for path in sorted(folder.glob("*.safetensors"))
         },
     }
-    if trainer.is_world_process_zero():
-        write_json(folder / DONE_FILE, record)
-        shutil.rmtree(work, ignore_errors=True)
-    trainer.accelerator.wait_for_everyone()
-    return record
 
 
 def _trainer(
@@ -186,7 +192,8 @@ def _add_callbacks(
 
     def keep(epoch: int, step: int) -> None:
         target = _epochs_folder(folder, recipe) / str(epoch)
-        shutil.rmtree(target, ignore_errors=True)
+        if trainer.is_world_process_zero():
+            shutil.rmtree(target, ignore_errors=True)
         trainer.save_weights(target)
         if trainer.is_world_process_zero():
             write_json(target / "model.json", {**about, "epoch": epoch, "step": step})
@@ -215,10 +222,9 @@ def _forget_worse(newest: Path, losses: list[float]) -> None:
             shutil.rmtree(path)
 
 
-def _save(
-    trainer: Any, tokenizer: Any, folder: Path, recipe: dict[str, Any], losses: list[float]
-) -> int | None:
+def _save(trainer: Any, tokenizer: Any, folder: Path, recipe: dict[str, Any]) -> int | None:
     """Save the last weights or, with an early end, those of the best epoch; return that epoch."""
+    losses = validation_losses(trainer.state.log_history)
     best = losses.index(min(losses)) + 1 if recipe["early_stopping"] else None
     if best is None:
         trainer.save_weights(folder)
