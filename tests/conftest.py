@@ -208,7 +208,13 @@ def recipe():
     """A training recipe for a tiny student."""
     return {
         "method": "lora",
-        "lora": {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": "all-linear"},
+        "lora": {
+            "r": 4,
+            "alpha": 8,
+            "dropout": 0.0,
+            "target_modules": "all-linear",
+            "variant": "lora",
+        },
         "learning_rate": 0.01,
         "schedule": "constant",
         "warmup_share": 0.0,
@@ -216,6 +222,9 @@ def recipe():
         "batch_size": 4,
         "gradient_accumulation": 1,
         "gradient_checkpointing": False,
+        "packing": "none",
+        "early_stopping": None,
+        "keep_epochs": False,
         "max_length": 512,
         "max_overlong_share": 0.5,
     }

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from caft.config import Config, chosen, metric_of, metrics_analysed, teacher_of
+from caft.config import NOT_IN_DIGEST, Config, chosen, metric_of, metrics_analysed, teacher_of
 from caft.errors import ConfigError, ModelError
 from caft.rounds import round_of
 
@@ -210,8 +210,9 @@ def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iter
             yield f"{where}: no buckets {name!r}{_known(config['buckets'])}"
             return
     yield from _check_match(path, strategy, config)
+    overridable = {key: None for key in config["training"] if key not in NOT_IN_DIGEST}
     for where, own, known in (
-        ("training", strategy["training"], config["training"]),
+        ("training", strategy["training"], overridable),
         ("training.lora", strategy["training"].get("lora", {}), config["training"]["lora"]),
     ):
         unknown = sorted(set(own) - set(known))

@@ -9,6 +9,9 @@ from caft.errors import ConfigError
 
 Config = dict[str, Any]
 
+# Keys of `training` that say how a model is made, not which model it is.
+NOT_IN_DIGEST = {"checkpoint_minutes", "launcher"}
+
 
 def prepare(config: Config, schema_path: str | Path) -> Config:
     """Fill defaults into a configuration in place and check it.
@@ -114,8 +117,13 @@ def teacher_of(config: Config, part: Mapping[str, Any]) -> str:
 def recipe_of(config: Config, strategy: Mapping[str, Any]) -> dict[str, Any]:
     """Return a strategy's training recipe: the common one with its own overrides."""
     common, own = config["training"], strategy["training"]
-    adapters = {**common["lora"], **own.get("lora", {})}
-    return {**common, **own, "lora": adapters}
+    recipe = {**common, **own, "lora": {**common["lora"], **own.get("lora", {})}}
+    return {key: value for key, value in recipe.items() if key not in NOT_IN_DIGEST}
+
+
+def warm_up_recipe(config: Config) -> dict[str, Any]:
+    """Return the training recipe of warm-ups, which no strategy changes."""
+    return recipe_of(config, {"training": {}})
 
 
 def chosen(config: Config) -> dict[str, dict[str, Any]]:

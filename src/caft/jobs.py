@@ -60,18 +60,27 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
 
 
 def _end_with_the_run() -> None:
-    """Watch the Snakemake process above, and die with it.
+    """Die with the Snakemake process above.
 
     A job that outlives a killed run would go on buying answers and writing models beside the next.
     """
     import psutil
 
     run = next((process for process in psutil.Process().parents() if is_snakemake(process)), None)
-    if run is None:
+    if run is not None:
+        end_with(run.pid)
+
+
+def end_with(pid: int) -> None:
+    """Watch one of the processes above, and die with it; one on another machine is not watched."""
+    import psutil
+
+    above = next((process for process in psutil.Process().parents() if process.pid == pid), None)
+    if above is None:
         return
 
     def watch() -> None:
-        while run.is_running() and run.status() != psutil.STATUS_ZOMBIE:
+        while above.is_running() and above.status() != psutil.STATUS_ZOMBIE:
             time.sleep(_SECONDS_BETWEEN_LOOKS)
         os.kill(os.getpid(), signal.SIGKILL)
 

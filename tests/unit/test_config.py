@@ -60,6 +60,7 @@ def test_defaults_are_filled_in_at_every_depth(config):
     assert config["run"]["modes"] == ["direct", "cot"]
     assert config["training"]["batch_size"] == 4
     assert config["training"]["lora"] == {
+        "variant": "lora",
         "r": 16,
         "alpha": 32,
         "dropout": 0.0,
@@ -461,7 +462,22 @@ def test_a_strategy_takes_its_own_teacher_or_the_first_one(config):
 def test_a_strategy_overrides_single_keys_of_the_recipe(config):
     settings.prepare(config, SCHEMA)
     recipe = settings.recipe_of(config, {"training": {"learning_rate": 9}})
-    assert recipe == {**config["training"], "learning_rate": 9}
+    assert recipe == {**settings.warm_up_recipe(config), "learning_rate": 9}
+
+
+def test_how_a_model_is_made_does_not_enter_its_digest(config):
+    settings.prepare(config, SCHEMA)
+    recipe = settings.recipe_of(config, {"training": {}})
+    config["training"].update(launcher=["torchrun"], checkpoint_minutes=None)
+    assert settings.recipe_of(config, {"training": {}}) == recipe
+    assert set(config["training"]) - set(recipe) == {"launcher", "checkpoint_minutes"}
+
+
+@pytest.mark.parametrize("key", ["launcher", "checkpoint_minutes"])
+def test_a_strategy_cannot_override_how_models_are_made(config, key):
+    config["strategies"]["sft"]["training"] = {key: None}
+    with pytest.raises(ConfigError, match=f"strategies.sft.training: unknown key '{key}'"):
+        settings.prepare(config, SCHEMA)
 
 
 def test_strategies_are_resolved_with_recipe_teacher_and_fallback(config):
@@ -478,7 +494,10 @@ def test_strategies_are_resolved_with_recipe_teacher_and_fallback(config):
         ("worked_solutions", "drop"),
         ("other", "train_on_answer"),
     ]
-    assert resolved["sft"]["recipe"] == config["training"]
-    assert resolved["hard_only"]["recipe"] == {**config["training"], "learning_rate": 9}
+    assert resolved["sft"]["recipe"] == settings.warm_up_recipe(config)
+    assert resolved["hard_only"]["recipe"] == {
+        **settings.warm_up_recipe(config),
+        "learning_rate": 9,
+    }
     assert list(settings.strategies_of_teacher(config, "other")) == ["hard_only"]
     assert config["strategies"]["distill"]["teacher"] is None

@@ -5,7 +5,6 @@ import shutil
 import pandas as pd
 import pytest
 import torch
-import trl
 from safetensors.torch import load_file
 
 from caft import tables
@@ -13,7 +12,7 @@ from caft.errors import TrainingError
 from caft.files import read_json, write_json
 from caft.hashing import digest
 from caft.models import load_model, load_tokenizer
-from caft.training import encode_mixture, is_trained, train_planned, train_stage, warm_up
+from caft.training import encode_mixture, is_trained, train_planned, train_stage, trainer, warm_up
 
 ANSWERS = ["4", "12", "so it is [[7]]", "A", "two"]
 
@@ -37,7 +36,13 @@ def mixture():
 def short_recipe():
     return {
         "method": "lora",
-        "lora": {"r": 4, "alpha": 8, "dropout": 0.0, "target_modules": "all-linear"},
+        "lora": {
+            "r": 4,
+            "alpha": 8,
+            "dropout": 0.0,
+            "target_modules": "all-linear",
+            "variant": "lora",
+        },
         "learning_rate": 0.02,
         "schedule": "constant",
         "warmup_share": 0.0,
@@ -45,6 +50,9 @@ def short_recipe():
         "batch_size": 4,
         "gradient_accumulation": 1,
         "gradient_checkpointing": False,
+        "packing": "none",
+        "early_stopping": None,
+        "keep_epochs": False,
         "max_length": 512,
         "max_overlong_share": 0.5,
     }
@@ -92,12 +100,12 @@ def test_the_trainer_sees_exactly_these_labels(
 ):
     batches = []
 
-    class Recording(trl.SFTTrainer):
+    class Recording(trainer.StageTrainer):
         def training_step(self, model, inputs, *args, **kwargs):
             batches.append({key: value.tolist() for key, value in inputs.items()})
             return super().training_step(model, inputs, *args, **kwargs)
 
-    monkeypatch.setattr(trl, "SFTTrainer", Recording)
+    monkeypatch.setattr(trainer, "StageTrainer", Recording)
     record = train_stage(mixture, student, tmp_path / "model", short_recipe, 1, 1, CPU)
     assert [len(batch["labels"]) for batch in batches] == [4, 1]
     assert record["steps"] == 2
@@ -225,11 +233,11 @@ def test_the_full_method_saves_a_whole_model_that_a_next_stage_goes_on_with(
 def test_a_loss_that_is_not_finite_stops_the_run(
     mixture, student, short_recipe, tmp_path, monkeypatch
 ):
-    class Diverging(trl.SFTTrainer):
+    class Diverging(trainer.StageTrainer):
         def log(self, logs, *args, **kwargs):
             super().log({**logs, "loss": math.nan} if "loss" in logs else logs, *args, **kwargs)
 
-    monkeypatch.setattr(trl, "SFTTrainer", Diverging)
+    monkeypatch.setattr(trainer, "StageTrainer", Diverging)
     with pytest.raises(TrainingError, match=r"lower training\.learning_rate"):
         train_stage(mixture, student, tmp_path / "model", short_recipe, 1, 1, CPU)
     assert not is_trained(tmp_path / "model")
@@ -255,7 +263,7 @@ def planned(mixture, student, short_recipe, tmp_path):
 def test_a_complete_model_is_not_trained_again(planned, tmp_path, monkeypatch):
     record = train_planned(planned, tmp_path / "model", CPU)
     assert record["spec"] == read_json(planned)["spec"]
-    monkeypatch.setattr("caft.training.train_stage", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("caft.training.launch.train_stage", lambda *_: pytest.fail("trained again"))
     assert train_planned(planned, tmp_path / "model", CPU) == record
 
 

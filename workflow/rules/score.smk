@@ -7,7 +7,7 @@ rule warm_up_student:
     params:
         warm_up=lambda wildcards: config["students"][wildcards.student]["warm_up"],
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
-        recipe=config["training"],
+        recipe=settings.warm_up_recipe(config),
         engine=settings.compute_of(config),
         seed=config["seed"],
         code=versions.TRAINING,

@@ -7,6 +7,8 @@ rule train_stage:
     params:
         spec="data/mixtures/stages/{digest}.json",
         engine=settings.compute_of(config),
+        launcher=config["training"]["launcher"],
+        checkpoint_minutes=config["training"]["checkpoint_minutes"],
     log:
         "logs/train_stage/{digest}.log",
     benchmark:

@@ -2,7 +2,8 @@
 
 Inputs    student and, for a later stage, the model it goes on from (models are named by content)
 Outputs   model.json; the weights lie beside it
-Settings  params.spec (file written with the mixtures), params.engine
+Settings  params.spec (file written with the mixtures), params.engine, params.launcher,
+          params.checkpoint_minutes
 """
 
 from pathlib import Path
@@ -12,7 +13,8 @@ from caft.jobs import job
 from caft.training import train_planned
 
 with job(snakemake) as log:
-    target = Path(snakemake.output[0])
-    write_json(
-        target, train_planned(Path(snakemake.params.spec), target.parent, snakemake.params.engine)
+    params, target = snakemake.params, Path(snakemake.output[0])
+    record = train_planned(
+        Path(params.spec), target.parent, params.engine, params.launcher, params.checkpoint_minutes
     )
+    write_json(target, record)

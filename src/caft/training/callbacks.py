@@ -1,0 +1,101 @@
+"""What happens beside the updates: progress, checkpoints by the clock, epochs kept, early end."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from accelerate.utils import broadcast_object_list
+from transformers import TrainerCallback
+
+from caft.errors import TrainingError
+from caft.jobs import Progress
+from caft.training.records import validation_losses
+
+
+class StepProgress(TrainerCallback):
+    """Report steps, rate, time left and the losses; stop when a loss is not a number."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start counting, behind the checkpoint if there is one."""
+        self.before = state.global_step
+        what = f"training on from step {self.before}" if self.before else "training"
+        self.progress = Progress(what, state.max_steps - self.before, "steps")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        """Count the step, or tell the validation loss."""
+        logs = logs or {}
+        name = "loss" if "loss" in logs else "eval_loss"
+        if not math.isfinite(logs.get(name, 0.0)):
+            raise TrainingError(
+                f"step {state.global_step}: the loss became infinite or NaN; lower "
+                "training.learning_rate."
+            )
+        if name in logs and state.is_world_process_zero:
+            if name == "loss":
+                done = state.global_step - self.before - self.progress.done
+                self.progress.advance(done, f"loss {float(logs['loss']):.3f}")
+            else:
+                logging.getLogger("caft").info(
+                    "epoch %g: validation loss %.4f", state.epoch, logs[name]
+                )
+
+
+class SaveByTheClock(TrainerCallback):
+    """Ask for a checkpoint once so many minutes have passed since the last one."""
+
+    def __init__(self, minutes: float):
+        self.seconds = 60 * minutes
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock."""
+        self.last, self.due = time.monotonic(), False
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Save within an epoch; its end waits for `on_epoch_end`."""
+        late = time.monotonic() - self.last >= self.seconds
+        # One process decides: a checkpoint is written by all of them together.
+        self.due = self.due or broadcast_object_list([late])[0]
+        # A checkpoint of an epoch's last step would lack its validation and its kept weights.
+        control.should_save = self.due and not float(state.epoch).is_integer()
+        self._not_at_the_end(state, control)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Save after the validation, which follows this call."""
+        control.should_save = self.due
+        self._not_at_the_end(state, control)
+
+    def _not_at_the_end(self, state: Any, control: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_save = False
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock again."""
+        self.last, self.due = time.monotonic(), False
+
+
+class KeepEpochs(TrainerCallback):
+    """Keep the weights at each epoch's end."""
+
+    def __init__(self, keep: Callable[[int, int], None]):
+        self.keep = keep
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Hand epoch (from 1; a last part of an epoch counts as one) and step over."""
+        self.keep(math.ceil(state.epoch - 1e-6), state.global_step)
+
+
+class StopEarly(TrainerCallback):
+    """End the training once the validation loss has not fallen for so many epochs."""
+
+    def __init__(self, patience: int):
+        self.patience = patience
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Look back over all epochs, those before an interruption too."""
+        losses = validation_losses(state.log_history)
+        if len(losses) - 1 - losses.index(min(losses)) >= self.patience:
+            control.should_training_stop = True
+            # A run resumed from here would train on.
+            control.should_save = False

@@ -1,0 +1,132 @@
+"""Train a planned stage in this process, or in several that a launcher starts."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from caft import tables
+from caft.errors import CaftError, TrainingError
+from caft.files import read_json, write_json
+from caft.jobs import end_with
+from caft.training.records import DONE_FILE, WORK, is_trained
+from caft.training.stage import train_stage
+
+_JOB = "CAFT_JOB_PID"
+_FAILED = "caft.training failed: "
+
+
+def train_planned(
+    spec_file: Path,
+    folder: Path,
+    engine: dict[str, Any],
+    launcher: list[str] | None = None,
+    checkpoint_minutes: float | None = None,
+) -> dict[str, Any]:
+    """Train what a stage file describes, unless its model already lies complete in the folder.
+
+    Args:
+        spec_file: written with the mixtures: what goes into the model, and where its parts lie.
+        folder: where the model goes, named by the digest.
+        engine: device settings.
+        launcher: words of a command that starts `-m caft.training` in several processes; None
+            trains in this one.
+        checkpoint_minutes: between checkpoints; None writes none.
+
+    Returns:
+        The model's record.
+
+    Raises:
+        TrainingError: as `train_stage`; or if the launcher fails, with the reason.
+    """
+    if is_trained(folder):
+        logging.getLogger("caft").info("%s is complete; nothing to train", folder)
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+        return read_json(folder / DONE_FILE)
+    if launcher:
+        job = {"engine": engine, "checkpoint_minutes": checkpoint_minutes}
+        _launch(launcher, {"spec_file": str(spec_file), "folder": str(folder), **job})
+        return read_json(folder / DONE_FILE)
+    planned = read_json(spec_file)
+    spec, validation = planned["spec"], planned.get("validation_file")
+    return train_stage(
+        tables.read("mixtures", planned["mixture_file"]),
+        Path(planned["student_file"]).parent,
+        folder,
+        spec["recipe"],
+        spec["epochs"],
+        spec["seed"],
+        engine,
+        Path(planned["parent_file"]).parent if planned["parent_file"] else None,
+        spec,
+        tables.read("mixtures", validation) if validation else None,
+        checkpoint_minutes,
+    )
+
+
+def _launch(launcher: list[str], job: dict[str, Any]) -> None:
+    """Run the launcher on a job file, pass its output on, fail with the first reason it gives."""
+    folder, log = Path(job["folder"]), logging.getLogger("caft")
+    job_file = folder / WORK / "job.json"
+    write_json(job_file, job)
+    command = [*launcher, "-m", "caft.training", str(job_file)]
+    log.info("starting %s", " ".join(command))
+    reason = None
+    try:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            env={**os.environ, _JOB: str(os.getpid()), "PYTHONUNBUFFERED": "1"},
+        )
+    except OSError as error:
+        raise TrainingError(f"training.launcher: {launcher[0]} cannot be run ({error}).") from error
+    for line in process.stdout or ():
+        start, found, text = line.rstrip().partition(_FAILED)
+        if found:
+            reason = reason or text
+        elif start:
+            log.info("%s", start)
+    status = process.wait()
+    if reason or status:
+        raise TrainingError(
+            reason or f"{folder}: training.launcher ended with status {status}; see the log."
+        )
+    if not is_trained(folder):
+        raise TrainingError(
+            f"{folder}: training.launcher ended well but trained nothing; does it start the "
+            "command that is put behind it?"
+        )
+
+
+def main(job_file: str) -> int:
+    """Be one process of a launched training; the status tells whether it succeeded."""
+    rank = os.environ.get("RANK", "0")
+    log = logging.getLogger("caft")
+    log.addHandler(logging.StreamHandler(sys.stdout))
+    log.setLevel(logging.INFO if rank == "0" else logging.WARNING)
+    if _JOB in os.environ:
+        # Not the launcher: it may be killed alone, and the job always ends with its run.
+        end_with(int(os.environ[_JOB]))
+    job = read_json(job_file)
+    try:
+        train_planned(
+            Path(job["spec_file"]),
+            Path(job["folder"]),
+            job["engine"],
+            checkpoint_minutes=job["checkpoint_minutes"],
+        )
+    except Exception as error:
+        if not isinstance(error, CaftError):
+            traceback.print_exc(file=sys.stdout)
+        name = "" if isinstance(error, TrainingError) else f"{type(error).__name__}: "
+        text = " ".join(str(error).split())
+        print(f"{_FAILED}{name}{text}", flush=True)
+        return 1
+    return 0

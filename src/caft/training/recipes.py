@@ -1,0 +1,134 @@
+"""From the recipe in the config to a model that can be trained and the Trainer's settings."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from caft.errors import TrainingError
+from caft.models import use_job_threads
+
+
+def processes() -> int:
+    """Return how many processes train together, as the launcher says."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_sharded() -> bool:
+    """Tell whether the launcher asks for FSDP."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
+
+
+def split_batch(recipe: dict[str, Any], count: int) -> tuple[int, int]:
+    """Share an update's rows out, so that it has equally many with any number of processes.
+
+    Args:
+        recipe: `batch_size` x `gradient_accumulation` rows make an update.
+        count: of processes.
+
+    Returns:
+        Rows per step and process, at most its share of `batch_size`, and steps per update.
+
+    Raises:
+        TrainingError: if the rows of an update cannot be shared out evenly.
+    """
+    batch, accumulation = recipe["batch_size"], recipe["gradient_accumulation"]
+    share, rest = divmod(batch * accumulation, count)
+    if rest:
+        raise TrainingError(
+            f"training.batch_size x training.gradient_accumulation = {batch * accumulation} rows "
+            f"per update cannot be shared by {count} processes; make it a multiple of {count}, or "
+            "change the number of processes in training.launcher."
+        )
+    rows = next(rows for rows in range(-(-batch // count), 0, -1) if share % rows == 0)
+    return rows, share // rows
+
+
+def trainer_settings(
+    recipe: dict[str, Any], epochs: float, seed: int, device: str, dtype: str, folder: Path
+) -> Any:
+    """Return the SFTConfig of a stage; its first use joins the processes of the launcher.
+
+    Args:
+        recipe: training settings of the config.
+        epochs: passes over the mixture.
+        seed: of row order and dropout.
+        device: cpu or cuda.
+        dtype: precision that the model computes in.
+        folder: for checkpoints.
+    """
+    from trl import SFTConfig
+
+    rows, steps = split_batch(recipe, processes())
+    settings = SFTConfig(
+        output_dir=str(folder),
+        use_cpu=device == "cpu",
+        ddp_backend="gloo" if device == "cpu" and processes() > 1 else None,
+        ddp_find_unused_parameters=False,
+        bf16=device != "cpu" and dtype == "bfloat16",
+        report_to=[],
+        save_strategy="no",  # SaveByTheClock asks for checkpoints
+        save_total_limit=2,
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # a NaN is to be seen
+        disable_tqdm=True,
+        seed=seed,
+        num_train_epochs=epochs,
+        learning_rate=recipe["learning_rate"],
+        lr_scheduler_type=recipe["schedule"],
+        warmup_steps=recipe["warmup_share"],
+        weight_decay=recipe["weight_decay"],
+        per_device_train_batch_size=rows,
+        per_device_eval_batch_size=rows,
+        gradient_accumulation_steps=steps,
+        gradient_checkpointing=recipe["gradient_checkpointing"],
+        padding_free=recipe["packing"] != "none",
+        max_length=None,  # over-long rows were counted and left out before; nothing is cut here
+    )
+    # One process trains on one GPU: DataParallel over all it sees would multiply the batch.
+    settings._n_gpu = min(settings.n_gpu, 1)
+    return settings
+
+
+def trainable_model(
+    student: Path, parent: Path | None, recipe: dict[str, Any], dtype: str, attention: str
+) -> Any:
+    """Load what is trained: all weights, or the student under new or earlier adapters.
+
+    Args:
+        student: folder of the untuned student.
+        parent: model folder to go on from, made with the same method.
+        recipe: training settings of the config.
+        dtype: precision of frozen weights.
+        attention: transformers' attention implementation.
+    """
+    import torch
+    from peft import LoraConfig, PeftModel, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    use_job_threads()
+    full = recipe["method"] == "full"
+    # Trained weights stay in float32 (updates vanish in bf16); the frozen ones under an adapter
+    # need not, unless shards want one precision.
+    base = AutoModelForCausalLM.from_pretrained(
+        parent if full and parent else student,
+        dtype=torch.float32 if full or is_sharded() else getattr(torch, dtype),
+        attn_implementation=attention,
+        use_safetensors=True,
+    )
+    if full:
+        return base
+    if parent:
+        return PeftModel.from_pretrained(base, parent, is_trainable=True)
+    lora = recipe["lora"]
+    return get_peft_model(
+        base,
+        LoraConfig(
+            r=lora["r"],
+            lora_alpha=lora["alpha"],
+            lora_dropout=lora["dropout"],
+            target_modules=lora["target_modules"],
+            use_rslora=lora["variant"] == "rslora",
+            use_dora=lora["variant"] == "dora",
+            task_type="CAUSAL_LM",
+        ),
+    )

@@ -1,0 +1,56 @@
+"""What a model folder says about itself: complete or not, its losses, its files."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from caft.files import read_json
+
+DONE_FILE = "training.json"
+WORK = "trainer"  # checkpoints and other intermediate files, in the model's folder
+
+
+def is_trained(folder: Path) -> bool:
+    """Tell whether a model folder is complete: its record is written last and lists its files."""
+    record = folder / DONE_FILE
+    if not record.is_file():
+        return False
+    files = read_json(record)["files"]
+    return all(
+        (folder / name).is_file() and (folder / name).stat().st_size == size
+        for name, size in files.items()
+    )
+
+
+def files_of(folder: Path) -> dict[str, int]:
+    """Return the size of every file of a model, by its path in the folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    named = ((path.relative_to(folder), path) for path in files)
+    return {str(name): path.stat().st_size for name, path in sorted(named) if name.parts[0] != WORK}
+
+
+def history_of(log: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the loss curves of a Trainer's log.
+
+    Args:
+        log: `log_history` of a TrainerState.
+
+    Returns:
+        One entry per update: step, epoch, loss (nats per target token), learning_rate, grad_norm;
+        and one per epoch where there are validation rows: step, epoch, validation_loss.
+    """
+    history = []
+    for entry in log:
+        where = {"step": entry["step"], "epoch": entry["epoch"]}
+        if "loss" in entry:
+            rest = {name: entry[name] for name in ("learning_rate", "grad_norm") if name in entry}
+            history.append({**where, "loss": float(entry["loss"]), **rest})
+        elif "eval_loss" in entry:
+            history.append({**where, "validation_loss": float(entry["eval_loss"])})
+    return history
+
+
+def validation_losses(history: Iterable[Mapping[str, Any]]) -> list[float]:
+    """Return the validation loss after each epoch; works on a Trainer's log as well."""
+    names = ("validation_loss", "eval_loss")
+    return [entry[name] for entry in history for name in names if name in entry]

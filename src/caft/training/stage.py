@@ -1,0 +1,239 @@
+"""Train one stage: from a mixture to a model folder with its record."""
+
+import logging
+import shutil
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from caft.errors import TrainingError
+from caft.files import read_json, write_json
+from caft.hashing import digest, file_sha256
+from caft.mixtures import mixture_digest
+from caft.models import load_tokenizer, pick_device
+from caft.training import checkpoints
+from caft.training.recipes import processes, trainable_model, trainer_settings
+from caft.training.records import DONE_FILE, WORK, files_of, history_of, validation_losses
+from caft.training.rows import IGNORED, check_isolation, dataset_of, encode_mixture
+
+_LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
+
+
+def train_stage(
+    mixture: pd.DataFrame,
+    student: Path,
+    folder: Path,
+    recipe: dict[str, Any],
+    epochs: float,
+    seed: int,
+    engine: dict[str, Any],
+    parent: Path | None = None,
+    spec: dict[str, Any] | None = None,
+    validation: pd.DataFrame | None = None,
+    checkpoint_minutes: float | None = None,
+) -> dict[str, Any]:
+    """Fine-tune the student (or the model of an earlier stage) on a mixture and save the result.
+
+    An interrupted training goes on from its last complete checkpoint in the folder. Under a
+    launcher each of its processes calls this.
+
+    Args:
+        mixture: the mixtures table.
+        student: folder of the untuned student.
+        folder: where the model goes; `training.json` is written there last.
+        recipe: training settings of the config.
+        epochs: passes over the mixture.
+        seed: of adapter initialisation, row order and dropout.
+        engine: device settings of the config.
+        parent: model folder to go on from, made with the same method.
+        spec: kept in the record.
+        validation: rows in the form of a mixture; their loss is measured after every epoch.
+        checkpoint_minutes: between checkpoints; None writes none.
+
+    Returns:
+        The content of `training.json`: rows, steps, token counts, seconds of all parts, loss
+        history, epochs kept, processes, library versions.
+
+    Raises:
+        TrainingError: if the loss is not finite, packed rows would see each other, the rows of an
+            update cannot be shared by the processes, or an early end lacks validation rows.
+    """
+    from accelerate import PartialState
+    from transformers import set_seed
+    from transformers.utils import logging as hf_logging
+
+    started = time.monotonic()
+    hf_logging.disable_progress_bar()
+    if recipe["early_stopping"] and (validation is None or validation.empty):
+        raise TrainingError(
+            f"{folder}: training.early_stopping needs validation rows and there are none; give "
+            "the data set a validation split, or set training.early_stopping: null."
+        )
+    device, dtype = pick_device(engine)
+    set_seed(seed)
+    tokenizer = load_tokenizer(student)
+    model = trainable_model(student, parent, recipe, dtype, engine["attention"])
+    rows = encode_mixture(mixture, tokenizer)
+    if recipe["packing"] != "none":
+        check_isolation(model, rows)
+    work = folder / WORK
+    settings = trainer_settings(recipe, epochs, seed, device, dtype, work)
+    identity = digest(
+        {
+            "training": [spec, recipe, epochs, seed, str(parent)],
+            "rows": [mixture_digest(part) for part in (mixture, validation) if part is not None],
+            "engine": [device, dtype, engine["attention"], processes()],
+        }
+    )
+    with PartialState().main_process_first():
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / DONE_FILE).unlink(missing_ok=True)
+        checkpoint = checkpoints.keep_usable(work, identity)
+    trainer = _trainer(model, tokenizer, settings, recipe, rows, validation, identity, started)
+    _add_callbacks(trainer, folder, recipe, spec or {}, checkpoint_minutes)
+    if checkpoint:
+        logging.getLogger("caft").info("going on from %s", checkpoint)
+        trainer.go_on_from(checkpoint)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    chosen = _save(trainer, tokenizer, folder, recipe)
+    if trainer.is_world_process_zero():
+        about = {"spec": spec or {}, "device": device, "dtype": dtype, "chosen_epoch": chosen}
+        write_json(folder / DONE_FILE, {**about, **_record(trainer, folder, recipe, rows, epochs)})
+        shutil.rmtree(work, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+    return read_json(folder / DONE_FILE)
+
+
+def _record(
+    trainer: Any,
+    folder: Path,
+    recipe: dict[str, Any],
+    rows: list[dict[str, list[int]]],
+    epochs: float,
+) -> dict[str, Any]:
+    passes = min(epochs, trainer.state.epoch) if recipe["early_stopping"] else epochs
+    tokens = sum(len(row["input_ids"]) for row in rows)
+    targets = sum(label != IGNORED for row in rows for label in row["labels"])
+    return {
+        "method": recipe["method"],
+        "rows": len(rows),
+        "steps": trainer.state.global_step,
+        "target_tokens_one_pass": targets,
+        "target_tokens": round(targets * passes),
+        "all_tokens": round(tokens * passes),
+        "seconds": trainer.part.seconds,
+        "processes": processes(),
+        "sharded": trainer.is_fsdp_enabled,
+        "history": history_of(trainer.state.log_history),
+        "epochs": _kept(folder),
+        "libraries": {name: version(name) for name in _LIBRARIES},
+        "files": files_of(folder),
+        "weights_sha256": {
+            path.name: file_sha256(path) for path in sorted(folder.glob("*.safetensors"))
+        },
+    }
+
+
+def _trainer(
+    model: Any,
+    tokenizer: Any,
+    settings: Any,
+    recipe: dict[str, Any],
+    rows: list[dict[str, list[int]]],
+    validation: pd.DataFrame | None,
+    identity: str,
+    started: float,
+) -> Any:
+    from caft.training.trainer import Part, RowOrder, StageTrainer
+
+    data = dataset_of(rows, recipe["packing"], recipe["max_length"], tokenizer.pad_token_id)
+    held_out = None
+    if validation is not None and len(validation):
+        settings.eval_strategy = "epoch"
+        held_out = dataset_of(
+            encode_mixture(validation, tokenizer), "none", 0, tokenizer.pad_token_id
+        )
+    order = RowOrder(
+        [len(ids) for ids in data["input_ids"]][:-1],
+        recipe["batch_size"] * recipe["gradient_accumulation"],
+        settings.per_device_train_batch_size * processes() if processes() > 1 else 1,
+    )
+    return StageTrainer(
+        model,
+        settings,
+        train_dataset=data,
+        eval_dataset=held_out,
+        processing_class=tokenizer,
+        order=order,
+        part=Part(identity, started),
+    )
+
+
+def _add_callbacks(
+    trainer: Any,
+    folder: Path,
+    recipe: dict[str, Any],
+    spec: dict[str, Any],
+    checkpoint_minutes: float | None,
+) -> None:
+    from transformers import PrinterCallback
+
+    from caft.training.callbacks import KeepEpochs, SaveByTheClock, StepProgress, StopEarly
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(StepProgress())
+    if checkpoint_minutes is not None:
+        trainer.add_callback(SaveByTheClock(checkpoint_minutes))
+    about = {"method": recipe["method"], "parent": spec.get("parent"), "spec": spec}
+    stopping = recipe["early_stopping"]
+
+    def keep(epoch: int, step: int) -> None:
+        target = _epochs_folder(folder, recipe) / str(epoch)
+        if trainer.is_world_process_zero():
+            shutil.rmtree(target, ignore_errors=True)
+        trainer.save_weights(target)
+        if trainer.is_world_process_zero():
+            write_json(target / "model.json", {**about, "epoch": epoch, "step": step})
+            if not recipe["keep_epochs"]:
+                _forget_worse(target, validation_losses(trainer.state.log_history))
+
+    if recipe["keep_epochs"] or stopping:
+        trainer.add_callback(KeepEpochs(keep))
+    if stopping:
+        trainer.add_callback(StopEarly(stopping["patience"]))
+
+
+def _epochs_folder(folder: Path, recipe: dict[str, Any]) -> Path:
+    return (folder if recipe["keep_epochs"] else folder / WORK) / "epochs"
+
+
+def _kept(folder: Path) -> list[int]:
+    return sorted(int(path.parent.name) for path in folder.glob("epochs/*/model.json"))
+
+
+def _forget_worse(newest: Path, losses: list[float]) -> None:
+    """Remove the weights of all epochs but the best of those validated and the newest."""
+    best = str(losses.index(min(losses)) + 1) if losses else None
+    for path in newest.parent.iterdir():
+        if path.name not in (best, newest.name):
+            shutil.rmtree(path)
+
+
+def _save(trainer: Any, tokenizer: Any, folder: Path, recipe: dict[str, Any]) -> int | None:
+    """Save the last weights or, with an early end, those of the best epoch; return that epoch."""
+    losses = validation_losses(trainer.state.log_history)
+    best = losses.index(min(losses)) + 1 if recipe["early_stopping"] else None
+    if best is None:
+        trainer.save_weights(folder)
+    elif trainer.is_world_process_zero():
+        kept = _epochs_folder(folder, recipe) / str(best)
+        shutil.copytree(
+            kept, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model.json")
+        )
+    if recipe["method"] == "full" and trainer.is_world_process_zero():
+        tokenizer.save_pretrained(folder)
+    trainer.accelerator.wait_for_everyone()
+    return best

@@ -1,0 +1,135 @@
+"""TRL's SFTTrainer with an order of rows that resumes and scales, and an exact validation loss."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.utils import broadcast_object_list
+from torch.utils.data import Sampler
+from transformers.trainer_pt_utils import get_length_grouped_indices
+from trl import SFTTrainer
+
+from caft.files import read_json
+from caft.training.checkpoints import MARK, complete
+
+
+class RowOrder(Sampler[int]):
+    """Rows of similar length side by side, drawn anew for every epoch from torch's generator.
+
+    The order is the same for any number of processes, and a resumed epoch goes on in its own.
+    """
+
+    def __init__(self, lengths: list[int], together: int, whole: int):
+        """Set what is drawn from.
+
+        Args:
+            lengths: of the rows, tokens; the row behind them is the one without loss.
+            together: rows per update.
+            whole: each epoch is filled up with rows without loss to a multiple of this, so that
+                all processes get equally many batches; 1 for a single process.
+        """
+        self.lengths, self.together, self.whole = lengths, together, whole
+        self.order: list[int] = []
+        self.resumed: list[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.lengths) + self._missing
+
+    @property
+    def _missing(self) -> int:
+        return -len(self.lengths) % self.whole
+
+    def __iter__(self) -> Iterator[int]:
+        drawn = self.resumed or get_length_grouped_indices(self.lengths, self.together)
+        self.resumed = None
+        self.order = broadcast_object_list([drawn])[0]
+        return iter(self.order + [len(self.lengths)] * self._missing)
+
+
+@dataclass
+class Part:
+    """One part of a training that may have been interrupted.
+
+    Attributes:
+        identity: digest of everything the training depends on.
+        before: seconds of earlier parts, as far as a checkpoint kept them.
+        started: when this part began, by the monotonic clock.
+    """
+
+    identity: str
+    started: float
+    before: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of all parts so far."""
+        return round(self.before + time.monotonic() - self.started, 3)
+
+
+class StageTrainer(SFTTrainer):
+    """The trainer of one stage."""
+
+    def __init__(self, *arguments: Any, order: RowOrder, part: Part, **named: Any):
+        """Take what SFTTrainer takes, the order of the rows, and the part that this one is."""
+        self.order, self.part = order, part
+        super().__init__(*arguments, **named)
+
+    def _get_train_sampler(self, *_: Any) -> Any:
+        return self.order
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        count = len(eval_dataset) - 1
+        return [*range(count), *[count] * (-count % self.order.whole)]
+
+    def go_on_from(self, checkpoint: Path) -> None:
+        """Take up the order and the clock of a complete checkpoint."""
+        mark = read_json(checkpoint / MARK)
+        self.order.resumed, self.part.before = mark["order"], mark["seconds"]
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        # Past SFTTrainer's own, which writes a model card beside the checkpoint.
+        super(SFTTrainer, self)._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            # Between two epochs the next order is still to be drawn.
+            within = not float(self.state.epoch).is_integer()
+            complete(
+                Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}",
+                self.part.identity,
+                order=self.order.order if within else None,
+                seconds=self.part.seconds,
+            )
+
+    def save_weights(self, folder: Path) -> None:
+        """Write adapters or whole weights as safetensors; all processes call it, one writes."""
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        state = self.accelerator.get_state_dict(self.model_wrapped) if sharded else None
+        if self.is_world_process_zero():
+            model = self.accelerator.unwrap_model(self.model)
+            model.save_pretrained(folder, state_dict=state, safe_serialization=True)
+
+    def evaluate(self, eval_dataset: Any = None, *_: Any, **__: Any) -> dict[str, float]:
+        """Return the mean loss over all target tokens of the validation rows, in nats.
+
+        The Trainer's own is a mean of batches, which depends on how they are cut.
+        """
+        model: Any = self.model
+        model.eval()
+        sums = torch.zeros(2, dtype=torch.float64, device=self.args.device)
+        # A data loader draws from torch's generator: the training's next order must not shift.
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            for batch in self.get_eval_dataloader(eval_dataset):
+                inputs = self._prepare_inputs(batch)
+                tokens = (inputs["labels"] != -100).sum()
+                loss = self.compute_loss(model, inputs)
+                sums += torch.stack([loss.double() * tokens, tokens])
+        total, count = self.accelerator.reduce(sums, "sum").tolist()
+        metrics = {"eval_loss": total / count}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics

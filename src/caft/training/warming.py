@@ -1,0 +1,71 @@
+"""The warm-up: a short answer-only tuning that makes a weak student's scores mean something."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from caft.files import read_json
+from caft.hashing import digest
+from caft.mixtures import (
+    count_tokens,
+    mixture_table,
+    split_over_long,
+    stage_spec,
+    warm_up_rows,
+    warm_up_sample,
+)
+from caft.models import load_tokenizer
+from caft.training.stage import train_stage
+
+# Whatever the stages do: it is short, and no validation rows are at hand.
+_ALWAYS = {"method": "lora", "early_stopping": None, "keep_epochs": False}
+
+
+def warm_up(
+    items: pd.DataFrame,
+    student_file: Path,
+    folder: Path,
+    settings: dict[str, Any],
+    variant: dict[str, Any],
+    recipe: dict[str, Any],
+    engine: dict[str, Any],
+    seed: int,
+) -> dict[str, Any]:
+    """Tune the student on a few bare answers of the training split, for scoring alone.
+
+    Args:
+        items: the items table.
+        student_file: the student's `student.json`.
+        folder: where the adapter goes.
+        settings: `items` and `epochs` of the warm-up.
+        variant: the prompt variant that will be scored.
+        recipe: training settings; the warm-up always trains adapters.
+        engine: device settings.
+        seed: of the sample and the training.
+
+    Returns:
+        The training record with `sample` (item ids) and `digest`.
+    """
+    student = read_json(student_file)
+    tokenizer = load_tokenizer(student_file.parent)
+    recipe = {**recipe, **_ALWAYS}
+    sample = warm_up_sample(items, settings["items"], seed)
+    rows, _ = split_over_long(
+        count_tokens(warm_up_rows(items, sample, variant, seed), tokenizer),
+        min(recipe["max_length"], student["context"]),
+        recipe["max_overlong_share"],
+        "warm_up",
+    )
+    spec = stage_spec(None, rows, recipe, settings["epochs"], seed, student["revision"])
+    record = train_stage(
+        mixture_table(rows),
+        student_file.parent,
+        folder,
+        recipe,
+        settings["epochs"],
+        seed,
+        engine,
+        spec=spec,
+    )
+    return {**record, "sample": sorted(sample), "digest": digest(spec)}

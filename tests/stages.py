@@ -1,0 +1,46 @@
+"""A stage to train on a tiny student: rows of different lengths, and the file that plans it."""
+
+import json
+
+import pandas as pd
+
+from caft import tables
+from caft.files import write_json
+
+CPU = {"device": "cpu", "dtype": "float32", "attention": "sdpa"}
+ANSWERS = ["4", "12", "so it is [[7]]", "A", "two"]
+
+
+def mixture_of(numbers):
+    """Return one row per number; prompts and completions differ in length."""
+    return pd.DataFrame(
+        [
+            {
+                "item_id": f"i{number}",
+                "target": "answer",
+                "messages": json.dumps(
+                    [{"role": "user", "content": f"what is {number} ?" + " and so" * (number % 5)}]
+                ),
+                "completion": ANSWERS[number % 5],
+            }
+            for number in numbers
+        ]
+    )
+
+
+def plan_stage(folder, student, recipe, epochs, mixture, validation=None):
+    """Write a stage file as the mixtures job does; return its path."""
+    tables.write("mixtures", mixture, folder / "rows.parquet")
+    planned = {
+        "spec": {
+            "recipe": recipe, "epochs": epochs, "seed": 1, "mixture": "m", "parent": None,
+        },
+        "mixture_file": str(folder / "rows.parquet"),
+        "student_file": str(student / "student.json"),
+        "parent_file": None,
+    }  # fmt: skip
+    if validation is not None:
+        tables.write("mixtures", validation, folder / "validation.parquet")
+        planned["validation_file"] = str(folder / "validation.parquet")
+    write_json(folder / "stage.json", planned)
+    return folder / "stage.json"
