@@ -29,5 +29,9 @@ class TrainingError(CaftError):
     """A mixture cannot be trained on."""
 
 
+class ComparisonError(CaftError):
+    """Predictions cannot be compared; the message names the strategies."""
+
+
 class StoreError(CaftError):
     """The store of paid answers cannot be read or written; what it holds is kept."""
