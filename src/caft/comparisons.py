@@ -68,12 +68,15 @@ class _Contrast:
 
     @property
     def freedom(self) -> float:
-        """Satterthwaite's degrees of freedom (1946, Biometrics Bulletin 2:110).
+        """Degrees of freedom: Satterthwaite's of the seeds (1946), over their share of variance.
 
-        Items are many, so that only the seeds make the variance uncertain.
+        Items are many, so that only the seeds make the variance uncertain. Satterthwaite's formula
+        for the whole would divide by the square of the share; with three seeds on one side its
+        intervals hold the truth in 92% (docs/statistics.md).
         """
         doubt = sum(side.spread**2 / (side.seeds - 1) for side in self.sides if side.seeds > 1)
-        return self.variance**2 / doubt if doubt else math.inf
+        seeds = sum(side.spread for side in self.sides)
+        return seeds * self.variance / doubt if doubt else math.inf
 
     def bounded(self) -> "_Contrast":
         """Let no seeds look more alike than single answers allow."""

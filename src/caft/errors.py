@@ -29,12 +29,12 @@ class TrainingError(CaftError):
     """A mixture cannot be trained on."""
 
 
+class ComparisonError(CaftError):
+    """Predictions cannot be compared; the message names the strategies."""
+
+
 class StoreError(CaftError):
     """The store of paid answers cannot be read or written; what it holds is kept."""
-
-
-class ComparisonError(CaftError):
-    """Predictions that cannot be compared."""
 
 
 class ExportError(CaftError):
