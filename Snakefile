@@ -8,7 +8,7 @@ from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from caft import config as settings, locks, rounds, versions
+from caft import config as settings, locks, rounds, versions, views
 from caft.errors import CaftError
 
 min_version("9.0")
@@ -26,7 +26,7 @@ except CaftError as error:
     raise WorkflowError(str(error))
 
 DATASETS, STUDENTS = config["run"]["datasets"], config["run"]["students"]
-MODES, STRATEGIES = config["run"]["modes"], settings.chosen(config)
+VIEWS = [view.name for view in views.views(config)]
 ROUNDS = rounds.rounds_used(config)
 
 
@@ -40,9 +40,9 @@ wildcard_constraints:
     buckets="[A-Za-z0-9_-]+",
     teacher="[A-Za-z0-9_-]+",
     round="[0-9]+",
-    model="base|[0-9a-f]{16}",
+    model="base|[0-9a-f]{16}(-best)?",
     digest="[0-9a-f]{16}",
-    mode="direct|cot",
+    mode="(direct|cot)(-[0-9]+shot)?",
 
 
 report: "workflow/report/workflow.rst"

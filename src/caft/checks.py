@@ -6,7 +6,15 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from caft.config import NOT_IN_DIGEST, Config, chosen, metric_of, metrics_analysed, teacher_of
+from caft.config import (
+    NOT_IN_DIGEST,
+    Config,
+    chosen,
+    metric_of,
+    metrics_analysed,
+    recipe_of,
+    teacher_of,
+)
 from caft.errors import ConfigError, ModelError
 from caft.rounds import round_of
 
@@ -15,7 +23,7 @@ def cross_check(config: Config) -> Iterator[str]:
     """Yield what is wrong between keys: undefined names, thresholds out of order, lost files."""
     problems = list(_check_names(config))
     # Who waits for whom can be told once every name is known.
-    yield from problems or _check_rounds(config)
+    yield from problems or [*_check_rounds(config), *_check_checkpoints(config)]
 
 
 def _check_names(config: Config) -> Iterator[str]:
@@ -229,6 +237,18 @@ def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iter
         for name in config["run"]["students"]:
             if not config["students"].get(name, {}).get("warm_up"):
                 yield f"{path}.start: students.{name} has no warm_up to start from."
+
+
+def _check_checkpoints(config: Config) -> Iterator[str]:
+    """Check that a best epoch can be chosen wherever it is asked for."""
+    if "best" not in config["run"]["checkpoints"]:
+        return
+    for name, strategy in chosen(config).items():
+        if strategy["stages"] and not recipe_of(config, strategy)["keep_epochs"]:
+            yield f"run.checkpoints: best needs training.keep_epochs: true for strategies.{name}."
+    for name in config["run"]["datasets"]:
+        if not config["datasets"][name]["splits"]["validation"]:
+            yield f"run.checkpoints: best needs a share of validation in datasets.{name}.splits."
 
 
 def _check_match(path: str, strategy: dict[str, Any], config: Config) -> Iterator[str]:

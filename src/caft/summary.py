@@ -16,9 +16,12 @@ from caft.mixtures import divisions, parts_of, wanted_rationales
 from caft.rounds import rounds_used
 from caft.statistics import Estimate, roc_auc
 from caft.teacher.spend import paid_answers, read_rationales, total_cost
+from caft.views import View, views, weights_of
 
 _REFERENCES = ("base", "sft", "distill", "random_same_size")
-_SAME = ["dataset", "student", "strategy", "mode", "trained_mode", "n"]
+_SAME = [
+    *("dataset", "student", "strategy", "mode", "shots", "checkpoint", "trained_mode", "n"),
+]
 _SCORING = [
     "score_seconds",
     "warm_up_items",
@@ -67,15 +70,15 @@ class _Pair:
 
     def __init__(self, config: dict[str, Any], dataset: str, student: str):
         self.config, self.names = config, {"dataset": dataset, "student": student}
-        self.modes, self.folder = config["run"]["modes"], f"{dataset}/{student}"
+        self.views, self.folder = views(config), f"{dataset}/{student}"
+        self.checkpoints = config["run"]["checkpoints"]
         self.plan = read_plan(config, dataset, student)
         self.predictions = {
-            (model, mode): tables.read(
-                "predictions", self._prediction_path(model, mode, "parquet")
+            (model, view.name): tables.read(
+                "predictions", self._prediction_path(model, view.name, "parquet")
             ).set_index("item_id")
-            for entry in self.plan.values()
-            for model in {seed["final"] for seed in entry["seeds"].values()}
-            for mode in self.modes
+            for model in self._evaluated()
+            for view in self.views
         }
         self.buckets = {
             name: tables.read("buckets", f"data/buckets/{self.folder}/{name}.parquet")
@@ -87,43 +90,67 @@ class _Pair:
         }
         self.runs = pd.DataFrame(
             [
-                self._run(name, seed, mode)
+                self._run(name, seed, view, checkpoint)
                 for name in config["run"]["strategies"]
                 for seed in self._seeds(name)
-                for mode in self.modes
+                for view in self.views
+                for checkpoint in self._checkpoints(name)
             ]
         )
 
-    def _prediction_path(self, model: str, mode: str, suffix: str) -> str:
-        return f"results/predictions/{self.folder}/{model}.{mode}.{suffix}"
+    def _evaluated(self) -> set[str]:
+        return {
+            weights_of(seed["final"], checkpoint)
+            for entry in self.plan.values()
+            for seed in entry["seeds"].values()
+            for checkpoint in self.checkpoints
+        }
+
+    def _prediction_path(self, model: str, view: str, suffix: str) -> str:
+        return f"results/predictions/{self.folder}/{model}.{view}.{suffix}"
 
     def _seeds(self, name: str) -> list[str]:
         """The training seeds of a strategy; the untuned student has only one answer to an item."""
         seeds = list(self.plan[name]["seeds"])
         return seeds if self.plan[name]["seeds"][seeds[0]]["stages"] else seeds[:1]
 
-    def _correct(self, name: str, mode: str) -> np.ndarray:
+    def _checkpoints(self, name: str) -> list[str]:
+        """The checkpoints of a strategy; the untuned student has only one."""
+        trained = self.plan[name]["seeds"][self._seeds(name)[0]]["stages"]
+        return self.checkpoints if trained else self.checkpoints[:1]
+
+    def _correct(self, name: str, view: str, checkpoint: str) -> np.ndarray:
         """What a strategy got right, shape (n_seeds, n_items), items in the order of their id."""
         finals = [self.plan[name]["seeds"][seed]["final"] for seed in self._seeds(name)]
-        answers = [self.predictions[final, mode].sort_index()["correct"] for final in finals]
+        models = [weights_of(final, checkpoint) for final in finals]
+        answers = [self.predictions[model, view].sort_index()["correct"] for model in models]
         return np.array([answer.to_numpy(dtype=bool) for answer in answers])
 
-    def _run(self, name: str, seed: str, mode: str) -> dict[str, Any]:
+    def _as_trained(self, name: str, shots: int) -> str | None:
+        """The view that asks a strategy as it was trained, with so many worked examples."""
+        mode = self.plan[name]["trained_mode"]
+        fitting = (view.name for view in self.views if (view.mode, view.shots) == (mode, shots))
+        return next(fitting, None)
+
+    def _run(self, name: str, seed: str, view: View, checkpoint: str) -> dict[str, Any]:
         entry = self.plan[name]
         trained = entry["seeds"][seed]
-        predictions = self.predictions[trained["final"], mode].sort_index()
+        model = weights_of(trained["final"], checkpoint)
+        predictions = self.predictions[model, view.name].sort_index()
         correct = predictions["correct"].to_numpy(dtype=bool)[None]
         return {
             **self.names,
             "strategy": name,
-            "mode": mode,
+            "mode": view.mode,
+            "shots": view.shots,
+            "checkpoint": checkpoint,
             "trained_mode": entry["trained_mode"],
             "seed": int(seed) if trained["stages"] else None,
             "n": len(predictions),
             **_spread("accuracy", mean_interval(correct)),
             **self._by_bucket(name, correct),
             "invalid_rate": float(predictions["invalid"].mean()),
-            **self._costs(name, seed, mode),
+            **self._costs(name, seed, model, view.name),
             "model": trained["final"],
         }
 
@@ -141,12 +168,23 @@ class _Pair:
         return {**shares, **{f"n_{one}": int((bucket == one).sum()) for one in BUCKETS}}
 
     def rows(self) -> list[dict[str, Any]]:
-        names = self.config["run"]["strategies"]
-        return [self._row(name, mode) for name in names for mode in self.modes]
+        return [
+            self._row(name, view, checkpoint)
+            for name in self.config["run"]["strategies"]
+            for view in self.views
+            for checkpoint in self._checkpoints(name)
+        ]
 
-    def _row(self, name: str, mode: str) -> dict[str, Any]:
-        runs = self.runs[(self.runs["strategy"] == name) & (self.runs["mode"] == mode)]
-        correct = self._correct(name, mode)
+    def _select(self, name: str, view: View, checkpoint: str) -> pd.DataFrame:
+        wanted = {"strategy": name, "mode": view.mode, "shots": view.shots}
+        found = self.runs
+        for column, value in {**wanted, "checkpoint": checkpoint}.items():
+            found = found[found[column] == value]
+        return found
+
+    def _row(self, name: str, view: View, checkpoint: str) -> dict[str, Any]:
+        runs = self._select(name, view, checkpoint)
+        correct = self._correct(name, view.name, checkpoint)
         first = runs.iloc[0]
         return {
             **{column: first[column] for column in _SAME},
@@ -155,34 +193,32 @@ class _Pair:
             "accuracy_sd": seed_spread(correct)[1],
             **self._by_bucket(name, correct),
             "invalid_rate": runs["invalid_rate"].mean(),
-            **self._differences(correct, mode),
+            **self._differences(correct, view, checkpoint),
             **{column: round(runs[column].mean()) for column in _COUNTS},
             **{column: runs[column].mean(skipna=False) for column in _AMOUNTS},
-            **self._savings(runs, mode),
+            **self._savings(runs, view),
         }
 
-    def _savings(self, runs: pd.DataFrame, mode: str) -> dict[str, float]:
+    def _savings(self, runs: pd.DataFrame, view: View) -> dict[str, float]:
         """Which share of `distill`'s tokens a strategy does without, under each definition."""
-        kept = (self.runs["strategy"] == "distill") & (self.runs["mode"] == mode)
-        whole = self.runs[kept]
+        whole = self._select("distill", view, self.checkpoints[0])
         return {
             f"saved_{column}": saved(runs[column].mean(), whole[column].mean()) for column in _SAVED
         }
 
-    def _differences(self, correct: np.ndarray, mode: str) -> dict[str, float]:
+    def _differences(self, correct: np.ndarray, view: View, checkpoint: str) -> dict[str, float]:
         """Paired differences to the references: asked alike, and asked as each was trained."""
         found: dict[str, float] = {}
         for reference in _REFERENCES:
-            other = self.plan.get(reference)
-            trained = other["trained_mode"] if other else mode
-            pairs = [(f"vs_{reference}", mode)]
+            known = reference in self.plan
+            pairs = {f"vs_{reference}": view.name if known else None}
             if reference != "base":
-                pairs.append((f"vs_{reference}_as_trained", trained))
-            for name, other_mode in pairs:
-                known = other and other_mode in self.modes
+                trained = self._as_trained(reference, view.shots) if known else None
+                pairs[f"vs_{reference}_as_trained"] = trained
+            for name, other in pairs.items():
                 estimate = (
-                    difference_interval(correct, self._correct(reference, other_mode))
-                    if known
+                    difference_interval(correct, self._correct(reference, other, checkpoint))
+                    if other
                     else Estimate(float("nan"), float("nan"), float("nan"))
                 )
                 found.update(_spread(name, estimate))
@@ -191,20 +227,22 @@ class _Pair:
     def comparisons(self) -> pd.DataFrame:
         """Every pair of strategies, asked alike and each as it was trained."""
         names = self.config["run"]["strategies"]
-        trained = {name: self.plan[name]["trained_mode"] for name in names}
-        families = {mode: dict.fromkeys(names, mode) for mode in self.modes}
-        if set(trained.values()) <= set(self.modes):
-            families["as_trained"] = trained
+        families = [(view.mode, view.shots, dict.fromkeys(names, view.name)) for view in self.views]
+        for shots in dict.fromkeys(view.shots for view in self.views):
+            asked = {name: self._as_trained(name, shots) for name in names}
+            trained = {name: view for name, view in asked.items() if view}
+            if len(trained) == len(names):
+                families.append(("as_trained", shots, trained))
         found = []
-        for family, modes in families.items():
-            correct = {name: self._correct(name, mode) for name, mode in modes.items()}
-            table = compare_all(correct)
-            found.append(table.assign(**self.names, mode=family))
-        table = pd.concat(found, ignore_index=True)
-        first = [*self.names, "mode"]
-        return table[[*first, *(column for column in table if column not in first)]]
+        for checkpoint in self.checkpoints:
+            for mode, shots, modes in families:
+                correct = {name: self._correct(name, modes[name], checkpoint) for name in names}
+                where = {**self.names, "mode": mode, "shots": shots, "checkpoint": checkpoint}
+                table = compare_all(correct)
+                found.append(pd.DataFrame(where, index=table.index).join(table))
+        return pd.concat(found, ignore_index=True)
 
-    def _costs(self, name: str, seed: str, mode: str) -> dict[str, Any]:
+    def _costs(self, name: str, seed: str, model: str, view: str) -> dict[str, Any]:
         trained = self.plan[name]["seeds"][seed]
         stages = trained["stages"]
         records = [read_json(f"results/models/{stage['model']}/model.json") for stage in stages]
@@ -216,9 +254,9 @@ class _Pair:
             **self._teacher_costs(name, int(seed)),
             **self._scoring_costs(name),
             "train_seconds": sum(record["seconds"] for record in records),
-            "evaluate_seconds": read_json(
-                self._prediction_path(trained["final"], mode, "run.json")
-            )["seconds"],
+            "evaluate_seconds": read_json(self._prediction_path(model, view, "run.json"))[
+                "seconds"
+            ],
         }
 
     def _teacher_costs(self, name: str, seed: int) -> dict[str, Any]:
@@ -348,8 +386,20 @@ def model_index(config: dict[str, Any]) -> pd.DataFrame:
     return pd.concat(frames)
 
 
+def as_prompted(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows with the first number of worked examples and the first checkpoint of a run.
+
+    These are what figures and tables for papers show; all others are in the summary itself.
+    """
+    first = summary.iloc[0]
+    return summary[
+        (summary["shots"] == first["shots"]) & (summary["checkpoint"] == first["checkpoint"])
+    ]
+
+
 def render(summary: pd.DataFrame) -> str:
     """Render the summary for a terminal: accuracy with interval, differences and costs."""
+    summary = as_prompted(summary)
     shown = pd.DataFrame(
         {
             "strategy": summary["strategy"],

@@ -55,7 +55,11 @@ def run(tmp_path, monkeypatch):
             "modes": ["direct"],
             "strategies": ["base"],
             "seeds": [1],
+            "shots": None,
+            "checkpoints": ["last"],
         },
+        "prompts": {"letters": {"few_shot": 0}},
+        "prompt": "letters",
         "teachers": {},
         "strategies": {
             "base": {

@@ -6,6 +6,7 @@ from caft import tables
 from caft.files import read_json, write_json
 from caft.provenance import provenance
 from caft.summary import (
+    as_prompted,
     complexity_table,
     model_index,
     rank_metrics,
@@ -135,7 +136,11 @@ def run(tmp_path, monkeypatch):
             "strategies": ["base", "sft", "distill", "complexity_aware"],
             "modes": ["direct", "cot"],
             "seeds": [1],
+            "shots": None,
+            "checkpoints": ["last"],
         },
+        "prompts": {"letters": {"few_shot": 0}},
+        "prompt": "letters",
         "teachers": {"w": {}},
         "buckets": {"default": {"metric": "entropy"}},
         "metrics": {
@@ -321,6 +326,25 @@ def test_every_pair_of_strategies_is_compared_in_each_mode_and_as_trained(run):
     }
     row = comparisons.query("mode == 'as_trained' and strategy == 'sft'").set_index("other")
     assert row.loc["distill", "difference"] == -0.25
+
+
+def test_more_ways_of_asking_and_the_best_epoch_have_rows_of_their_own(run):
+    run["run"] |= {"shots": [0, 2], "checkpoints": ["last", "best"]}
+    for (model, mode), right in RIGHT.items():
+        write_predictions(model, f"{mode}-2shot", right)
+        for view in (mode, f"{mode}-2shot"):
+            if model != "base":
+                write_predictions(f"{model}-best", view, [1, 1, 1, 1])
+    summary, runs, comparisons = summarize(run)
+    assert summary.groupby("strategy", sort=False).size().tolist() == [4, 8, 8, 8]
+    rows = summary.set_index(["strategy", "mode", "shots", "checkpoint"])
+    assert rows.loc[("sft", "direct", 2, "last"), "accuracy"] == 0.5
+    assert rows.loc[("sft", "direct", 2, "best"), "accuracy"] == 1
+    assert rows.loc[("sft", "direct", 2, "best"), "vs_distill"] == 0
+    assert runs["model"].isin(["base", "aaaa", "bbbb", "cccc"]).all()
+    families = comparisons.groupby(["mode", "shots", "checkpoint"]).size()
+    assert len(families) == 3 * 2 * 2 and (families == 6).all()
+    assert len(as_prompted(summary)) == 8
 
 
 def test_a_strategy_uses_complexity_if_it_tells_buckets_apart():

@@ -79,9 +79,29 @@ def planned_models(dataset, student):
 def final_models(dataset, student):
     """What is evaluated: the last model of each strategy and seed, `base` for the untuned student."""
     entries = plan(dataset, student).values()
+    finals = [seed["final"] for entry in entries for seed in entry["seeds"].values()]
+    checkpoints_used = config["run"]["checkpoints"]
     return list(
-        dict.fromkeys(seed["final"] for entry in entries for seed in entry["seeds"].values())
+        dict.fromkeys(views.weights_of(final, which) for final in finals for which in checkpoints_used)
     )
+
+
+def trained_mode(wildcards):
+    """The mode that the strategy of a model was trained for."""
+    entries = plan(wildcards.dataset, wildcards.student).values()
+    return next(
+        entry["trained_mode"]
+        for entry in entries
+        if any(seed["final"] == wildcards.digest for seed in entry["seeds"].values())
+    )
+
+
+def chosen_epoch(wildcards):
+    """Which epoch of a model is the best one, where that one is evaluated."""
+    if not wildcards.model.endswith(views.BEST):
+        return []
+    digest = wildcards.model.removesuffix(views.BEST)
+    return f"results/selection/{wildcards.dataset}/{wildcards.student}/{digest}.json"
 
 
 def every(pattern, function):
@@ -100,7 +120,7 @@ def all_predictions(wildcards):
         for dataset in DATASETS
         for student in STUDENTS
         for model in final_models(dataset, student)
-        for mode in MODES
+        for mode in VIEWS
     ]
 
 
@@ -225,7 +245,8 @@ def evaluated_model(wildcards):
     """The trained model's record, whose name stands for its content; for `base` the student itself."""
     if wildcards.model == "base":
         return f"data/models/{wildcards.student}/student.json"
-    return ancient(f"results/models/{wildcards.model}/model.json")
+    digest = wildcards.model.removesuffix(views.BEST)
+    return ancient(f"results/models/{digest}/model.json")
 
 
 def every_pair(pattern, names):

@@ -1,7 +1,36 @@
+rule select_epoch:
+    input:
+        item_table="data/items/{dataset}.parquet",
+        model=ancient("results/models/{digest}/model.json"),
+    output:
+        "results/selection/{dataset}/{student}/{digest}.json",
+    params:
+        prompt=config["prompts"][config["prompt"]],
+        mode=trained_mode,
+        evaluation=config["evaluation"],
+        engine=settings.compute_of(config),
+        seed=config["seed"],
+        code=versions.EVALUATION,
+    log:
+        "logs/select_epoch/{dataset}.{student}.{digest}.log",
+    benchmark:
+        "benchmarks/jobs/select_epoch/{dataset}.{student}.{digest}.tsv"
+    threads: config["engine"]["threads"]
+    resources:
+        gpu=config["engine"]["gpus"],
+        mem_mb=model_resources,
+        runtime=model_runtime,
+    message:
+        "Choosing the best epoch of model {wildcards.digest} on the validation split"
+    script:
+        "../scripts/select_epoch.py"
+
+
 rule evaluate_model:
     input:
         item_table="data/items/{dataset}.parquet",
         model=evaluated_model,
+        chosen=chosen_epoch,
     output:
         predictions="results/predictions/{dataset}/{student}/{model}.{mode}{shard}.parquet",
         run="results/predictions/{dataset}/{student}/{model}.{mode}{shard}.run.json",

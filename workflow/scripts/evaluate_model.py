@@ -1,6 +1,7 @@
 """Ask one model every item of the reported split in one mode.
 
-Inputs    items, model (model.json, or student.json for the untuned student)
+Inputs    items, model (model.json, or student.json for the untuned student), chosen (the best
+          epoch, where that is asked)
 Outputs   predictions: item_id, text, parsed, correct, ...; run: seconds, tokens, blocks
 Settings  params.prompt, params.evaluation, params.split, params.engine, params.seed
 """
@@ -10,17 +11,23 @@ from pathlib import Path
 from caft import tables
 from caft.blocks import Cache, Shard
 from caft.evaluation import evaluate_model
-from caft.files import write_json
+from caft.files import read_json, write_json
 from caft.jobs import job
+from caft.views import read_view
 
 with job(snakemake) as log:
     items = tables.read("items", snakemake.input.item_table)
     params, wildcards = snakemake.params, snakemake.wildcards
     student = Path("data/models") / wildcards.student
     trained = None if wildcards.model == "base" else Path(snakemake.input.model)
+    if snakemake.input.get("chosen"):
+        epoch = read_json(snakemake.input.chosen)["epoch"]
+        trained = trained.parent / "epochs" / str(epoch) / "model.json"
+    view = read_view(wildcards.mode, params.prompt["few_shot"])
+    variant = {**params.prompt, "few_shot": view.shots}
     cache = Cache(shard=Shard.named(snakemake.wildcards.shard))
     predictions, spec, run = evaluate_model(
-        items, params.split, student, trained, params.prompt, wildcards.mode,
+        items, params.split, student, trained, variant, view.mode,
         params.evaluation, params.engine, params.seed, cache,
     )  # fmt: skip
     tables.write("predictions", predictions, snakemake.output.predictions, spec, params.code)

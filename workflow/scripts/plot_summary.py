@@ -9,7 +9,8 @@ import pandas as pd
 
 from caft.jobs import job
 from caft.plots import FIGURES, save
+from caft.summary import as_prompted
 
 with job(snakemake) as log:
-    figure = FIGURES[snakemake.params.figure](pd.read_csv(snakemake.input[0]))
+    figure = FIGURES[snakemake.params.figure](as_prompted(pd.read_csv(snakemake.input[0])))
     save(figure, snakemake.output)

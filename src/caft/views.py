@@ -1,0 +1,34 @@
+"""How models are asked: in a mode, with so many worked examples; and with which weights."""
+
+from typing import Any, NamedTuple
+
+BEST = "-best"  # after a digest: the epoch that answers the validation split best
+
+
+class View(NamedTuple):
+    """One way of asking: its name in paths, the mode, and the number of worked examples."""
+
+    name: str
+    mode: str
+    shots: int
+
+
+def views(config: dict[str, Any]) -> list[View]:
+    """Return how every model of a run is asked: `run.modes` times `run.shots`."""
+    own = config["prompts"][config["prompt"]]["few_shot"]
+    return [
+        View(mode if shots == own else f"{mode}-{shots}shot", mode, shots)
+        for shots in config["run"]["shots"] or [own]
+        for mode in config["run"]["modes"]
+    ]
+
+
+def read_view(name: str, own: int) -> View:
+    """Read a view's name: `cot` or `cot-3shot`; without a number it is the prompt's own."""
+    mode, _, shots = name.removesuffix("shot").partition("-")
+    return View(name, mode, int(shots) if shots else own)
+
+
+def weights_of(final: str, checkpoint: str) -> str:
+    """Return the name of a model at a checkpoint, `last` or `best`; the untuned student has one."""
+    return final + BEST if checkpoint == "best" and final != "base" else final
