@@ -29,6 +29,7 @@ class Stage:
         model: digest of the model this stage makes.
         parent: digest of the model it starts from, None for the untuned student.
         spec: everything that went into `model`, for the training job.
+        validation: rows whose loss is measured after every epoch; None without any.
     """
 
     mixture: pd.DataFrame
@@ -37,6 +38,7 @@ class Stage:
     model: str
     parent: str | None
     spec: dict[str, Any] = field(default_factory=dict)
+    validation: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,34 @@ def count_tokens(rows: pd.DataFrame, tokenizer: Any) -> pd.DataFrame:
     return rows.assign(prompt_tokens=prompts, target_tokens=targets)
 
 
+def validation_rows(
+    materials: Materials, buckets: pd.DataFrame, stage: Mapping[str, Any], max_length: int
+) -> pd.DataFrame | None:
+    """Build the rows of a stage out of the validation split, for the loss after every epoch.
+
+    No teacher is asked for them: a part that trains on rationales is validated on the data set's
+    own worked solutions, where it has any. Rows longer than `max_length` tokens are left out.
+
+    Args:
+        materials: items, prompts and the student.
+        buckets: the stage's buckets table, which has the items of all splits.
+        stage: `{buckets, target}` or `{parts: [...]}`.
+        max_length: of a row, tokens.
+
+    Returns:
+        Rows as of a mixture; None if there are none.
+    """
+    held_out = buckets[buckets["split"] == "validation"] if "split" in buckets else buckets[:0]
+    if held_out.empty:
+        return None
+    bucket = pd.Series(held_out["bucket"].to_numpy(), index=held_out["item_id"])
+    solved = materials.items.dropna(subset="reference_rationale").set_index("item_id")
+    texts = solved["reference_rationale"]
+    rows = materials.count(stage_rows(materials, bucket, stage, texts, "drop")[0])
+    fitting = rows[rows["prompt_tokens"] + rows["target_tokens"] <= max_length]
+    return None if fitting.empty else fitting
+
+
 def split_over_long(
     rows: pd.DataFrame, max_length: int, max_share: float, where: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -286,27 +316,38 @@ def build_stages(
     """
     recipe, parts = strategy["recipe"], []
     for number, stage in enumerate(strategy["stages"], start=1):
-        bucket = membership(buckets[_division(strategy, stage)], strategy, seed)
+        division = buckets[_division(strategy, stage)]
+        bucket = membership(division, strategy, seed)
         rows, missing = stage_rows(materials, bucket, stage, rationales, strategy["fallback"])
+        longest = min(recipe["max_length"], materials.context)
         mixture, over_long = split_over_long(
             materials.count(rows),
-            min(recipe["max_length"], materials.context),
+            longest,
             recipe["max_overlong_share"],
             f"strategies.{name}, stage {number}",
         )
-        parts.append((mixture, over_long, missing, stage["epochs"]))
+        validation = validation_rows(materials, division, stage, longest)
+        if recipe["early_stopping"] and validation is None:
+            raise TrainingError(
+                f"strategies.{name}, stage {number}: training.early_stopping needs validation "
+                "items, and for rationales worked solutions of the data set's own; there are none."
+            )
+        parts.append((mixture, over_long, missing, stage["epochs"], validation))
     factor = 1.0
     if other is not None:
         by = strategy["match"]["by"]
-        own = [(mixture, epochs, recipe) for mixture, _, _, epochs in parts]
+        own = [(mixture, epochs, recipe) for mixture, _, _, epochs, _ in parts]
         theirs = [(s.mixture, s.spec["epochs"], s.spec["recipe"]) for s in other]
         factor = _amount(theirs, by) / _amount(own, by)
     stages: list[Stage] = []
-    for mixture, over_long, missing, epochs in parts:
+    for mixture, over_long, missing, epochs, validation in parts:
         scaled = epochs if factor == 1 else round(epochs * factor, 6)
         spec = stage_spec(parent, mixture, recipe, scaled, seed, materials.revision)
+        if recipe["early_stopping"] and validation is not None:
+            # Elsewhere validation rows are only looked at: they change no weight.
+            spec["validation"] = mixture_digest(validation)
         model = digest(spec)
-        stages.append(Stage(mixture, over_long, missing, model, parent, spec))
+        stages.append(Stage(mixture, over_long, missing, model, parent, spec, validation))
         parent = model
     return stages
 

@@ -8,7 +8,14 @@ import pandas as pd
 
 from caft import tables, versions
 from caft.files import read_json, write_json
-from caft.mixtures import Materials, Stage, build_stages, mixture_table, trained_mode
+from caft.mixtures import (
+    Materials,
+    Stage,
+    build_stages,
+    mixture_digest,
+    mixture_table,
+    trained_mode,
+)
 
 Plan = dict[str, dict[str, Any]]
 
@@ -97,16 +104,24 @@ def _describe_stages(stages: list[Stage]) -> dict[str, Any]:
 
 
 def _write_stage(stage: Stage, student_file: Path, parent_file: Path | None, folder: Path) -> None:
-    rows_file = folder / "rows" / f"{stage.spec['mixture']}.parquet"
-    if not rows_file.is_file():
-        tables.write("mixtures", mixture_table(stage.mixture), rows_file, code=versions.MIXTURES)
     planned = {
         "spec": stage.spec,
-        "mixture_file": str(rows_file),
+        "mixture_file": _write_rows(stage.mixture, stage.spec["mixture"], folder),
+        "validation_file": None,
         "student_file": str(student_file),
         "parent_file": str(parent_file) if parent_file else None,
     }
+    if stage.validation is not None:
+        name = mixture_digest(stage.validation)
+        planned["validation_file"] = _write_rows(stage.validation, name, folder)
     write_json(folder / "stages" / f"{stage.model}.json", planned)
+
+
+def _write_rows(rows: pd.DataFrame, name: str, folder: Path) -> str:
+    path = folder / "rows" / f"{name}.parquet"
+    if not path.is_file():
+        tables.write("mixtures", mixture_table(rows), path, code=versions.MIXTURES)
+    return str(path)
 
 
 def _describe(stage: Stage) -> dict[str, Any]:

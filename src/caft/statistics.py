@@ -1,4 +1,4 @@
-"""Intervals: of an accuracy, of a paired difference, of ROC AUCs and their differences."""
+"""Intervals: of an accuracy, of ROC AUCs and their differences."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-_DRAWS = 10_000
 _LEVEL = 0.95
 _BLOCK = 5_000_000  # weights in memory at a time
 
@@ -37,28 +36,6 @@ def accuracy_interval(correct: ArrayLike) -> Estimate:
         return _UNKNOWN
     interval = binomtest(int(values.sum()), len(values)).proportion_ci(_LEVEL, method="wilson")
     return Estimate(float(values.mean()), float(interval.low), float(interval.high))
-
-
-def paired_difference(correct: ArrayLike, reference: ArrayLike, seed: int = 0) -> Estimate:
-    """Return the accuracy difference of two models on the same items, with an interval.
-
-    Items are redrawn together (Efron & Tibshirani 1993, percentile method); only the counts of
-    items gained,
-    lost and tied matter, so the draws are multinomial.
-
-    Args:
-        correct: booleans of the one model, shape (n_items,).
-        reference: booleans of the other on the same items, same shape.
-        seed: of the draws.
-    """
-    difference = np.asarray(correct, dtype=int) - np.asarray(reference, dtype=int)
-    count = len(difference)
-    if not count:
-        return _UNKNOWN
-    shares = [(difference == value).mean() for value in (1, -1, 0)]
-    draws = np.random.default_rng(seed).multinomial(count, shares, size=_DRAWS)
-    low, high = _percentiles((draws[:, 0] - draws[:, 1]) / count)
-    return Estimate(float(difference.mean()), low, high)
 
 
 def roc_auc(complexity: ArrayLike, wrong: ArrayLike, draws: int = 2_000, seed: int = 0) -> Estimate:

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from caft import statistics
-from caft.statistics import accuracy_interval, paired_difference, roc_auc
+from caft.statistics import accuracy_interval, roc_auc
 
 
 @pytest.mark.parametrize(
@@ -24,41 +24,6 @@ def test_an_accuracy_has_wilsons_interval(right, count, expected):
 
 def test_an_accuracy_of_no_items_is_unknown():
     assert math.isnan(accuracy_interval([]).value)
-    assert math.isnan(paired_difference([], []).high)
-
-
-def test_equal_answers_differ_by_exactly_nothing():
-    estimate = paired_difference([True, False, True], [True, False, True])
-    assert (estimate.value, estimate.low, estimate.high) == (0.0, 0.0, 0.0)
-
-
-def test_a_paired_difference_is_symmetric():
-    generator = np.random.default_rng(3)
-    one, other = generator.random(200) < 0.6, generator.random(200) < 0.4
-    there, back = paired_difference(one, other), paired_difference(other, one)
-    assert there.value == pytest.approx(-back.value)
-    assert there.low == pytest.approx(-back.high, abs=0.01)
-    assert there.high == pytest.approx(-back.low, abs=0.01)
-
-
-def test_a_paired_interval_has_the_width_that_the_normal_approximation_gives():
-    gained, lost, tied = 60, 20, 120
-    one = [True] * gained + [False] * lost + [True] * tied
-    other = [False] * gained + [True] * lost + [True] * tied
-    estimate = paired_difference(one, other)
-    deviation = math.sqrt((gained + lost) / 200 - 0.2**2) / math.sqrt(200)
-    assert estimate.value == pytest.approx(0.2)
-    assert estimate.low == pytest.approx(0.2 - 1.96 * deviation, abs=0.01)
-    assert estimate.high == pytest.approx(0.2 + 1.96 * deviation, abs=0.01)
-
-
-def test_pairing_narrows_the_interval():
-    one = np.array([True, False] * 50)
-    same = one.copy()
-    same[0] = False
-    unrelated = np.roll(one, 1)
-    paired, loose = paired_difference(one, same), paired_difference(one, unrelated)
-    assert paired.high - paired.low < 0.1 < loose.high - loose.low
 
 
 def area_by_ranks(wrong, complexity):
