@@ -17,6 +17,7 @@ def test_a_run_killed_while_training_goes_on_from_its_checkpoint(config, tmp_pat
     }
     changed["training"] = {**config["training"], "checkpoint_minutes": 1e-9}
     project = Project(tmp_path / "project", changed)
+    project.run("mixtures")  # so that the wait below is for the training alone
     project.run_and_kill("results/models/*/trainer/checkpoint-*/complete.json")
     assert not list(project.folder.glob("results/models/*/model.json"))
     project.run("models")
