@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +107,12 @@ def _live_runs(folder: Path) -> list[int]:
 
 
 def _is_in_slurm_job(process: Any) -> bool:
-    """Tell whether a process belongs to a Slurm job on this machine, which outlives a dead run."""
-    return any("slurm-jobstep" in one.cmdline() for one in [process, *process.parents()])
+    """Tell whether a process belongs to a Slurm job on this machine, which outlives a dead run.
+
+    A run that was itself started in a Slurm job does not: its processes are not in mode `remote`.
+    """
+    family = [process, *process.parents()]
+    return any(("--mode", "remote") in pairwise(one.cmdline()) for one in family)
 
 
 def is_snakemake(process: Any) -> bool:

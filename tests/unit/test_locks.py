@@ -90,7 +90,7 @@ def test_slurm_jobs_of_a_live_run_stay(locked, slurm):
 
 def test_a_process_of_a_slurm_job_is_no_live_run(locked, slurm):
     slurm.write_text("")
-    with process_in(locked, "snakemake", "slurm-jobstep"):
+    with process_in(locked, "snakemake", "--mode", "remote"):
         assert remove_stale_lock(locked)
 
 

@@ -184,12 +184,13 @@ def test_a_dry_run_leaves_the_jobs_of_a_dead_run_and_a_real_one_cancels_them(pro
     changed = copy.deepcopy(project.config)
     changed["buckets"] = {"default": {"quantiles": [0.2, 0.4]}}
     project.write(changed)
-    server.latency = lambda question: 2.0
+    server.latency = lambda question: 1.0
     log = project.folder / "killed.log"
     with started(project, log, "rationales") as process:
         job = until(lambda: submitted_job(log, "generate_rationales"), process)
         journals = project.folder / "data/store/teacher/journals"
         until(lambda: any(path.stat().st_size for path in journals.glob("*.jsonl")), process)
+        server.latency = lambda question: 600.0  # so that the job outlives what follows
         process.kill()
         process.wait()
     project.run("-n", "rationales")

@@ -63,9 +63,7 @@ def plan(dataset, student, numbers=ROUNDS):
         checkpoints.build_mixtures.get(dataset=dataset, student=student, round=number)
         for number in numbers
     )
-    return {
-        name: entry for made in plans for name, entry in read_json(made.output.plan).items()
-    }
+    return {name: entry for made in plans for name, entry in read_json(made.output.plan).items()}
 
 
 def planned_models(dataset, student):
@@ -82,7 +80,9 @@ def final_models(dataset, student):
     finals = [seed["final"] for entry in entries for seed in entry["seeds"].values()]
     checkpoints_used = config["run"]["checkpoints"]
     return list(
-        dict.fromkeys(views.weights_of(final, which) for final in finals for which in checkpoints_used)
+        dict.fromkeys(
+            views.weights_of(final, which) for final in finals for which in checkpoints_used
+        )
     )
 
 

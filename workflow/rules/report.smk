@@ -3,9 +3,7 @@ rule summarize:
         summary_inputs,
     output:
         summary=report("results/summary.csv", caption="../report/summary.rst", category="Summary"),
-        runs=report(
-            "results/tables/runs.csv", caption="../report/runs.rst", category="Summary"
-        ),
+        runs=report("results/tables/runs.csv", caption="../report/runs.rst", category="Summary"),
         comparisons=report(
             "results/tables/comparisons.csv",
             caption="../report/comparisons.rst",
