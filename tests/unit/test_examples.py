@@ -130,7 +130,13 @@ def test_the_last_published_recipe_is_an_adapter_for_twenty_epochs(tmp_path, mon
     config = prepared("mmlu_pro_paper_v3", monkeypatch, tmp_path)
     assert shown(config, "method", "lora", "learning_rate", "schedule") == {
         "method": "lora",
-        "lora": {"r": 64, "alpha": 128, "dropout": 0.05, "target_modules": "all-linear"},
+        "lora": {
+            "variant": "lora",
+            "r": 64,
+            "alpha": 128,
+            "dropout": 0.05,
+            "target_modules": "all-linear",
+        },
         "learning_rate": 1e-4,
         "schedule": "constant",
     }

@@ -112,6 +112,7 @@ def run(student, letters, engine, recipe, tmp_path, monkeypatch):
             "max_new_tokens": {"direct": 8, "cot": 24},
             "parser": {"direct": "leading", "cot": "any"},
             "batch_size": 4,
+            "engine": "transformers",
         },
         "engine": engine,
     }
