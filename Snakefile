@@ -28,6 +28,7 @@ except CaftError as error:
 DATASETS, STUDENTS = config["run"]["datasets"], config["run"]["students"]
 VIEWS = [view.name for view in views.views(config)]
 ROUNDS = rounds.rounds_used(config)
+TRAINS = any(strategy["stages"] for strategy in settings.chosen(config).values())
 
 
 wildcard_constraints:

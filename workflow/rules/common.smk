@@ -128,6 +128,11 @@ def all_models(wildcards):
     return every("results/models/{name}/model.json", planned_models)
 
 
+def models_of_pair(wildcards):
+    digests = planned_models(wildcards.dataset, wildcards.student)
+    return [f"results/models/{digest}/model.json" for digest in digests]
+
+
 def all_results(wildcards):
     all_models(wildcards)
     return [
@@ -140,6 +145,11 @@ def all_results(wildcards):
         *(["results/figures/complexity.svg"] if settings.plotted_metric(config) else []),
         "results/tables/teacher_spend.csv",
         "results/tables/teacher_acceptance.csv",
+        *(
+            every_pair("results/training/{dataset}/{student}/{name}", ["losses.svg"])
+            if TRAINS
+            else []
+        ),
     ]
 
 

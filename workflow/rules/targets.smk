@@ -26,6 +26,7 @@ localrules:
     plot_buckets,
     plot_tokens,
     plot_complexity,
+    report_training,
     analysis,
     analyse_metrics,
     plot_analysis,

@@ -22,3 +22,35 @@ rule train_stage:
         "Training model {wildcards.digest}"
     script:
         "../scripts/train_stage.py"
+
+
+rule report_training:
+    input:
+        plans=expand("data/mixtures/{{dataset}}/{{student}}/{round}/plan.json", round=ROUNDS),
+        models=models_of_pair,
+        student="data/models/{student}/student.json",
+    output:
+        losses=report(
+            "results/training/{dataset}/{student}/losses.csv",
+            caption="../report/losses.rst",
+            category="Training",
+        ),
+        svg=report(
+            "results/training/{dataset}/{student}/losses.svg",
+            caption="../report/losses.rst",
+            category="Training",
+        ),
+        png="results/training/{dataset}/{student}/losses.png",
+        samples=report(
+            "results/training/{dataset}/{student}/samples.html",
+            caption="../report/samples.rst",
+            category="Training",
+        ),
+    params:
+        code=versions.SUMMARY,
+    log:
+        "logs/report_training/{dataset}.{student}.log",
+    message:
+        "Showing what {wildcards.student} trained on and how the losses fell"
+    script:
+        "../scripts/report_training.py"

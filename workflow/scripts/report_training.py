@@ -1,0 +1,25 @@
+"""Tabulate and plot the losses of all stages, and show samples of what they train on.
+
+Inputs    plans (one per round), models, student (its tokenizer)
+Outputs   losses, svg, png, samples (a page)
+"""
+
+from pathlib import Path
+
+from caft import training_report
+from caft.files import atomic_path, read_json, write_text
+from caft.jobs import job
+from caft.models import load_tokenizer
+from caft.training_plots import plot_losses
+
+with job(snakemake) as log:
+    plan = {
+        name: entry for path in snakemake.input.plans for name, entry in read_json(path).items()
+    }
+    output = snakemake.output
+    losses = training_report.losses_of_run(plan)
+    with atomic_path(output.losses) as path:
+        losses.to_csv(path, index=False, float_format="%.6g")
+    plot_losses(training_report.curves(losses), output.svg, output.png)
+    tokenizer = load_tokenizer(Path(snakemake.input.student).parent)
+    write_text(output.samples, training_report.sample_page(plan, tokenizer))
