@@ -173,6 +173,27 @@ def teachers_used(config: Config) -> list[str]:
     )
 
 
+def asked_slice(config: Config) -> Config:
+    """Return the part of the config that says who is asked for which strategies' items."""
+    strategies = {
+        name: {key: strategy[key] for key in ("stages", "buckets", "teacher", "membership")}
+        for name, strategy in chosen(config).items()
+    }
+    buckets = {name: {"metric": config["buckets"][name]["metric"]} for name in buckets_used(config)}
+    keys = ("metric", "prompt", "scored_with")
+    metrics = {
+        name: {key: config["metrics"][name][key] for key in keys} for name in metrics_used(config)
+    }
+    return {
+        "run": {key: config["run"][key] for key in ("datasets", "students", "strategies")},
+        "strategies": strategies,
+        "teachers": dict.fromkeys(config["teachers"]),
+        "buckets": buckets,
+        "metrics": metrics,
+        "prompt": config["prompt"],
+    }
+
+
 def asking_seeds(config: Config, strategies: Mapping[str, Mapping[str, Any]]) -> list[int]:
     """Return the training seeds that decide what strategies ask of a teacher.
 

@@ -501,3 +501,14 @@ def test_strategies_are_resolved_with_recipe_teacher_and_fallback(config):
     }
     assert list(settings.strategies_of_teacher(config, "other")) == ["hard_only"]
     assert config["strategies"]["distill"]["teacher"] is None
+
+
+def test_what_is_told_of_teachers_does_not_depend_on_training_or_evaluation(config):
+    settings.prepare(config, SCHEMA)
+    before = settings.asked_slice(config)
+    config["run"]["modes"] = ["direct"]
+    config["training"]["learning_rate"] = 1.0
+    config["strategies"]["sft"]["training"] = {"batch_size": 2}
+    assert settings.asked_slice(config) == before
+    config["strategies"]["distill"]["membership"] = "random"
+    assert settings.asked_slice(config) != before

@@ -94,7 +94,7 @@ rule tabulate_teacher:
             category="Teacher",
         ),
     params:
-        config=config,
+        config=settings.asked_slice(config),
         code=versions.SUMMARY,
     log:
         "logs/tabulate_teacher/tabulate_teacher.log",
