@@ -89,6 +89,14 @@ def test_the_config_page_is_what_the_schema_says():
     assert (ROOT / "docs/config.md").read_text(encoding="utf-8") == made, "run `make docs`"
 
 
+def test_the_page_of_reruns_is_what_the_tests_hold():
+    spec = importlib.util.spec_from_file_location("reruns", ROOT / "docs/generate_reruns.py")
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    made = generate.render(generate.read_promises())
+    assert (ROOT / "docs/reruns.md").read_text(encoding="utf-8") == made, "run `make docs`"
+
+
 def test_every_column_of_the_comparison_is_described_in_order(run):
     made = summary.summarize(run)
     for name, table in zip(("summary", "tables/runs", "tables/comparisons"), made, strict=True):

@@ -143,7 +143,7 @@ def test_heavy_rules_are_submitted_and_light_ones_run_where_snakemake_runs(proje
 def test_a_failed_attempt_says_why_and_where_its_log_is(project):
     assert "TeacherError" in project.first.output
     assert "bad key" in project.first.output
-    assert "logs/generate_rationales/mine.tiny.big.log" in project.first.output
+    assert "logs/generate_rationales/mine.tiny.1.big.log" in project.first.output
 
 
 def test_a_second_attempt_gets_twice_the_memory_and_time(project):
@@ -181,6 +181,7 @@ def test_a_moved_threshold_submits_nothing_but_what_it_needs(project):
 
 
 def test_a_dry_run_leaves_the_jobs_of_a_dead_run_and_a_real_one_cancels_them(project, server):
+    before = project.stored_keys()
     changed = copy.deepcopy(project.config)
     changed["buckets"] = {"default": {"quantiles": [0.2, 0.4]}}
     project.write(changed)
@@ -201,7 +202,7 @@ def test_a_dry_run_leaves_the_jobs_of_a_dead_run_and_a_real_one_cancels_them(pro
     assert "Removed the lock of an earlier run that was killed" in again.output
     assert jobs_of(Run.of(log.read_text(), -9))["generate_rationales"][0]["JobState"] == "CANCELLED"
     keys = project.stored_keys()
-    assert len(keys) == len(set(keys)) > len(project.plan()["hard_only"]["wanted"])
+    assert len(keys) == len(set(keys)) > len(before)
 
 
 def test_one_plain_rerun_finishes_a_run_that_was_struck_at_a_random_moment():

@@ -1,0 +1,364 @@
+"""What runs again after a change: each promise is tested, and docs/reruns.md is made from them."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+from harness import Project, questions, write_questions
+
+Edit = Callable[[Project], None]
+PRICES = {"prompt": 1.0, "completion": 2.0, "entered": "2026-11-01"}
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A change to a finished run.
+
+    Attributes:
+        change: what the user does.
+        edit: does it.
+        runs: how many jobs of each rule the same command runs then.
+        bought: answers that the teacher is asked for then.
+        after: changes that were made and run before.
+        note: what else there is to say.
+    """
+
+    change: str
+    edit: Edit
+    runs: dict[str, int]
+    bought: int = 0
+    after: tuple[Edit, ...] = ()
+    note: str = ""
+
+
+def setting(*path: str, value) -> Edit:
+    """Return an edit that sets one key of the config."""
+
+    def edit(project: Project) -> None:
+        part = project.config
+        for key in path[:-1]:
+            part = part.setdefault(key, {})
+        part[path[-1]] = value
+        project.write(project.config)
+
+    return edit
+
+
+def complexities(project: Project) -> list[float]:
+    table = pd.read_parquet(project.folder / "data/buckets/mine/tiny/default.parquet")
+    return sorted(table.query("split == 'train'")["complexity"])
+
+
+def thresholds(project: Project, moved: int) -> None:
+    """Write the quantiles out as thresholds; `moved` items more are hard."""
+    file = project.folder / "data/buckets/mine/tiny/default.report.json"
+    lower, upper = (json.loads(file.read_text())[name] for name in ("lower", "upper"))
+    medium = [value for value in complexities(project) if value <= upper]
+    above = min(value for value in complexities(project) if value > upper)
+    pair = [lower, (upper + above) / 2 if not moved else medium[-1 - moved]]
+    setting("buckets", value={"default": {"thresholds": pair}})(project)
+
+
+def same_thresholds(project: Project) -> None:
+    thresholds(project, 0)
+
+
+def one_more_hard(project: Project) -> None:
+    thresholds(project, 1)
+
+
+def first_quantiles(project: Project) -> None:
+    setting("buckets", value={"default": {"quantiles": [0.25, 0.75]}})(project)
+
+
+def edit_file(name: str, pattern: str, replacement: str) -> Edit:
+    """Return an edit of a file of the checkout that the project runs with."""
+
+    def edit(project: Project) -> None:
+        file = project.folder / "checkout" / name
+        text, count = re.subn(pattern, replacement, file.read_text(), count=1)
+        assert count == 1, f"{pattern} is not in {name}"
+        file.write_text(text)
+
+    return edit
+
+
+def a_further_item(project: Project) -> None:
+    write_questions(project.folder / "sums.jsonl", [*questions(24), *questions(61)[60:]])
+
+
+def an_edited_item(project: Project) -> None:
+    rows = questions(24)
+    rows[5]["question"] += " Take your time."
+    write_questions(project.folder / "sums.jsonl", rows)
+
+
+def another_student(project: Project) -> None:
+    """Change one weight of the student's file."""
+    file = project.folder / "student/model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+
+
+def without_a_model(project: Project) -> None:
+    shutil.rmtree(project.folder / f"results/models/{project.models('sft')['final']}")
+
+
+def without_results(project: Project) -> None:
+    shutil.rmtree(project.folder / "results")
+
+
+def a_config_comment(project: Project) -> None:
+    file = project.folder / "run.yaml"
+    file.write_text("# a comment\n" + file.read_text())
+
+
+PROMISES = [
+    Promise("nothing, or a comment in the config", a_config_comment, {}),
+    Promise(
+        "thresholds, the same items in each bucket",
+        same_thresholds,
+        {
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+    ),
+    Promise(
+        "thresholds, one item more is hard",
+        one_more_hard,
+        {
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "train_stage": 2,
+            "evaluate_model": 1,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+        bought=1,
+    ),
+    Promise(
+        "back to the first thresholds",
+        first_quantiles,
+        {
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+        after=(one_more_hard,),
+        note="the models are still there",
+    ),
+    Promise(
+        "another metric of the same forward pass draws the buckets",
+        setting("buckets", value={"default": {"metric": "margin", "quantiles": [0.25, 0.75]}}),
+        {
+            "compute_metric": 1,
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "train_stage": 2,
+            "evaluate_model": 1,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+        bought=3,
+    ),
+    Promise(
+        "a training seed added",
+        setting("run", "seeds", value=[1, 2]),
+        {
+            "build_mixtures": 1,
+            "train_stage": 3,
+            "evaluate_model": 2,
+            "summarize": 1,
+        },
+    ),
+    Promise(
+        "a strategy added (`distill`)",
+        setting("run", "strategies", value=["base", "sft", "complexity_aware", "distill"]),
+        {
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "train_stage": 1,
+            "evaluate_model": 1,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+        bought=10,
+    ),
+    Promise(
+        "the training recipe of one strategy",
+        setting("strategies", "sft", value={"training": {"learning_rate": 0.02}}),
+        {
+            "build_mixtures": 1,
+            "train_stage": 1,
+            "evaluate_model": 1,
+            "summarize": 1,
+        },
+    ),
+    Promise(
+        "a sampling parameter of the teacher",
+        setting("teachers", "big", "temperature", value=0.5),
+        {"generate_rationales": 1, "build_mixtures": 1, "tabulate_teacher": 1, "summarize": 1},
+        bought=4,
+        note="the new answers say the same here, so nothing is trained",
+    ),
+    Promise(
+        "the parser of the teacher's answers",
+        setting("teachers", "big", "parser", value="marked"),
+        {"generate_rationales": 1, "build_mixtures": 1, "tabulate_teacher": 1, "summarize": 1},
+    ),
+    Promise(
+        "what becomes of items without an accepted rationale",
+        setting("teachers", "big", "fallback", value="train_on_answer"),
+        {"generate_rationales": 1, "build_mixtures": 1, "tabulate_teacher": 1, "summarize": 1},
+    ),
+    Promise(
+        "the prices of the teacher",
+        setting("teachers", "big", "prices", value=PRICES),
+        {"generate_rationales": 1, "build_mixtures": 1, "tabulate_teacher": 1, "summarize": 1},
+    ),
+    Promise(
+        "the prompt variant",
+        setting("prompt", value="alternative"),
+        {
+            "warm_up_student": 1,
+            "score_items": 1,
+            "compute_metric": 1,
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "train_stage": 3,
+            "evaluate_model": 3,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+        bought=3,
+    ),
+    Promise(
+        "an evaluation mode added",
+        setting("run", "modes", value=["direct", "cot"]),
+        {"evaluate_model": 3, "summarize": 1},
+    ),
+    Promise(
+        "one item added to the data",
+        a_further_item,
+        {
+            "ingest_items": 1,
+            "warm_up_student": 1,
+            "score_items": 1,
+            "compute_metric": 1,
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "train_stage": 3,
+            "evaluate_model": 3,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+        note="a training item, not hard; only its block of items is scored",
+    ),
+    Promise(
+        "one item's text edited",
+        an_edited_item,
+        {
+            "ingest_items": 1,
+            "warm_up_student": 1,
+            "score_items": 1,
+            "compute_metric": 1,
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "train_stage": 2,
+            "evaluate_model": 3,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+    ),
+    Promise(
+        "the student's weights",
+        another_student,
+        {
+            "prepare_student": 1,
+            "warm_up_student": 1,
+            "score_items": 1,
+            "compute_metric": 1,
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "train_stage": 3,
+            "evaluate_model": 3,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+        bought=1,
+    ),
+    Promise(
+        "memory and time of a job",
+        setting("engine", "mem_mb", value=1500),
+        {"summarize": 1},
+    ),
+    Promise(
+        "a report caption",
+        edit_file("workflow/report/summary.rst", "One row", "A row"),
+        {},
+    ),
+    Promise(
+        "a comment in a script",
+        edit_file("workflow/scripts/score_items.py", "(?m)^with job", "# A comment.\nwith job"),
+        {
+            "score_items": 1,
+            "compute_metric": 1,
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+        },
+        note="the job finds its finished blocks and computes nothing",
+    ),
+    Promise(
+        "`versions.BUCKETS` raised",
+        edit_file("src/caft/versions.py", r"(?m)^BUCKETS = \d+", "BUCKETS = 99"),
+        {
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+    ),
+    Promise(
+        "`versions.TRAINING` raised",
+        edit_file("src/caft/versions.py", r"(?m)^TRAINING = \d+", "TRAINING = 99"),
+        {
+            "warm_up_student": 1,
+            "score_items": 1,
+            "compute_metric": 1,
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "train_stage": 3,
+            "evaluate_model": 2,
+            "summarize": 1,
+        },
+    ),
+    Promise(
+        "a model's folder deleted",
+        without_a_model,
+        {},
+        note="asked for by name, `snakemake --cores all models`, it is trained again",
+    ),
+    Promise(
+        "`results/` deleted, the store intact",
+        without_results,
+        {"train_stage": 3, "evaluate_model": 3, "tabulate_teacher": 1, "summarize": 1},
+    ),
+]

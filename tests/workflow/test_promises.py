@@ -1,0 +1,73 @@
+"""Every promise of docs/reruns.md, on the real workflow with a teacher that counts."""
+
+import copy
+import re
+import shutil
+import sys
+
+import pytest
+from harness import ROOT, Project, questions, write_questions
+from promises import PROMISES
+from scripted_server import ScriptedServer, reply
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Adds two numbers, and counts how often it is asked."""
+    with ScriptedServer() as server:
+
+        def solve(request, times):
+            text = request["messages"][-1]["content"]
+            one, other = re.search(r"Add (\d+) and (\d+)", text).groups()
+            return reply(f"{one} + {other}. [[{int(one) + int(other)}]]")
+
+        server.answer = solve
+        yield server
+
+
+@pytest.fixture(scope="module")
+def finished(config, server, student, tmp_path_factory):
+    """A project whose run has finished: three strategies, a student and a checkout of its own."""
+    changed = copy.deepcopy(config)
+    changed["run"] |= {"modes": ["direct"]}
+    changed["datasets"]["mine"]["path"] = "sums.jsonl"
+    changed["students"]["tiny"]["path"] = "student"
+    changed["teachers"] = {
+        "big": {"provider": "openai", "base_url": server.url, "model": "big", "concurrency": 4}
+    }
+    changed["strategies"] = {"complexity_aware": {"teacher": "big"}, "distill": {"teacher": "big"}}
+    folder = tmp_path_factory.mktemp("promises") / "finished"
+    shutil.copytree(student, folder / "student")
+    write_questions(folder / "sums.jsonl", questions(24))
+    for name in ("workflow", "src"):
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        shutil.copytree(ROOT / name, folder / "checkout" / name, ignore=ignored)
+    shutil.copy(ROOT / "Snakefile", folder / "checkout")
+    project = Project(folder, changed, command=command_of(folder))
+    project.run("results/summary.csv")
+    return project
+
+
+def command_of(folder):
+    """Run Snakemake with the folder's own checkout, so that its code can be changed."""
+    checkout = folder / "checkout"
+    return [
+        *("env", f"PYTHONPATH={checkout / 'src'}", sys.executable, "-m", "snakemake"),
+        *("--snakefile", str(checkout / "Snakefile")),
+    ]
+
+
+@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.change)
+def test_what_runs_after(promise, finished, server, tmp_path):
+    shutil.copytree(finished.folder, tmp_path / "project", symlinks=True)
+    folder = tmp_path / "project"
+    project = Project(folder, copy.deepcopy(finished.config), command=command_of(folder))
+    for edit in promise.after:
+        edit(project)
+        project.run("results/summary.csv")
+    asked = sum(server.asked.values())
+    promise.edit(project)
+    done = project.run("results/summary.csv")
+    assert dict(done.rules) == promise.runs
+    assert sum(server.asked.values()) - asked == promise.bought
+    assert len(project.stored_keys()) == len(set(project.stored_keys()))
