@@ -2,7 +2,7 @@
 
     python docs/generate_reruns.py
 
-A test compares the file with what this makes; tests/workflow/test_promises.py tests every row.
+A test compares the file with what this makes; tests/workflow/test_promises_of_*.py test every row.
 """
 
 import sys

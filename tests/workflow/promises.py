@@ -117,7 +117,7 @@ def a_config_comment(project: Project) -> None:
     file.write_text("# a comment\n" + file.read_text())
 
 
-PROMISES = [
+SETTINGS = [  # of the config
     Promise("nothing, or a comment in the config", a_config_comment, {}),
     Promise(
         "thresholds, the same items in each bucket",
@@ -250,6 +250,14 @@ PROMISES = [
         {"evaluate_model": 3, "summarize": 1},
     ),
     Promise(
+        "memory and time of a job",
+        setting("engine", "mem_mb", value=1500),
+        {"summarize": 1},
+    ),
+]
+
+CONTENT = [  # data, models, files and code
+    Promise(
         "one item added to the data",
         a_further_item,
         {
@@ -301,11 +309,6 @@ PROMISES = [
             "summarize": 1,
         },
         bought=1,
-    ),
-    Promise(
-        "memory and time of a job",
-        setting("engine", "mem_mb", value=1500),
-        {"summarize": 1},
     ),
     Promise(
         "a report caption",
@@ -362,3 +365,5 @@ PROMISES = [
         {"train_stage": 3, "evaluate_model": 3, "tabulate_teacher": 1, "summarize": 1},
     ),
 ]
+
+PROMISES = [*SETTINGS, *CONTENT]

@@ -42,7 +42,7 @@ def test_the_hard_items_of_the_second_round_are_those_of_the_trained_model(proje
     (asked,) = project.folder.glob("data/rationales/mine/tiny/2/*.parquet")
     assert set(pd.read_parquet(asked)["item_id"]) == hard
     metric = json.loads((project.folder / "data/metrics/mine/tiny/after.report.json").read_text())
-    assert metric["values"] == 40
+    assert metric == {"items": 40, "reasons": {}}
 
 
 def test_all_rounds_are_in_the_summary(project):

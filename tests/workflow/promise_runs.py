@@ -1,4 +1,4 @@
-"""Every promise of docs/reruns.md, on the real workflow with a teacher that counts."""
+"""A finished run to make changes in, and what is asserted of each promise."""
 
 import copy
 import re
@@ -7,7 +7,6 @@ import sys
 
 import pytest
 from harness import ROOT, Project, questions, write_questions
-from promises import PROMISES
 from scripted_server import ScriptedServer, reply
 
 
@@ -57,8 +56,8 @@ def command_of(folder):
     ]
 
 
-@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.change)
-def test_what_runs_after(promise, finished, server, tmp_path):
+def check(promise, finished, server, tmp_path):
+    """Make the change in a copy of the finished run, run again, compare jobs and paid calls."""
     shutil.copytree(finished.folder, tmp_path / "project", symlinks=True)
     folder = tmp_path / "project"
     project = Project(folder, copy.deepcopy(finished.config), command=command_of(folder))
