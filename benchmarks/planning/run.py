@@ -98,7 +98,7 @@ def snakemake(folder: Path, *arguments: str) -> tuple[float, str]:
 
 def dry_run(folder: Path, what: str, target: str) -> None:
     """Time a dry run and print its jobs."""
-    seconds, output = snakemake(folder, "--dry-run", "--quiet", "rules", target)
+    seconds, output = snakemake(folder, target, "--dry-run", "--quiet", "rules")
     count = re.search(r"^total\s+(\d+)", output, flags=re.MULTILINE)
     print(f"{what}: {seconds:.1f} s, {count.group(1) if count else 0} jobs", flush=True)
 
@@ -115,7 +115,7 @@ def main() -> None:
         if not (folder / "grid.yaml").is_file():
             write_config(folder, arguments.seeds)
         dry_run(folder, "dry run of an empty folder", "results/summary.csv")
-        seconds, _ = snakemake(folder, "--cores", "all", "mixtures")
+        seconds, _ = snakemake(folder, "mixtures", "--cores", "all")
         print(f"up to the mixtures: {seconds:.0f} s")
         dry_run(folder, "dry run with all mixtures", "results/summary.csv")
         dry_run(folder, "dry run of the mixtures again", "mixtures")
