@@ -76,7 +76,9 @@ class _Pair:
         self.predictions = {
             (model, view.name): tables.read(
                 "predictions", self._prediction_path(model, view.name, "parquet")
-            ).set_index("item_id")
+            )
+            .set_index("item_id")
+            .sort_index()
             for model in self._evaluated()
             for view in self.views
         }
@@ -123,7 +125,7 @@ class _Pair:
         """What a strategy got right, shape (n_seeds, n_items), items in the order of their id."""
         finals = [self.plan[name]["seeds"][seed]["final"] for seed in self._seeds(name)]
         models = [weights_of(final, checkpoint) for final in finals]
-        answers = [self.predictions[model, view].sort_index()["correct"] for model in models]
+        answers = [self.predictions[model, view]["correct"] for model in models]
         return np.array([answer.to_numpy(dtype=bool) for answer in answers])
 
     def _as_trained(self, name: str, shots: int) -> str | None:
@@ -136,7 +138,7 @@ class _Pair:
         entry = self.plan[name]
         trained = entry["seeds"][seed]
         model = weights_of(trained["final"], checkpoint)
-        predictions = self.predictions[model, view.name].sort_index()
+        predictions = self.predictions[model, view.name]
         correct = predictions["correct"].to_numpy(dtype=bool)[None]
         return {
             **self.names,
@@ -158,7 +160,7 @@ class _Pair:
         """The bucket of each reported item under a strategy's definition, in order of the id."""
         table = self.buckets[self.plan[name]["buckets"]].set_index("item_id")["bucket"]
         predictions = next(iter(self.predictions.values()))
-        return table.reindex(predictions.index.sort_values())
+        return table.reindex(predictions.index)
 
     def _by_bucket(self, name: str, correct: np.ndarray) -> dict[str, Any]:
         bucket = self._bucket(name).to_numpy()
