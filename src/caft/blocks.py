@@ -6,8 +6,7 @@ number of jobs can share the blocks of one table.
 """
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from caft.errors import CaftError
 from caft.files import read_json
 from caft.hashing import digest, rows_digest
 from caft.jobs import Progress
+from caft.meter import Amounts, Meter, add
 from caft.prompts import Messages
 from caft.tables import records
 
@@ -71,12 +71,12 @@ class Computed:
     Attributes:
         table: sorted by item.
         blocks: digests of the blocks, the names of their files.
-        amounts: sums over the blocks: `seconds`, and what the computation counted.
+        amounts: sums over the blocks: `seconds`, `energy_wh`, and what the computation counted.
     """
 
     table: pd.DataFrame
     blocks: list[str]
-    amounts: dict[str, float]
+    amounts: Amounts
 
     @property
     def run(self) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def compute_in_blocks(
         rows: per item `item_id` and everything else of it that enters the result.
         compute: makes a block's table from the positions of its items in `rows`, and counts what
             is to be summed; tells the progress of the units it has done.
-        key: everything else that enters the result: model, prompt, device, precision, settings.
+        key: everything else that enters the result: model, prompt, `device`, precision, settings.
         code: version of the code (`caft.versions`).
         cache: where blocks lie, and which of them are wanted.
         progress: name of the progress line, its unit, units per item.
@@ -163,13 +163,15 @@ def compute_in_blocks(
     missing = {name: blocks[name] for name in blocks if not paths[name].exists()}
     line = _progress(blocks, missing, *progress)
     for name, positions in missing.items():
-        started = time.monotonic()
-        table, amounts = compute(positions, line)
-        amounts = {"seconds": round(time.monotonic() - started, 3), **amounts}
+        meter = Meter(key["device"])
+        table, counts = compute(positions, line)
+        amounts = {**meter.amounts, **counts}
         tables.write(kind, table, paths[name], {"key": key, "amounts": amounts}, code)
     whole = tables.read(kind, *paths.values())
-    found = [tables.footer(path)["spec"]["amounts"] for path in paths.values()]
-    return Computed(whole, sorted(blocks), _sum(found))
+    found = [
+        {"energy_wh": None, **tables.footer(path)["spec"]["amounts"]} for path in paths.values()
+    ]
+    return Computed(whole, sorted(blocks), add(found) or {"seconds": 0, "energy_wh": 0})
 
 
 def _digest(kind: str, key: dict[str, Any], code: int, rows: list[dict[str, Any]]) -> str:
@@ -186,14 +188,6 @@ def _progress(
             *(what, len(blocks) - len(missing), len(blocks), total - left, total, unit),
         )
     return Progress(what, total, unit, done=total - left)
-
-
-def _sum(amounts: Iterable[dict[str, float]]) -> dict[str, float]:
-    total: dict[str, float] = {"seconds": 0}
-    for found in amounts:
-        for name, value in found.items():
-            total[name] = round(total.get(name, 0) + value, 3)
-    return total
 
 
 def merge_shards(paths: Sequence[Path]) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any]]:
@@ -219,9 +213,8 @@ def merge_shards(paths: Sequence[Path]) -> tuple[pd.DataFrame, dict[str, Any], d
                 "and run again."
             )
     runs = [read_json(path.with_suffix(".run.json")) for path in paths]
-    sums = _sum(
-        {name: run[name] for name in ("seconds", "new_tokens") if name in run} for run in runs
-    )
+    counted = ("seconds", "energy_wh", "new_tokens")
+    sums = add({name: run[name] for name in counted if name in run} for run in runs)
     blocks = sorted(name for run in runs for name in run["blocks"])
     whole = Computed(tables.read(made[0]["table"], *paths), blocks, sums)
     return whole.table, made[0], {**runs[0], **whole.run}

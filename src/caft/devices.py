@@ -44,7 +44,7 @@ def held(count: int, log: logging.Logger) -> Iterator[None]:
     if not count or any(os.environ.get(name) for name in _ASSIGNED):
         yield
         return
-    if (devices := _visible()) is None:
+    if (devices := visible()) is None:
         log.info("No nvidia-smi lists the GPUs of this machine: none is reserved for this job.")
         yield
         return
@@ -63,7 +63,7 @@ def held(count: int, log: logging.Logger) -> Iterator[None]:
         yield
 
 
-def _visible() -> dict[str, str] | None:
+def visible() -> dict[str, str] | None:
     """Return the names of the devices that may be chosen from, and of their lock files.
 
     A whole GPU is called by its number, which every library reads, and a slice of one (MIG) by its

@@ -1,5 +1,6 @@
 """The comparison: one row per data set, student, strategy and mode, with intervals and costs."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from caft.comparisons import compare_all, difference_interval, mean_interval, se
 from caft.complexity import METRICS
 from caft.config import buckets_used, metric_of, metric_table
 from caft.files import read_json
+from caft.meter import add
 from caft.mixtures import divisions, parts_of, wanted_rationales
 from caft.rounds import rounds_used
 from caft.statistics import Estimate, roc_auc
@@ -21,13 +23,6 @@ from caft.views import View, views, weights_of
 _REFERENCES = ("base", "sft", "distill", "random_same_size")
 _SAME = [
     *("dataset", "student", "strategy", "mode", "shots", "checkpoint", "trained_mode", "n"),
-]
-_SCORING = [
-    "score_seconds",
-    "warm_up_items",
-    "warm_up_target_tokens",
-    "warm_up_all_tokens",
-    "warm_up_seconds",
 ]
 _COUNTS = [
     *("items", "target_tokens_one_pass", "target_tokens", "all_tokens", "teacher_requests"),
@@ -39,6 +34,7 @@ _SAVED = [
 ]
 _AMOUNTS = [
     *("cost_usd", "score_seconds", "warm_up_seconds", "train_seconds", "evaluate_seconds"),
+    "energy_wh",
 ]
 _STAR = {True: "*", False: ""}
 
@@ -248,17 +244,23 @@ class _Pair:
         trained = self.plan[name]["seeds"][seed]
         stages = trained["stages"]
         records = [read_json(f"results/models/{stage['model']}/model.json") for stage in stages]
+        answering = read_json(self._prediction_path(model, view, "run.json"))
+        scorings = self._scorings(name)
+        warm_ups = [run["warm_up"] for run in scorings if run.get("warm_up")]
         return {
             "items": trained["items"],
             "target_tokens_one_pass": sum(stage["target_tokens_one_pass"] for stage in stages),
             "target_tokens": sum(stage["target_tokens"] for stage in stages),
             "all_tokens": sum(stage["all_tokens"] for stage in stages),
             **self._teacher_costs(name, int(seed)),
-            **self._scoring_costs(name),
+            "score_seconds": sum(run["seconds"] for run in scorings),
+            "warm_up_items": sum(run["rows"] for run in warm_ups),
+            "warm_up_target_tokens": sum(run["target_tokens"] for run in warm_ups),
+            "warm_up_all_tokens": sum(run["all_tokens"] for run in warm_ups),
+            "warm_up_seconds": sum(run["seconds"] for run in warm_ups),
             "train_seconds": sum(record["seconds"] for record in records),
-            "evaluate_seconds": read_json(self._prediction_path(model, view, "run.json"))[
-                "seconds"
-            ],
+            "evaluate_seconds": answering["seconds"],
+            "energy_wh": _energy([*scorings, *warm_ups, *records, answering]),
         }
 
     def _teacher_costs(self, name: str, seed: int) -> dict[str, Any]:
@@ -275,21 +277,19 @@ class _Pair:
             "cost_usd": total_cost(asked),
         }
 
-    def _scoring_costs(self, name: str) -> dict[str, Any]:
-        """What knowing the complexity cost; nothing for strategies that do not use it."""
+    def _scorings(self, name: str) -> list[dict[str, Any]]:
+        """What was done to know the complexity; nothing for strategies that do not use it."""
         strategy = self.config["strategies"][name]
-        costs = dict.fromkeys(_SCORING, 0)
         if not uses_complexity(strategy) and strategy["start"] != "warm_up":
-            return costs
-        for buckets in divisions(strategy):
-            metric = self.config["buckets"][buckets]["metric"]
-            source = metric_table(self.config, **self.names, name=metric)
-            run = read_json(source.with_suffix(".run.json")) if source else {}
-            warm_up = run.get("warm_up", {})
-            costs["score_seconds"] += run.get("seconds", 0)
-            for key in ("rows", "target_tokens", "all_tokens", "seconds"):
-                costs[f"warm_up_{'items' if key == 'rows' else key}"] += warm_up.get(key, 0)
-        return costs
+            return []
+        metrics = [self.config["buckets"][buckets]["metric"] for buckets in divisions(strategy)]
+        sources = [metric_table(self.config, **self.names, name=metric) for metric in metrics]
+        return [read_json(source.with_suffix(".run.json")) for source in sources if source]
+
+
+def _energy(runs: Iterable[dict[str, Any]]) -> float | None:
+    """Return the Wh of all runs, None if one of them does not tell."""
+    return add({"energy_wh": run.get("energy_wh")} for run in runs)["energy_wh"]
 
 
 def saved(amount: float, reference: float) -> float:

@@ -47,3 +47,17 @@ def test_float32_scores_on_a_gpu_equal_those_on_the_cpu(student, letters):
     fast = score_items(questions(), load_model(student, device="cuda"), tokenizer, letters, 1, 512)
     difference = (slow["single_token_entropy"] - fast["single_token_entropy"]).abs()
     assert difference.max() < 1e-3
+
+
+def test_work_on_a_gpu_takes_energy():
+    from caft.meter import Meter
+
+    meter = Meter("cuda")
+    square = torch.randn(4096, 4096, device="cuda")
+    for _ in range(500):
+        square = (square @ square).clamp(-1, 1)
+    torch.cuda.synchronize()
+    energy = meter.amounts["energy_wh"]
+    if energy is None:
+        pytest.skip("the driver does not report the energy of this GPU")
+    assert 0 < energy < 10

@@ -82,7 +82,7 @@ def write_predictions(model, mode, right):
     )
     place = f"results/predictions/sums/tiny/{model}.{mode}"
     tables.write("predictions", table, f"{place}.parquet")
-    write_json(f"{place}.run.json", {"seconds": 5.0})
+    write_json(f"{place}.run.json", {"seconds": 5.0, "energy_wh": 0.5})
 
 
 @pytest.fixture
@@ -123,10 +123,16 @@ def run(tmp_path, monkeypatch):
     )
     tables.write("rationales", rationales, "data/rationales/sums/tiny/1/w.parquet")
     for number, model in enumerate(["aaaa", "bbbb", "cccc"], start=1):
-        write_json(f"results/models/{model}/model.json", {"seconds": 10.0 * number})
+        taken = {"seconds": 10.0 * number, "energy_wh": 1.0 * number}
+        write_json(f"results/models/{model}/model.json", taken)
+    tokens = {"rows": 4, "target_tokens": 8, "all_tokens": 20}
     write_json(
         "data/scores/sums/tiny/base/letters.run.json",
-        {"seconds": 7.0, "warm_up": {"rows": 4, "target_tokens": 8, "seconds": 2.0}},
+        {
+            "seconds": 7.0,
+            "energy_wh": 0.25,
+            "warm_up": {**tokens, "seconds": 2.0, "energy_wh": 0.125},
+        },
     )
     return {
         "seed": 1,
@@ -275,8 +281,24 @@ def test_an_answer_that_items_share_is_paid_once(run):
 
 def test_only_a_strategy_that_uses_complexity_pays_for_scoring(summary):
     columns = ["score_seconds", "warm_up_items", "warm_up_target_tokens", "warm_up_all_tokens"]
-    assert summary.loc[("complexity_aware", "cot"), columns].tolist() == [7, 4, 8, 0]
+    assert summary.loc[("complexity_aware", "cot"), columns].tolist() == [7, 4, 8, 20]
     assert summary.loc[("distill", "cot"), columns].tolist() == [0, 0, 0, 0]
+
+
+def test_energy_is_that_of_scoring_training_and_answering(summary):
+    assert summary["energy_wh"].xs("cot", level="mode").to_dict() == {
+        "base": 0.5,
+        "sft": 1 + 0.5,
+        "distill": 2 + 0.5,
+        "complexity_aware": 0.25 + 0.125 + 1 + 3 + 0.5,
+    }
+
+
+def test_energy_is_unknown_if_one_part_does_not_tell(run):
+    write_json("results/models/cccc/model.json", {"seconds": 30.0, "energy_wh": None})
+    energy = summarize(run)[0].set_index(["strategy", "mode"])["energy_wh"]
+    assert energy["sft", "cot"] == 1.5
+    assert np.isnan(energy["complexity_aware", "cot"])
 
 
 @pytest.fixture

@@ -131,14 +131,16 @@ def test_it_goes_on_from_any_step_and_from_between_two_epochs(
 def test_seconds_are_the_sum_over_the_parts(stage, tmp_path, monkeypatch):
     class Dying(trainer.StageTrainer):
         def _save_checkpoint(self, *arguments):
-            self.part.before = 1000.0  # as if it had run so long
+            self.meter.before = {"seconds": 1000.0, "energy_wh": None}  # as if it had run so long
             super()._save_checkpoint(*arguments)
             raise Interrupted
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(trainer, "StageTrainer", Dying)
         train_planned(stage, tmp_path / "model", CPU, None, EVERY_STEP)
-    assert 1000 < train_planned(stage, tmp_path / "model", CPU)["seconds"] < 2000
+    record = train_planned(stage, tmp_path / "model", CPU)
+    assert 1000 < record["seconds"] < 2000
+    assert record["energy_wh"] is None
 
 
 def test_no_checkpoint_is_written_before_its_time(stage, whole, tmp_path, monkeypatch):

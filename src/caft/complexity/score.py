@@ -69,7 +69,7 @@ def score_with_student(
     )
     warm_up = {
         key: scorer.trained[key]
-        for key in ("rows", "target_tokens", "all_tokens", "seconds")
+        for key in ("rows", "target_tokens", "all_tokens", "seconds", "energy_wh")
         if key in scorer.trained
     }
     return scorer.mark(scores.table, items), spec, {**scores.run, "warm_up": warm_up}

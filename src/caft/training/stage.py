@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 from caft.errors import TrainingError
 from caft.files import read_json, write_json
 from caft.hashing import digest, file_sha256
+from caft.meter import Meter
 from caft.mixtures import mixture_digest
 from caft.models import load_tokenizer, pick_device
 from caft.training import checkpoints
@@ -54,8 +54,8 @@ def train_stage(
         checkpoint_minutes: between checkpoints; None writes none.
 
     Returns:
-        The content of `training.json`: rows, steps, token counts, seconds of all parts, loss
-        history, epochs kept, processes, library versions.
+        The content of `training.json`: rows, steps, token counts, seconds and energy of all parts,
+        loss history, epochs kept, processes, library versions.
 
     Raises:
         TrainingError: if the loss is not finite, packed rows would see each other, the rows of an
@@ -65,14 +65,14 @@ def train_stage(
     from transformers import set_seed
     from transformers.utils import logging as hf_logging
 
-    started = time.monotonic()
+    device, dtype = pick_device(engine)
+    meter = Meter(device)
     hf_logging.disable_progress_bar()
     if recipe["early_stopping"] and (validation is None or validation.empty):
         raise TrainingError(
             f"{folder}: training.early_stopping needs validation rows and there are none; give "
             "the data set a validation split, or set training.early_stopping: null."
         )
-    device, dtype = pick_device(engine)
     set_seed(seed)
     tokenizer = load_tokenizer(student)
     model = trainable_model(student, parent, recipe, dtype, engine["attention"])
@@ -92,7 +92,7 @@ def train_stage(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DONE_FILE).unlink(missing_ok=True)
         checkpoint = checkpoints.keep_usable(work, identity)
-    trainer = _trainer(model, tokenizer, settings, recipe, rows, validation, identity, started)
+    trainer = _trainer(model, tokenizer, settings, recipe, rows, validation, identity, meter)
     _add_callbacks(trainer, folder, recipe, spec or {}, checkpoint_minutes)
     if checkpoint:
         logging.getLogger("caft").info("going on from %s", checkpoint)
@@ -124,7 +124,7 @@ def _record(
         "target_tokens_one_pass": targets,
         "target_tokens": round(targets * passes),
         "all_tokens": round(tokens * passes),
-        "seconds": trainer.part.seconds,
+        **trainer.meter.amounts,
         "processes": processes(),
         "sharded": trainer.is_fsdp_enabled,
         "history": history_of(trainer.state.log_history),
@@ -145,9 +145,9 @@ def _trainer(
     rows: list[dict[str, list[int]]],
     validation: pd.DataFrame | None,
     identity: str,
-    started: float,
+    meter: Meter,
 ) -> Any:
-    from caft.training.trainer import Part, RowOrder, StageTrainer
+    from caft.training.trainer import RowOrder, StageTrainer
 
     data = dataset_of(rows, recipe["packing"], recipe["max_length"], tokenizer.pad_token_id)
     held_out = None
@@ -168,7 +168,8 @@ def _trainer(
         eval_dataset=held_out,
         processing_class=tokenizer,
         order=order,
-        part=Part(identity, started),
+        identity=identity,
+        meter=meter,
     )
 
 

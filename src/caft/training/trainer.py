@@ -1,8 +1,6 @@
 """TRL's SFTTrainer with an order of rows that resumes and scales, and an exact validation loss."""
 
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from trl import SFTTrainer
 
 from caft.files import read_json
+from caft.meter import Meter
 from caft.training.checkpoints import MARK, complete
 
 
@@ -49,32 +48,20 @@ class RowOrder(Sampler[int]):
         return iter(self.order + [len(self.lengths)] * self._missing)
 
 
-@dataclass
-class Part:
-    """One part of a training that may have been interrupted.
-
-    Attributes:
-        identity: digest of everything the training depends on.
-        before: seconds of earlier parts, as far as a checkpoint kept them.
-        started: when this part began, by the monotonic clock.
-    """
-
-    identity: str
-    started: float
-    before: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of all parts so far."""
-        return round(self.before + time.monotonic() - self.started, 3)
-
-
 class StageTrainer(SFTTrainer):
-    """The trainer of one stage."""
+    """The trainer of one stage, or of what is left of it after an interruption."""
 
-    def __init__(self, *arguments: Any, order: RowOrder, part: Part, **named: Any):
-        """Take what SFTTrainer takes, the order of the rows, and the part that this one is."""
-        self.order, self.part = order, part
+    def __init__(self, *arguments: Any, order: RowOrder, identity: str, meter: Meter, **named: Any):
+        """Take what SFTTrainer takes, and more.
+
+        Args:
+            arguments: for SFTTrainer.
+            order: of the rows.
+            identity: digest of everything the training depends on.
+            meter: counts since the job began; what earlier parts took is added from a checkpoint.
+            named: for SFTTrainer.
+        """
+        self.order, self.identity, self.meter = order, identity, meter
         super().__init__(*arguments, **named)
 
     def _get_train_sampler(self, *_: Any) -> Any:
@@ -87,7 +74,7 @@ class StageTrainer(SFTTrainer):
     def go_on_from(self, checkpoint: Path) -> None:
         """Take up the order and the clock of a complete checkpoint."""
         mark = read_json(checkpoint / MARK)
-        self.order.resumed, self.part.before = mark["order"], mark["seconds"]
+        self.order.resumed, self.meter.before = mark["order"], mark["amounts"]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         # Past SFTTrainer's own, which writes a model card beside the checkpoint.
@@ -98,9 +85,9 @@ class StageTrainer(SFTTrainer):
             within = not float(self.state.epoch).is_integer()
             complete(
                 Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}",
-                self.part.identity,
+                self.identity,
                 order=self.order.order if within else None,
-                seconds=self.part.seconds,
+                amounts=self.meter.amounts,
             )
 
     def save_weights(self, folder: Path) -> None:

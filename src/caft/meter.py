@@ -1,0 +1,92 @@
+"""What a piece of work takes: seconds, and the energy of its GPUs where the driver reports it."""
+
+import os
+import time
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from caft.devices import visible
+
+Amounts = dict[str, float | None]
+
+_JOULES_PER_WH = 3600.0
+
+
+class Meter:
+    """Counts from its making on.
+
+    Energy is that of the whole devices that the job may use, on this machine, whoever else uses
+    them (NVML's `nvmlDeviceGetTotalEnergyConsumption`, mJ, Volta and later). It is unknown (None)
+    for work on a CPU or a slice of a GPU (MIG), and where the processes of a training run on
+    several machines.
+    """
+
+    def __init__(self, device: str):
+        """Start counting.
+
+        Args:
+            device: `cpu` or `cuda`.
+        """
+        self._devices = _devices() if device == "cuda" else []
+        self._joules, self._started = self._read(), time.monotonic()
+        self.before: Amounts = {"seconds": 0, "energy_wh": 0}
+
+    def _read(self) -> float | None:
+        return _joules(self._devices) if self._devices else None
+
+    @property
+    def amounts(self) -> Amounts:
+        """What was taken since the start and, as far as `before` says, before: seconds, Wh."""
+        joules = self._read()
+        known = joules is not None and self._joules is not None
+        now: Amounts = {
+            "seconds": time.monotonic() - self._started,
+            "energy_wh": (joules - self._joules) / _JOULES_PER_WH if known else None,  # type: ignore[operator]
+        }
+        return add([self.before, now])
+
+
+def add(amounts: Iterable[Amounts]) -> Amounts:
+    """Add up amounts by name; what is unknown (None) in one of them is unknown."""
+    listed = list(amounts)
+    names = dict.fromkeys(name for found in listed for name in found)
+    return {name: _sum([found[name] for found in listed if name in found]) for name in names}
+
+
+def _sum(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(sum(known), 3) if len(known) == len(values) else None
+
+
+@cache
+def _devices() -> list[Any]:
+    """Return NVML's handles of the devices this job may use; none if one does not tell energy."""
+    if int(os.environ.get("WORLD_SIZE", 1)) != int(os.environ.get("LOCAL_WORLD_SIZE", 1)):
+        return []
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        if (names := visible()) is None:
+            return []
+        handles = [_handle(pynvml, name) for name in names]
+    except pynvml.NVMLError:
+        return []
+    return handles if _joules(handles) is not None else []
+
+
+def _handle(pynvml: Any, name: str) -> Any:
+    if name.isdecimal():
+        return pynvml.nvmlDeviceGetHandleByIndex(int(name))
+    return pynvml.nvmlDeviceGetHandleByUUID(name)
+
+
+def _joules(handles: list[Any]) -> float | None:
+    """Return what the devices have taken since their driver was loaded."""
+    import pynvml
+
+    try:
+        return sum(pynvml.nvmlDeviceGetTotalEnergyConsumption(one) for one in handles) / 1000
+    except pynvml.NVMLError:
+        return None
