@@ -6,21 +6,22 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO
 
 import yaml
+from forks import Forks
 
 from caft.store import Store
 
 ROOT = Path(__file__).parents[1]
-SNAKEFILE = ("--snakefile", str(ROOT / "Snakefile"))
-COMMAND = [sys.executable, "-m", "snakemake", *SNAKEFILE]
-# Looks at Slurm jobs every second.
-POLLING = [sys.executable, str(ROOT / "tests/polling_snakemake.py"), *SNAKEFILE]
+SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+POLLING = [sys.executable, str(ROOT / "tests/polling_snakemake.py")]
 
 
 @dataclass
@@ -43,17 +44,29 @@ class Run:
         return Counter(re.findall(r"submitted with SLURM jobid \d+ .*/rule_(\w+)/", self.output))
 
 
+@cache
+def forks() -> Forks:
+    """Return the process that forks for this one; it takes ten seconds to start."""
+    return Forks.of_new_process()
+
+
 class Project:
-    """A folder with a config of its own in which the workflow is run."""
+    """A folder with a config of its own in which the workflow is run.
+
+    Runs are forks of a process that has the libraries loaded, and so are their jobs. With a
+    `program`, and where they are to be killed, they are started as by a user.
+    """
 
     def __init__(
         self,
         folder: Path,
         config: dict,
         executor: tuple[str, ...] = ("--cores", "2"),
-        command: list[str] = COMMAND,
+        checkout: Path = ROOT,
+        program: list[str] | None = None,
     ):
-        self.folder, self.executor, self.command = folder, executor, command
+        self.folder, self.executor, self.checkout = folder, executor, checkout
+        self.program = program
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text((ROOT / "config.yaml").read_text())
         self.write(config)
@@ -62,22 +75,46 @@ class Project:
         self.config = config
         (self.folder / "run.yaml").write_text(yaml.safe_dump(config))
 
+    def arguments(self, *arguments: str) -> list[str]:
+        """Return the words behind `snakemake`."""
+        workflow = ("--snakefile", str(self.checkout / "Snakefile"))
+        return [*workflow, *self.executor, *arguments, "--configfile", "run.yaml"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(self.checkout / "src")}
+
     def start(self, *arguments: str, output: int | IO[str] = subprocess.PIPE) -> subprocess.Popen:
+        """Start Snakemake as a user does, in a session of its own."""
         return subprocess.Popen(
-            [*self.command, *self.executor, *arguments, "--configfile", "run.yaml"],
+            [*(self.program or SNAKEMAKE), *self.arguments(*arguments)],
             cwd=self.folder,
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env=self.environment,
         )
 
     def run(self, *arguments: str, succeeds: bool = True) -> Run:
-        process = self.start(*arguments)
-        output, _ = process.communicate(timeout=1200)
-        assert (process.returncode == 0) == succeeds, output[-6000:]
-        return Run.of(output, process.returncode)
+        if self.program:
+            process = self.start(*arguments)
+            output, _ = process.communicate(timeout=1200)
+            code = process.returncode
+        else:
+            output, code = self._fork(*arguments)
+        assert (code == 0) == succeeds, output[-6000:]
+        return Run.of(output, code)
+
+    def _fork(self, *arguments: str) -> tuple[str, int]:
+        words = self.arguments(*arguments)
+        with tempfile.TemporaryFile("w+") as output:
+            run = forks().start(
+                "snakemake", words, str(self.folder), self.environment, output.fileno()
+            )
+            code = run.wait()
+            output.seek(0)
+            return output.read(), code
 
     def run_and_kill(self, sign: str, jobs_too: bool = True, written: bool = False) -> None:
         """Start a run; kill it, with its jobs or alone, as soon as a file matches `sign`.

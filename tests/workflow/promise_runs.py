@@ -3,7 +3,6 @@
 import copy
 import re
 import shutil
-import sys
 
 import pytest
 from harness import ROOT, Project, questions, write_questions
@@ -42,25 +41,16 @@ def finished(config, server, student, tmp_path_factory):
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
         shutil.copytree(ROOT / name, folder / "checkout" / name, ignore=ignored)
     shutil.copy(ROOT / "Snakefile", folder / "checkout")
-    project = Project(folder, changed, command=command_of(folder))
+    project = Project(folder, changed, checkout=folder / "checkout")
     project.run("results/summary.csv")
     return project
-
-
-def command_of(folder):
-    """Run Snakemake with the folder's own checkout, so that its code can be changed."""
-    checkout = folder / "checkout"
-    return [
-        *("env", f"PYTHONPATH={checkout / 'src'}", sys.executable, "-m", "snakemake"),
-        *("--snakefile", str(checkout / "Snakefile")),
-    ]
 
 
 def check(promise, finished, server, tmp_path):
     """Make the change in a copy of the finished run, run again, compare jobs and paid calls."""
     shutil.copytree(finished.folder, tmp_path / "project", symlinks=True)
     folder = tmp_path / "project"
-    project = Project(folder, copy.deepcopy(finished.config), command=command_of(folder))
+    project = Project(folder, copy.deepcopy(finished.config), checkout=folder / "checkout")
     for edit in promise.after:
         edit(project)
         project.run("results/summary.csv")

@@ -106,7 +106,7 @@ def jobs_of(run):
 def project(settings, tmp_path_factory):
     """A project after a first run in which the teacher refused once and a job was cancelled."""
     folder = tmp_path_factory.mktemp("slurm") / "project"
-    project = Project(folder, settings, ("--profile", "slurm"), POLLING)
+    project = Project(folder, settings, ("--profile", "slurm"), program=POLLING)
     (folder / "slurm").symlink_to(ROOT / "profiles/slurm")
     log = folder / "first.log"
     with started(project, log, "results/summary.csv") as process:
