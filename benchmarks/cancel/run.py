@@ -146,7 +146,7 @@ def play(name: str, folder: Path, scored: Path, config: dict[str, Any], expected
     """Play a round and return what went wrong, if anything did; prints a line."""
     draw, started = random.Random(name), time.monotonic()
     shutil.copytree(scored, folder)
-    project = Project(folder, config, SLURM, POLLING)
+    project = Project(folder, config, SLURM, program=POLLING)
     (folder / "slurm").symlink_to(ROOT / "profiles/slurm")
     what, status = disturb(project, draw)
     before = len(project.stored_keys()) if (folder / "data/store/teacher").is_dir() else 0
