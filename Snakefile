@@ -55,6 +55,7 @@ include: "workflow/rules/targets.smk"
 
 rule all:
     input:
+        PLANS,
         all_results,
 
 

@@ -1,6 +1,8 @@
 """The shipped workflow on a small config: what it makes, and that nothing runs twice."""
 
+import copy
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -55,3 +57,12 @@ def test_the_test_split_is_in_no_mixture(project):
 
 def test_the_same_command_again_runs_nothing(project):
     assert "Nothing to be done" in project.run("results/summary.csv").output
+
+
+def test_no_data_set_waits_for_the_scores_of_another(config, tmp_path):
+    changed = copy.deepcopy(config)
+    changed["datasets"]["other"] = {**changed["datasets"]["mine"], "answer_kind": "text"}
+    changed["run"]["datasets"] = ["mine", "other"]
+    planned = Project(tmp_path / "project", changed).run("-n", "results/summary.csv").output
+    assert re.search(r"score_items +2\n", planned)
+    assert re.search(r"build_mixtures +2\n", planned)

@@ -55,6 +55,17 @@ def dataset_files(wildcards):
     return [spec["path"], *([spec["rationales"]["path"]] if "rationales" in spec else [])]
 
 
+# Named beside what is read from them: an input function stops at the first that is missing.
+PLANS = ancient(
+    expand(
+        "data/mixtures/{dataset}/{student}/{round}/plan.json",
+        dataset=DATASETS,
+        student=STUDENTS,
+        round=ROUNDS,
+    )
+)
+
+
 def plan(dataset, student, numbers=ROUNDS):
     """The models of a data set and student, read once the mixtures of these rounds are known."""
     from caft.files import read_json

@@ -59,26 +59,24 @@ rule teacher_plan:
 
 rule mixtures:
     input:
-        expand(
-            "data/mixtures/{dataset}/{student}/{round}/plan.json",
-            dataset=DATASETS,
-            student=STUDENTS,
-            round=ROUNDS,
-        ),
+        PLANS,
 
 
 rule models:
     input:
+        PLANS,
         all_models,
 
 
 rule predictions:
     input:
+        PLANS,
         all_predictions,
 
 
 rule summary:
     input:
+        PLANS,
         all_results,
 
 
