@@ -55,7 +55,7 @@ include: "workflow/rules/targets.smk"
 
 rule all:
     input:
-        PLANS,
+        FIRST_PLANS,
         all_results,
 
 

@@ -55,14 +55,10 @@ def dataset_files(wildcards):
     return [spec["path"], *([spec["rationales"]["path"]] if "rationales" in spec else [])]
 
 
-# Named beside what is read from them: an input function stops at the first that is missing.
-PLANS = ancient(
-    expand(
-        "data/mixtures/{dataset}/{student}/{round}/plan.json",
-        dataset=DATASETS,
-        student=STUDENTS,
-        round=ROUNDS,
-    )
+# Named beside what is read from them: an input function stops at the first that is missing. Not those of later
+# rounds: their scores would wait for the plan of the first as for an input, and what follows would run again.
+FIRST_PLANS = ancient(
+    expand("data/mixtures/{dataset}/{student}/1/plan.json", dataset=DATASETS, student=STUDENTS)
 )
 
 

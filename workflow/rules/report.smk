@@ -1,6 +1,6 @@
 rule summarize:
     input:
-        PLANS,
+        FIRST_PLANS,
         summary_inputs,
     output:
         summary=report("results/summary.csv", caption="../report/summary.rst", category="Summary"),

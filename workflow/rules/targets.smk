@@ -59,24 +59,29 @@ rule teacher_plan:
 
 rule mixtures:
     input:
-        PLANS,
+        expand(
+            "data/mixtures/{dataset}/{student}/{round}/plan.json",
+            dataset=DATASETS,
+            student=STUDENTS,
+            round=ROUNDS,
+        ),
 
 
 rule models:
     input:
-        PLANS,
+        FIRST_PLANS,
         all_models,
 
 
 rule predictions:
     input:
-        PLANS,
+        FIRST_PLANS,
         all_predictions,
 
 
 rule summary:
     input:
-        PLANS,
+        FIRST_PLANS,
         all_results,
 
 
