@@ -1,0 +1,64 @@
+"""The published savings, 62% of the tokens and 81% with epochs, from real texts of a real band."""
+
+import pandas as pd
+import pytest
+
+from caft.files import read_json
+from caft.mixtures import Materials, build_stages
+from caft.models import load_tokenizer
+from caft.summary import saved
+
+BANDS = {"easy": "easy", "middle": "medium", "hard": "hard"}
+WHOLE = ["easy", "medium", "hard"]
+
+
+@pytest.fixture(scope="module")
+def bands(reference_data):
+    """The 2,700 training items of the published Phi-4-mini buckets, with a 70B model's texts."""
+    splits = pd.read_parquet(reference_data / "published_splits.parquet")
+    members = splits[
+        (splits["model"] == "phi-4-mini-instruct")
+        & (splits["variant"] == "numbers_fallback")
+        & (splits["split"] == "train")
+        & splits["bucket"].isin(BANDS)
+    ].drop_duplicates("item_id")
+    items = pd.read_parquet(reference_data / "mmlu_pro_items.parquet")
+    texts = pd.read_parquet(reference_data / "cot_llama-3.1-70b-instruct.parquet")
+    found = members[["item_id", "bucket"]].merge(items, on="item_id").merge(texts, on="item_id")
+    return found.assign(
+        item_id=found["item_id"].astype(str), bucket=found["bucket"].map(BANDS), sampled=True
+    )
+
+
+def test_the_published_savings_come_out_of_real_texts(shipped, real_student, bands):
+    items = bands[["item_id", "question", "options", "answer"]].assign(
+        answer_kind="choice", reference_rationale=None, split="train"
+    )
+    materials = Materials(
+        items,
+        shipped["prompts"]["letters"],
+        1,
+        load_tokenizer(real_student),
+        read_json(real_student / "student.json")["revision"],
+        1 << 20,
+    )
+    texts = pd.Series(bands["response"].to_numpy(), index=bands["item_id"])
+    recipe = {**shipped["training"], "max_length": 1 << 20}
+    common = {"buckets": "default", "membership": "complexity", "fallback": "drop", "match": None}
+
+    def tokens(*stages):
+        strategy = {**common, "recipe": recipe, "teacher": "big", "stages": stages}
+        built = build_stages(materials, {"default": bands}, strategy, texts, 1)
+        one_pass = [stage.mixture["target_tokens"].sum() for stage in built]
+        epochs = [stage.spec["epochs"] for stage in built]
+        return sum(one_pass), sum(n * e for n, e in zip(one_pass, epochs, strict=True))
+
+    distill = tokens({"buckets": WHOLE, "target": "rationale", "epochs": 10})
+    aware = tokens(
+        {"buckets": ["easy", "medium"], "target": "answer", "epochs": 5},
+        {"buckets": ["hard"], "target": "rationale", "epochs": 5},
+    )
+    one_pass, over_epochs = (saved(*pair) for pair in zip(aware, distill, strict=True))
+    assert one_pass == pytest.approx(0.62, abs=0.02)
+    assert over_epochs == pytest.approx(0.81, abs=0.01)
+    assert over_epochs == pytest.approx(1 - (1 - one_pass) / 2, abs=0.001)
