@@ -39,6 +39,30 @@ def render(answer: str, kind: str, style: str = "upper") -> str:
     return labels(style, 26)[LETTERS.index(answer)] if kind == "choice" else answer
 
 
+def with_mark(text: str, answer: str, kind: str, n_options: int, style: str = "upper") -> str:
+    """Return a rationale that ends in its answer as a prompt variant asks for it, marked once.
+
+    Marks that say the answer in another form (`[[$1,200]]`, the letter where numbers are asked
+    for) get the asked one; where the last mark says something else, or there is none, it follows.
+
+    Args:
+        text: what a teacher wrote; options are named by their letters.
+        answer: the answer as in the items table.
+        kind: choice, numeric or text.
+        n_options: number of options of a choice item.
+        style: label style of the prompt variant.
+    """
+    asked = render(answer, kind, style)
+
+    def says_it(held: str) -> bool:
+        read = _read(held, kind, n_options, "upper", None)
+        return held == asked or equal(read, answer, kind)
+
+    held = _MARKED.findall(text)
+    text = _MARKED.sub(lambda found: mark(asked) if says_it(found[1]) else found[0], text)
+    return text if held and says_it(held[-1]) else f"{text.rstrip()} {mark(asked)}"
+
+
 def _last(pattern: re.Pattern[str], text: str) -> str | None:
     found = pattern.findall(text)
     return found[-1] if found else None

@@ -169,7 +169,8 @@ def stage_rows(
         bucket: bucket name per item_id.
         stage: `{buckets, target}` or `{parts: [...]}`.
         rationales: text of the selected rationale per item_id.
-        fallback: for an item without one: `drop` it, or `train_on_answer`.
+        fallback: for an item without one: `drop` it, or `train_on_answer`; with `keep` rationales
+            may be wrong.
 
     Returns:
         Rows with item_id, target, messages (list), completion; and how many items had no rationale.
@@ -193,7 +194,9 @@ def stage_rows(
                     "item_id": item["item_id"],
                     "target": target,
                     "messages": materials.turns(MODE_OF_TARGET[target])[item["item_id"]],
-                    "completion": completion(item, dict(materials.variant), text),
+                    "completion": completion(
+                        item, materials.variant, text, right=fallback != "keep"
+                    ),
                 }
             )
     return pd.DataFrame(rows, columns=["item_id", "target", "messages", "completion"]), missing

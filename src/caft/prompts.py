@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from caft.answers import labels, mark, render
+from caft.answers import INVALID, labels, parse, render, with_mark
 from caft.hashing import unit_interval
 from caft.tables import records
 
@@ -57,18 +57,27 @@ def render_options(options: Any, style: str) -> str:
 
 
 def completion(
-    item: Mapping[str, Any], variant: Mapping[str, Any], rationale: str | None = None
+    item: Mapping[str, Any],
+    variant: Mapping[str, Any],
+    rationale: str | None = None,
+    right: bool = True,
 ) -> str:
     """Return what the model should write: the bare answer, or a rationale and marked answer.
 
-    Teachers mark the letter; a variant with other labels gets its own label in that place.
+    Args:
+        item: a row of the items table.
+        variant: a prompt variant of the config.
+        rationale: a teacher's text; None for the bare answer.
+        right: whether the rationale is known to reach the gold answer; if not, what can be read
+            out of it stays its answer.
     """
-    kind, letter = item["answer_kind"], mark(item["answer"])
-    answer = render(item["answer"], kind, variant["labels"])
+    kind, answer = item["answer_kind"], item["answer"]
     if rationale is None:
-        return answer
-    rationale = rationale.replace(letter, mark(answer))
-    return rationale if mark(answer) in rationale else f"{rationale.rstrip()} {mark(answer)}"
+        return render(answer, kind, variant["labels"])
+    options = 0 if item["options"] is None else len(item["options"])
+    if not right and (read := parse(rationale, "any", kind, options)) != INVALID:
+        answer = read
+    return with_mark(rationale, answer, kind, options, variant["labels"])
 
 
 def few_shot_turns(

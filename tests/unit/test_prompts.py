@@ -74,6 +74,28 @@ def test_a_rationale_ends_in_the_marked_answer(letters):
 def test_a_rationale_gets_the_label_of_the_variant(letters):
     numbers = {**letters, "labels": "number"}
     assert completion(ITEM, numbers, "It is y. [[B]]") == "It is y. [[2]]"
+    assert completion(ITEM, numbers, "It is y. [[B) y]]") == "It is y. [[2]]"
+    assert completion(ITEM, numbers, "It is y. [[2]]") == "It is y. [[2]]"
+
+
+@pytest.mark.parametrize("written", ["[[4]]", "[[4.0]]", "[[ $4 ]]", "[[+4]] apples"])
+def test_a_mark_that_says_the_answer_otherwise_takes_the_asked_form(letters, written):
+    made = completion(OPEN, letters, f"So {written}")
+    assert made == f"So {written}".replace(written[: written.index("]]") + 2], "[[4]]")
+
+
+def test_a_mark_that_is_no_answer_stays(letters):
+    text = "The matrix is [[1, 2], [3, 4]]. The answer is 4."
+    assert completion(OPEN, letters, text) == f"{text} [[4]]"
+
+
+def test_a_rationale_that_may_be_wrong_keeps_its_own_answer(letters):
+    numbers = {**letters, "labels": "number"}
+    assert completion(ITEM, numbers, "It is x. [[A]]", right=False) == "It is x. [[1]]"
+    assert completion(ITEM, letters, "The answer is (A).", right=False) == (
+        "The answer is (A). [[A]]"
+    )
+    assert completion(OPEN, letters, "Who knows?", right=False) == "Who knows? [[4]]"
 
 
 def test_examples_are_worked_training_items_and_never_the_item_itself(letters, items):
