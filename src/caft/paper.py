@@ -10,9 +10,9 @@ from caft.buckets import BUCKETS
 
 _CAPTION = (
     "Accuracy of {student} on {dataset} ({n} items) with 95% intervals{spread}, by strategy and "
-    "mode; † marks the mode that a strategy was trained for, bold the best of a column. Teacher: "
-    "what its answers took, rejected ones included. Target tokens: what training learns to write, "
-    "all epochs."
+    "mode; † marks the mode that a strategy was trained for, bold the best of a column. Teacher "
+    "tokens and USD: what its answers took, rejected ones and those of a judge included. Target "
+    "tokens: what training learns to write, all epochs."
 )
 _NAMES = {"accuracy": "Accuracy", **{f"accuracy_{name}": name.capitalize() for name in BUCKETS}}
 _Format = Callable[[str], str]
@@ -94,7 +94,7 @@ def _tables(
 ) -> Iterator[tuple[str, str, str, pd.DataFrame, pd.DataFrame]]:
     """Yield data set, student, caption, the cells as text, and which of them are best."""
     for (dataset, student), rows in summary.groupby(["dataset", "student"], sort=False):
-        spread = " (± standard deviation over seeds)" if "accuracy_sd" in rows else ""
+        spread = " (± standard deviation over seeds)" if rows["accuracy_sd"].notna().any() else ""
         count = rows["n"].iloc[0]
         caption = _CAPTION.format(student=student, dataset=dataset, n=count, spread=spread)
         cells = _cells(rows)
@@ -117,12 +117,10 @@ def _cells(rows: pd.DataFrame) -> pd.DataFrame:
             **{name.capitalize(): rows[f"accuracy_{name}"].map(_share) for name in BUCKETS},
         }
     )
-    for column in (str(name) for name in rows.columns if str(name).startswith("verdict")):
-        cells[column.replace("_", " ").capitalize()] = rows[column].fillna("-")
     return cells.assign(
         **{
             "Teacher tokens": rows["teacher_completion_tokens"].map("{:,.0f}".format),
-            "Teacher USD": rows["cost_usd"].map(_money),
+            "USD": (rows["cost_usd"] + rows["metric_cost_usd"]).map(_money),
             "Target tokens": rows["target_tokens"].map("{:,.0f}".format),
         }
     )

@@ -14,7 +14,7 @@ _MARKERS = "os^DvPX<>p"
 _GAP = 0.04  # least distance of two points, as a share of the panel's width
 _COSTS = {
     "teacher_completion_tokens": "tokens the teacher wrote",
-    "cost_usd": "paid to the teacher, USD",
+    "paid_usd": "paid to teacher and judge, USD",
 }
 _TOKENS = {
     "one pass over the targets": "#08519c",
@@ -61,6 +61,7 @@ def plot_cost(summary: pd.DataFrame) -> Any:
         Pareto front of the point estimates; strategies of unknown cost are left out of a panel.
     """
     rows = as_trained(summary)
+    rows = rows.assign(paid_usd=rows["cost_usd"] + rows["metric_cost_usd"])
     costs = [name for name in _COSTS if name == next(iter(_COSTS)) or (rows[name] > 0).any()]
     groups = list(rows.groupby(["dataset", "student"], sort=False))
     figure, axes = pyplot().subplots(

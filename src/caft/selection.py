@@ -57,6 +57,8 @@ def choose_epoch(
         )
         right = int(predictions["correct"].sum())
         counts = {"n": len(predictions), "correct": right, "accuracy": right / len(predictions)}
-        rows.append({"epoch": epoch, **counts, "seconds": run["seconds"]})
+        rows.append(
+            {"epoch": epoch, **counts, "seconds": run["seconds"], "energy_wh": run.get("energy_wh")}
+        )
     best = max(rows, key=lambda row: row["correct"])  # the first of equal ones
     return best["epoch"], pd.DataFrame(rows)

@@ -1,6 +1,5 @@
 """The comparison: one row per data set, student, strategy and mode, with intervals and costs."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,29 @@ from caft import tables
 from caft.buckets import BUCKETS
 from caft.comparisons import compare_all, difference_interval, mean_interval, seed_spread
 from caft.complexity import METRICS
-from caft.config import buckets_used, metric_of, metric_table
+from caft.config import buckets_used, metric_of, metric_table, scorer_of
+from caft.costs import (
+    AMOUNTS,
+    COUNTS,
+    choice_of_epoch,
+    complexity_costs,
+    energy,
+    saved,
+    teacher_costs,
+    training_costs,
+)
 from caft.files import read_json
-from caft.meter import add
-from caft.mixtures import divisions, parts_of, wanted_rationales
 from caft.rounds import rounds_used
 from caft.statistics import Estimate, roc_auc
-from caft.teacher.spend import paid_answers, read_rationales, total_cost
+from caft.teacher.spend import read_rationales
 from caft.views import View, views, weights_of
 
 _REFERENCES = ("base", "sft", "distill", "random_same_size")
 _SAME = [
     *("dataset", "student", "strategy", "mode", "shots", "checkpoint", "trained_mode", "n"),
 ]
-_COUNTS = [
-    *("items", "target_tokens_one_pass", "target_tokens", "all_tokens", "teacher_requests"),
-    *("teacher_prompt_tokens", "teacher_completion_tokens"),
-    *("warm_up_items", "warm_up_target_tokens", "warm_up_all_tokens"),
-]
 _SAVED = [
     *("target_tokens_one_pass", "target_tokens", "all_tokens", "teacher_completion_tokens"),
-]
-_AMOUNTS = [
-    *("cost_usd", "score_seconds", "warm_up_seconds", "train_seconds", "evaluate_seconds"),
-    "energy_wh",
 ]
 _STAR = {True: "*", False: ""}
 
@@ -148,7 +146,7 @@ class _Pair:
             **_spread("accuracy", mean_interval(correct)),
             **self._by_bucket(name, correct),
             "invalid_rate": float(predictions["invalid"].mean()),
-            **self._costs(name, seed, model, view.name),
+            **self._costs(name, seed, model, view.name, checkpoint),
             "model": trained["final"],
         }
 
@@ -192,8 +190,8 @@ class _Pair:
             **self._by_bucket(name, correct),
             "invalid_rate": runs["invalid_rate"].mean(),
             **self._differences(correct, view, checkpoint),
-            **{column: round(runs[column].mean()) for column in _COUNTS},
-            **{column: runs[column].mean(skipna=False) for column in _AMOUNTS},
+            **{column: round(runs[column].mean()) for column in COUNTS},
+            **{column: runs[column].mean(skipna=False) for column in AMOUNTS},
             **self._savings(runs, view),
         }
 
@@ -240,61 +238,30 @@ class _Pair:
                 found.append(pd.DataFrame(where, index=table.index).join(table))
         return pd.concat(found, ignore_index=True)
 
-    def _costs(self, name: str, seed: str, model: str, view: str) -> dict[str, Any]:
-        trained = self.plan[name]["seeds"][seed]
-        stages = trained["stages"]
-        records = [read_json(f"results/models/{stage['model']}/model.json") for stage in stages]
+    def _costs(
+        self, name: str, seed: str, model: str, view: str, checkpoint: str
+    ) -> dict[str, Any]:
+        trained, strategy = self.plan[name]["seeds"][seed], self.config["strategies"][name]
+        training, records = training_costs(trained)
+        own = [stage["model"] for stage in trained["stages"]]
+        knowing, scorings = complexity_costs(
+            self.config, **self.names, name=name, plan=self.plan, own=own
+        )
         answering = read_json(self._prediction_path(model, view, "run.json"))
-        scorings = self._scorings(name)
-        warm_ups = [run["warm_up"] for run in scorings if run.get("warm_up")]
-        return {
-            "items": trained["items"],
-            "target_tokens_one_pass": sum(stage["target_tokens_one_pass"] for stage in stages),
-            "target_tokens": sum(stage["target_tokens"] for stage in stages),
-            "all_tokens": sum(stage["all_tokens"] for stage in stages),
-            **self._teacher_costs(name, int(seed)),
-            "score_seconds": sum(run["seconds"] for run in scorings),
-            "warm_up_items": sum(run["rows"] for run in warm_ups),
-            "warm_up_target_tokens": sum(run["target_tokens"] for run in warm_ups),
-            "warm_up_all_tokens": sum(run["all_tokens"] for run in warm_ups),
-            "warm_up_seconds": sum(run["seconds"] for run in warm_ups),
-            "train_seconds": sum(record["seconds"] for record in records),
+        choosing = (
+            choice_of_epoch(**self.names, digest=own[-1]) if own and checkpoint == "best" else []
+        )
+        training["train_seconds"] += sum(run["seconds"] for run in choosing)
+        found = {
+            **training,
+            **teacher_costs(
+                self.answers.get(self.plan[name]["teacher"]), self.buckets, strategy, int(seed)
+            ),
+            **knowing,
             "evaluate_seconds": answering["seconds"],
-            "energy_wh": _energy([*scorings, *warm_ups, *records, answering]),
+            "energy_wh": energy([*scorings, *records, *choosing, answering]),
         }
-
-    def _teacher_costs(self, name: str, seed: int) -> dict[str, Any]:
-        """What the strategy's own items cost at the teacher, rejected answers included."""
-        asked = pd.DataFrame(columns=tables.SCHEMAS["rationales"].names)
-        if teacher := self.plan[name]["teacher"]:
-            wanted = wanted_rationales(self.buckets, self.config["strategies"][name], seed)
-            table = self.answers[teacher]
-            asked = paid_answers(table[table["item_id"].isin(wanted)])
-        return {
-            "teacher_requests": len(asked),
-            "teacher_prompt_tokens": int(asked["prompt_tokens"].sum()),
-            "teacher_completion_tokens": int(asked["completion_tokens"].sum()),
-            "cost_usd": total_cost(asked),
-        }
-
-    def _scorings(self, name: str) -> list[dict[str, Any]]:
-        """What was done to know the complexity; nothing for strategies that do not use it."""
-        strategy = self.config["strategies"][name]
-        if not uses_complexity(strategy) and strategy["start"] != "warm_up":
-            return []
-        metrics = [self.config["buckets"][buckets]["metric"] for buckets in divisions(strategy)]
-        sources = [metric_table(self.config, **self.names, name=metric) for metric in metrics]
-        return [read_json(source.with_suffix(".run.json")) for source in sources if source]
-
-
-def _energy(runs: Iterable[dict[str, Any]]) -> float | None:
-    """Return the Wh of all runs, None if one of them does not tell."""
-    return add({"energy_wh": run.get("energy_wh")} for run in runs)["energy_wh"]
-
-
-def saved(amount: float, reference: float) -> float:
-    """Return the share that is saved against a reference; NaN without one or if it is 0."""
-    return 1 - amount / reference if reference > 0 else float("nan")
+        return {column: found[column] for column in (*COUNTS, *AMOUNTS)}
 
 
 def read_plan(config: dict[str, Any], dataset: str, student: str) -> dict[str, Any]:
@@ -307,17 +274,6 @@ def read_plan(config: dict[str, Any], dataset: str, student: str) -> dict[str, A
     }
 
 
-def uses_complexity(strategy: dict[str, Any]) -> bool:
-    """Tell whether a strategy treats buckets differently, so that items must be scored."""
-    if strategy["membership"] == "random":
-        return False
-    return any(
-        set(part["buckets"]) != set(BUCKETS)
-        for stage in strategy["stages"]
-        for part in parts_of(stage)
-    )
-
-
 def _spread(name: str, estimate: Estimate) -> dict[str, float]:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
@@ -325,13 +281,13 @@ def _spread(name: str, estimate: Estimate) -> dict[str, float]:
 def complexity_table(config: dict[str, Any]) -> pd.DataFrame:
     """Tell how well each metric ranks the items that the scored student itself got wrong.
 
-    Items of the warm-up sample are left out: the student has seen their answers. Metrics that read
-    the label
-    are left out as well: they cannot predict anything.
+    Items whose answers the scored model has seen are left out: those of the warm-up sample, and for
+    a model that a strategy has trained all but the test split. Metrics that read the label are left
+    out as well: they cannot predict anything.
 
     Returns:
-        One row per data set, student, prompt and metric: n, the student's accuracy, ROC AUC with
-        interval.
+        One row per data set, student, scorer, prompt and metric: n, the student's accuracy, ROC AUC
+        with interval.
     """
     names = sorted({config["buckets"][name]["metric"] for name in buckets_used(config)})
     rows: list[dict[str, Any]] = []
@@ -341,11 +297,13 @@ def complexity_table(config: dict[str, Any]) -> pd.DataFrame:
             for path, name in paths.items():
                 if path and path.parts[1] == "scores":
                     prompt = metric_of(config, name)["prompt"]
-                    where = {"dataset": dataset, "student": student, "prompt": prompt}
-                    rows += [
-                        {**where, **row}
-                        for row in rank_metrics(tables.read("scores", path), config["seed"])
-                    ]
+                    scorer = scorer_of(config, student, name)
+                    where = {"dataset": dataset, "student": student}
+                    where |= {"scorer": scorer, "prompt": prompt}
+                    scores = tables.read("scores", path)
+                    if "." in scorer:
+                        scores = scores[scores["split"] == "test"]
+                    rows += [{**where, **row} for row in rank_metrics(scores, config["seed"])]
     return pd.DataFrame(rows)
 
 

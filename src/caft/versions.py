@@ -17,5 +17,5 @@ RATIONALES = 3  # a statement behind an unreadable [[...]] counts
 MIXTURES = 2  # a rationale's own mark takes the asked form, none is added
 TRAINING = 1  # first version
 EVALUATION = 2  # a statement behind an unreadable [[...]] counts
-SUMMARY = 3  # intervals by bucket
+SUMMARY = 4  # judge's money, tokens as trained, scoring counted once
 ANALYSIS = 1  # first version

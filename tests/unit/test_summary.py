@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from caft import tables
+from caft.costs import complexity_costs, saved, uses_complexity
 from caft.files import read_json, write_json
 from caft.provenance import provenance
 from caft.summary import (
@@ -11,11 +12,11 @@ from caft.summary import (
     model_index,
     rank_metrics,
     render,
-    saved,
     summarize,
-    uses_complexity,
 )
 
+KNOWING = ["score_seconds", *(f"warm_up_{what}" for what in ("items", "target_tokens"))]
+KNOWING += ["warm_up_all_tokens", "warm_up_seconds"]
 IDS = ["t1", "t2", "t3", "t4"]
 BUCKETS = ["easy", "medium", "hard", "hard"]
 # What each model gets right, per mode.
@@ -85,6 +86,11 @@ def write_predictions(model, mode, right):
     write_json(f"{place}.run.json", {"seconds": 5.0, "energy_wh": 0.5})
 
 
+def write_record(model, tokens, seconds, energy):
+    record = {"target_tokens": tokens, "all_tokens": 10 * tokens, "seconds": seconds}
+    write_json(f"results/models/{model}/model.json", {**record, "energy_wh": energy})
+
+
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     """The tables of a finished run with four test items, and its configuration."""
@@ -122,18 +128,14 @@ def run(tmp_path, monkeypatch):
         }
     )
     tables.write("rationales", rationales, "data/rationales/sums/tiny/1/w.parquet")
-    for number, model in enumerate(["aaaa", "bbbb", "cccc"], start=1):
-        taken = {"seconds": 10.0 * number, "energy_wh": 1.0 * number}
-        write_json(f"results/models/{model}/model.json", taken)
+    write_record("aaaa", 12, 10.0, 1.0)
+    write_record("bbbb", 180, 20.0, 2.0)
+    write_record("cccc", 120, 30.0, 3.0)
+    taken = {"seconds": 7.0, "energy_wh": 0.25}
+    write_json("data/scores/sums/tiny/warm_up/letters.run.json", taken)
     tokens = {"rows": 4, "target_tokens": 8, "all_tokens": 20}
-    write_json(
-        "data/scores/sums/tiny/base/letters.run.json",
-        {
-            "seconds": 7.0,
-            "energy_wh": 0.25,
-            "warm_up": {**tokens, "seconds": 2.0, "energy_wh": 0.125},
-        },
-    )
+    taken = {"seconds": 2.0, "energy_wh": 0.125}
+    write_json("data/warm_up/sums/tiny/letters/model.json", {**tokens, **taken})
     return {
         "seed": 1,
         "run": {
@@ -153,7 +155,7 @@ def run(tmp_path, monkeypatch):
             "entropy": {
                 "metric": "single_token_entropy",
                 "prompt": "letters",
-                "scored_with": "base",
+                "scored_with": "warm_up",
             }
         },
         "strategies": {
@@ -280,9 +282,79 @@ def test_an_answer_that_items_share_is_paid_once(run):
 
 
 def test_only_a_strategy_that_uses_complexity_pays_for_scoring(summary):
-    columns = ["score_seconds", "warm_up_items", "warm_up_target_tokens", "warm_up_all_tokens"]
-    assert summary.loc[("complexity_aware", "cot"), columns].tolist() == [7, 4, 8, 20]
-    assert summary.loc[("distill", "cot"), columns].tolist() == [0, 0, 0, 0]
+    assert summary.loc[("complexity_aware", "cot"), KNOWING].tolist() == [7, 4, 8, 20, 2]
+    assert summary.loc[("distill", "cot"), KNOWING].tolist() == [0, 0, 0, 0, 0]
+
+
+def test_scores_that_two_definitions_share_are_paid_once(run):
+    """The second stage is divided by another metric of the same forward pass."""
+    run["buckets"]["second"] = {"metric": "margin"}
+    run["metrics"]["margin"] = {**run["metrics"]["entropy"], "metric": "margin"}
+    run["strategies"]["complexity_aware"]["stages"][1]["divided_by"] = "second"
+    table = tables.read("buckets", "data/buckets/sums/tiny/default.parquet")
+    tables.write("buckets", table, "data/buckets/sums/tiny/second.parquet")
+    costs = summarize(run)[0].set_index(["strategy", "mode"])
+    assert costs.loc[("complexity_aware", "cot"), KNOWING].tolist() == [7, 4, 8, 20, 2]
+
+
+def test_a_strategy_that_starts_from_the_warm_up_pays_for_it_and_for_no_scores(run):
+    run["strategies"]["sft"]["start"] = "warm_up"
+    costs = summarize(run)[0].set_index(["strategy", "mode"])
+    assert costs.loc[("sft", "direct"), KNOWING].tolist() == [0, 4, 8, 20, 2]
+
+
+@pytest.mark.parametrize(("scorer", "seconds"), [("complexity_aware.1", 7), ("distill.1", 7 + 20)])
+def test_a_stage_that_scores_is_paid_once(run, scorer, seconds):
+    """The first stage of complexity_aware stands in its training; that of distill does not."""
+    run["metrics"]["entropy"]["scored_with"] = scorer
+    taken = {"seconds": 7.0, "energy_wh": 0.25}
+    write_json(f"data/scores/sums/tiny/{scorer}/letters.run.json", taken)
+    plan = read_json("data/mixtures/sums/tiny/1/plan.json")
+    own = ["aaaa", "cccc"]
+    found, records = complexity_costs(run, "sums", "tiny", "complexity_aware", plan, own)
+    assert [found[name] for name in KNOWING] == [seconds, 0, 0, 0, 0]
+    assert sum(record["seconds"] for record in records) == seconds
+
+
+def test_what_a_judge_was_paid_is_a_cost_of_its_own(run):
+    run["metrics"]["entropy"] |= {"metric": "judge_reasoning_steps", "judge": "j"}
+    judged = pd.DataFrame(
+        {
+            "item_id": ["i1", "i1", "i2", "i3"],
+            "question": ["reasoning_steps", "education_level", *["reasoning_steps"] * 2],
+            "label_key": ["k1", "k2", "k3", None],  # nothing came for the last
+            "prompt_tokens": [100, 100, 50, None],
+            "completion_tokens": [1, 1, 2, None],
+            "cost_usd": [0.25, 8.0, 0.5, None],
+        }
+    )
+    tables.write("judgements", judged, "data/judgements/sums/j.parquet")
+    columns = ["metric_prompt_tokens", "metric_completion_tokens", "metric_cost_usd"]
+    costs = summarize(run)[0].set_index(["strategy", "mode"])
+    aware = costs.loc["complexity_aware", "cot"]
+    assert aware[columns].tolist() == [150, 3, 0.75]
+    assert aware[KNOWING].tolist() == [0, 0, 0, 0, 0]
+    assert costs.loc[("distill", "cot"), columns].tolist() == [0, 0, 0]
+
+
+def test_tokens_are_those_that_were_trained_where_a_stage_ended_early(run):
+    write_record("cccc", 30, 30.0, 3.0)
+    row = summarize(run)[0].set_index(["strategy", "mode"]).loc["complexity_aware", "cot"]
+    assert (row["target_tokens"], row["all_tokens"]) == (12 + 30, 120 + 300)
+    assert row["saved_target_tokens"] == pytest.approx(1 - 42 / 180)
+
+
+def test_the_best_epoch_costs_the_choice_too(run):
+    run["run"]["checkpoints"] = ["last", "best"]
+    for model, mode in RIGHT:
+        write_predictions(f"{model}-best", mode, RIGHT[model, mode])
+    for model in ("aaaa", "bbbb", "cccc"):
+        epochs = [{"seconds": 1.0, "energy_wh": 0.125}, {"seconds": 2.0, "energy_wh": 0.25}]
+        write_json(f"results/selection/sums/tiny/{model}.json", {"epochs": epochs})
+    table = summarize(run)[0].set_index(["strategy", "mode", "checkpoint"])
+    last, best = (table.loc["distill", "cot", which] for which in ("last", "best"))
+    assert (last["train_seconds"], best["train_seconds"]) == (20, 23)
+    assert (last["energy_wh"], best["energy_wh"]) == (2.5, 2.875)
 
 
 def test_energy_is_that_of_scoring_training_and_answering(summary):
@@ -295,7 +367,7 @@ def test_energy_is_that_of_scoring_training_and_answering(summary):
 
 
 def test_energy_is_unknown_if_one_part_does_not_tell(run):
-    write_json("results/models/cccc/model.json", {"seconds": 30.0, "energy_wh": None})
+    write_record("cccc", 120, 30.0, None)
     energy = summarize(run)[0].set_index(["strategy", "mode"])["energy_wh"]
     assert energy["sft", "cot"] == 1.5
     assert np.isnan(energy["complexity_aware", "cot"])
@@ -311,7 +383,7 @@ def seeds(run):
     for name in ("distill", "complexity_aware"):
         plan[name]["seeds"]["2"] = plan[name]["seeds"]["1"]
     write_json("data/mixtures/sums/tiny/1/plan.json", plan)
-    write_json("results/models/dddd/model.json", {"seconds": 20.0})
+    write_record("dddd", 18, 20.0, None)
     for mode in ("direct", "cot"):
         write_predictions("dddd", mode, [1, 1, 1, 0])
     run["run"]["seeds"] = [1, 2]
@@ -357,6 +429,8 @@ def test_more_ways_of_asking_and_the_best_epoch_have_rows_of_their_own(run):
         for view in (mode, f"{mode}-2shot"):
             if model != "base":
                 write_predictions(f"{model}-best", view, [1, 1, 1, 1])
+                epochs = [{"seconds": 1.0, "energy_wh": None}]
+                write_json(f"results/selection/sums/tiny/{model}.json", {"epochs": epochs})
     summary, runs, comparisons = summarize(run)
     assert summary.groupby("strategy", sort=False).size().tolist() == [4, 8, 8, 8]
     rows = summary.set_index(["strategy", "mode", "shots", "checkpoint"])
@@ -422,12 +496,22 @@ def test_items_of_the_warm_up_and_items_without_a_score_are_not_ranked():
 
 
 def test_the_complexity_table_names_where_each_row_is_from(run):
-    tables.write("scores", scores(), "data/scores/sums/tiny/base/letters.parquet")
+    tables.write("scores", scores(), "data/scores/sums/tiny/warm_up/letters.parquet")
     table = complexity_table(run)
-    assert table[["dataset", "student", "prompt", "metric"]].values.tolist() == [
-        ["sums", "tiny", "letters", "single_token_entropy"],
-        ["sums", "tiny", "letters", "margin"],
+    assert table[["dataset", "student", "scorer", "prompt", "metric"]].values.tolist() == [
+        ["sums", "tiny", "warm_up", "letters", "single_token_entropy"],
+        ["sums", "tiny", "warm_up", "letters", "margin"],
     ]
+
+
+def test_a_trained_scorer_is_ranked_on_items_that_it_has_not_seen(run):
+    run["metrics"]["entropy"]["scored_with"] = "sft.1"
+    split = ["train"] * 5 + ["test"] * 3
+    path = "data/scores/sums/tiny/sft.1/letters.parquet"
+    tables.write("scores", scores(split=split), path)
+    table = complexity_table(run)
+    assert set(table["n"]) == {3}
+    assert set(table["scorer"]) == {"sft.1"}
 
 
 def test_the_index_of_models_keeps_digests_as_text(run):

@@ -67,9 +67,4 @@ def score_with_student(
         cache,
         ("scoring", "items", 1),
     )
-    warm_up = {
-        key: scorer.trained[key]
-        for key in ("rows", "target_tokens", "all_tokens", "seconds", "energy_wh")
-        if key in scorer.trained
-    }
-    return scorer.mark(scores.table, items), spec, {**scores.run, "warm_up": warm_up}
+    return scorer.mark(scores.table, items), spec, scores.run
