@@ -129,7 +129,7 @@ def _scoring_stages(
     plan: Mapping[str, Any], scorers: Iterable[str], own: set[str]
 ) -> list[Mapping[str, Any]]:
     """The stages, of the first seed, that made models that score; none of the strategy's own."""
-    stages = {}
+    stages: dict[str, Mapping[str, Any]] = {}
     for scorer in sorted(scorers):
         strategy, dot, count = scorer.partition(".")
         if dot:
