@@ -234,7 +234,7 @@ class _Pair:
             for mode, shots, modes in families:
                 correct = {name: self._correct(name, modes[name], checkpoint) for name in names}
                 where = {**self.names, "mode": mode, "shots": shots, "checkpoint": checkpoint}
-                table = compare_all(correct)
+                table = compare_all(correct, self.config["run"]["relevant_difference"])
                 found.append(pd.DataFrame(where, index=table.index).join(table))
         return pd.concat(found, ignore_index=True)
 

@@ -57,6 +57,7 @@ def run(tmp_path, monkeypatch):
             "seeds": [1],
             "shots": None,
             "checkpoints": ["last"],
+            "relevant_difference": 0.05,
         },
         "prompts": {"letters": {"few_shot": 0}},
         "prompt": "letters",

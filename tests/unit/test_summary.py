@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -146,6 +148,7 @@ def run(tmp_path, monkeypatch):
             "seeds": [1],
             "shots": None,
             "checkpoints": ["last"],
+            "relevant_difference": 0.05,
         },
         "prompts": {"letters": {"few_shot": 0}},
         "prompt": "letters",
@@ -420,6 +423,15 @@ def test_every_pair_of_strategies_is_compared_in_each_mode_and_as_trained(run):
     }
     row = comparisons.query("mode == 'as_trained' and strategy == 'sft'").set_index("other")
     assert row.loc["distill", "difference"] == -0.25
+
+
+def test_verdicts_are_about_the_difference_that_matters(run):
+    def needed(relevant):
+        run["run"]["relevant_difference"] = relevant
+        verdict = summarize(run)[2].set_index(["mode", "strategy", "other"])["verdict"]
+        return int(re.search(r"about (\d+) items", verdict["cot", "sft", "distill"])[1])
+
+    assert needed(0.05) > 10 * needed(0.4)
 
 
 def test_more_ways_of_asking_and_the_best_epoch_have_rows_of_their_own(run):
