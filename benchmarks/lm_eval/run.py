@@ -5,7 +5,8 @@
 The items become tasks of the harness: the same rendered prompts, greedy, and a regular expression
 as the filter that reads the answer. FILE is a Parquet table with columns question, options and
 answer (a letter), such as `data/items/NAME.parquet`; without one, sums are made, half of them with
-options. The first run installs the harness into an environment of its own.
+options. `--model` is a folder with whole weights, as `caft export --merge` makes; by default it is
+the default student. The first run installs the harness into an environment of its own.
 """
 
 import argparse
@@ -224,7 +225,7 @@ def main() -> None:
     schema = ROOT / "workflow/schemas/config.schema.yaml"
     config = prepare(yaml.safe_load((ROOT / "config.yaml").read_text()), schema)
     python, model = environment(arguments.environment.absolute()), arguments.model.absolute()
-    if not (model / "student.json").is_file():
+    if not (model / "config.json").is_file():
         prepare_student(config["students"]["smollm2-135m"], model, Path("data/downloads"))
     items = read_items(arguments.items, arguments.count)
     variant, tokenizer = config["prompts"]["letters"], load_tokenizer(model)
