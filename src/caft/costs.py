@@ -100,21 +100,14 @@ def complexity_costs(
     """
     strategy = config["strategies"][name]
     metrics = metrics_of(config, strategy) if uses_complexity(strategy) else []
-    tables_read, scorers = set(), set()
-    prompts = {config["prompt"]} if strategy["start"] == "warm_up" else set()
-    for metric in metrics:
-        if path := metric_table(config, dataset, student, metric):
-            scorer = scorer_of(config, student, metric)
-            tables_read.add(path)
-            scorers.add(scorer)
-            if scorer == "warm_up":
-                prompts.add(metric_of(config, metric)["prompt"])
-    runs = [read_json(path.with_suffix(".run.json")) for path in sorted(tables_read)]
-    tuned = _records(_scoring_stages(plan, scorers, set(own)))
-    warm_ups = [
-        read_json(f"data/warm_up/{dataset}/{student}/{prompt}/model.json")
-        for prompt in sorted(prompts)
-    ]
+    sources = {
+        path: scorer_of(config, student, metric)
+        for metric in metrics
+        if (path := metric_table(config, dataset, student, metric))
+    }
+    runs = [read_json(path.with_suffix(".run.json")) for path in sources]
+    tuned = _records(_scoring_stages(plan, sources.values(), set(own)))
+    warm_ups = [read_json(file) for file in warm_up_files(config, dataset, student, name)]
     return {
         "score_seconds": sum(run["seconds"] for run in [*runs, *tuned]),
         **{
@@ -125,12 +118,23 @@ def complexity_costs(
     }, [*runs, *tuned, *warm_ups]
 
 
+def warm_up_files(config: Config, dataset: str, student: str, name: str) -> list[str]:
+    """Return the records of the warm-ups that a strategy starts from or is scored with."""
+    strategy = config["strategies"][name]
+    prompts = {config["prompt"]} if strategy["start"] == "warm_up" else set()
+    for metric in metrics_of(config, strategy) if uses_complexity(strategy) else []:
+        made = metric_table(config, dataset, student, metric)
+        if made and scorer_of(config, student, metric) == "warm_up":
+            prompts.add(metric_of(config, metric)["prompt"])
+    return [f"data/warm_up/{dataset}/{student}/{prompt}/model.json" for prompt in sorted(prompts)]
+
+
 def _scoring_stages(
     plan: Mapping[str, Any], scorers: Iterable[str], own: set[str]
 ) -> list[Mapping[str, Any]]:
     """The stages, of the first seed, that made models that score; none of the strategy's own."""
     stages: dict[str, Mapping[str, Any]] = {}
-    for scorer in sorted(scorers):
+    for scorer in sorted(set(scorers)):
         strategy, dot, count = scorer.partition(".")
         if dot:
             trained = next(iter(plan[strategy]["seeds"].values()))["stages"]

@@ -1,4 +1,7 @@
 # Input functions and slices of the config that several rules share.
+from itertools import chain
+
+from caft import costs
 from caft.mixtures import divisions
 
 ANALYSIS_TABLES = [
@@ -327,12 +330,31 @@ def analysed_buckets(wildcards):
     return f"data/buckets/{wildcards.dataset}/{wildcards.student}/{name}.parquet"
 
 
+def warm_ups(wildcards):
+    """The warm-ups that strategies of this run pay for."""
+    files = (
+        costs.warm_up_files(config, dataset, student, name)
+        for dataset in DATASETS
+        for student in STUDENTS
+        for name in config["run"]["strategies"]
+    )
+    return list(dict.fromkeys(chain.from_iterable(files)))
+
+
+def chosen_epochs(wildcards):
+    """What the choice of the best epochs took, where they are evaluated."""
+    best = every("results/selection/{dataset}/{student}/{name}.json", final_models)
+    return [file.replace(views.BEST, "") for file in best if views.BEST in file]
+
+
 def summary_inputs(wildcards):
     """Everything the summary is made of: predictions, and what tells the costs."""
     return [
         *all_predictions(wildcards),
         *all_models(wildcards),
         *bucket_scores(wildcards),
+        *warm_ups(wildcards),
+        *chosen_epochs(wildcards),
         "results/tables/teacher_spend.csv",
         *all_buckets(wildcards),
         *all_rationales(wildcards),
