@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from caft.config import (
-    NOT_IN_DIGEST,
     Config,
     chosen,
     metric_of,
@@ -218,14 +217,6 @@ def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iter
             yield f"{where}: no buckets {name!r}{_known(config['buckets'])}"
             return
     yield from _check_match(path, strategy, config)
-    overridable = {key: None for key in config["training"] if key not in NOT_IN_DIGEST}
-    for where, own, known in (
-        ("training", strategy["training"], overridable),
-        ("training.lora", strategy["training"].get("lora", {}), config["training"]["lora"]),
-    ):
-        unknown = sorted(set(own) - set(known))
-        if unknown:
-            yield f"{path}.{where}: unknown key {unknown[0]!r}{_known(known)}"
     if needs_rationales(strategy):
         if not config["teachers"]:
             yield f"{path}: trains on rationales, but teachers defines no teacher."

@@ -360,7 +360,36 @@ def test_a_stage_is_written_in_one_of_the_two_forms(config):
 def test_an_unknown_key_in_a_strategys_training_is_named(config):
     config["strategies"]["sft"]["training"] = {"epoch": 3}
     (problem,) = problems(config)
-    assert problem.startswith("config: strategies.sft.training: unknown key 'epoch'; known are")
+    assert problem.startswith(
+        "config: strategies.sft.training: unknown key 'epoch'; known keys are batch_size, "
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "problem"),
+    [
+        ({"packing": "pack"}, ".packing: 'pack' is not one of"),
+        ({"method": "Full"}, ".method: 'Full' is not one of"),
+        ({"lora": {"variant": "dorra"}}, ".lora.variant: 'dorra' is not one of"),
+        ({"lora": {"rank": 4}}, ".lora: unknown key 'rank'; known keys are alpha, "),
+        ({"lora": None}, ".lora: None is not of type 'object'"),
+        ({"learning_rate": "2e-4"}, ".learning_rate: '2e-4' is not of type 'number'"),
+        ({"schedule": "cosin"}, ".schedule: 'cosin' is not one of"),
+        ({"early_stopping": 2}, ".early_stopping: 2 is not valid"),
+        ({"batch_size": 0}, ".batch_size: 0 is less than the minimum"),
+    ],
+)
+def test_a_wrong_value_in_a_strategys_training_is_named_with_its_path(config, own, problem):
+    config["strategies"]["sft"]["training"] = own
+    (found,) = problems(config)
+    assert found.startswith(f"config: strategies.sft.training{problem}")
+
+
+def test_a_right_value_in_a_strategys_training_stays_the_only_override(config):
+    own = {"lora": {"variant": "dora"}, "early_stopping": None}
+    config["strategies"]["sft"]["training"] = copy.deepcopy(own)
+    settings.prepare(config, SCHEMA)
+    assert config["strategies"]["sft"]["training"] == own
 
 
 def test_a_strategy_cannot_start_from_a_warm_up_that_no_student_has(config):
