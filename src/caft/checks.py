@@ -22,7 +22,7 @@ def cross_check(config: Config) -> Iterator[str]:
     """Yield what is wrong between keys: undefined names, thresholds out of order, lost files."""
     problems = list(_check_names(config))
     # Who waits for whom can be told once every name is known.
-    yield from problems or [*_check_rounds(config), *_check_checkpoints(config)]
+    yield from problems or [*_check_rounds(config), *_check_validation(config)]
 
 
 def _check_names(config: Config) -> Iterator[str]:
@@ -230,16 +230,33 @@ def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iter
                 yield f"{path}.start: students.{name} has no warm_up to start from."
 
 
-def _check_checkpoints(config: Config) -> Iterator[str]:
-    """Check that a best epoch can be chosen wherever it is asked for."""
-    if "best" not in config["run"]["checkpoints"]:
-        return
-    for name, strategy in chosen(config).items():
-        if strategy["stages"] and not recipe_of(config, strategy)["keep_epochs"]:
+def _check_validation(config: Config) -> Iterator[str]:
+    """Check that the validation split is there where it is used, and not used twice."""
+    run = config["run"]
+    recipes = {
+        name: recipe_of(config, strategy)
+        for name, strategy in chosen(config).items()
+        if strategy["stages"]
+    }
+    stopping = [name for name, recipe in recipes.items() if recipe["early_stopping"]]
+    users = [f"training.early_stopping of {', '.join(stopping)}"] if stopping else []
+    if "best" in run["checkpoints"]:
+        users.append("run.checkpoints: best")
+        for name in [name for name, recipe in recipes.items() if not recipe["keep_epochs"]]:
             yield f"run.checkpoints: best needs training.keep_epochs: true for strategies.{name}."
-    for name in config["run"]["datasets"]:
-        if not config["datasets"][name]["splits"]["validation"]:
-            yield f"run.checkpoints: best needs a share of validation in datasets.{name}.splits."
+    if run["split"] == "validation":
+        for user in users:
+            yield f"run.split: {user} chooses epochs by the validation split; report test."
+        users.append("run.split: validation")
+    for name in run["datasets"] if users else []:
+        if not _may_have_validation(config["datasets"][name]):
+            yield f"datasets.{name}.splits: {users[0]} needs a share of validation."
+
+
+def _may_have_validation(spec: Mapping[str, Any]) -> bool:
+    """Tell whether a data set can have validation items, by a share or by splits of its own."""
+    official = spec.get("official_splits") and "validation" in spec["parts"]
+    return bool(spec["splits"]["validation"] or official or "split" in spec.get("columns", {}))
 
 
 def _check_match(path: str, strategy: dict[str, Any], config: Config) -> Iterator[str]:

@@ -408,6 +408,80 @@ def test_splits_add_up_to_one(config):
     ]
 
 
+def share_validation(config):
+    config["datasets"]["sums"]["splits"] = {"train": 0.4, "validation": 0.2, "test": 0.4}
+
+
+def report_validation(config):
+    config["run"]["split"] = "validation"
+
+
+def choose_best(config):
+    config["run"]["checkpoints"] = ["last", "best"]
+    config["training"]["keep_epochs"] = True
+
+
+def stop_sft_early(config):
+    config["strategies"]["sft"]["training"] = {"early_stopping": {"patience": 1}}
+
+
+@pytest.mark.parametrize(
+    ("user", "name"),
+    [
+        (report_validation, "run.split: validation"),
+        (choose_best, "run.checkpoints: best"),
+        (stop_sft_early, "training.early_stopping of sft"),
+    ],
+)
+def test_what_uses_the_validation_split_needs_a_share_of_it(config, user, name):
+    user(config)
+    assert problems(copy.deepcopy(config)) == [
+        f"config: datasets.sums.splits: {name} needs a share of validation."
+    ]
+    share_validation(config)
+    settings.prepare(config, SCHEMA)
+
+
+@pytest.mark.parametrize("user", [report_validation, choose_best, stop_sft_early])
+def test_a_data_sets_own_validation_split_needs_no_share(config, user, tmp_path):
+    (tmp_path / "q.csv").touch()
+    user(file_dataset(config, path=str(tmp_path / "q.csv")))
+    (problem,) = problems(copy.deepcopy(config))
+    assert problem.startswith("config: datasets.own.splits: ")
+    config["datasets"]["own"]["columns"]["split"] = "part"
+    settings.prepare(config, SCHEMA)
+
+
+def test_the_hubs_own_validation_split_has_to_be_read(config):
+    choose_best(config)
+    hub = {"adapter": "hub", "id": "org/set", "revision": "5e5e", "official_splits": True}
+    file_dataset(config, **hub, parts=["train", "validation", "test"])
+    settings.prepare(copy.deepcopy(config), SCHEMA)
+    config["datasets"]["own"]["parts"] = ["train", "test"]
+    (problem,) = problems(config)
+    assert problem.startswith("config: datasets.own.splits: run.checkpoints: best needs")
+
+
+def test_the_split_that_chooses_epochs_is_not_reported(config):
+    share_validation(config)
+    choose_best(config)
+    stop_sft_early(config)
+    report_validation(config)
+    assert problems(config) == [
+        f"config: run.split: {user} chooses epochs by the validation split; report test."
+        for user in ("training.early_stopping of sft", "run.checkpoints: best")
+    ]
+
+
+def test_a_strategy_that_keeps_no_epochs_has_no_best_one(config):
+    share_validation(config)
+    choose_best(config)
+    config["strategies"]["sft"]["training"] = {"keep_epochs": False}
+    assert problems(config) == [
+        "config: run.checkpoints: best needs training.keep_epochs: true for strategies.sft."
+    ]
+
+
 def test_a_student_has_one_source(config):
     config["students"]["smollm2-135m"]["path"] = "x"
     assert "give exactly one of package, path and hub" in problems(config)[0]
