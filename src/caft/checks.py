@@ -16,13 +16,18 @@ from caft.config import (
 )
 from caft.errors import ConfigError, ModelError
 from caft.rounds import round_of
+from caft.views import views
 
 
 def cross_check(config: Config) -> Iterator[str]:
     """Yield what is wrong between keys: undefined names, thresholds out of order, lost files."""
     problems = list(_check_names(config))
     # Who waits for whom can be told once every name is known.
-    yield from problems or [*_check_rounds(config), *_check_validation(config)]
+    yield from problems or [
+        problem
+        for check in (_check_rounds, _check_validation, _check_examples)
+        for problem in check(config)
+    ]
 
 
 def _check_names(config: Config) -> Iterator[str]:
@@ -257,6 +262,19 @@ def _may_have_validation(spec: Mapping[str, Any]) -> bool:
     """Tell whether a data set can have validation items, by a share or by splits of its own."""
     official = spec.get("official_splits") and "validation" in spec["parts"]
     return bool(spec["splits"]["validation"] or official or "split" in spec.get("columns", {}))
+
+
+def _check_examples(config: Config) -> Iterator[str]:
+    """Check that a data set that is to show worked chains of thought names some."""
+    shots = max((view.shots for view in views(config) if view.mode == "cot"), default=0)
+    where = "run.shots" if config["run"]["shots"] else f"prompts.{config['prompt']}.few_shot"
+    for name in config["run"]["datasets"] if shots else []:
+        spec = config["datasets"][name]
+        if "columns" in spec and "rationale" not in spec["columns"] and "rationales" not in spec:
+            yield (
+                f"{where}: {shots} examples in mode cot need rationales of the data set's own; "
+                f"name them as datasets.{name}.columns.rationale, or set 0."
+            )
 
 
 def _check_match(path: str, strategy: dict[str, Any], config: Config) -> Iterator[str]:

@@ -482,6 +482,26 @@ def test_a_strategy_that_keeps_no_epochs_has_no_best_one(config):
     ]
 
 
+def test_examples_of_thinking_need_a_data_set_with_rationales(config, tmp_path):
+    (tmp_path / "q.csv").touch()
+    file_dataset(config, path=str(tmp_path / "q.csv"))
+    settings.prepare(copy.deepcopy(config), SCHEMA)
+    config["run"]["shots"] = [0, 3]
+    missing = (
+        "3 examples in mode cot need rationales of the data set's own; name them as "
+        "datasets.own.columns.rationale, or set 0."
+    )
+    assert problems(copy.deepcopy(config)) == [f"config: run.shots: {missing}"]
+    own = copy.deepcopy(config)
+    own["run"]["shots"], own["prompt"] = None, "few_shot"
+    assert problems(own) == [f"config: prompts.few_shot.few_shot: {missing}"]
+    direct = copy.deepcopy(config)
+    direct["run"]["modes"] = ["direct"]
+    settings.prepare(direct, SCHEMA)
+    config["datasets"]["own"]["columns"]["rationale"] = "r"
+    settings.prepare(config, SCHEMA)
+
+
 def test_a_student_has_one_source(config):
     config["students"]["smollm2-135m"]["path"] = "x"
     assert "give exactly one of package, path and hub" in problems(config)[0]
