@@ -68,8 +68,8 @@ def rows():
     spread = {"accuracy_low": 0.11, "accuracy_high": 0.388}
     return pd.DataFrame(
         [
-            {**shared, **shares, **spread, "mode": mode, "accuracy": accuracy}
-            for mode, accuracy in (("direct", 0.0), ("cot", 0.21875))
+            {**shared, **shares, **spread, "mode": mode, "shots": shots, "accuracy": accuracy}
+            for mode, shots, accuracy in (("direct", 0, 0.0), ("cot", 3, 0.21875))
         ]
     )
 
@@ -103,9 +103,10 @@ def test_what_is_not_on_the_hub_is_not_named_as_if_it_were(rows, provenance):
 
 def test_results_are_read_back_with_their_interval(rows, provenance):
     results = ModelCard(model_card("m", RECORD, [STAGE], rows, provenance)).data.eval_results
+    shared = {"items": 32, "interval_95": [0.11, 0.388]}
     assert [(one.metric_name, one.metric_value, one.metric_args) for one in results] == [
-        ("accuracy (direct)", 0.0, {"mode": "direct", "items": 32, "interval_95": [0.11, 0.388]}),
-        ("accuracy (cot)", 0.2188, {"mode": "cot", "items": 32, "interval_95": [0.11, 0.388]}),
+        ("accuracy (direct, 0-shot)", 0.0, {"mode": "direct", "shots": 0, **shared}),
+        ("accuracy (cot, 3-shot)", 0.2188, {"mode": "cot", "shots": 3, **shared}),
     ]
     assert {(one.dataset_type, one.dataset_split) for one in results} == {("org/questions", "test")}
 
@@ -113,7 +114,7 @@ def test_results_are_read_back_with_their_interval(rows, provenance):
 def test_the_page_shows_results_rows_recipe_and_limits(rows, provenance):
     card = model_card("m", RECORD, [STAGE], rows, provenance)
     table = section(card, "Results")
-    assert "| cot | 0.219 | 0.110 to 0.388 | 32 | 0.500 | 0.250 | - |" in table
+    assert "| cot, 3-shot | 0.219 | 0.110 to 0.388 | 32 | 0.500 | 0.250 | - |" in table
     assert "| 1 | `aaaa` | 21 | 7 | 2 |" in section(card, "Training data")
     assert "- rows per update: 8" in card and "- LoRA: rank 16, alpha 32" in card
     assert "one training seed" in section(card, "Limits")
@@ -130,7 +131,7 @@ def test_the_teacher_is_named_only_where_it_wrote_something(rows, provenance):
     assert "own worked solutions" in card and "terms may limit" not in card
 
 
-def test_a_stage_that_was_not_evaluated_says_so(rows, provenance):
+def test_a_model_that_was_not_evaluated_says_so(rows, provenance):
     card = model_card("m", RECORD, [STAGE], rows.iloc[:0], provenance)
     assert "not evaluated" in section(card, "Results")
     assert "model-index" not in header(card)

@@ -96,7 +96,8 @@ def run(student, letters, engine, recipe, tmp_path, monkeypatch):
         for name, seed in (("two_stages", 1), ("whole", 2))
         for mode in ("direct", "cot")
     ]
-    table = pd.DataFrame(summary).assign(trained_mode="cot", **accuracy, **buckets)
+    table = pd.DataFrame(summary).assign(trained_mode="cot", shots=0, **accuracy, **buckets)
+    table = pd.concat([table.assign(checkpoint=name) for name in ("last", "best")])
     (tmp_path / "results/tables").mkdir()
     table.to_csv("results/tables/runs.csv", index=False)
     config = {
@@ -239,7 +240,8 @@ def test_an_export_that_fails_half_way_leaves_nothing(run, monkeypatch):
 def test_a_strategy_means_its_last_model_and_a_digest_may_be_short(run):
     assert find("two_stages").model == find("aaaa000000000001").model == ADAPTED
     assert [stage["model"] for stage in find("two_stages").stages] == [FIRST, ADAPTED]
-    assert len(find("two_stages").rows) == 2
+    rows = find("two_stages").rows
+    assert rows[["mode", "checkpoint"]].values.tolist() == [["direct", "last"], ["cot", "last"]]
     first = find(FIRST)
     assert [stage["stage"] for stage in first.stages] == [1]
     assert first.rows.empty, "an intermediate stage was not evaluated"
