@@ -166,6 +166,14 @@ def test_the_code_on_the_card_of_a_merged_model_gives_them_too(run, tokenizer, c
     assert modes == {0o644}, "others may read it too"
 
 
+def test_a_merge_is_checked_with_transformers_after_a_run_with_vllm(run, capsys):
+    provenance = read_json("results/provenance.json")
+    provenance["config"]["evaluation"]["engine"] = "vllm"
+    write_json("results/provenance.json", provenance)
+    assert caft("two_stages", "--to", "out/merged", "--merge", "--check-items", "2") == 0
+    assert "0 of 4 greedy answers differ" in capsys.readouterr().out
+
+
 def test_a_whole_model_is_copied_and_cannot_be_merged(run, capsys):
     assert caft("whole", "--to", "out/whole") == 0
     assert read_json("out/whole/generation_config.json")["do_sample"] is False
