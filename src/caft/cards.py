@@ -278,10 +278,11 @@ def _training(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> st
     if teacher["provider"] == "reference":
         written = "The rationales are the data set's own worked solutions."
     else:
+        kept = "Where none was accepted, a wrong or incomplete one was kept. "
         written = (
-            f"The rationales are answers of the model {_code(teacher['model'])}, kept where the "
-            "policy accepts them (right answer, complete). Its maker's terms may limit what may be "
-            "done with a model that was trained on them."
+            f"The rationales are answers of the model {_code(teacher['model'])}, accepted if right "
+            f"and complete. {kept if teacher['fallback'] == 'keep' else ''}Its maker's terms may "
+            "limit what may be done with a model that was trained on them."
         )
     return f"{text} {written}\n\n" + "\n".join(lines)
 

@@ -52,7 +52,9 @@ def provenance():
         "config": {
             "students": {"tiny": student},
             "datasets": {"sums": {"adapter": "hub", "id": "org/questions"}},
-            "teachers": {"big": {"provider": "openai", "model": "maker/big-70b"}},
+            "teachers": {
+                "big": {"provider": "openai", "model": "maker/big-70b", "fallback": "drop"}
+            },
             "strategies": {"mixed": {"teacher": "big"}},
             "prompts": {"letters": variant},
             "prompt": "letters",
@@ -129,6 +131,13 @@ def test_the_teacher_is_named_only_where_it_wrote_something(rows, provenance):
     provenance["config"]["teachers"]["big"] = {"provider": "reference"}
     card = model_card("m", RECORD, [STAGE], rows, provenance)
     assert "own worked solutions" in card and "terms may limit" not in card
+
+
+def test_rationales_that_were_kept_without_being_accepted_are_owned_up_to(rows, provenance):
+    kept = "Where none was accepted, a wrong or incomplete one was kept."
+    assert kept not in model_card("m", RECORD, [STAGE], rows, provenance)
+    provenance["config"]["teachers"]["big"]["fallback"] = "keep"
+    assert kept in model_card("m", RECORD, [STAGE], rows, provenance)
 
 
 def test_a_model_that_was_not_evaluated_says_so(rows, provenance):
