@@ -233,11 +233,13 @@ def test_a_new_training_code_version_changes_the_digest(build, monkeypatch):
     assert after.spec["mixture"] == before.spec["mixture"]
 
 
-def test_what_a_model_does_not_depend_on_leaves_its_digest_alone(build, buckets):
+def test_what_a_model_does_not_depend_on_leaves_its_digest_alone(build, buckets, recipe):
     (stage,) = build(strategy(ANSWER))
     scores = buckets.assign(complexity=1.0)
     (other,) = build(strategy(ANSWER), buckets=scores, context=500, fallback="train_on_answer")
     assert other.model == stage.model
+    (lenient,) = build(strategy(ANSWER), recipe={**recipe, "max_overlong_share": 1.0})
+    assert lenient.model == stage.model and "max_overlong_share" not in lenient.spec["recipe"]
 
 
 def test_strategies_that_share_a_first_stage_share_its_model(build):
