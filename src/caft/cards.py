@@ -55,7 +55,7 @@ def model_card(
         name: of the model.
         record: its `model.json`.
         stages: rows of the index of models up to this model, its own last.
-        rows: of the summary about it; empty if it was not evaluated.
+        rows: of the table of runs about it; empty if it was not evaluated.
         provenance: of the run.
         merged: what the check of a merged model found; None for an adapter or a whole model.
 
@@ -178,16 +178,21 @@ def _results(rows: pd.DataFrame, config: dict[str, Any]) -> list[Any]:
             dataset_name=row["dataset"],
             dataset_split=config["run"]["split"],
             metric_type="accuracy",
-            metric_name=f"accuracy ({row['mode']})",
+            metric_name=f"accuracy ({_asked(row)})",
             metric_value=round(row["accuracy"], 4),
             metric_args={
                 "mode": row["mode"],
+                "shots": int(row["shots"]),
                 "items": int(row["n"]),
                 "interval_95": [round(row["accuracy_low"], 4), round(row["accuracy_high"], 4)],
             },
         )
         for row in tables.records(rows)
     ]
+
+
+def _asked(row: Mapping[str, Any]) -> str:
+    return f"{row['mode']}, {row['shots']}-shot"
 
 
 def _what_it_is(own: Mapping[str, Any], provenance: dict[str, Any], adapter: bool) -> str:
@@ -223,7 +228,10 @@ def _usage(config: dict[str, Any], adapter: bool) -> str:
 
 def _accuracies(rows: pd.DataFrame, config: dict[str, Any]) -> str:
     if rows.empty:
-        return "This model is an intermediate stage; it was not evaluated."
+        return (
+            "These weights were not evaluated: they are of an intermediate stage, or the run "
+            "evaluated the best epochs alone."
+        )
     lines = [
         "| asked | accuracy | 95% interval | items | easy | medium | hard |",
         "| :-- | --: | --: | --: | --: | --: | --: |",
@@ -231,7 +239,7 @@ def _accuracies(rows: pd.DataFrame, config: dict[str, Any]) -> str:
     for row in tables.records(rows):
         shares = [row[f"accuracy_{bucket}"] for bucket in ("easy", "medium", "hard")]
         lines.append(
-            f"| {row['mode']} | {row['accuracy']:.3f} | {row['accuracy_low']:.3f} to "
+            f"| {_asked(row)} | {row['accuracy']:.3f} | {row['accuracy_low']:.3f} to "
             f"{row['accuracy_high']:.3f} | {row['n']:.0f} | "
             + " | ".join("-" if pd.isna(share) else f"{share:.3f}" for share in shares)
             + " |"
@@ -270,10 +278,11 @@ def _training(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> st
     if teacher["provider"] == "reference":
         written = "The rationales are the data set's own worked solutions."
     else:
+        kept = "Where none was accepted, a wrong or incomplete one was kept. "
         written = (
-            f"The rationales are answers of the model {_code(teacher['model'])}, kept where the "
-            "policy accepts them (right answer, complete). Its maker's terms may limit what may be "
-            "done with a model that was trained on them."
+            f"The rationales are answers of the model {_code(teacher['model'])}, accepted if right "
+            f"and complete. {kept if teacher['fallback'] == 'keep' else ''}Its maker's terms may "
+            "limit what may be done with a model that was trained on them."
         )
     return f"{text} {written}\n\n" + "\n".join(lines)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from caft.config import (
-    NOT_IN_DIGEST,
     Config,
     chosen,
     metric_of,
@@ -17,13 +16,18 @@ from caft.config import (
 )
 from caft.errors import ConfigError, ModelError
 from caft.rounds import round_of
+from caft.views import views
 
 
 def cross_check(config: Config) -> Iterator[str]:
     """Yield what is wrong between keys: undefined names, thresholds out of order, lost files."""
     problems = list(_check_names(config))
     # Who waits for whom can be told once every name is known.
-    yield from problems or [*_check_rounds(config), *_check_checkpoints(config)]
+    yield from problems or [
+        problem
+        for check in (_check_rounds, _check_validation, _check_examples)
+        for problem in check(config)
+    ]
 
 
 def _check_names(config: Config) -> Iterator[str]:
@@ -218,14 +222,6 @@ def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iter
             yield f"{where}: no buckets {name!r}{_known(config['buckets'])}"
             return
     yield from _check_match(path, strategy, config)
-    overridable = {key: None for key in config["training"] if key not in NOT_IN_DIGEST}
-    for where, own, known in (
-        ("training", strategy["training"], overridable),
-        ("training.lora", strategy["training"].get("lora", {}), config["training"]["lora"]),
-    ):
-        unknown = sorted(set(own) - set(known))
-        if unknown:
-            yield f"{path}.{where}: unknown key {unknown[0]!r}{_known(known)}"
     if needs_rationales(strategy):
         if not config["teachers"]:
             yield f"{path}: trains on rationales, but teachers defines no teacher."
@@ -239,16 +235,46 @@ def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iter
                 yield f"{path}.start: students.{name} has no warm_up to start from."
 
 
-def _check_checkpoints(config: Config) -> Iterator[str]:
-    """Check that a best epoch can be chosen wherever it is asked for."""
-    if "best" not in config["run"]["checkpoints"]:
-        return
-    for name, strategy in chosen(config).items():
-        if strategy["stages"] and not recipe_of(config, strategy)["keep_epochs"]:
+def _check_validation(config: Config) -> Iterator[str]:
+    """Check that the validation split is there where it is used, and not used twice."""
+    run = config["run"]
+    recipes = {
+        name: recipe_of(config, strategy)
+        for name, strategy in chosen(config).items()
+        if strategy["stages"]
+    }
+    stopping = [name for name, recipe in recipes.items() if recipe["early_stopping"]]
+    users = [f"training.early_stopping of {', '.join(stopping)}"] if stopping else []
+    if "best" in run["checkpoints"]:
+        users.append("run.checkpoints: best")
+        for name in [name for name, recipe in recipes.items() if not recipe["keep_epochs"]]:
             yield f"run.checkpoints: best needs training.keep_epochs: true for strategies.{name}."
-    for name in config["run"]["datasets"]:
-        if not config["datasets"][name]["splits"]["validation"]:
-            yield f"run.checkpoints: best needs a share of validation in datasets.{name}.splits."
+    if run["split"] == "validation":
+        for user in users:
+            yield f"run.split: {user} chooses epochs by the validation split; report test."
+        users.append("run.split: validation")
+    for name in run["datasets"] if users else []:
+        if not _may_have_validation(config["datasets"][name]):
+            yield f"datasets.{name}.splits: {users[0]} needs a share of validation."
+
+
+def _may_have_validation(spec: Mapping[str, Any]) -> bool:
+    """Tell whether a data set can have validation items, by a share or by splits of its own."""
+    official = spec.get("official_splits") and "validation" in spec["parts"]
+    return bool(spec["splits"]["validation"] or official or "split" in spec.get("columns", {}))
+
+
+def _check_examples(config: Config) -> Iterator[str]:
+    """Check that a data set that is to show worked chains of thought names some."""
+    shots = max((view.shots for view in views(config) if view.mode == "cot"), default=0)
+    where = "run.shots" if config["run"]["shots"] else f"prompts.{config['prompt']}.few_shot"
+    for name in config["run"]["datasets"] if shots else []:
+        spec = config["datasets"][name]
+        if "columns" in spec and "rationale" not in spec["columns"] and "rationales" not in spec:
+            yield (
+                f"{where}: {shots} examples in mode cot need rationales of the data set's own; "
+                f"name them as datasets.{name}.columns.rationale, or set 0."
+            )
 
 
 def _check_match(path: str, strategy: dict[str, Any], config: Config) -> Iterator[str]:

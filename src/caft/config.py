@@ -1,6 +1,7 @@
 """The configuration: files, schema with defaults, and what follows from it."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,11 @@ def prepare(config: Config, schema_path: str | Path) -> Config:
     schema = _read_yaml(Path(schema_path))
     _write_out_dates(config)
     # Strategies that share a teacher share its problems: each is told once.
-    problems = list(_schema_problems(config, schema)) or list(dict.fromkeys(cross_check(config)))
+    problems = (
+        list(_schema_problems(config, schema))
+        or list(_override_problems(config, schema))
+        or list(dict.fromkeys(cross_check(config)))
+    )
     if problems:
         raise ConfigError("\n".join(f"config: {problem}" for problem in problems))
     return config
@@ -79,7 +84,19 @@ def _write_out_dates(part: Any) -> None:
             _write_out_dates(value)
 
 
-def _schema_problems(config: Config, schema: dict[str, Any]) -> Iterator[str]:
+def _override_problems(config: Config, schema: dict[str, Any]) -> Iterator[str]:
+    """Check what strategies override of `training`, on a copy: its defaults are no overrides."""
+    recipe = schema["$defs"]["training"]
+    known = {key: part for key, part in recipe["properties"].items() if key not in NOT_IN_DIGEST}
+    for name, strategy in config["strategies"].items():
+        path = ("strategies", name, "training")
+        own = deepcopy(strategy["training"])
+        yield from _schema_problems(own, {**recipe, "properties": known}, path)
+
+
+def _schema_problems(
+    config: Config, schema: dict[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[str]:
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 
@@ -100,13 +117,13 @@ def _schema_problems(config: Config, schema: dict[str, Any]) -> Iterator[str]:
 
     validator = extend(Draft202012Validator, {"properties": fill_defaults})(schema)
     for error in validator.iter_errors(config):
-        path = ".".join(str(part) for part in error.absolute_path) or "top level"
+        where = ".".join([*path, *map(str, error.absolute_path)]) or "top level"
         if error.validator == "additionalProperties":
             known = sorted(error.schema.get("properties", {}))
             unknown = sorted(set(error.instance) - set(known))
-            yield f"{path}: unknown key {unknown[0]!r}; known keys are {', '.join(known)}."
+            yield f"{where}: unknown key {unknown[0]!r}; known keys are {', '.join(known)}."
         else:
-            yield f"{path}: {error.message}."
+            yield f"{where}: {error.message}."
 
 
 def teacher_of(config: Config, part: Mapping[str, Any]) -> str:

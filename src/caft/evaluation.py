@@ -9,7 +9,7 @@ import pandas as pd
 from caft import generation_vllm, versions
 from caft.answers import ABSTAINED, INVALID, equal, parse
 from caft.blocks import Cache, block_rows, compute_in_blocks
-from caft.complexity.scorer import open_scorer
+from caft.complexity.scorer import Scorer, open_scorer
 from caft.generation import generate
 from caft.jobs import Progress
 from caft.models import STUDENT_FILE
@@ -119,7 +119,7 @@ def evaluate_model(
     open_model, _ = backend(settings["engine"])
     scorer = open_model(student / STUDENT_FILE, trained_file, engine)
     spec = {
-        "model": trained_file.parent.name if trained_file else scorer.spec["student"],
+        **_identity(trained_file, scorer),
         "prompt": variant,
         "mode": mode,
         "evaluation": settings,
@@ -152,6 +152,15 @@ def evaluate_model(
         (f"answering ({mode})", "items", 1),
     )
     return predictions.table, spec, predictions.run
+
+
+def _identity(trained_file: Path | None, scorer: Scorer) -> dict[str, Any]:
+    """Name a model: the student's revision, or the trained model's digest and maybe the epoch."""
+    if trained_file is None:
+        return {"model": scorer.spec["student"]}
+    if "epoch" in scorer.trained:  # <digest>/epochs/<n>/model.json
+        return {"model": trained_file.parents[2].name, "epoch": scorer.trained["epoch"]}
+    return {"model": trained_file.parent.name}
 
 
 def _of_mode(settings: dict[str, Any], mode: str) -> dict[str, Any]:

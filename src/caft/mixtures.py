@@ -120,11 +120,13 @@ def membership(buckets: pd.DataFrame, strategy: Mapping[str, Any], seed: int) ->
         strategy: its `membership` says whether buckets are drawn at random, with the same sizes.
         seed: of that draw: the training seed, so that every seed has a control of its own.
     """
-    usable = buckets[buckets["sampled"]]
-    names = (
-        random_membership(usable, seed) if strategy["membership"] == "random" else usable["bucket"]
-    )
-    return pd.Series(names.to_numpy(), index=usable["item_id"])
+    return _membership(buckets[buckets["sampled"]], strategy, seed)
+
+
+def _membership(rows: pd.DataFrame, strategy: Mapping[str, Any], seed: int) -> pd.Series:
+    drawn = strategy["membership"] == "random"
+    names = random_membership(rows, seed) if drawn else rows["bucket"]
+    return pd.Series(names.to_numpy(), index=rows["item_id"])
 
 
 def wanted_rationales(
@@ -213,17 +215,25 @@ def count_tokens(rows: pd.DataFrame, tokenizer: Any) -> pd.DataFrame:
 
 
 def validation_rows(
-    materials: Materials, buckets: pd.DataFrame, stage: Mapping[str, Any], max_length: int
+    materials: Materials,
+    buckets: pd.DataFrame,
+    strategy: Mapping[str, Any],
+    stage: Mapping[str, Any],
+    seed: int,
+    max_length: int,
 ) -> pd.DataFrame | None:
     """Build the rows of a stage out of the validation split, for the loss after every epoch.
 
     No teacher is asked for them: a part that trains on rationales is validated on the data set's
     own worked solutions, where it has any. Rows longer than `max_length` tokens are left out.
+    Where membership is random it is here too: a loss on other buckets would compare unlike things.
 
     Args:
         materials: items, prompts and the student.
         buckets: the stage's buckets table, which has the items of all splits.
+        strategy: its `membership` says whether buckets are drawn at random.
         stage: `{buckets, target}` or `{parts: [...]}`.
+        seed: of that draw.
         max_length: of a row, tokens.
 
     Returns:
@@ -232,7 +242,7 @@ def validation_rows(
     held_out = buckets[buckets["split"] == "validation"] if "split" in buckets else buckets[:0]
     if held_out.empty:
         return None
-    bucket = pd.Series(held_out["bucket"].to_numpy(), index=held_out["item_id"])
+    bucket = _membership(held_out, strategy, seed)
     solved = materials.items.dropna(subset="reference_rationale").set_index("item_id")
     texts = solved["reference_rationale"]
     rows = materials.count(stage_rows(materials, bucket, stage, texts, "drop")[0])
@@ -281,7 +291,8 @@ def stage_spec(
     return {
         "parent": parent,
         "mixture": mixture_digest(mixture),
-        "recipe": dict(recipe),
+        # The share of over-long rows only stops a run: raising it makes no other model.
+        "recipe": {key: recipe[key] for key in recipe if key != "max_overlong_share"},
         "epochs": epochs,
         "seed": seed,
         "student_revision": revision,
@@ -329,7 +340,7 @@ def build_stages(
             recipe["max_overlong_share"],
             f"strategies.{name}, stage {number}",
         )
-        validation = validation_rows(materials, division, stage, longest)
+        validation = validation_rows(materials, division, strategy, stage, seed, longest)
         if recipe["early_stopping"] and validation is None:
             raise TrainingError(
                 f"strategies.{name}, stage {number}: training.early_stopping needs validation "

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from caft.answers import INVALID, labels, parse, render, with_mark
+from caft.errors import ItemError
 from caft.hashing import unit_interval
 from caft.tables import records
 
@@ -92,7 +93,11 @@ def few_shot_turns(
         seed: of the draw, which depends on each training item alone.
 
     Returns:
-        Messages (maybe none) per item_id.
+        Messages per item_id; none without `few_shot`.
+
+    Raises:
+        ItemError: if there are too few items to show, one more than wanted: none is its own
+            example.
     """
     wanted = variant["few_shot"]
     if not wanted:
@@ -100,6 +105,8 @@ def few_shot_turns(
     pool = items[items["split"] == "train"]
     if mode == "cot":
         pool = pool[pool["reference_rationale"].notna()]
+    if len(pool) <= wanted:
+        raise ItemError(_too_few(mode, len(pool), wanted))
     order = sorted(records(pool), key=lambda item: unit_interval("few_shot", seed, item["item_id"]))
     shown = order[: wanted + 1]
     turns = {
@@ -119,6 +126,17 @@ def few_shot_turns(
         [list(chain.from_iterable(turns[key] for key in keys)) for keys in chosen],
         index=items["item_id"],
         dtype=object,
+    )
+
+
+def _too_few(mode: str, found: int, wanted: int) -> str:
+    solved, more = "", "training items"
+    if mode == "cot":
+        solved, more = " with a rationale of the data set's own", "such rationales"
+    return (
+        f"few-shot prompts ({mode}): {wanted} worked examples need {wanted + 1} training items"
+        f"{solved}, as none is its own example, and there are {found}; give more {more}, or set "
+        "few_shot of the prompt, or run.shots, lower."
     )
 
 

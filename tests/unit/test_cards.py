@@ -52,7 +52,9 @@ def provenance():
         "config": {
             "students": {"tiny": student},
             "datasets": {"sums": {"adapter": "hub", "id": "org/questions"}},
-            "teachers": {"big": {"provider": "openai", "model": "maker/big-70b"}},
+            "teachers": {
+                "big": {"provider": "openai", "model": "maker/big-70b", "fallback": "drop"}
+            },
             "strategies": {"mixed": {"teacher": "big"}},
             "prompts": {"letters": variant},
             "prompt": "letters",
@@ -68,8 +70,8 @@ def rows():
     spread = {"accuracy_low": 0.11, "accuracy_high": 0.388}
     return pd.DataFrame(
         [
-            {**shared, **shares, **spread, "mode": mode, "accuracy": accuracy}
-            for mode, accuracy in (("direct", 0.0), ("cot", 0.21875))
+            {**shared, **shares, **spread, "mode": mode, "shots": shots, "accuracy": accuracy}
+            for mode, shots, accuracy in (("direct", 0, 0.0), ("cot", 3, 0.21875))
         ]
     )
 
@@ -103,9 +105,10 @@ def test_what_is_not_on_the_hub_is_not_named_as_if_it_were(rows, provenance):
 
 def test_results_are_read_back_with_their_interval(rows, provenance):
     results = ModelCard(model_card("m", RECORD, [STAGE], rows, provenance)).data.eval_results
+    shared = {"items": 32, "interval_95": [0.11, 0.388]}
     assert [(one.metric_name, one.metric_value, one.metric_args) for one in results] == [
-        ("accuracy (direct)", 0.0, {"mode": "direct", "items": 32, "interval_95": [0.11, 0.388]}),
-        ("accuracy (cot)", 0.2188, {"mode": "cot", "items": 32, "interval_95": [0.11, 0.388]}),
+        ("accuracy (direct, 0-shot)", 0.0, {"mode": "direct", "shots": 0, **shared}),
+        ("accuracy (cot, 3-shot)", 0.2188, {"mode": "cot", "shots": 3, **shared}),
     ]
     assert {(one.dataset_type, one.dataset_split) for one in results} == {("org/questions", "test")}
 
@@ -113,7 +116,7 @@ def test_results_are_read_back_with_their_interval(rows, provenance):
 def test_the_page_shows_results_rows_recipe_and_limits(rows, provenance):
     card = model_card("m", RECORD, [STAGE], rows, provenance)
     table = section(card, "Results")
-    assert "| cot | 0.219 | 0.110 to 0.388 | 32 | 0.500 | 0.250 | - |" in table
+    assert "| cot, 3-shot | 0.219 | 0.110 to 0.388 | 32 | 0.500 | 0.250 | - |" in table
     assert "| 1 | `aaaa` | 21 | 7 | 2 |" in section(card, "Training data")
     assert "- rows per update: 8" in card and "- LoRA: rank 16, alpha 32" in card
     assert "one training seed" in section(card, "Limits")
@@ -130,7 +133,14 @@ def test_the_teacher_is_named_only_where_it_wrote_something(rows, provenance):
     assert "own worked solutions" in card and "terms may limit" not in card
 
 
-def test_a_stage_that_was_not_evaluated_says_so(rows, provenance):
+def test_rationales_that_were_kept_without_being_accepted_are_owned_up_to(rows, provenance):
+    kept = "Where none was accepted, a wrong or incomplete one was kept."
+    assert kept not in model_card("m", RECORD, [STAGE], rows, provenance)
+    provenance["config"]["teachers"]["big"]["fallback"] = "keep"
+    assert kept in model_card("m", RECORD, [STAGE], rows, provenance)
+
+
+def test_a_model_that_was_not_evaluated_says_so(rows, provenance):
     card = model_card("m", RECORD, [STAGE], rows.iloc[:0], provenance)
     assert "not evaluated" in section(card, "Results")
     assert "model-index" not in header(card)

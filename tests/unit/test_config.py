@@ -360,7 +360,36 @@ def test_a_stage_is_written_in_one_of_the_two_forms(config):
 def test_an_unknown_key_in_a_strategys_training_is_named(config):
     config["strategies"]["sft"]["training"] = {"epoch": 3}
     (problem,) = problems(config)
-    assert problem.startswith("config: strategies.sft.training: unknown key 'epoch'; known are")
+    assert problem.startswith(
+        "config: strategies.sft.training: unknown key 'epoch'; known keys are batch_size, "
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "problem"),
+    [
+        ({"packing": "pack"}, ".packing: 'pack' is not one of"),
+        ({"method": "Full"}, ".method: 'Full' is not one of"),
+        ({"lora": {"variant": "dorra"}}, ".lora.variant: 'dorra' is not one of"),
+        ({"lora": {"rank": 4}}, ".lora: unknown key 'rank'; known keys are alpha, "),
+        ({"lora": None}, ".lora: None is not of type 'object'"),
+        ({"learning_rate": "2e-4"}, ".learning_rate: '2e-4' is not of type 'number'"),
+        ({"schedule": "cosin"}, ".schedule: 'cosin' is not one of"),
+        ({"early_stopping": 2}, ".early_stopping: 2 is not valid"),
+        ({"batch_size": 0}, ".batch_size: 0 is less than the minimum"),
+    ],
+)
+def test_a_wrong_value_in_a_strategys_training_is_named_with_its_path(config, own, problem):
+    config["strategies"]["sft"]["training"] = own
+    (found,) = problems(config)
+    assert found.startswith(f"config: strategies.sft.training{problem}")
+
+
+def test_a_right_value_in_a_strategys_training_stays_the_only_override(config):
+    own = {"lora": {"variant": "dora"}, "early_stopping": None}
+    config["strategies"]["sft"]["training"] = copy.deepcopy(own)
+    settings.prepare(config, SCHEMA)
+    assert config["strategies"]["sft"]["training"] == own
 
 
 def test_a_strategy_cannot_start_from_a_warm_up_that_no_student_has(config):
@@ -377,6 +406,100 @@ def test_splits_add_up_to_one(config):
     assert problems(config) == [
         "config: datasets.sums.splits: the shares add up to 0.9; make them add up to 1."
     ]
+
+
+def share_validation(config):
+    config["datasets"]["sums"]["splits"] = {"train": 0.4, "validation": 0.2, "test": 0.4}
+
+
+def report_validation(config):
+    config["run"]["split"] = "validation"
+
+
+def choose_best(config):
+    config["run"]["checkpoints"] = ["last", "best"]
+    config["training"]["keep_epochs"] = True
+
+
+def stop_sft_early(config):
+    config["strategies"]["sft"]["training"] = {"early_stopping": {"patience": 1}}
+
+
+@pytest.mark.parametrize(
+    ("user", "name"),
+    [
+        (report_validation, "run.split: validation"),
+        (choose_best, "run.checkpoints: best"),
+        (stop_sft_early, "training.early_stopping of sft"),
+    ],
+)
+def test_what_uses_the_validation_split_needs_a_share_of_it(config, user, name):
+    user(config)
+    assert problems(copy.deepcopy(config)) == [
+        f"config: datasets.sums.splits: {name} needs a share of validation."
+    ]
+    share_validation(config)
+    settings.prepare(config, SCHEMA)
+
+
+@pytest.mark.parametrize("user", [report_validation, choose_best, stop_sft_early])
+def test_a_data_sets_own_validation_split_needs_no_share(config, user, tmp_path):
+    (tmp_path / "q.csv").touch()
+    user(file_dataset(config, path=str(tmp_path / "q.csv")))
+    (problem,) = problems(copy.deepcopy(config))
+    assert problem.startswith("config: datasets.own.splits: ")
+    config["datasets"]["own"]["columns"]["split"] = "part"
+    settings.prepare(config, SCHEMA)
+
+
+def test_the_hubs_own_validation_split_has_to_be_read(config):
+    choose_best(config)
+    hub = {"adapter": "hub", "id": "org/set", "revision": "5e5e", "official_splits": True}
+    file_dataset(config, **hub, parts=["train", "validation", "test"])
+    settings.prepare(copy.deepcopy(config), SCHEMA)
+    config["datasets"]["own"]["parts"] = ["train", "test"]
+    (problem,) = problems(config)
+    assert problem.startswith("config: datasets.own.splits: run.checkpoints: best needs")
+
+
+def test_the_split_that_chooses_epochs_is_not_reported(config):
+    share_validation(config)
+    choose_best(config)
+    stop_sft_early(config)
+    report_validation(config)
+    assert problems(config) == [
+        f"config: run.split: {user} chooses epochs by the validation split; report test."
+        for user in ("training.early_stopping of sft", "run.checkpoints: best")
+    ]
+
+
+def test_a_strategy_that_keeps_no_epochs_has_no_best_one(config):
+    share_validation(config)
+    choose_best(config)
+    config["strategies"]["sft"]["training"] = {"keep_epochs": False}
+    assert problems(config) == [
+        "config: run.checkpoints: best needs training.keep_epochs: true for strategies.sft."
+    ]
+
+
+def test_examples_of_thinking_need_a_data_set_with_rationales(config, tmp_path):
+    (tmp_path / "q.csv").touch()
+    file_dataset(config, path=str(tmp_path / "q.csv"))
+    settings.prepare(copy.deepcopy(config), SCHEMA)
+    config["run"]["shots"] = [0, 3]
+    missing = (
+        "3 examples in mode cot need rationales of the data set's own; name them as "
+        "datasets.own.columns.rationale, or set 0."
+    )
+    assert problems(copy.deepcopy(config)) == [f"config: run.shots: {missing}"]
+    own = copy.deepcopy(config)
+    own["run"]["shots"], own["prompt"] = None, "few_shot"
+    assert problems(own) == [f"config: prompts.few_shot.few_shot: {missing}"]
+    direct = copy.deepcopy(config)
+    direct["run"]["modes"] = ["direct"]
+    settings.prepare(direct, SCHEMA)
+    config["datasets"]["own"]["columns"]["rationale"] = "r"
+    settings.prepare(config, SCHEMA)
 
 
 def test_a_student_has_one_source(config):

@@ -1,8 +1,11 @@
+import shutil
+
 import pandas as pd
 import pytest
 
 from caft.answers import ABSTAINED, INVALID
 from caft.evaluation import _read, evaluate, evaluate_model
+from caft.files import write_json
 from caft.generation import Generated
 from caft.jobs import Progress
 from caft.models import load_model, load_tokenizer
@@ -101,3 +104,25 @@ def test_one_split_is_answered_by_the_untuned_student(items, student, letters, e
     assert (spec["model"], spec["mode"], spec["dtype"]) == ("r1", "direct", "float32")
     assert run["new_tokens"] == predictions["new_tokens"].sum() > 0
     assert run["seconds"] > 0
+
+
+def test_answers_of_an_epoch_name_the_model_and_follow_from_its_weights(
+    items, taught, letters, engine, cache, tmp_path
+):
+    folder = tmp_path / "aaaa000000000001/epochs/3"
+    shutil.copytree(taught, folder)
+    record = {"method": "full", "spec": {}, "epoch": 3}
+
+    def ask(weights):
+        write_json(folder / "model.json", {**record, "weights_sha256": {"w": weights}})
+        model = folder / "model.json"
+        return evaluate_model(
+            items, "test", taught, model, letters, "direct", SETTINGS, engine, 1, cache
+        )[1:]
+
+    spec, first = ask("one")
+    assert (spec["model"], spec["epoch"]) == ("aaaa000000000001", 3)
+    assert ask("one")[1]["new_tokens"] == first["new_tokens"]
+    assert len(list(tmp_path.glob("blocks/**/*.parquet"))) == 1
+    ask("other")
+    assert len(list(tmp_path.glob("blocks/**/*.parquet"))) == 2

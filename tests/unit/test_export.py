@@ -96,7 +96,8 @@ def run(student, letters, engine, recipe, tmp_path, monkeypatch):
         for name, seed in (("two_stages", 1), ("whole", 2))
         for mode in ("direct", "cot")
     ]
-    table = pd.DataFrame(summary).assign(trained_mode="cot", **accuracy, **buckets)
+    table = pd.DataFrame(summary).assign(trained_mode="cot", shots=0, **accuracy, **buckets)
+    table = pd.concat([table.assign(checkpoint=name) for name in ("last", "best")])
     (tmp_path / "results/tables").mkdir()
     table.to_csv("results/tables/runs.csv", index=False)
     config = {
@@ -163,6 +164,14 @@ def test_the_code_on_the_card_of_a_merged_model_gives_them_too(run, tokenizer, c
     assert "0 of 8 greedy answers differ" in (run / "out/merged/README.md").read_text()
     modes = {path.stat().st_mode & 0o777 for path in (run / "out/merged").iterdir()}
     assert modes == {0o644}, "others may read it too"
+
+
+def test_a_merge_is_checked_with_transformers_after_a_run_with_vllm(run, capsys):
+    provenance = read_json("results/provenance.json")
+    provenance["config"]["evaluation"]["engine"] = "vllm"
+    write_json("results/provenance.json", provenance)
+    assert caft("two_stages", "--to", "out/merged", "--merge", "--check-items", "2") == 0
+    assert "0 of 4 greedy answers differ" in capsys.readouterr().out
 
 
 def test_a_whole_model_is_copied_and_cannot_be_merged(run, capsys):
@@ -239,7 +248,8 @@ def test_an_export_that_fails_half_way_leaves_nothing(run, monkeypatch):
 def test_a_strategy_means_its_last_model_and_a_digest_may_be_short(run):
     assert find("two_stages").model == find("aaaa000000000001").model == ADAPTED
     assert [stage["model"] for stage in find("two_stages").stages] == [FIRST, ADAPTED]
-    assert len(find("two_stages").rows) == 2
+    rows = find("two_stages").rows
+    assert rows[["mode", "checkpoint"]].values.tolist() == [["direct", "last"], ["cot", "last"]]
     first = find(FIRST)
     assert [stage["stage"] for stage in first.stages] == [1]
     assert first.rows.empty, "an intermediate stage was not evaluated"

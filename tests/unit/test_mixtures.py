@@ -165,6 +165,22 @@ def test_a_random_membership_trains_on_as_many_other_items(build, items, rationa
     assert set(drawn.mixture["item_id"]) <= set(BUCKET)
 
 
+def test_a_random_membership_is_validated_on_as_many_other_items(build, items, buckets):
+    held_out = {f"v{number}": ["easy", "medium", "hard"][number % 3] for number in range(12)}
+    more = items[:12].assign(item_id=list(held_out), split="validation")
+    rows = pd.DataFrame({"item_id": held_out.keys(), "bucket": held_out.values(), "sampled": False})
+    table = pd.concat([buckets.assign(split="train"), rows.assign(split="validation")])
+    changes = {"items": pd.concat([items, more], ignore_index=True), "buckets": table}
+    plan = {**ANSWER, "buckets": ["hard"]}
+    (own,) = build(strategy(plan), **changes)
+    (drawn,) = build(strategy(plan, membership="random"), **changes)
+    assert set(own.validation["item_id"]) == {"v2", "v5", "v8", "v11"}
+    assert len(drawn.validation) == 4 and set(drawn.validation["item_id"]) <= set(held_out)
+    assert set(drawn.validation["item_id"]) != set(own.validation["item_id"])
+    (other,) = build(strategy(plan, membership="random"), training_seed=2, **changes)
+    assert set(other.validation["item_id"]) != set(drawn.validation["item_id"])
+
+
 def test_wanted_rationales_are_those_of_the_stages_that_train_on_them(buckets):
     hard = {key for key, name in BUCKET.items() if name == "hard"}
     assert wanted_rationales({"default": buckets}, strategy(ANSWER, RATIONALE), 1) == hard
@@ -217,11 +233,13 @@ def test_a_new_training_code_version_changes_the_digest(build, monkeypatch):
     assert after.spec["mixture"] == before.spec["mixture"]
 
 
-def test_what_a_model_does_not_depend_on_leaves_its_digest_alone(build, buckets):
+def test_what_a_model_does_not_depend_on_leaves_its_digest_alone(build, buckets, recipe):
     (stage,) = build(strategy(ANSWER))
     scores = buckets.assign(complexity=1.0)
     (other,) = build(strategy(ANSWER), buckets=scores, context=500, fallback="train_on_answer")
     assert other.model == stage.model
+    (lenient,) = build(strategy(ANSWER), recipe={**recipe, "max_overlong_share": 1.0})
+    assert lenient.model == stage.model and "max_overlong_share" not in lenient.spec["recipe"]
 
 
 def test_strategies_that_share_a_first_stage_share_its_model(build):

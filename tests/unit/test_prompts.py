@@ -3,6 +3,7 @@ import json
 import pandas as pd
 import pytest
 
+from caft.errors import ItemError
 from caft.prompts import all_messages, build_messages, completion, dump, few_shot_turns
 
 ITEM = {
@@ -121,14 +122,30 @@ def test_another_seed_draws_other_examples(letters, items):
     assert len(drawn) > 1
 
 
-def test_examples_of_thinking_need_a_reference_rationale(letters, items):
-    items["reference_rationale"] = [None, "one [[1]]", None, None, None, "five"]
-    turns = few_shot_turns(items, {**letters, "few_shot": 2}, "cot", seed=1)
-    assert turns["i0"] == [
+def test_examples_of_thinking_are_reference_rationales(letters, items):
+    items["reference_rationale"] = [None, "one [[1]]", None, "three", None, "five"]
+    turns = few_shot_turns(items, {**letters, "few_shot": 1}, "cot", seed=1)
+    assert turns["i1"] == [
+        {"role": "user", "content": "3 + 0 ?"},
+        {"role": "assistant", "content": "three [[3]]"},
+    ]
+    assert turns["i3"] == [
         {"role": "user", "content": "1 + 0 ?"},
         {"role": "assistant", "content": "one [[1]]"},
     ]
-    assert turns["i1"] == []
+
+
+def test_too_few_examples_are_an_error_and_never_fewer_turns(letters, items):
+    with pytest.raises(ItemError) as caught:
+        few_shot_turns(items, {**letters, "few_shot": 5}, "direct", seed=1)
+    assert str(caught.value) == (
+        "few-shot prompts (direct): 5 worked examples need 6 training items, as none is its own "
+        "example, and there are 5; give more training items, or set few_shot of the prompt, or "
+        "run.shots, lower."
+    )
+    with pytest.raises(ItemError, match="1 worked examples need 2 training items with a rationale"):
+        few_shot_turns(items, {**letters, "few_shot": 1}, "cot", seed=1)
+    assert len(few_shot_turns(items, {**letters, "few_shot": 4}, "direct", seed=1)["i5"]) == 8
 
 
 def test_examples_come_between_instruction_and_question(letters, items):

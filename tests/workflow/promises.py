@@ -206,6 +206,20 @@ SETTINGS = [  # of the config
         },
     ),
     Promise(
+        "the share of over-long rows that stops a run",
+        setting("training", "max_overlong_share", value=0.5),
+        {
+            "warm_up_student": 1,
+            "score_items": 1,
+            "compute_metric": 1,
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "summarize": 1,
+        },
+        note="the warm-up comes to the same weights; scores come from their blocks",
+    ),
+    Promise(
         "a sampling parameter of the teacher",
         setting("teachers", "big", "temperature", value=0.5),
         {"generate_rationales": 1, "build_mixtures": 1, "tabulate_teacher": 1, "summarize": 1},

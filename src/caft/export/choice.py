@@ -28,7 +28,8 @@ class Choice:
         stages: rows of the index of models, the model's own last.
         datasets: all data sets of the run that this very model was trained on.
         record: its `model.json`.
-        rows: of the table of runs, about this model; empty if the model is not its last stage.
+        rows: of the table of runs, about these very weights, those of checkpoint `last`; empty if
+            they were not evaluated.
         spend: row of the teacher's spending by name of the teacher.
         provenance: of the run.
     """
@@ -97,7 +98,7 @@ def find(
 def _choice(row: pd.Series, index: pd.DataFrame, keys: list[str], last: bool) -> Choice:
     own = (index[keys] == row[keys]).all(axis=1) & (index["stage"] <= row["stage"])
     runs = _read(RUNS)
-    same = (runs[keys] == row[keys]).all(axis=1)
+    same = (runs[keys] == row[keys]).all(axis=1) & (runs["checkpoint"] == "last")
     spend = _read(SPEND) if SPEND.is_file() else pd.DataFrame(columns=["dataset", "student"])
     asked = spend[(spend["dataset"] == row["dataset"]) & (spend["student"] == row["student"])]
     trained_on = index.loc[index["model"] == row["model"], "dataset"]

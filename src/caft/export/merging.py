@@ -83,6 +83,7 @@ def compare(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, int]:
 
 def _answers(choice: Choice, model: Any, items: int) -> pd.DataFrame:
     config = choice.provenance["config"]
+    settings = {**config["evaluation"], "engine": "transformers"}  # whatever the run asked with
     tokenizer = load_tokenizer(choice.student_folder)
     variant, found = config["prompts"][config["prompt"]], []
     for dataset in choice.datasets:
@@ -98,7 +99,7 @@ def _answers(choice: Choice, model: Any, items: int) -> pd.DataFrame:
                 tokenizer,
                 variant,
                 mode,
-                config["evaluation"],
+                settings,
                 Progress(f"comparing answers ({mode})", len(chosen)),
             )
             found.append(answers.sort_values("item_id"))

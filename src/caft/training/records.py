@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from caft.files import read_json
+from caft.hashing import file_sha256
 
 DONE_FILE = "training.json"
 WORK = "trainer"  # checkpoints and other intermediate files, in the model's folder
@@ -27,6 +28,11 @@ def files_of(folder: Path) -> dict[str, int]:
     files = (path for path in folder.rglob("*") if path.is_file())
     named = ((path.relative_to(folder), path) for path in files)
     return {str(name): path.stat().st_size for name, path in sorted(named) if name.parts[0] != WORK}
+
+
+def weights_sha256(folder: Path) -> dict[str, str]:
+    """Return the hash of every weights file of a model, by its name."""
+    return {path.name: file_sha256(path) for path in sorted(folder.glob("*.safetensors"))}
 
 
 def history_of(log: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -10,13 +10,20 @@ import pandas as pd
 
 from caft.errors import TrainingError
 from caft.files import read_json, write_json
-from caft.hashing import digest, file_sha256
+from caft.hashing import digest
 from caft.meter import Meter
 from caft.mixtures import mixture_digest
 from caft.models import load_tokenizer, pick_device
 from caft.training import checkpoints
 from caft.training.recipes import processes, trainable_model, trainer_settings
-from caft.training.records import DONE_FILE, WORK, files_of, history_of, validation_losses
+from caft.training.records import (
+    DONE_FILE,
+    WORK,
+    files_of,
+    history_of,
+    validation_losses,
+    weights_sha256,
+)
 from caft.training.rows import IGNORED, check_isolation, dataset_of, encode_mixture
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
@@ -131,9 +138,7 @@ def _record(
         "epochs": _kept(folder),
         "libraries": {name: version(name) for name in _LIBRARIES},
         "files": files_of(folder),
-        "weights_sha256": {
-            path.name: file_sha256(path) for path in sorted(folder.glob("*.safetensors"))
-        },
+        "weights_sha256": weights_sha256(folder),
     }
 
 
@@ -197,7 +202,8 @@ def _add_callbacks(
             shutil.rmtree(target, ignore_errors=True)
         trainer.save_weights(target)
         if trainer.is_world_process_zero():
-            write_json(target / "model.json", {**about, "epoch": epoch, "step": step})
+            own = {"epoch": epoch, "step": step, "weights_sha256": weights_sha256(target)}
+            write_json(target / "model.json", {**about, **own})
             if not recipe["keep_epochs"]:
                 _forget_worse(target, validation_losses(trainer.state.log_history))
 
