@@ -326,3 +326,8 @@ def compute_of(config: Config, *more: str) -> dict[str, Any]:
     So are threads: they can change the last digit, and nobody wants to pay for that.
     """
     return {name: config["engine"][name] for name in ("device", "dtype", "attention", *more)}
+
+
+def precision_of(engine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the engine's settings that make another model; on which device it is made does not."""
+    return {name: engine[name] for name in ("dtype", "attention")}

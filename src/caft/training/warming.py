@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from caft.config import precision_of
 from caft.files import read_json
 from caft.hashing import digest
 from caft.mixtures import (
@@ -57,7 +58,9 @@ def warm_up(
         recipe["max_overlong_share"],
         "warm_up",
     )
-    spec = stage_spec(None, rows, recipe, settings["epochs"], seed, student["revision"])
+    spec = stage_spec(
+        *(None, rows, recipe, settings["epochs"], seed, student["revision"], precision_of(engine))
+    )
     record = train_stage(
         mixture_table(rows),
         student_file.parent,
