@@ -11,6 +11,8 @@ Config = dict[str, Any]
 
 # Keys of `training` that say how a model is made, not which model it is.
 NOT_IN_DIGEST = {"checkpoint_minutes", "launcher"}
+# Of a warm-up, whatever the stages do: it is short, and no validation rows are at hand.
+_WARM_UP = {"method": "lora", "early_stopping": None, "keep_epochs": False}
 
 
 def prepare(config: Config, schema_path: str | Path) -> Config:
@@ -123,7 +125,7 @@ def recipe_of(config: Config, strategy: Mapping[str, Any]) -> dict[str, Any]:
 
 def warm_up_recipe(config: Config) -> dict[str, Any]:
     """Return the training recipe of warm-ups, which no strategy changes."""
-    return recipe_of(config, {"training": {}})
+    return recipe_of(config, {"training": _WARM_UP})
 
 
 def chosen(config: Config) -> dict[str, dict[str, Any]]:

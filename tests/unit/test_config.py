@@ -465,6 +465,18 @@ def test_a_strategy_overrides_single_keys_of_the_recipe(config):
     assert recipe == {**settings.warm_up_recipe(config), "learning_rate": 9}
 
 
+def test_what_no_warm_up_does_changes_none(config):
+    settings.prepare(config, SCHEMA)
+    before = settings.warm_up_recipe(config)
+    config["training"].update(method="full", early_stopping={"patience": 1}, keep_epochs=True)
+    assert settings.warm_up_recipe(config) == before
+    assert (before["method"], before["early_stopping"], before["keep_epochs"]) == (
+        "lora",
+        None,
+        False,
+    )
+
+
 def test_how_a_model_is_made_does_not_enter_its_digest(config):
     settings.prepare(config, SCHEMA)
     recipe = settings.recipe_of(config, {"training": {}})
