@@ -1,4 +1,7 @@
 # Input functions and slices of the config that several rules share.
+import os
+from glob import escape, glob
+
 from caft.mixtures import divisions
 
 ANALYSIS_TABLES = [
@@ -41,15 +44,27 @@ def student_slice(wildcards):
     return {key: value for key, value in spec.items() if key not in ("warm_up", "license")}
 
 
+def files_in(folder, pattern="*"):
+    """The files of a local folder, so that a changed one is noticed; none where it is a name on the hub."""
+    return sorted(filter(os.path.isfile, glob(f"{escape(folder)}/{pattern}", recursive=True)))
+
+
 def student_files(wildcards):
-    """A local student's weights and config, so that a changed model is noticed."""
+    """A local student's weights and config."""
     folder = config["students"][wildcards.student].get("path")
-    return sorted(str(path) for path in Path(folder).iterdir() if path.is_file()) if folder else []
+    return files_in(folder) if folder else []
+
+
+def asked_files(spec):
+    """The weights and config of a teacher or judge that is a local folder."""
+    return files_in(spec["model"]) if spec["provider"] == "local" else []
 
 
 def dataset_files(wildcards):
     """The files behind a data set, so that a changed file is noticed."""
     spec = config["datasets"][wildcards.dataset]
+    if spec["adapter"] == "hub":
+        return files_in(spec["id"], "**")
     if spec["adapter"] != "file":
         return []
     return [spec["path"], *([spec["rationales"]["path"]] if "rationales" in spec else [])]

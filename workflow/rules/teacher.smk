@@ -7,6 +7,7 @@ rule generate_rationales:
         item_table="data/items/{dataset}.parquet",
         student="data/models/{student}/student.json",
         buckets=buckets_of_teacher,
+        model=lambda wildcards: asked_files(config["teachers"][wildcards.teacher]),
     output:
         rationales="data/rationales/{dataset}/{student}/{round}/{teacher}{shard}.parquet",
         quarantine="data/quarantine/rationales/{dataset}/{student}/{round}/{teacher}{shard}.csv",
@@ -108,6 +109,7 @@ rule judge_items:
     input:
         item_table="data/items/{dataset}.parquet",
         student=f"data/models/{STUDENTS[0]}/student.json",  # its tokenizer counts what nobody else does
+        model=lambda wildcards: asked_files(config["judges"][wildcards.judge]),
     output:
         "data/judgements/{dataset}/{judge}.parquet",
     params:
