@@ -175,10 +175,19 @@ def teachers_used(config: Config) -> list[str]:
     )
 
 
+def asking_part(strategy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a strategy that decides which items its teacher is asked for."""
+    stages = [
+        {key: value for key, value in stage.items() if key != "epochs"}
+        for stage in strategy["stages"]
+    ]
+    return {**{key: strategy[key] for key in ("buckets", "membership")}, "stages": stages}
+
+
 def asked_slice(config: Config) -> Config:
     """Return the part of the config that says who is asked for which strategies' items."""
     strategies = {
-        name: {key: strategy[key] for key in ("stages", "buckets", "teacher", "membership")}
+        name: {**asking_part(strategy), "teacher": strategy["teacher"]}
         for name, strategy in chosen(config).items()
     }
     buckets = {name: {"metric": config["buckets"][name]["metric"]} for name in buckets_used(config)}

@@ -521,6 +521,7 @@ def test_what_is_told_of_teachers_does_not_depend_on_training_or_evaluation(conf
     config["run"]["modes"] = ["direct"]
     config["training"]["learning_rate"] = 1.0
     config["strategies"]["sft"]["training"] = {"batch_size": 2}
+    config["strategies"]["distill"]["stages"][0]["epochs"] = 9
     assert settings.asked_slice(config) == before
     config["strategies"]["distill"]["membership"] = "random"
     assert settings.asked_slice(config) != before

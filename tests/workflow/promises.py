@@ -206,6 +206,16 @@ SETTINGS = [  # of the config
         },
     ),
     Promise(
+        "the training recipe of a strategy with a teacher",
+        setting("strategies", "complexity_aware", "training", value={"learning_rate": 0.02}),
+        {
+            "build_mixtures": 1,
+            "train_stage": 2,
+            "evaluate_model": 1,
+            "summarize": 1,
+        },
+    ),
+    Promise(
         "a sampling parameter of the teacher",
         setting("teachers", "big", "temperature", value=0.5),
         {"generate_rationales": 1, "build_mixtures": 1, "tabulate_teacher": 1, "summarize": 1},

@@ -231,10 +231,10 @@ def planned_strategies(wildcards):
 
 
 def asking_strategies(wildcards):
-    """The strategies of a round that train on a teacher's rationales."""
+    """What the strategies of a round that train on a teacher's rationales ask of it."""
     of_teacher = settings.strategies_of_teacher(config, wildcards.teacher)
     names = rounds.strategies_of_round(config, int(wildcards.round))
-    return {name: strategy for name, strategy in of_teacher.items() if name in names}
+    return {name: settings.asking_part(of_teacher[name]) for name in of_teacher if name in names}
 
 
 def bucket_files(wildcards, strategies):
