@@ -342,3 +342,10 @@ def compute_of(config: Config, *more: str) -> dict[str, Any]:
 def precision_of(engine: Mapping[str, Any]) -> dict[str, Any]:
     """Return the engine's settings that make another model; on which device it is made does not."""
     return {name: engine[name] for name in ("dtype", "attention")}
+
+
+def asking_needs(engine: Mapping[str, Any], provider: str) -> dict[str, int]:
+    """Return what a job that asks a provider takes: little, unless the model runs in the job."""
+    if provider not in ("local", "vllm_server"):
+        return {"threads": 1, "gpus": 0, "mem_mb": 2000}
+    return {name: engine[name] for name in ("threads", "gpus", "mem_mb")}

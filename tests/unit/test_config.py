@@ -525,3 +525,17 @@ def test_what_is_told_of_teachers_does_not_depend_on_training_or_evaluation(conf
     assert settings.asked_slice(config) == before
     config["strategies"]["distill"]["membership"] = "random"
     assert settings.asked_slice(config) != before
+
+
+@pytest.mark.parametrize("provider", ["openai", "reference"])
+def test_a_job_that_asks_a_model_elsewhere_takes_little(provider):
+    engine = {"threads": 8, "gpus": 2, "mem_mb": 90000, "dtype": "auto"}
+    light = {"threads": 1, "gpus": 0, "mem_mb": 2000}
+    assert settings.asking_needs(engine, provider) == light
+
+
+@pytest.mark.parametrize("provider", ["local", "vllm_server"])
+def test_a_job_that_runs_the_model_it_asks_takes_what_others_take(provider):
+    engine = {"threads": 8, "gpus": 2, "mem_mb": 90000, "dtype": "auto"}
+    taken = {"threads": 8, "gpus": 2, "mem_mb": 90000}
+    assert settings.asking_needs(engine, provider) == taken

@@ -38,6 +38,19 @@ def model_runtime(wildcards, attempt):
     return config["engine"]["runtime"] * attempt
 
 
+def asking_needs(wildcards):
+    """Threads, GPUs and memory of a job that asks a judge, a teacher, or the teacher of a metric."""
+    if "judge" in wildcards.keys():
+        asked = config["judges"][wildcards.judge]
+    else:
+        asked = config["teachers"][wildcards.get("teacher") or metric_slice(wildcards)["teacher"]]
+    return settings.asking_needs(config["engine"], asked["provider"])
+
+
+def asking_memory(wildcards, attempt):
+    return asking_needs(wildcards)["mem_mb"] * attempt
+
+
 def student_slice(wildcards):
     """A student's source alone: changing its warm-up or licence does not fetch the model again."""
     spec = config["students"][wildcards.student]

@@ -24,11 +24,10 @@ rule generate_rationales:
         "logs/generate_rationales/{dataset}.{student}.{round}.{teacher}{shard}.log",
     wildcard_constraints:
         shard=shard_pattern("rationales"),
-    threads: config["engine"]["threads"]
+    threads: lambda wildcards: asking_needs(wildcards)["threads"]
     resources:
-        gpu=lambda wildcards: config["engine"]["gpus"]
-        * (config["teachers"][wildcards.teacher]["provider"] in ("local", "vllm_server")),
-        mem_mb=model_resources,
+        gpu=lambda wildcards: asking_needs(wildcards)["gpus"],
+        mem_mb=asking_memory,
         runtime=model_runtime,
     message:
         "Collecting rationales of {wildcards.teacher} for {wildcards.dataset}"
@@ -119,11 +118,10 @@ rule judge_items:
         code=versions.JUDGEMENTS,
     log:
         "logs/judge_items/{dataset}.{judge}.log",
-    threads: config["engine"]["threads"]
+    threads: lambda wildcards: asking_needs(wildcards)["threads"]
     resources:
-        gpu=lambda wildcards: config["engine"]["gpus"]
-        * (config["judges"][wildcards.judge]["provider"] != "openai"),
-        mem_mb=model_resources,
+        gpu=lambda wildcards: asking_needs(wildcards)["gpus"],
+        mem_mb=asking_memory,
         runtime=model_runtime,
     message:
         "Judging {wildcards.dataset} with {wildcards.judge}"
@@ -147,11 +145,10 @@ rule ask_first_tokens:
         code=versions.FIRST_TOKENS,
     log:
         "logs/ask_first_tokens/{dataset}.{metric}.log",
-    threads: config["engine"]["threads"]
+    threads: lambda wildcards: asking_needs(wildcards)["threads"]
     resources:
-        gpu=lambda wildcards: config["engine"]["gpus"]
-        * (config["teachers"][metric_slice(wildcards)["teacher"]]["provider"] == "vllm_server"),
-        mem_mb=model_resources,
+        gpu=lambda wildcards: asking_needs(wildcards)["gpus"],
+        mem_mb=asking_memory,
         runtime=model_runtime,
     message:
         "Asking for the first tokens of {wildcards.dataset}"
