@@ -38,6 +38,10 @@ new value, `Input files updated by another job` the job that comes first. Jobs b
 already: `-n` ends with a line about checkpoints, and `snakemake --cores all mixtures` goes up to
 that point (it collects the rationales first), after which `-n` shows the rest exactly.
 
+Files of yours are inputs of the jobs that read them, those in a local folder too: of a student, of
+a `hub` data set, of a `local` teacher or judge. Stored answers stay as long as the model's files
+are the same.
+
 Code is numbered: what a step means stands in `src/caft/versions.py`, and a raised number runs it
 again. A changed script is noticed by Snakemake as well; its jobs then find what they made before
 under its content (blocks of items, models, answers) and make none of it twice.

@@ -12,6 +12,8 @@ Config = dict[str, Any]
 
 # Keys of `training` that say how a model is made, not which model it is.
 NOT_IN_DIGEST = {"checkpoint_minutes", "launcher"}
+# Of a warm-up, whatever the stages do: it is short, and no validation rows are at hand.
+_WARM_UP = {"method": "lora", "early_stopping": None, "keep_epochs": False}
 
 
 def prepare(config: Config, schema_path: str | Path) -> Config:
@@ -140,7 +142,7 @@ def recipe_of(config: Config, strategy: Mapping[str, Any]) -> dict[str, Any]:
 
 def warm_up_recipe(config: Config) -> dict[str, Any]:
     """Return the training recipe of warm-ups, which no strategy changes."""
-    return recipe_of(config, {"training": {}})
+    return recipe_of(config, {"training": _WARM_UP})
 
 
 def chosen(config: Config) -> dict[str, dict[str, Any]]:
@@ -190,10 +192,19 @@ def teachers_used(config: Config) -> list[str]:
     )
 
 
+def asking_part(strategy: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a strategy that decides which items its teacher is asked for."""
+    stages = [
+        {key: value for key, value in stage.items() if key != "epochs"}
+        for stage in strategy["stages"]
+    ]
+    return {**{key: strategy[key] for key in ("buckets", "membership")}, "stages": stages}
+
+
 def asked_slice(config: Config) -> Config:
     """Return the part of the config that says who is asked for which strategies' items."""
     strategies = {
-        name: {key: strategy[key] for key in ("stages", "buckets", "teacher", "membership")}
+        name: {**asking_part(strategy), "teacher": strategy["teacher"]}
         for name, strategy in chosen(config).items()
     }
     buckets = {name: {"metric": config["buckets"][name]["metric"]} for name in buckets_used(config)}
@@ -343,3 +354,15 @@ def compute_of(config: Config, *more: str) -> dict[str, Any]:
     So are threads: they can change the last digit, and nobody wants to pay for that.
     """
     return {name: config["engine"][name] for name in ("device", "dtype", "attention", *more)}
+
+
+def precision_of(engine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the engine's settings that make another model; on which device it is made does not."""
+    return {name: engine[name] for name in ("dtype", "attention")}
+
+
+def asking_needs(engine: Mapping[str, Any], provider: str) -> dict[str, int]:
+    """Return what a job that asks a provider takes: little, unless the model runs in the job."""
+    if provider not in ("local", "vllm_server"):
+        return {"threads": 1, "gpus": 0, "mem_mb": 2000}
+    return {name: engine[name] for name in ("threads", "gpus", "mem_mb")}

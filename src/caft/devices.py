@@ -20,7 +20,7 @@ from pathlib import Path
 
 from caft.errors import ConfigError
 
-# Slurm has chosen already, and calls the first device of every job 0.
+# In a Slurm job these say that its devices were chosen; the first one of every job is called 0.
 _ASSIGNED = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_FOR_A_LIST = 60.0
@@ -31,8 +31,8 @@ _DEVICE = re.compile(r"\s*(GPU (?P<number>\d+): |MIG ).*\(UUID: (?P<uuid>[^)]+)\
 def held(count: int, log: logging.Logger) -> Iterator[None]:
     """Hold devices and name them in CUDA_VISIBLE_DEVICES; call it before torch is imported.
 
-    Nothing happens if no device is asked for, if Slurm has assigned the devices, or if there is no
-    way to list them: neither CUDA_VISIBLE_DEVICES nor `nvidia-smi` (the log says so).
+    Nothing happens if no device is asked for, if Slurm has assigned no more than that, or if there
+    is no way to list them: neither CUDA_VISIBLE_DEVICES nor `nvidia-smi` (the log says so).
 
     Args:
         count: devices wanted.
@@ -41,11 +41,15 @@ def held(count: int, log: logging.Logger) -> Iterator[None]:
     Raises:
         ConfigError: if more devices are asked for than there are.
     """
-    if not count or any(os.environ.get(name) for name in _ASSIGNED):
+    if not count:
         yield
         return
     if (devices := visible()) is None:
         log.info("No nvidia-smi lists the GPUs of this machine: none is reserved for this job.")
+        yield
+        return
+    assigned = any(os.environ.get(name) for name in _ASSIGNED)
+    if assigned and len(devices) <= count:
         yield
         return
     if count > len(devices):
@@ -54,6 +58,9 @@ def held(count: int, log: logging.Logger) -> Iterator[None]:
             f"({', '.join(devices) or 'CUDA_VISIBLE_DEVICES names none'}); ask for fewer."
         )
     with ExitStack() as locks:
+        if assigned:  # Snakemake itself runs in the Slurm job, and shares its devices out
+            job = os.environ["SLURM_JOB_ID"]
+            devices = {name: f"slurm-{job}-{file}" for name, file in devices.items()}
         names = _take(devices, count, locks, log)
         # nvidia-smi counts in the order of the bus, CUDA would put the fastest first.
         if "CUDA_VISIBLE_DEVICES" not in os.environ:

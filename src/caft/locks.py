@@ -1,6 +1,7 @@
 """The lock of a killed run, for which Snakemake would refuse the same command ever after."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -11,7 +12,9 @@ from typing import Any
 
 from caft.errors import CaftError
 
-SHELLS = ("bash", "sh", "dash", "zsh")
+# Snakemake's plugin names all jobs of a run by its UUID, behind a prefix if one is set.
+_RUN_NAME = re.compile(r"(.+_)?[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+_SCRIPTS = (".snakemake", "scripts")
 _CANCEL_SECONDS = 120.0  # for Slurm to end jobs that were cancelled
 # Options with which Snakemake only looks, shows or reports. `unlock` is none of them: once the
 # lock is gone, nothing tells the next run of jobs that a dead one has left behind.
@@ -30,10 +33,10 @@ def acts(command: Any) -> bool:
 def remove_stale_lock(folder: Path) -> bool:
     """Remove the Snakemake lock of a folder if the run that set it is dead.
 
-    That is known only on the machine of that run: no Snakemake process works in the folder there.
-    From another machine that shares the folder the lock stays, and Snakemake explains it. Slurm
-    jobs that the dead run has left behind are cancelled first: they would go on buying and writing
-    beside those of the next run.
+    That is known only on the machine of that run and to its user, who sees what folder a process
+    works in: no Snakemake process works in this one. Anywhere else and for anyone else the lock
+    stays, and Snakemake explains it. Slurm jobs that the dead run has left behind are cancelled
+    first: they would go on buying and writing beside those of the next run.
 
     Args:
         folder: the working directory of the run.
@@ -50,7 +53,7 @@ def remove_stale_lock(folder: Path) -> bool:
         owner.write_text(socket.gethostname())
         return False
     here = owner.is_file() and owner.read_text() == socket.gethostname()
-    if not here or _live_runs(folder):
+    if not here or locks.stat().st_uid != os.getuid() or _live_runs(folder):
         return False
     _cancel_slurm_jobs(folder)
     shutil.rmtree(locks)
@@ -75,13 +78,16 @@ def _cancel_slurm_jobs(folder: Path) -> None:
 
 
 def _slurm_jobs(folder: Path) -> list[str]:
-    """Return the ids of other jobs of the user that wait or run with this working directory."""
+    """Return the ids of the user's jobs of Snakemake runs that wait or run with this folder."""
     listed = subprocess.run(
-        ["squeue", "--me", "--noheader", "--format=%i %Z"], capture_output=True, text=True
+        ["squeue", "--me", "--noheader", "--format=%i|%j|%Z"], capture_output=True, text=True
     )
-    pairs = [line.split(" ", 1) for line in listed.stdout.splitlines() if " " in line]
-    own = os.environ.get("SLURM_JOB_ID")  # Snakemake itself may run in a job
-    return [job for job, place in pairs if Path(place) == folder.resolve() and job != own]
+    jobs = [line.split("|", 2) for line in listed.stdout.splitlines()]
+    return [
+        job
+        for job, name, place in jobs
+        if _RUN_NAME.fullmatch(name) and Path(place) == folder.resolve()
+    ]
 
 
 def _live_runs(folder: Path) -> list[int]:
@@ -116,5 +122,12 @@ def _is_in_slurm_job(process: Any) -> bool:
 
 
 def is_snakemake(process: Any) -> bool:
-    """Tell whether a process (psutil) is Snakemake or one of its scripts, not a shell around it."""
-    return process.name() not in SHELLS and any("snakemake" in part for part in process.cmdline())
+    """Tell whether a process (psutil) is Snakemake or one of its scripts.
+
+    A shell around it is not, and no program that merely looks into a file of Snakemake's.
+    """
+    program, *words = map(Path, process.cmdline() or [""])
+    if "python" not in program.name:
+        return program.name == "snakemake"
+    script = next((word for word in words if not word.name.startswith("-")), Path())
+    return script.stem.endswith("snakemake") or script.parent.parts[-2:] == _SCRIPTS

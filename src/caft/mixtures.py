@@ -52,6 +52,7 @@ class Materials:
         tokenizer: of the student.
         revision: of the student's files.
         context: of the student, tokens.
+        precision: `dtype` and `attention` of training, as configured: `auto` is not resolved.
     """
 
     items: pd.DataFrame
@@ -60,6 +61,7 @@ class Materials:
     tokenizer: Any = None
     revision: str = ""
     context: int = 0
+    precision: Mapping[str, str] = field(default_factory=dict)
     _turns: dict[str, dict[str, Messages]] = field(default_factory=dict)
     _counts: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
 
@@ -286,6 +288,7 @@ def stage_spec(
     epochs: float,
     seed: int,
     revision: str,
+    precision: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return everything that goes into a trained model; its hash is the model's name."""
     return {
@@ -296,6 +299,7 @@ def stage_spec(
         "epochs": epochs,
         "seed": seed,
         "student_revision": revision,
+        "precision": dict(precision),
         "code": versions.TRAINING,
     }
 
@@ -312,8 +316,9 @@ def build_stages(
 ) -> list[Stage]:
     """Resolve a strategy to its stages: mixtures, and the digest each model will be found under.
 
-    A model's digest covers parent, mixture, recipe, epochs, training seed, student revision and the
-    training code's version, so strategies that share a first stage share its model.
+    A model's digest covers parent, mixture, recipe, epochs, training seed, student revision,
+    precision and the training code's version, so strategies that share a first stage share its
+    model.
 
     Args:
         materials: items, prompts and the student.
@@ -356,7 +361,9 @@ def build_stages(
     stages: list[Stage] = []
     for mixture, over_long, missing, epochs, validation in parts:
         scaled = epochs if factor == 1 else round(epochs * factor, 6)
-        spec = stage_spec(parent, mixture, recipe, scaled, seed, materials.revision)
+        spec = stage_spec(
+            parent, mixture, recipe, scaled, seed, materials.revision, materials.precision
+        )
         if recipe["early_stopping"] and validation is not None:
             # Elsewhere validation rows are only looked at: they change no weight.
             spec["validation"] = mixture_digest(validation)

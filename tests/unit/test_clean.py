@@ -1,3 +1,6 @@
+import os
+import time
+
 import pytest
 
 from caft.clean import find_unused
@@ -26,12 +29,19 @@ def run(tmp_path, monkeypatch):
     stages = [{"model": "current"}]
     plan = {"sft": {"seeds": {"1": {"final": "current", "stages": stages}}}}
     write_json("data/mixtures/d/s/1/plan.json", plan)
-    write_json("results/provenance.json", {"models": ["recorded"]})
+    finish()
     return tmp_path
+
+
+BLOCK = "data/blocks/predictions/{}.parquet"
 
 
 def write(path):
     write_json(path, "content")
+
+
+def finish():
+    write_json("results/provenance.json", {"models": ["recorded"]})
 
 
 def files(folder):
@@ -72,6 +82,38 @@ def test_models_of_further_records_are_kept(run):
     main(["clean", "--remove", "--keep", "earlier.json"])
     assert "results/models/forgotten/model.json" in files(run)
     assert "results/models/started/adapter.json" not in files(run)
+
+
+def test_the_best_epoch_of_a_model_in_use_is_in_use_with_what_chose_it(run):
+    place = "results/predictions/d/s/current-best.direct"
+    write_json(f"{place}.run.json", {"blocks": ["of_best"]})
+    write_json("results/selection/d/s/current.json", {"epoch": 1, "blocks": ["chose"]})
+    write_json("results/selection/d/s/forgotten.json", {"epoch": 1, "blocks": ["chose_no_more"]})
+    for path in (f"{place}.parquet", *map(BLOCK.format, ("of_best", "chose", "chose_no_more"))):
+        write(path)
+    write("results/predictions/d/s/forgotten-best.direct.parquet")
+    finish()
+    before = files(run)
+    main(["clean", "--remove"])
+    assert before - files(run) == FORGOTTEN | {
+        "results/predictions/d/s/forgotten-best.direct.parquet",
+        BLOCK.format("chose_no_more"),
+    }
+
+
+def test_blocks_that_came_after_the_last_finished_run_are_left_to_the_next(run):
+    write(BLOCK.format("of_a_killed_job"))
+    os.utime(BLOCK.format("of_a_killed_job"), (time.time() + 9,) * 2)
+    main(["clean", "--remove"])
+    assert BLOCK.format("of_a_killed_job") in files(run)
+    assert "data/blocks/scores/older.parquet" not in files(run)
+
+
+def test_no_block_is_removed_before_a_run_has_finished(run):
+    (run / "results/provenance.json").unlink()
+    main(["clean", "--remove"])
+    assert "data/blocks/scores/older.parquet" in files(run)
+    assert "results/models/forgotten/model.json" not in files(run)
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"sft": {}}'])

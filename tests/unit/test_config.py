@@ -588,6 +588,18 @@ def test_a_strategy_overrides_single_keys_of_the_recipe(config):
     assert recipe == {**settings.warm_up_recipe(config), "learning_rate": 9}
 
 
+def test_what_no_warm_up_does_changes_none(config):
+    settings.prepare(config, SCHEMA)
+    before = settings.warm_up_recipe(config)
+    config["training"].update(method="full", early_stopping={"patience": 1}, keep_epochs=True)
+    assert settings.warm_up_recipe(config) == before
+    assert (before["method"], before["early_stopping"], before["keep_epochs"]) == (
+        "lora",
+        None,
+        False,
+    )
+
+
 def test_how_a_model_is_made_does_not_enter_its_digest(config):
     settings.prepare(config, SCHEMA)
     recipe = settings.recipe_of(config, {"training": {}})
@@ -632,6 +644,21 @@ def test_what_is_told_of_teachers_does_not_depend_on_training_or_evaluation(conf
     config["run"]["modes"] = ["direct"]
     config["training"]["learning_rate"] = 1.0
     config["strategies"]["sft"]["training"] = {"batch_size": 2}
+    config["strategies"]["distill"]["stages"][0]["epochs"] = 9
     assert settings.asked_slice(config) == before
     config["strategies"]["distill"]["membership"] = "random"
     assert settings.asked_slice(config) != before
+
+
+@pytest.mark.parametrize("provider", ["openai", "reference"])
+def test_a_job_that_asks_a_model_elsewhere_takes_little(provider):
+    engine = {"threads": 8, "gpus": 2, "mem_mb": 90000, "dtype": "auto"}
+    light = {"threads": 1, "gpus": 0, "mem_mb": 2000}
+    assert settings.asking_needs(engine, provider) == light
+
+
+@pytest.mark.parametrize("provider", ["local", "vllm_server"])
+def test_a_job_that_runs_the_model_it_asks_takes_what_others_take(provider):
+    engine = {"threads": 8, "gpus": 2, "mem_mb": 90000, "dtype": "auto"}
+    taken = {"threads": 8, "gpus": 2, "mem_mb": 90000}
+    assert settings.asking_needs(engine, provider) == taken

@@ -29,7 +29,8 @@ SLICED = (
 @pytest.fixture(autouse=True)
 def machine(tmp_path, monkeypatch):
     """A machine with the devices that `nvidia-smi -L` is made to print."""
-    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS"):
+    slurm = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_JOB_ID")
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", *slurm):
         monkeypatch.setenv(name, "")  # so that what a test sets is put back
         monkeypatch.delenv(name)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -125,7 +126,16 @@ def test_slices_are_called_by_their_uuid_and_the_sliced_gpu_is_none(machine):
 
 @pytest.mark.parametrize("name", ["SLURM_JOB_GPUS", "SLURM_STEP_GPUS"])
 def test_devices_that_slurm_assigned_are_left_alone(name):
-    assert taken(1, {name: "0", "CUDA_VISIBLE_DEVICES": "0,1"}) == "0,1"
+    assert taken(2, {name: "0,1", "CUDA_VISIBLE_DEVICES": "0,1"}) == "0,1"
+    assert taken(4) == "0,1"
+
+
+def test_jobs_of_a_run_inside_one_slurm_job_share_its_devices_out(start):
+    allocation = {"SLURM_JOB_GPUS": "2,3", "CUDA_VISIBLE_DEVICES": "0,1", "SLURM_JOB_ID": "7"}
+    os.environ.update(allocation)
+    assert {devices_of(start())[0], devices_of(start())[0]} == {"0", "1"}
+    os.environ["SLURM_JOB_ID"] = "8"
+    assert devices_of(start())[0] == "0", "the first device of another allocation"
 
 
 def test_a_job_that_asks_for_none_gets_no_setting():

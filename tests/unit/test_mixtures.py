@@ -81,6 +81,7 @@ def build(items, buckets, rationales, letters, recipe, tokenizer):
         "tokenizer": tokenizer,
         "revision": "r1",
         "context": 512,
+        "precision": {"dtype": "auto", "attention": "sdpa"},
     }
 
     def build(plan, **changes):
@@ -215,6 +216,8 @@ def test_everything_that_goes_into_a_model_changes_its_digest(build, recipe, let
         {"recipe": {**recipe, "lora": {**recipe["lora"], "r": 8}}},
         {"training_seed": 2},
         {"revision": "r2"},
+        {"precision": {"dtype": "float32", "attention": "sdpa"}},
+        {"precision": {"dtype": "auto", "attention": "eager"}},
         {"parent": "0123456789abcdef"},
         {"items": changed_item},
         {"variant": {**letters, "labels": "lower"}},

@@ -3,9 +3,11 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from caft import models
 from caft.errors import ModelError
+from caft.files import write_json
 from caft.models import (
     check_folder,
     float32_head,
@@ -32,6 +34,23 @@ def test_a_local_student_is_linked_and_described(student, tmp_path):
     assert described["revision"] == folder_revision(student)
     assert json.loads((folder / "student.json").read_text()) == described
     assert load_model(folder).config.hidden_size == 32
+
+
+def test_nothing_is_left_of_a_student_from_elsewhere(student, copied, tmp_path):
+    """A student of one file comes after one in parts, and after links to another one's folder."""
+    (copied / "model.safetensors").rename(copied / "model-00001-of-00001.safetensors")
+    names = dict.fromkeys(
+        load_file(student / "model.safetensors"), "model-00001-of-00001.safetensors"
+    )
+    write_json(copied / "model.safetensors.index.json", {"metadata": {}, "weight_map": names})
+    before = sorted(path.name for path in copied.iterdir())
+    folder = tmp_path / "mine"
+    prepare_student({"path": str(copied)}, folder, tmp_path)
+    (folder / "model.safetensors").write_text("of a model that was written here")
+    described = prepare_student({"path": str(student)}, folder, tmp_path)
+    assert described["revision"] == folder_revision(student)
+    assert sorted(path.name for path in folder.glob("*.safetensors*")) == ["model.safetensors"]
+    assert sorted(path.name for path in copied.iterdir()) == before
 
 
 def test_a_student_that_changed_its_weights_has_another_revision(copied):

@@ -23,7 +23,8 @@ def seen(monkeypatch):
     def evaluate_model(items, split, student, trained, *settings):
         asked.append((set(items["item_id"]), split, trained.parent.name))
         correct = [place < right[trained.parent.name] for place in range(3)]
-        return pd.DataFrame({"correct": correct}), {}, {"seconds": 1.0}
+        run = {"seconds": 1.0, "blocks": [f"of_{trained.parent.name}"]}
+        return pd.DataFrame({"correct": correct}), {}, run
 
     monkeypatch.setattr(selection, "evaluate_model", evaluate_model)
     return asked
@@ -37,8 +38,9 @@ def choose(folder, items=ITEMS, epochs=(1, 2, 3)):
 
 
 def test_the_first_of_the_most_accurate_epochs_is_chosen(seen, tmp_path):
-    epoch, table = choose(tmp_path)
+    epoch, table, blocks = choose(tmp_path)
     assert epoch == 2
+    assert blocks == ["of_1", "of_2", "of_3"]
     assert table[["epoch", "n", "correct"]].values.tolist() == [[1, 3, 1], [2, 3, 2], [3, 3, 2]]
 
 

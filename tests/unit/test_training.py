@@ -287,9 +287,9 @@ def test_a_planned_stage_goes_on_from_its_parent(planned, first, tmp_path):
     torch.testing.assert_close(after[name], before[name], atol=1e-6, rtol=0)
 
 
-def test_a_warm_up_trains_an_adapter_on_a_sample_of_the_training_split(
-    student, letters, short_recipe, tmp_path
-):
+@pytest.fixture
+def warm(student, letters, short_recipe, tmp_path):
+    """Warm a student up on four of six training items."""
     items = pd.DataFrame(
         [
             {
@@ -304,18 +304,36 @@ def test_a_warm_up_trains_an_adapter_on_a_sample_of_the_training_split(
             for number in range(8)
         ]
     )
-    record = warm_up(
-        items,
-        student / "student.json",
-        tmp_path / "warm",
-        {"items": 4, "epochs": 2},
-        letters,
-        {**short_recipe, "method": "full"},
-        CPU,
-        1,
-    )
+
+    def warm(items=items, seed=1):
+        return warm_up(
+            items,
+            student / "student.json",
+            tmp_path / "warm",
+            {"items": 4, "epochs": 2},
+            letters,
+            short_recipe,
+            CPU,
+            seed,
+        )
+
+    warm.items = items
+    return warm
+
+
+def test_a_warm_up_trains_an_adapter_on_a_sample_of_the_training_split(warm, tmp_path):
+    record = warm()
     assert len(record["sample"]) == record["rows"] == 4
     assert set(record["sample"]) <= {f"i{number}" for number in range(6)}
     assert record["method"] == "lora" and is_trained(tmp_path / "warm")
     assert record["digest"] == digest(record["spec"])
     assert record["spec"]["student_revision"] == "r1"
+
+
+def test_a_warm_up_that_is_there_is_not_trained_again(warm, tmp_path):
+    first = warm()
+    shown = (tmp_path / "warm/training.json").stat().st_mtime_ns
+    assert warm(warm.items[warm.items["item_id"] != "i7"]) == first, "i7 is a test item"
+    assert (tmp_path / "warm/training.json").stat().st_mtime_ns == shown
+    assert warm(seed=2)["digest"] != first["digest"]
+    assert (tmp_path / "warm/training.json").stat().st_mtime_ns > shown

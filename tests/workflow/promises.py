@@ -217,7 +217,17 @@ SETTINGS = [  # of the config
             "build_mixtures": 1,
             "summarize": 1,
         },
-        note="the warm-up comes to the same weights; scores come from their blocks",
+        note="the warm-up finds its model, scoring its blocks",
+    ),
+    Promise(
+        "the training recipe of a strategy with a teacher",
+        setting("strategies", "complexity_aware", "training", value={"learning_rate": 0.02}),
+        {
+            "build_mixtures": 1,
+            "train_stage": 2,
+            "evaluate_model": 1,
+            "summarize": 1,
+        },
     ),
     Promise(
         "a sampling parameter of the teacher",
@@ -262,6 +272,22 @@ SETTINGS = [  # of the config
         "an evaluation mode added",
         setting("run", "modes", value=["direct", "cot"]),
         {"evaluate_model": 3, "summarize": 1},
+    ),
+    Promise(
+        "the precision (`engine.dtype`)",
+        setting("engine", "dtype", value="float32"),
+        {
+            "warm_up_student": 1,
+            "score_items": 1,
+            "compute_metric": 1,
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "train_stage": 3,
+            "evaluate_model": 3,
+            "summarize": 1,
+        },
+        note="written out as what `auto` stands for here, so the scores stay the same",
     ),
     Promise(
         "memory and time of a job",

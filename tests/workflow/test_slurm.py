@@ -148,8 +148,8 @@ def test_a_failed_attempt_says_why_and_where_its_log_is(project):
 
 def test_a_second_attempt_gets_twice_the_memory_and_time(project):
     first, second = jobs_of(project.first)["generate_rationales"]
-    assert (first["MinMemoryNode"], first["TimeLimit"]) == ("1000M", "00:10:00")
-    assert (second["MinMemoryNode"], second["TimeLimit"]) == ("2000M", "00:20:00")
+    assert (first["MinMemoryNode"], first["TimeLimit"]) == ("2000M", "00:10:00")
+    assert (second["MinMemoryNode"], second["TimeLimit"]) == ("4000M", "00:20:00")
     assert (first["JobState"], second["JobState"]) == ("FAILED", "COMPLETED")
 
 

@@ -1,4 +1,6 @@
 # Input functions and slices of the config that several rules share.
+import os
+from glob import escape, glob
 from itertools import chain
 
 from caft import costs
@@ -38,21 +40,46 @@ def model_runtime(wildcards, attempt):
     return config["engine"]["runtime"] * attempt
 
 
+def asking_needs(wildcards):
+    """Threads, GPUs and memory of a job that asks a judge, a teacher, or the teacher of a metric."""
+    if "judge" in wildcards.keys():
+        asked = config["judges"][wildcards.judge]
+    else:
+        asked = config["teachers"][wildcards.get("teacher") or metric_slice(wildcards)["teacher"]]
+    return settings.asking_needs(config["engine"], asked["provider"])
+
+
+def asking_memory(wildcards, attempt):
+    return asking_needs(wildcards)["mem_mb"] * attempt
+
+
 def student_slice(wildcards):
     """A student's source alone: changing its warm-up or licence does not fetch the model again."""
     spec = config["students"][wildcards.student]
     return {key: value for key, value in spec.items() if key not in ("warm_up", "license")}
 
 
+def files_in(folder, pattern="*"):
+    """The files of a local folder, so that a changed one is noticed; none where it is a name on the hub."""
+    return sorted(filter(os.path.isfile, glob(f"{escape(folder)}/{pattern}", recursive=True)))
+
+
 def student_files(wildcards):
-    """A local student's weights and config, so that a changed model is noticed."""
+    """A local student's weights and config."""
     folder = config["students"][wildcards.student].get("path")
-    return sorted(str(path) for path in Path(folder).iterdir() if path.is_file()) if folder else []
+    return files_in(folder) if folder else []
+
+
+def asked_files(spec):
+    """The weights and config of a teacher or judge that is a local folder."""
+    return files_in(spec["model"]) if spec["provider"] == "local" else []
 
 
 def dataset_files(wildcards):
     """The files behind a data set, so that a changed file is noticed."""
     spec = config["datasets"][wildcards.dataset]
+    if spec["adapter"] == "hub":
+        return files_in(spec["id"], "**")
     if spec["adapter"] != "file":
         return []
     return [spec["path"], *([spec["rationales"]["path"]] if "rationales" in spec else [])]
@@ -219,10 +246,10 @@ def planned_strategies(wildcards):
 
 
 def asking_strategies(wildcards):
-    """The strategies of a round that train on a teacher's rationales."""
+    """What the strategies of a round that train on a teacher's rationales ask of it."""
     of_teacher = settings.strategies_of_teacher(config, wildcards.teacher)
     names = rounds.strategies_of_round(config, int(wildcards.round))
-    return {name: strategy for name, strategy in of_teacher.items() if name in names}
+    return {name: settings.asking_part(of_teacher[name]) for name in of_teacher if name in names}
 
 
 def bucket_files(wildcards, strategies):

@@ -7,6 +7,7 @@ rule generate_rationales:
         item_table="data/items/{dataset}.parquet",
         student="data/models/{student}/student.json",
         buckets=buckets_of_teacher,
+        model=lambda wildcards: asked_files(config["teachers"][wildcards.teacher]),
     output:
         rationales="data/rationales/{dataset}/{student}/{round}/{teacher}{shard}.parquet",
         quarantine="data/quarantine/rationales/{dataset}/{student}/{round}/{teacher}{shard}.csv",
@@ -23,11 +24,10 @@ rule generate_rationales:
         "logs/generate_rationales/{dataset}.{student}.{round}.{teacher}{shard}.log",
     wildcard_constraints:
         shard=shard_pattern("rationales"),
-    threads: config["engine"]["threads"]
+    threads: lambda wildcards: asking_needs(wildcards)["threads"]
     resources:
-        gpu=lambda wildcards: config["engine"]["gpus"]
-        * (config["teachers"][wildcards.teacher]["provider"] in ("local", "vllm_server")),
-        mem_mb=model_resources,
+        gpu=lambda wildcards: asking_needs(wildcards)["gpus"],
+        mem_mb=asking_memory,
         runtime=model_runtime,
     message:
         "Collecting rationales of {wildcards.teacher} for {wildcards.dataset}"
@@ -108,6 +108,7 @@ rule judge_items:
     input:
         item_table="data/items/{dataset}.parquet",
         student=f"data/models/{STUDENTS[0]}/student.json",  # its tokenizer counts what nobody else does
+        model=lambda wildcards: asked_files(config["judges"][wildcards.judge]),
     output:
         "data/judgements/{dataset}/{judge}.parquet",
     params:
@@ -117,11 +118,10 @@ rule judge_items:
         code=versions.JUDGEMENTS,
     log:
         "logs/judge_items/{dataset}.{judge}.log",
-    threads: config["engine"]["threads"]
+    threads: lambda wildcards: asking_needs(wildcards)["threads"]
     resources:
-        gpu=lambda wildcards: config["engine"]["gpus"]
-        * (config["judges"][wildcards.judge]["provider"] != "openai"),
-        mem_mb=model_resources,
+        gpu=lambda wildcards: asking_needs(wildcards)["gpus"],
+        mem_mb=asking_memory,
         runtime=model_runtime,
     message:
         "Judging {wildcards.dataset} with {wildcards.judge}"
@@ -145,11 +145,10 @@ rule ask_first_tokens:
         code=versions.FIRST_TOKENS,
     log:
         "logs/ask_first_tokens/{dataset}.{metric}.log",
-    threads: config["engine"]["threads"]
+    threads: lambda wildcards: asking_needs(wildcards)["threads"]
     resources:
-        gpu=lambda wildcards: config["engine"]["gpus"]
-        * (config["teachers"][metric_slice(wildcards)["teacher"]]["provider"] == "vllm_server"),
-        mem_mb=model_resources,
+        gpu=lambda wildcards: asking_needs(wildcards)["gpus"],
+        mem_mb=asking_memory,
         runtime=model_runtime,
     message:
         "Asking for the first tokens of {wildcards.dataset}"

@@ -4,7 +4,8 @@ Inputs    items, student, buckets, rationales, warm_up (optional)
 Outputs   plan: strategies -> stages -> digests; index: the same as a table; over_long: rows left
 out
           beside them, under content hashes: rows/<mixture>.parquet and stages/<model>.json
-Settings  params.strategies, params.prompt, params.seed (of the data), params.seeds (of training)
+Settings  params.strategies, params.prompt, params.seed (of the data), params.seeds (of training),
+          params.precision
 """
 
 from pathlib import Path
@@ -25,8 +26,9 @@ with job(snakemake) as log:
     student = read_json(inputs.student)
     tokenizer = load_tokenizer(Path(inputs.student).parent)
     materials = Materials(
-        items, params.prompt, params.seed, tokenizer, student["revision"], student["context"]
-    )
+        items, params.prompt, params.seed, tokenizer, student["revision"], student["context"],
+        params.precision,
+    )  # fmt: skip
     plan, index, over_long = build_plan(
         materials, buckets, rationales, params.strategies, params.seeds,
         Path(inputs.student), warm_up, Path("data/mixtures"),

@@ -1,7 +1,7 @@
 """Choose the epoch of a trained model that answers the validation split best.
 
 Inputs    items, model (model.json; the epochs lie beside it)
-Outputs   chosen: the epoch and the accuracy of all
+Outputs   chosen: the epoch, the accuracy of all, the blocks of answers
 Settings  params.prompt, params.mode, params.evaluation, params.engine, params.seed
 """
 
@@ -16,10 +16,10 @@ from caft.selection import choose_epoch
 with job(snakemake) as log:
     items = tables.read("items", snakemake.input.item_table)
     params, student = snakemake.params, Path("data/models") / snakemake.wildcards.student
-    epoch, table = choose_epoch(
+    epoch, table, blocks = choose_epoch(
         items, student, Path(snakemake.input.model), params.prompt, params.mode,
         params.evaluation, params.engine, params.seed, Cache(),
     )  # fmt: skip
-    epochs = table.to_dict("records")
-    write_json(snakemake.output[0], {"epoch": epoch, "mode": params.mode, "epochs": epochs})
+    chosen = {"epoch": epoch, "mode": params.mode, "epochs": table.to_dict("records")}
+    write_json(snakemake.output[0], {**chosen, "blocks": blocks})
     log.info("\n%s\nchosen: epoch %d", table.to_string(index=False), epoch)

@@ -1,8 +1,9 @@
 """What a run left behind that nothing refers to any more: models, their predictions, blocks.
 
 Referred to is what a plan names (`data/mixtures/*/*/*/plan.json`, the last run's for every data set
-and student), what a recorded run names (its `provenance.json`), and what those start from. Paid
-answers are never looked at.
+and student), what a recorded run names (its `provenance.json`), and what those start from. Blocks
+that are newer than the last finished run are left too: no table lists those of a job that failed,
+and the next one goes on from them. Paid answers are never looked at.
 """
 
 import json
@@ -14,9 +15,11 @@ from typing import Any
 
 from caft.errors import CaftError
 from caft.files import read_json
+from caft.views import BEST
 
 MODELS, PREDICTIONS = Path("results/models"), Path("results/predictions")
 PLANS, BLOCKS = "data/mixtures/*/*/*/plan.json", Path("data/blocks")
+SELECTION, FINISHED = Path("results/selection"), Path("results/provenance.json")
 
 
 @dataclass(frozen=True)
@@ -84,26 +87,29 @@ def find_unused(root: Path, recorded: Iterable[Path]) -> list[Unused]:
     dropped = {
         path
         for path in (root / PREDICTIONS).glob("*/*/*")
-        if path.name.partition(".")[0] not in {*models, "base"}
+        if path.name.partition(".")[0].removesuffix(BEST) not in {*models, "base"}
     }
     unused += [_unused(path, "prediction") for path in dropped]
-    blocks = _blocks_in_use(root, dropped)
-    unused += [
-        _unused(path, "block")
-        for path in (root / BLOCKS).glob("*/*.parquet")
-        if path.stem not in blocks
-    ]
+    blocks = _blocks_in_use(root, models, dropped)
+    unused += [_unused(path, "block") for path in _finished_blocks(root) if path.stem not in blocks]
     return sorted(unused, key=lambda one: (-one.size, one.path))
 
 
-def _blocks_in_use(root: Path, dropped: set[Path]) -> set[str]:
+def _finished_blocks(root: Path) -> list[Path]:
+    """Return the blocks that were there when the last run finished."""
+    if not (root / FINISHED).is_file():
+        return []
+    ended = (root / FINISHED).stat().st_mtime
+    return [path for path in (root / BLOCKS).glob("*/*.parquet") if path.stat().st_mtime <= ended]
+
+
+def _blocks_in_use(root: Path, models: set[str], dropped: set[Path]) -> set[str]:
     runs = [
         *(root / "data").glob("*/*/*/**/*.run.json"),
-        *(root / PREDICTIONS).glob("*/*/*.run.json"),
+        *(set((root / PREDICTIONS).glob("*/*/*.run.json")) - dropped),
+        *(path for path in (root / SELECTION).glob("*/*/*.json") if path.stem in models),
     ]
-    return {
-        block for path in runs if path not in dropped for block in read_json(path).get("blocks", [])
-    }
+    return {block for path in runs for block in read_json(path).get("blocks", [])}
 
 
 def _unused(path: Path, kind: str) -> Unused:

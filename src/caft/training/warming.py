@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from caft.config import precision_of
 from caft.files import read_json
 from caft.hashing import digest
 from caft.mixtures import (
@@ -16,10 +17,8 @@ from caft.mixtures import (
     warm_up_sample,
 )
 from caft.models import load_tokenizer
+from caft.training.records import DONE_FILE, is_trained
 from caft.training.stage import train_stage
-
-# Whatever the stages do: it is short, and no validation rows are at hand.
-_ALWAYS = {"method": "lora", "early_stopping": None, "keep_epochs": False}
 
 
 def warm_up(
@@ -34,13 +33,16 @@ def warm_up(
 ) -> dict[str, Any]:
     """Tune the student on a few bare answers of the training split, for scoring alone.
 
+    Nothing is trained if the folder holds the model already: a table of items that was written
+    again has the same sample.
+
     Args:
         items: the items table.
         student_file: the student's `student.json`.
         folder: where the adapter goes.
         settings: `items` and `epochs` of the warm-up.
         variant: the prompt variant that will be scored.
-        recipe: training settings; the warm-up always trains adapters.
+        recipe: training settings of warm-ups.
         engine: device settings.
         seed: of the sample and the training.
 
@@ -49,7 +51,6 @@ def warm_up(
     """
     student = read_json(student_file)
     tokenizer = load_tokenizer(student_file.parent)
-    recipe = {**recipe, **_ALWAYS}
     sample = warm_up_sample(items, settings["items"], seed)
     rows, _ = split_over_long(
         count_tokens(warm_up_rows(items, sample, variant, seed), tokenizer),
@@ -57,7 +58,14 @@ def warm_up(
         recipe["max_overlong_share"],
         "warm_up",
     )
-    spec = stage_spec(None, rows, recipe, settings["epochs"], seed, student["revision"])
+    spec = stage_spec(
+        *(None, rows, recipe, settings["epochs"], seed, student["revision"], precision_of(engine))
+    )
+    about = {"sample": sorted(sample), "digest": digest(spec)}
+    if is_trained(folder):
+        record = read_json(folder / DONE_FILE)
+        if digest(record["spec"]) == about["digest"]:
+            return {**record, **about}
     record = train_stage(
         mixture_table(rows),
         student_file.parent,
@@ -68,4 +76,4 @@ def warm_up(
         engine,
         spec=spec,
     )
-    return {**record, "sample": sorted(sample), "digest": digest(spec)}
+    return {**record, **about}
