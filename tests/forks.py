@@ -7,6 +7,7 @@ the tests does in it a fraction of one. A fork has nothing of caft loaded: each 
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -65,8 +66,10 @@ class Fork:
     def __init__(self, told: IO[str]):
         self.told, self.pid = told, int(told.readline())
 
-    def wait(self) -> int:
-        """Return the exit status; -9 if it was killed."""
+    def wait(self, seconds: float | None = None) -> int:
+        """Return the exit status; -9 if it was killed, as whatever takes longer is, jobs included."""
+        if not select.select([self.told], [], [], seconds)[0]:
+            os.killpg(self.pid, signal.SIGKILL)
         with self.told:
             return int(self.told.read() or -signal.SIGKILL)
 
@@ -122,6 +125,7 @@ def _snakemake(arguments: list[str]) -> None:
     from snakemake.cli import main
     from snakemake.script import PythonScript
 
+    os.setsid()
     forks = Forks.of_this_process()
 
     def execute_script(self: PythonScript, fname: str, edit: bool = False) -> None:

@@ -21,6 +21,7 @@ from caft.store import Store
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake"]
+_LONGEST = 1200  # seconds that a run may take
 POLLING = [sys.executable, str(ROOT / "tests/polling_snakemake.py")]
 
 
@@ -99,7 +100,7 @@ class Project:
     def run(self, *arguments: str, succeeds: bool = True) -> Run:
         if self.program:
             process = self.start(*arguments)
-            output, _ = process.communicate(timeout=1200)
+            output, _ = process.communicate(timeout=_LONGEST)
             code = process.returncode
         else:
             output, code = self._fork(*arguments)
@@ -112,7 +113,7 @@ class Project:
             run = forks().start(
                 "snakemake", words, str(self.folder), self.environment, output.fileno()
             )
-            code = run.wait()
+            code = run.wait(_LONGEST)
             output.seek(0)
             return output.read(), code
 
