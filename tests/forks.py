@@ -67,7 +67,7 @@ class Fork:
         self.told, self.pid = told, int(told.readline())
 
     def wait(self, seconds: float | None = None) -> int:
-        """Return the exit status; -9 if it was killed, as whatever takes longer is, jobs included."""
+        """Return the exit status; -9 if it was killed, as what takes longer is with its jobs."""
         if not select.select([self.told], [], [], seconds)[0]:
             os.killpg(self.pid, signal.SIGKILL)
         with self.told:
