@@ -9,7 +9,7 @@ from harness import Project
 
 
 @pytest.fixture(scope="module")
-def project(config, tmp_path_factory):
+def changed(config):
     changed = copy.deepcopy(config)
     changed["run"] |= {
         "strategies": ["base", "sft"],
@@ -20,6 +20,11 @@ def project(config, tmp_path_factory):
     changed["datasets"]["mine"]["splits"] = {"train": 0.4, "validation": 0.3, "test": 0.3}
     changed["students"]["tiny"]["warm_up"] = None
     changed["training"] = {**changed["training"], "keep_epochs": True}
+    return changed
+
+
+@pytest.fixture(scope="module")
+def project(changed, tmp_path_factory):
     project = Project(tmp_path_factory.mktemp("checkpoints") / "project", changed)
     project.first = project.run("results/summary.csv", "results/training/mine/tiny/losses.svg")
     return project
@@ -58,3 +63,12 @@ def test_the_losses_have_a_validation_curve(project):
 def test_the_same_command_again_runs_nothing(project):
     targets = ("results/summary.csv", "results/training/mine/tiny/losses.svg")
     assert "Nothing to be done" in project.run(*targets).output
+
+
+def test_a_data_set_may_be_called_best(changed, tmp_path):
+    named = copy.deepcopy(changed)
+    named["datasets"]["the-best"] = named["datasets"].pop("mine")
+    named["run"] |= {"datasets": ["the-best"], "shots": None}
+    project = Project(tmp_path / "project", named)
+    project.run("results/summary.csv")
+    assert len(pd.read_csv(project.folder / "results/summary.csv")) == 3

@@ -1,7 +1,6 @@
 # Input functions and slices of the config that several rules share.
 import os
 from glob import escape, glob
-from itertools import chain
 
 from caft import costs
 from caft.mixtures import divisions
@@ -121,6 +120,12 @@ def final_models(dataset, student):
             views.weights_of(final, which) for final in finals for which in checkpoints_used
         )
     )
+
+
+def models_at_best(dataset, student):
+    """The models of which the best epoch is evaluated."""
+    finals = final_models(dataset, student)
+    return [name.removesuffix(views.BEST) for name in finals if name.endswith(views.BEST)]
 
 
 def trained_mode(wildcards):
@@ -359,19 +364,19 @@ def analysed_buckets(wildcards):
 
 def warm_ups(wildcards):
     """The warm-ups that strategies of this run pay for."""
-    files = (
-        costs.warm_up_files(config, dataset, student, name)
+    files = [
+        file
         for dataset in DATASETS
         for student in STUDENTS
         for name in config["run"]["strategies"]
-    )
-    return list(dict.fromkeys(chain.from_iterable(files)))
+        for file in costs.warm_up_files(config, dataset, student, name)
+    ]
+    return list(dict.fromkeys(files))
 
 
 def chosen_epochs(wildcards):
     """What the choice of the best epochs took, where they are evaluated."""
-    best = every("results/selection/{dataset}/{student}/{name}.json", final_models)
-    return [file.replace(views.BEST, "") for file in best if views.BEST in file]
+    return every("results/selection/{dataset}/{student}/{name}.json", models_at_best)
 
 
 def summary_inputs(wildcards):
