@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -66,3 +67,11 @@ def test_no_data_set_waits_for_the_scores_of_another(config, tmp_path):
     planned = Project(tmp_path / "project", changed).run("-n", "results/summary.csv").output
     assert re.search(r"score_items +2\n", planned)
     assert re.search(r"build_mixtures +2\n", planned)
+
+
+def test_a_deleted_model_is_trained_again_once_it_is_asked_for(project):
+    answers = project.stored_keys()
+    shutil.rmtree(project.folder / f"results/models/{project.models('sft')['final']}")
+    again = project.run("models")
+    assert again.rules["train_stage"] == 1
+    assert project.stored_keys() == answers
