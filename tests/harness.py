@@ -161,3 +161,11 @@ def questions(count: int = 40) -> list[dict]:
 
 def write_questions(path: Path, rows: list[dict]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def change_weights(folder: Path) -> None:
+    """Change one weight of a model."""
+    file = folder / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)

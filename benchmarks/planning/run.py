@@ -8,19 +8,24 @@ with all mixtures there (every model and evaluation is then a job of its own), a
 Reported: seconds of the whole process and jobs.
 """
 
+# ruff: noqa: E402
+# The helpers of the tests are found only once sys.path is set.
+
 import argparse
-import json
 import re
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+sys.path[:0] = [str(ROOT / "tests")]
+
+import yaml
+from conftest import CHATML, build_model, build_tokenizer, save_student
+from harness import SNAKEMAKE, Project, questions, write_questions
+
 STRATEGIES = [
     *("base", "sft", "distill", "complexity_aware", "reverse", "curriculum", "hard_only"),
     *("random_same_size", "mixed"),
@@ -29,9 +34,7 @@ STRATEGIES = [
 
 def make_students(folder: Path, count: int) -> list[str]:
     """Save tiny random models of the Llama kind and return their names."""
-    sys.path.insert(0, str(ROOT / "tests"))
     import torch
-    from conftest import CHATML, build_model, build_tokenizer, save_student
 
     specials = ["<|im_start|>", "<|im_end|>", "<|pad|>"]
     tokenizer = build_tokenizer(CHATML, specials, eos_token="<|im_end|>", pad_token="<|pad|>")
@@ -44,18 +47,8 @@ def make_students(folder: Path, count: int) -> list[str]:
     return names
 
 
-def make_questions(path: Path, seed: int, count: int = 40) -> None:
-    """Write sums with worked solutions."""
-    rows = []
-    for number in range(count):
-        one, other = 100 * seed + number, number % 7
-        solved = {"answer": str(one + other), "why": f"{one} + {other}."}
-        rows.append({"id": f"q{number}", "question": f"Add {one} and {other}.", **solved})
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def write_config(folder: Path, seeds: int) -> None:
-    """Write the configuration of the whole grid."""
+def make_grid(folder: Path, seeds: int) -> dict[str, Any]:
+    """Write data sets and students; return the configuration of the whole grid."""
     students, datasets = make_students(folder, 3), [f"sums{number}" for number in range(3)]
     columns = {"question": "question", "answer": "answer", "id": "id", "rationale": "why"}
     common = {
@@ -64,9 +57,9 @@ def write_config(folder: Path, seeds: int) -> None:
         "answer_kind": "numeric",
         "splits": {"train": 0.6, "validation": 0.0, "test": 0.4},
     }
-    for seed, name in enumerate(datasets):
-        make_questions(folder / f"{name}.jsonl", seed)
-    config = {
+    for number, name in enumerate(datasets):
+        write_questions(folder / f"{name}.jsonl", questions(40 * number + 40)[40 * number :])
+    return {
         "run": {
             "datasets": datasets,
             "students": students,
@@ -77,28 +70,13 @@ def write_config(folder: Path, seeds: int) -> None:
         "students": {name: {"path": f"students/{name}"} for name in students},
         "engine": {"device": "cpu", "threads": 1, "mem_mb": 1000},
     }
-    (folder / "config.yaml").write_text((ROOT / "config.yaml").read_text())
-    (folder / "grid.yaml").write_text(yaml.safe_dump(config))
 
 
-def snakemake(folder: Path, *arguments: str) -> tuple[float, str]:
-    """Run Snakemake in a folder; return seconds and output."""
-    started = time.monotonic()
-    done = subprocess.run(
-        [*SNAKEMAKE, *arguments, "--configfile", "grid.yaml"],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode:
-        sys.exit(done.stdout[-4000:])
-    return time.monotonic() - started, done.stdout
-
-
-def dry_run(folder: Path, what: str, target: str) -> None:
+def dry_run(project: Project, what: str, target: str) -> None:
     """Time a dry run and print its jobs."""
-    seconds, output = snakemake(folder, target, "--dry-run", "--quiet", "rules")
+    started = time.monotonic()
+    output = project.run(target, "--dry-run", "--quiet", "rules").output
+    seconds = time.monotonic() - started
     count = re.search(r"^total\s+(\d+)", output, flags=re.MULTILINE)
     print(f"{what}: {seconds:.1f} s, {count.group(1) if count else 0} jobs", flush=True)
 
@@ -112,13 +90,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "grid.yaml").is_file():
-            write_config(folder, arguments.seeds)
-        dry_run(folder, "dry run of an empty folder", "results/summary.csv")
-        seconds, _ = snakemake(folder, "mixtures", "--cores", "all")
-        print(f"up to the mixtures: {seconds:.0f} s")
-        dry_run(folder, "dry run with all mixtures", "results/summary.csv")
-        dry_run(folder, "dry run of the mixtures again", "mixtures")
+        made = folder / "run.yaml"
+        kept = yaml.safe_load(made.read_text()) if made.is_file() else None
+        grid = kept or make_grid(folder, arguments.seeds)
+        project = Project(folder, grid, ("--cores", "all"), program=SNAKEMAKE)
+        dry_run(project, "dry run of an empty folder", "results/summary.csv")
+        started = time.monotonic()
+        project.run("mixtures")
+        print(f"up to the mixtures: {time.monotonic() - started:.0f} s")
+        dry_run(project, "dry run with all mixtures", "results/summary.csv")
+        dry_run(project, "dry run of the mixtures again", "mixtures")
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def complexity_costs(
         The costs; and the records of the jobs, for their energy.
     """
     strategy = config["strategies"][name]
-    metrics = metrics_of(config, strategy) if uses_complexity(strategy) else []
+    metrics = metrics_of(config, strategy)
     sources = {
         path: scorer_of(config, student, metric)
         for metric in metrics
@@ -122,7 +122,7 @@ def warm_up_files(config: Config, dataset: str, student: str, name: str) -> list
     """Return the records of the warm-ups that a strategy starts from or is scored with."""
     strategy = config["strategies"][name]
     prompts = {config["prompt"]} if strategy["start"] == "warm_up" else set()
-    for metric in metrics_of(config, strategy) if uses_complexity(strategy) else []:
+    for metric in metrics_of(config, strategy):
         made = metric_table(config, dataset, student, metric)
         if made and scorer_of(config, student, metric) == "warm_up":
             prompts.add(metric_of(config, metric)["prompt"])
@@ -167,15 +167,15 @@ def _paid_for(config: Config, dataset: str, metric: str) -> pd.DataFrame:
 
 
 def metrics_of(config: Config, strategy: Mapping[str, Any]) -> list[str]:
-    """Return the metrics that draw the buckets of a strategy, each once."""
+    """Return the metrics that draw the buckets of a strategy, each once; none if it uses none."""
+    if not uses_complexity(strategy):
+        return []
     return list(dict.fromkeys(config["buckets"][name]["metric"] for name in divisions(strategy)))
 
 
 def energy(runs: Iterable[Mapping[str, Any]]) -> float | None:
-    """Return the Wh of all jobs, None if one of them does not tell."""
-    return add([{"energy_wh": 0}, *({"energy_wh": run.get("energy_wh")} for run in runs)])[
-        "energy_wh"
-    ]
+    """Return the Wh of all jobs, at least one, None if one of them does not tell."""
+    return add({"energy_wh": run.get("energy_wh")} for run in runs)["energy_wh"]
 
 
 def choice_of_epoch(dataset: str, student: str, digest: str) -> list[dict[str, Any]]:

@@ -38,13 +38,11 @@ class Meter:
     @property
     def amounts(self) -> Amounts:
         """What was taken since the start and, as far as `before` says, before: seconds, Wh."""
-        joules = self._read()
-        known = joules is not None and self._joules is not None
-        now: Amounts = {
-            "seconds": time.monotonic() - self._started,
-            "energy_wh": (joules - self._joules) / _JOULES_PER_WH if known else None,  # type: ignore[operator]
-        }
-        return add([self.before, now])
+        now, energy = self._read(), None
+        if now is not None and self._joules is not None:
+            energy = (now - self._joules) / _JOULES_PER_WH
+        seconds = time.monotonic() - self._started
+        return add([self.before, {"seconds": seconds, "energy_wh": energy}])
 
 
 def add(amounts: Iterable[Amounts]) -> Amounts:
@@ -61,19 +59,16 @@ def _sum(values: list[float | None]) -> float | None:
 
 @cache
 def _devices() -> list[Any]:
-    """Return NVML's handles of the devices this job may use; none if one does not tell energy."""
-    if int(os.environ.get("WORLD_SIZE", 1)) != int(os.environ.get("LOCAL_WORLD_SIZE", 1)):
+    """Return NVML's handles of the devices this job may use; none where they are not all known."""
+    if os.environ.get("WORLD_SIZE", "1") != os.environ.get("LOCAL_WORLD_SIZE", "1"):
         return []
     import pynvml
 
     try:
         pynvml.nvmlInit()
-        if (names := visible()) is None:
-            return []
-        handles = [_handle(pynvml, name) for name in names]
+        return [_handle(pynvml, name) for name in visible() or ()]
     except pynvml.NVMLError:
         return []
-    return handles if _joules(handles) is not None else []
 
 
 def _handle(pynvml: Any, name: str) -> Any:
@@ -83,7 +78,7 @@ def _handle(pynvml: Any, name: str) -> Any:
 
 
 def _joules(handles: list[Any]) -> float | None:
-    """Return what the devices have taken since their driver was loaded."""
+    """Return what the devices have taken since their driver was loaded, None if one keeps quiet."""
     import pynvml
 
     try:

@@ -82,18 +82,22 @@ def run(tmp_path, monkeypatch):
     }
 
 
+def script(name):
+    """Import a script of the documentation."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def test_the_config_page_is_what_the_schema_says():
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
+    generate = script("generate")
     made = generate.render(generate.read_schema())
     assert (ROOT / "docs/config.md").read_text(encoding="utf-8") == made, "run `make docs`"
 
 
 def test_the_page_of_reruns_is_what_the_tests_hold():
-    spec = importlib.util.spec_from_file_location("reruns", ROOT / "docs/generate_reruns.py")
-    generate = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(generate)
+    generate = script("generate_reruns")
     made = generate.render(generate.read_promises())
     assert (ROOT / "docs/reruns.md").read_text(encoding="utf-8") == made, "run `make docs`"
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 from harness import ROOT, Project, questions, write_questions
-from scripted_server import ScriptedServer, reply
+from scripted_server import ScriptedServer, question, reply
 
 
 @pytest.fixture(scope="module")
@@ -15,8 +15,7 @@ def server():
     with ScriptedServer() as server:
 
         def solve(request, times):
-            text = request["messages"][-1]["content"]
-            one, other = re.search(r"Add (\d+) and (\d+)", text).groups()
+            one, other = re.search(r"Add (\d+) and (\d+)", question(request)).groups()
             return reply(f"{one} + {other}. [[{int(one) + int(other)}]]")
 
         server.answer = solve

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
-from harness import Project, questions, write_questions
+from harness import Project, change_weights, questions, write_questions
 
 Edit = Callable[[Project], None]
 PRICES = {"prompt": 1.0, "completion": 2.0, "entered": "2026-11-01"}
@@ -97,11 +97,7 @@ def an_edited_item(project: Project) -> None:
 
 
 def another_student(project: Project) -> None:
-    """Change one weight of the student's file."""
-    file = project.folder / "student/model.safetensors"
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(bytes(content))
+    change_weights(project.folder / "student")
 
 
 def without_a_model(project: Project) -> None:

@@ -4,7 +4,7 @@ import copy
 import shutil
 
 import pytest
-from harness import Project, questions, write_questions
+from harness import Project, change_weights, questions, write_questions
 
 ITEMS = "data/items/mine.parquet"
 RATIONALES = "data/rationales/mine/tiny/1/big.parquet"
@@ -35,10 +35,7 @@ def test_a_changed_file_in_a_local_folder_is_noticed(project):
     again = project.run(ITEMS, RATIONALES, JUDGEMENTS)
     assert dict(again.rules) == {}
     for name, job in (("big", "generate_rationales"), ("strict", "judge_items")):
-        file = project.folder / name / "model.safetensors"
-        content = bytearray(file.read_bytes())
-        content[-1] ^= 1
-        file.write_bytes(content)
+        change_weights(project.folder / name)
         assert dict(project.run(ITEMS, RATIONALES, JUDGEMENTS).rules) == {job: 1}
     write_questions(project.folder / "sums/train.jsonl", questions(13))
     assert project.run(ITEMS).rules == {"ingest_items": 1}

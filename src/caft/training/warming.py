@@ -58,9 +58,8 @@ def warm_up(
         recipe["max_overlong_share"],
         "warm_up",
     )
-    spec = stage_spec(
-        *(None, rows, recipe, settings["epochs"], seed, student["revision"], precision_of(engine))
-    )
+    precision = precision_of(engine)
+    spec = stage_spec(None, rows, recipe, settings["epochs"], seed, student["revision"], precision)
     about = {"sample": sorted(sample), "digest": digest(spec)}
     if is_trained(folder):
         record = read_json(folder / DONE_FILE)
