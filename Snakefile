@@ -8,7 +8,11 @@ from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from caft import config as settings, locks, rounds, versions, views
+from caft.config import resolve as settings
+from caft.running import locks
+from caft.config import rounds
+from caft.config import modes as views
+from caft import versions
 from caft.errors import CaftError
 
 min_version("9.0")

@@ -116,7 +116,7 @@ def student(chatml, tmp_path_factory):
 @pytest.fixture(scope="session")
 def tokenizer(student):
     """The tiny student's tokenizer, as loaded."""
-    from caft.models import load_tokenizer
+    from caft.students.folders import load_tokenizer
 
     return load_tokenizer(student)
 
@@ -124,7 +124,7 @@ def tokenizer(student):
 @pytest.fixture(scope="session")
 def model(student):
     """The tiny student in float32."""
-    from caft.models import load_model
+    from caft.students.folders import load_model
 
     return load_model(student)
 
@@ -134,7 +134,7 @@ def taught(chatml, tmp_path_factory):
     """Folder of a tiny student that has learnt LESSONS by heart (user turn to answer)."""
     import torch
 
-    from caft.chat import encode_completion, encode_prompt
+    from caft.prompting.chat import encode_completion, encode_prompt
 
     model = build_model(chatml, spread=0.05)
     rows = []
@@ -198,7 +198,7 @@ def engine():
 @pytest.fixture
 def cache(tmp_path):
     """An empty folder for finished blocks."""
-    from caft.blocks import Cache
+    from caft.running.blocks import Cache
 
     return Cache(tmp_path / "blocks")
 

@@ -4,8 +4,8 @@ import json
 
 import pandas as pd
 
-from caft import tables
-from caft.files import write_json
+from caft.tables import parquet
+from caft.tables.files import write_json
 
 CPU = {"device": "cpu", "dtype": "float32", "attention": "sdpa"}
 ANSWERS = ["4", "12", "so it is [[7]]", "A", "two"]
@@ -30,7 +30,7 @@ def mixture_of(numbers):
 
 def plan_stage(folder, student, recipe, epochs, mixture, validation=None):
     """Write a stage file as the mixtures job does; return its path."""
-    tables.write("mixtures", mixture, folder / "rows.parquet")
+    parquet.write("mixtures", mixture, folder / "rows.parquet")
     planned = {
         "spec": {
             "recipe": recipe, "epochs": epochs, "seed": 1, "mixture": "m", "parent": None,
@@ -40,7 +40,7 @@ def plan_stage(folder, student, recipe, epochs, mixture, validation=None):
         "parent_file": None,
     }  # fmt: skip
     if validation is not None:
-        tables.write("mixtures", validation, folder / "validation.parquet")
+        parquet.write("mixtures", validation, folder / "validation.parquet")
         planned["validation_file"] = str(folder / "validation.parquet")
     write_json(folder / "stage.json", planned)
     return folder / "stage.json"

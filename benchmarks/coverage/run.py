@@ -27,7 +27,13 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from caft.comparisons import compare_all, crossed_p, difference_interval, mcnemar, mean_interval
+from caft.analysis.comparisons import (
+    compare_all,
+    crossed_p,
+    difference_interval,
+    mcnemar,
+    mean_interval,
+)
 
 _EFFECT = 0.05
 _DRAWS = 500  # of bootstraps and permutations

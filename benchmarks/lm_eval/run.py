@@ -23,14 +23,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import yaml
 
-from caft.answers import INVALID, equal, render
-from caft.config import prepare
+from caft.config.resolve import prepare
 from caft.datasets import load
 from caft.datasets.ingest import ingest
-from caft.evaluation import evaluate
-from caft.jobs import Progress
-from caft.models import load_model, load_tokenizer, prepare_student
-from caft.prompts import all_messages, build_messages
+from caft.evaluation.evaluate import evaluate
+from caft.prompting.answers import INVALID, equal, render
+from caft.prompting.prompts import all_messages, build_messages
+from caft.running.jobs import Progress
+from caft.students.folders import load_model, load_tokenizer, prepare_student
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent

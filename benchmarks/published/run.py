@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from caft.analysis import metric_quality, published_overlap, wrong_answers
+from caft.analysis.metric_tables import metric_quality, published_overlap, wrong_answers
 
 VARIANTS = {
     ("phi-4-mini-instruct", "numbers_fallback"): (0.4526, 1.608),

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from caft import tables
 from caft.complexity.agreement import compare_with_row_by_row
+from caft.tables import parquet
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     settings = parser.parse_args()
     variant = yaml.safe_load(Path("config.yaml").read_text())["prompts"]["letters"]
-    items = tables.read("items", settings.items).head(settings.count)
+    items = parquet.read("items", settings.items).head(settings.count)
     table = compare_with_row_by_row(items, settings.student, {"few_shot": 0, **variant})
     print(f"{len(table)} items: max |dh| {table['difference'].max():.1e} nats,", end=" ")
     print(f"same argmax on {table['same_argmax'].sum()}")

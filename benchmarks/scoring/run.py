@@ -19,12 +19,12 @@ import pandas as pd
 import torch
 import yaml
 
-from caft import tables
-from caft.chat import encode_prompt
 from caft.complexity.forward import TOKEN_BUDGET, encode_rows, score_batch, token_batches
-from caft.jobs import clock
-from caft.models import load_model, load_tokenizer
-from caft.prompts import all_messages
+from caft.prompting.chat import encode_prompt
+from caft.prompting.prompts import all_messages
+from caft.running.jobs import clock
+from caft.students.folders import load_model, load_tokenizer
+from caft.tables import parquet
 
 _TURN = 32
 _WORDS = [
@@ -228,7 +228,9 @@ def main() -> None:
     torch.set_num_threads(settings.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     items = (
-        tables.read("items", settings.items) if settings.items else made_up_items(settings.count, 1)
+        parquet.read("items", settings.items)
+        if settings.items
+        else made_up_items(settings.count, 1)
     )
     items = items[items["answer_kind"] == "choice"].head(settings.count).reset_index(drop=True)
     variant = yaml.safe_load(Path("config.yaml").read_text())["prompts"]["letters"]

@@ -10,7 +10,7 @@ from driver import collect
 from scripted_server import reply
 from test_kills import processes  # noqa: F401 - a fixture
 
-import caft.teacher.batch
+import caft.teacher.endpoint.batch
 from caft.errors import TeacherError
 from caft.store import Store
 
@@ -88,11 +88,11 @@ def test_a_refused_batch_stops_the_run_with_its_reason_and_is_forgotten(tmp_path
 
 
 def test_many_requests_go_into_several_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(caft.teacher.batch, "_MOST_REQUESTS", 3)
+    monkeypatch.setattr(caft.teacher.endpoint.batch, "_MOST_REQUESTS", 3)
     with BatchServer() as server:
         assert len(ask(batch_teacher(server, tmp_path), requests(8))) == 8
     assert [len(known["lines"]) for known in server.batches.values()] == [3, 3, 2]
-    monkeypatch.setattr(caft.teacher.batch, "_MOST_BYTES", 500)
+    monkeypatch.setattr(caft.teacher.endpoint.batch, "_MOST_BYTES", 500)
     with BatchServer() as server:
         assert len(ask(batch_teacher(server, tmp_path), requests(3))) == 3
     assert len(server.batches) == 2

@@ -13,7 +13,7 @@ from asking import SPEC, Words, ask, request, requests
 from driver import collect
 from test_kills import processes  # noqa: F401 - a fixture
 
-import caft.teacher.guard
+import caft.teacher.endpoint.guard
 from caft.errors import TeacherError
 from caft.teacher import make_teacher
 
@@ -127,7 +127,8 @@ def test_the_output_of_the_server_lies_beside_the_log_of_the_job(pids, tmp_path)
 
 
 def test_a_server_that_ignores_the_request_to_end_is_killed(pids):
-    code = "import sys, caft.teacher.guard as guard; guard.GRACE = 0.3; guard.main(sys.argv[1:])"
+    code = "import sys; from caft.teacher.endpoint import guard; "
+    code += "guard.GRACE = 0.3; guard.main(sys.argv[1:])"
     command = [sys.executable, str(SCRIPT), "0", str(pids), "stubborn"]
     guard = subprocess.Popen([sys.executable, "-c", code, *command], stdin=subprocess.PIPE)
     wait_until(lambda: pids.exists() and len(alive(pids)) == 2)
@@ -142,7 +143,7 @@ def test_the_server_ends_with_its_guard(pids, signal):
     import signal as signals
 
     command = [sys.executable, str(SCRIPT), "0", str(pids), "good"]
-    module = [sys.executable, "-m", caft.teacher.guard.__name__]
+    module = [sys.executable, "-m", caft.teacher.endpoint.guard.__name__]
     guard = subprocess.Popen([*module, *command], stdin=subprocess.PIPE)
     wait_until(lambda: pids.exists() and len(alive(pids)) == 2)
     server = alive(pids)[0]

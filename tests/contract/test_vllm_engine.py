@@ -8,15 +8,15 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from caft.chat import encode_prompt, stop_tokens
-from caft.complexity.scorer import open_scorer
 from caft.errors import ModelError
-from caft.evaluation import backend
-from caft.generation import generate
-from caft.generation_vllm import VllmModel
-from caft.generation_vllm import generate as generate_vllm
-from caft.generation_vllm import open_scorer as open_vllm
-from caft.models import load_tokenizer
+from caft.evaluation.evaluate import backend
+from caft.prompting.chat import encode_prompt, stop_tokens
+from caft.students.folders import load_tokenizer
+from caft.students.generation import generate
+from caft.students.opened import open_scorer
+from caft.students.vllm import VllmModel
+from caft.students.vllm import generate as generate_vllm
+from caft.students.vllm import open_scorer as open_vllm
 
 
 class Request(SimpleNamespace):
@@ -226,7 +226,7 @@ def test_a_device_that_vllm_does_not_run_on_is_refused(vllm, taught, found, want
 
 
 def test_a_missing_vllm_says_what_to_install(monkeypatch, taught):
-    monkeypatch.setattr("caft.generation_vllm.find_spec", lambda name: None)
+    monkeypatch.setattr("caft.students.vllm.find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"evaluation\.engine: .*`pip install vllm`"):
         open_vllm(taught / "student.json", None, ENGINE)
 

@@ -27,7 +27,7 @@ def questions():
 
 def test_bfloat16_scores_on_a_gpu_are_near_float32_on_the_cpu(student, letters):
     from caft.complexity.forward import score_items
-    from caft.models import load_model, load_tokenizer
+    from caft.students.folders import load_model, load_tokenizer
 
     tokenizer = load_tokenizer(student)
     slow = score_items(questions(), load_model(student), tokenizer, letters, 1, 512)
@@ -40,7 +40,7 @@ def test_bfloat16_scores_on_a_gpu_are_near_float32_on_the_cpu(student, letters):
 
 def test_float32_scores_on_a_gpu_equal_those_on_the_cpu(student, letters):
     from caft.complexity.forward import score_items
-    from caft.models import load_model, load_tokenizer
+    from caft.students.folders import load_model, load_tokenizer
 
     tokenizer = load_tokenizer(student)
     slow = score_items(questions(), load_model(student), tokenizer, letters, 1, 512)
@@ -50,7 +50,7 @@ def test_float32_scores_on_a_gpu_equal_those_on_the_cpu(student, letters):
 
 
 def test_work_on_a_gpu_takes_energy():
-    from caft.meter import Meter
+    from caft.running.meter import Meter
 
     meter = Meter("cuda")
     square = torch.randn(4096, 4096, device="cuda")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from caft.evaluation import backend
+from caft.evaluation.evaluate import backend
 
 pytest.importorskip("vllm", reason="needs vLLM, which is installed beside caft, not with it")
 

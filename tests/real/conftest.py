@@ -12,7 +12,7 @@ REFERENCE = ROOT.parent / "shared" / "reference_data"
 @pytest.fixture(scope="session")
 def shipped():
     """The shipped configuration with all defaults."""
-    from caft.config import prepare
+    from caft.config.resolve import prepare
 
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     return prepare(config, ROOT / "workflow/schemas/config.schema.yaml")
@@ -21,7 +21,7 @@ def shipped():
 @pytest.fixture(scope="session")
 def real_student(shipped, tmp_path_factory):
     """Folder of the embedded student: the one a run has prepared, else fetched and converted."""
-    from caft.models import prepare_student
+    from caft.students.folders import prepare_student
 
     prepared = ROOT / "data/models/smollm2-135m"
     if (prepared / "student.json").is_file():

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
+from caft.analysis.intervals import roc_auc
 from caft.complexity import judged
-from caft.statistics import roc_auc
 
 LEVELS_OF_THREE = {"graduate_and_postgraduate": "graduate"}
 

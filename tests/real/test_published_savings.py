@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from caft.files import read_json
-from caft.mixtures import Materials, build_stages
-from caft.models import load_tokenizer
-from caft.summary import saved
+from caft.mixtures.rows import Materials, build_stages
+from caft.report.summary import saved
+from caft.students.folders import load_tokenizer
+from caft.tables.files import read_json
 
 BANDS = {"easy": "easy", "middle": "medium", "hard": "hard"}
 WHOLE = ["easy", "medium", "hard"]

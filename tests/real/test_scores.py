@@ -33,7 +33,7 @@ def test_real_scores_agree_with_full_float64_logits_row_by_row(items, real_stude
 
 def test_batching_and_row_order_change_nothing(items, real_student, shipped):
     from caft.complexity.forward import score_items
-    from caft.models import load_model, load_tokenizer
+    from caft.students.folders import load_model, load_tokenizer
 
     model, tokenizer = load_model(real_student), load_tokenizer(real_student)
     variant = shipped["prompts"]["letters"]

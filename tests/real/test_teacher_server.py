@@ -5,10 +5,10 @@ import sys
 import pandas as pd
 import pytest
 
-from caft.chat import encode_prompt
-from caft.models import load_tokenizer
-from caft.prompts import build_messages
+from caft.prompting.chat import encode_prompt
+from caft.prompting.prompts import build_messages
 from caft.store import Store
+from caft.students.folders import load_tokenizer
 from caft.teacher import make_teacher
 from caft.teacher.collect import collect_rationales
 

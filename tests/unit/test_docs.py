@@ -5,8 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from caft import summary, tables
-from caft.files import write_json
+from caft.report import summary
+from caft.tables import parquet
+from caft.tables.files import write_json
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -33,17 +34,17 @@ def run(tmp_path, monkeypatch):
     trained = {"1": {"final": "base", "items": 0, "stages": []}}
     write_json("data/mixtures/d/s/1/plan.json", {"base": {**base, "seeds": trained}})
     item = {"item_id": ["a", "b"], "split": ["test", "test"]}
-    tables.write(
+    parquet.write(
         "buckets",
         pd.DataFrame({**item, "bucket": ["easy", "hard"], "missing": False, "sampled": False}),
         "data/buckets/d/s/default.parquet",
     )
     answers = {"item_id": ["a", "b"], "correct": [True, False], "invalid": [False, True]}
     where = "results/predictions/d/s/base.direct"
-    tables.write("predictions", pd.DataFrame(answers), f"{where}.parquet")
+    parquet.write("predictions", pd.DataFrame(answers), f"{where}.parquet")
     write_json(f"{where}.run.json", {"seconds": 1.0})
     scores = {"warm_up": False, "status": "ok", "correct": [True, False], "answer_valid": True}
-    tables.write(
+    parquet.write(
         "scores",
         pd.DataFrame({**item, **scores, "single_token_entropy": [0.1, 0.9]}),
         "data/scores/d/s/base/letters.parquet",
@@ -113,9 +114,9 @@ def test_every_column_of_the_complexity_table_is_described_in_order(run):
     assert described("results/tables/complexity.csv") == expected
 
 
-@pytest.mark.parametrize("name", sorted(tables.SCHEMAS))
+@pytest.mark.parametrize("name", sorted(parquet.SCHEMAS))
 def test_every_column_of_a_parquet_table_is_described_in_order(name):
-    assert described(name) == tables.SCHEMAS[name].names
+    assert described(name) == parquet.SCHEMAS[name].names
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

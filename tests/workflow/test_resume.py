@@ -4,7 +4,7 @@ import copy
 
 from harness import Project
 
-from caft.files import read_json
+from caft.tables.files import read_json
 
 
 def test_a_run_killed_while_training_goes_on_from_its_checkpoint(config, tmp_path):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from harness import Project, questions, write_questions
 
-from caft import tables
+from caft.tables import parquet
 
 COUNT = 1100  # four blocks for all items, one for the reported split
 SCORES = "data/scores/mine/tiny/base/letters.parquet"
@@ -46,9 +46,9 @@ def many(divided, tmp_path_factory):
 
 def test_three_jobs_score_every_item_once(many):
     assert len(blocks(many)) == 4
-    whole = tables.read("scores", many.folder / SCORES)
+    whole = parquet.read("scores", many.folder / SCORES)
     shares = [
-        tables.read("scores", path)["item_id"]
+        parquet.read("scores", path)["item_id"]
         for path in many.folder.glob("data/scores/**/*-of-3.parquet")
     ]
     assert len(shares) == 3 and all(len(share) > 100 for share in shares)
@@ -76,8 +76,8 @@ def test_an_added_item_costs_one_block(many):
     new = blocks(many).keys() - before.keys()
     assert len(new) == 1
     (block,) = [many.folder / "data/blocks/scores" / name for name in new]
-    assert len(tables.read("scores", block)) < COUNT / 3
-    assert len(tables.read("scores", many.folder / SCORES)) == COUNT + 1
+    assert len(parquet.read("scores", block)) < COUNT / 3
+    assert len(parquet.read("scores", many.folder / SCORES)) == COUNT + 1
 
 
 def test_what_a_job_may_take_is_no_reason_to_run_again(many):

@@ -2,8 +2,8 @@
 import os
 from glob import escape, glob
 
-from caft import costs
-from caft.mixtures import divisions
+from caft.report import costs
+from caft.mixtures.rows import divisions
 
 ANALYSIS_TABLES = [
     "metric_quality",
@@ -93,7 +93,7 @@ FIRST_PLANS = ancient(
 
 def plan(dataset, student, numbers=ROUNDS):
     """The models of a data set and student, read once the mixtures of these rounds are known."""
-    from caft.files import read_json
+    from caft.tables.files import read_json
 
     plans = (
         checkpoints.build_mixtures.get(dataset=dataset, student=student, round=number)
@@ -287,7 +287,7 @@ def warm_up_start(wildcards):
 
 def stage_inputs(wildcards):
     """The student and, for a later stage, the model it goes on from."""
-    from caft.files import read_json
+    from caft.tables.files import read_json
 
     spec = read_json(f"data/mixtures/stages/{wildcards.digest}.json")
     return [spec["student_file"], *([spec["parent_file"]] if spec["parent_file"] else [])]

@@ -8,16 +8,20 @@ Settings  params.names, params.reads_label, params.analysis, params.reference, p
 
 from pathlib import Path
 
-from caft import analysis, tables
-from caft.jobs import job
-from caft.outcomes import read_calibration, read_outcome
+from caft.analysis import metric_tables as analysis
+from caft.analysis.outcomes import read_calibration, read_outcome
+from caft.running.jobs import job
+from caft.tables import parquet
 
 with job(snakemake) as log:
     inputs, params = snakemake.input, snakemake.params
     spec, labelled = params.analysis, params.reads_label
-    items, buckets = tables.read("items", inputs.item_table), tables.read("buckets", inputs.buckets)
+    items, buckets = (
+        parquet.read("items", inputs.item_table),
+        parquet.read("buckets", inputs.buckets),
+    )
     metrics = {
-        name: tables.read("metrics", path)
+        name: parquet.read("metrics", path)
         for name, path in zip(params.names, inputs.metrics, strict=True)
     }
     wrong = read_outcome(inputs.outcome)

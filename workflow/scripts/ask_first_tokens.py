@@ -7,16 +7,16 @@ Settings  params.name, params.teacher, params.prompt, params.engine, params.seed
 
 from pathlib import Path
 
-from caft import tables
-from caft.jobs import job
+from caft.running.jobs import job
+from caft.tables import parquet
 from caft.teacher.first_tokens import ask_first_tokens
 
 with job(snakemake) as log:
-    items = tables.read("items", snakemake.input.item_table)
+    items = parquet.read("items", snakemake.input.item_table)
     params = snakemake.params
     table = ask_first_tokens(
         items, params.name, params.teacher, params.prompt, params.engine, params.seed,
         Path(snakemake.input.student), Path(params.store),
     )  # fmt: skip
     spec = {"teacher": params.teacher, "prompt": params.prompt}
-    tables.write("topk", table, snakemake.output[0], spec, params.code)
+    parquet.write("topk", table, snakemake.output[0], spec, params.code)

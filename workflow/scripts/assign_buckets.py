@@ -7,22 +7,22 @@ Settings  params.buckets, params.decimals, params.purchase, params.seed
 
 from pathlib import Path
 
-from caft import tables
-from caft.buckets import build_buckets
-from caft.files import write_json
-from caft.jobs import job
-from caft.teacher.estimate import item_prices
+from caft.mixtures.buckets import build_buckets
+from caft.running.jobs import job
+from caft.tables import parquet
+from caft.tables.files import write_json
+from caft.teacher.money.estimate import item_prices
 
 with job(snakemake) as log:
-    metrics = tables.read("metrics", snakemake.input.metrics)
+    metrics = parquet.read("metrics", snakemake.input.metrics)
     params, prices = snakemake.params, None
     if snakemake.input.priced:
         items, student = snakemake.input.priced
         prices = item_prices(
-            tables.read("items", items), params.purchase, Path(student).parent, params.seed
+            parquet.read("items", items), params.purchase, Path(student).parent, params.seed
         )
     buckets, report = build_buckets(metrics, params.buckets, params.seed, params.decimals, prices)
-    tables.write(
+    parquet.write(
         "buckets", buckets, snakemake.output.buckets, {"buckets": params.buckets}, params.code
     )
     write_json(snakemake.output.report, report)

@@ -10,18 +10,18 @@ Settings  params.strategies, params.prompt, params.seed (of the data), params.se
 
 from pathlib import Path
 
-from caft import tables
-from caft.files import atomic_path, read_json, write_json
-from caft.jobs import job
-from caft.mixtures import Materials
-from caft.models import load_tokenizer
-from caft.plan import build_plan
+from caft.mixtures.plan import build_plan
+from caft.mixtures.rows import Materials
+from caft.running.jobs import job
+from caft.students.folders import load_tokenizer
+from caft.tables import parquet
+from caft.tables.files import atomic_path, read_json, write_json
 
 with job(snakemake) as log:
     inputs, params = snakemake.input, snakemake.params
-    items = tables.read("items", inputs.item_table)
-    buckets = {Path(path).stem: tables.read("buckets", path) for path in inputs.buckets}
-    rationales = {Path(path).stem: tables.read("rationales", path) for path in inputs.rationales}
+    items = parquet.read("items", inputs.item_table)
+    buckets = {Path(path).stem: parquet.read("buckets", path) for path in inputs.buckets}
+    rationales = {Path(path).stem: parquet.read("rationales", path) for path in inputs.rationales}
     warm_up = Path(inputs.warm_up) if inputs.get("warm_up") else None
     student = read_json(inputs.student)
     tokenizer = load_tokenizer(Path(inputs.student).parent)

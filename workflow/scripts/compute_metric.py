@@ -7,15 +7,15 @@ Settings  params.metric
 
 import pandas as pd
 
-from caft import tables
 from caft.complexity import METRICS
 from caft.complexity.compute import compute_metric
 from caft.complexity.imported import import_metric
-from caft.files import atomic_path, write_json
-from caft.jobs import job
+from caft.running.jobs import job
+from caft.tables import parquet
+from caft.tables.files import atomic_path, write_json
 
 with job(snakemake) as log:
-    items = tables.read("items", snakemake.input.item_table)
+    items = parquet.read("items", snakemake.input.item_table)
     metric = snakemake.params.metric
     source = METRICS[metric["metric"]].source
     problems, counts = pd.DataFrame(columns=["row", "key", "value", "reason"]), {}
@@ -24,10 +24,10 @@ with job(snakemake) as log:
     else:
         kind = "generations" if source == "samples" else source
         table = compute_metric(
-            metric["metric"], metric, tables.read(kind, snakemake.input.source), items
+            metric["metric"], metric, parquet.read(kind, snakemake.input.source), items
         )
     report = {"items": len(table), "reasons": table["reason"].value_counts().to_dict(), **counts}
-    tables.write("metrics", table, snakemake.output.metrics, metric, snakemake.params.code)
+    parquet.write("metrics", table, snakemake.output.metrics, metric, snakemake.params.code)
     with atomic_path(snakemake.output.problems) as path:
         problems.to_csv(path, index=False)
     write_json(snakemake.output.report, report)

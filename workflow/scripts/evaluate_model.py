@@ -8,15 +8,15 @@ Settings  params.prompt, params.evaluation, params.split, params.engine, params.
 
 from pathlib import Path
 
-from caft import tables
-from caft.blocks import Cache, Shard
-from caft.evaluation import evaluate_model
-from caft.files import read_json, write_json
-from caft.jobs import job
-from caft.views import read_view
+from caft.config.modes import read_view
+from caft.evaluation.evaluate import evaluate_model
+from caft.running.blocks import Cache, Shard
+from caft.running.jobs import job
+from caft.tables import parquet
+from caft.tables.files import read_json, write_json
 
 with job(snakemake) as log:
-    items = tables.read("items", snakemake.input.item_table)
+    items = parquet.read("items", snakemake.input.item_table)
     params, wildcards = snakemake.params, snakemake.wildcards
     student = Path("data/models") / wildcards.student
     trained = None if wildcards.model == "base" else Path(snakemake.input.model)
@@ -30,5 +30,5 @@ with job(snakemake) as log:
         items, params.split, student, trained, variant, view.mode,
         params.evaluation, params.engine, params.seed, cache,
     )  # fmt: skip
-    tables.write("predictions", predictions, snakemake.output.predictions, spec, params.code)
+    parquet.write("predictions", predictions, snakemake.output.predictions, spec, params.code)
     write_json(snakemake.output.run, run)

@@ -7,14 +7,14 @@ Settings  params.prompt, params.evaluation, params.sampling (optional), params.e
 
 from pathlib import Path
 
-from caft import tables
-from caft.blocks import Cache, Shard
 from caft.complexity.generations import generate_with_student
-from caft.files import write_json
-from caft.jobs import job
+from caft.running.blocks import Cache, Shard
+from caft.running.jobs import job
+from caft.tables import parquet
+from caft.tables.files import write_json
 
 with job(snakemake) as log:
-    items = tables.read("items", snakemake.input.item_table)
+    items = parquet.read("items", snakemake.input.item_table)
     params = snakemake.params
     trained = Path(snakemake.input.trained) if snakemake.input.get("trained") else None
     student = Path(snakemake.input.student)
@@ -23,5 +23,5 @@ with job(snakemake) as log:
         items, student, trained, params.prompt, params.engine, params.evaluation, params.seed,
         cache, **params.get("sampling", {}),
     )  # fmt: skip
-    tables.write("generations", table, snakemake.output.table, spec, params.code)
+    parquet.write("generations", table, snakemake.output.table, spec, params.code)
     write_json(snakemake.output.run, run)

@@ -9,16 +9,16 @@ Settings  params.teacher, params.strategies, params.prompt, params.engine, param
 
 from pathlib import Path
 
-from caft import tables
-from caft.blocks import Shard
-from caft.files import atomic_path
-from caft.jobs import job
+from caft.running.blocks import Shard
+from caft.running.jobs import job
+from caft.tables import parquet
+from caft.tables.files import atomic_path
 from caft.teacher.acceptance import quarantine
 from caft.teacher.collect import collect_for_strategies
 
 with job(snakemake) as log:
-    items = tables.read("items", snakemake.input.item_table)
-    buckets = {Path(path).stem: tables.read("buckets", path) for path in snakemake.input.buckets}
+    items = parquet.read("items", snakemake.input.item_table)
+    buckets = {Path(path).stem: parquet.read("buckets", path) for path in snakemake.input.buckets}
     params = snakemake.params
     shard = Shard.named(snakemake.wildcards.shard)
     rationales = collect_for_strategies(
@@ -28,6 +28,6 @@ with job(snakemake) as log:
     )  # fmt: skip
     spec = {"teacher": params.teacher, "prompt": params.prompt}
     output = snakemake.output
-    tables.write("rationales", rationales, output.rationales, spec, params.code)
+    parquet.write("rationales", rationales, output.rationales, spec, params.code)
     with atomic_path(output.quarantine) as path:
-        quarantine(tables.read("rationales", output.rationales)).to_csv(path, index=False)
+        quarantine(parquet.read("rationales", output.rationales)).to_csv(path, index=False)

@@ -7,11 +7,11 @@ Settings  params.dataset, params.seed, params.downloads
 
 from pathlib import Path
 
-from caft import tables
 from caft.datasets import load
 from caft.datasets.ingest import ingest, require_splits
-from caft.files import write_json
-from caft.jobs import job
+from caft.running.jobs import job
+from caft.tables import parquet
+from caft.tables.files import write_json
 
 with job(snakemake) as log:
     spec, seed = snakemake.params.dataset, snakemake.params.seed
@@ -20,13 +20,15 @@ with job(snakemake) as log:
     result = ingest(raw, spec["splits"], seed, name, spec["max_bad_share"])
     require_splits(result.items, spec["splits"], name)
     made_by = {"dataset": spec, "seed": seed}
-    tables.write(
+    parquet.write(
         "quarantined_items",
         result.quarantine,
         snakemake.output.quarantine,
         made_by,
         snakemake.params.code,
     )
-    tables.write("items", result.items, snakemake.output.item_table, made_by, snakemake.params.code)
+    parquet.write(
+        "items", result.items, snakemake.output.item_table, made_by, snakemake.params.code
+    )
     write_json(snakemake.output.report, result.report)
     log.info("%s: %s", name, result.report)

@@ -7,16 +7,16 @@ Settings  params.judge, params.engine, params.store
 
 from pathlib import Path
 
-from caft import tables
-from caft.jobs import job
+from caft.running.jobs import job
+from caft.tables import parquet
 from caft.teacher.judge import judge_dataset
 
 with job(snakemake) as log:
-    items = tables.read("items", snakemake.input.item_table)
+    items = parquet.read("items", snakemake.input.item_table)
     params = snakemake.params
     judgements = judge_dataset(
         items, snakemake.wildcards.judge, params.judge, params.engine,
         Path(snakemake.input.student), Path(params.store),
     )  # fmt: skip
     spec = {"judge": params.judge}
-    tables.write("judgements", judgements, snakemake.output[0], spec, params.code)
+    parquet.write("judgements", judgements, snakemake.output[0], spec, params.code)

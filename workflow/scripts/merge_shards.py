@@ -6,12 +6,12 @@ Outputs   the whole table, as one job would have made it; run: seconds and count
 
 from pathlib import Path
 
-from caft import tables
-from caft.blocks import merge_shards
-from caft.files import write_json
-from caft.jobs import job
+from caft.running.blocks import merge_shards
+from caft.running.jobs import job
+from caft.tables import parquet
+from caft.tables.files import write_json
 
 with job(snakemake) as log:
     table, made, run = merge_shards([Path(path) for path in snakemake.input])
-    tables.write(made["table"], table, snakemake.output.table, made["spec"], made["code"])
+    parquet.write(made["table"], table, snakemake.output.table, made["spec"], made["code"])
     write_json(snakemake.output.run, run)

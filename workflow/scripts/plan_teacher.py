@@ -5,9 +5,9 @@ Outputs   plan: one row per data set, student, teacher and strategy; nothing is 
 Settings  params.config, params.store
 """
 
-from caft.files import atomic_path
-from caft.jobs import job
-from caft.teacher.plan import plan_purchases, render
+from caft.report.purchases import plan_purchases, render
+from caft.running.jobs import job
+from caft.tables.files import atomic_path
 
 with job(snakemake) as log:
     plan = plan_purchases(snakemake.params.config, snakemake.params.store)

@@ -11,15 +11,16 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from caft import analysis_plots, tables
-from caft.figures import save
-from caft.jobs import job
-from caft.outcomes import read_outcome
+from caft.analysis.outcomes import read_outcome
+from caft.figures import analysis as analysis_plots
+from caft.figures.style import save
+from caft.running.jobs import job
+from caft.tables import parquet
 
 with job(snakemake) as log:
     inputs, params = snakemake.input, snakemake.params
     metrics = {
-        name: tables.read("metrics", path)
+        name: parquet.read("metrics", path)
         for name, path in zip(params.names, inputs.metrics, strict=True)
     }
     wrong = read_outcome(inputs.outcome)

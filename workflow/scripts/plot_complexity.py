@@ -5,12 +5,12 @@ Outputs   svg, png
 Settings  params.titles, params.metric
 """
 
-from caft import tables
-from caft.jobs import job
-from caft.plots import plot_complexity, save
+from caft.figures.plots import plot_complexity, save
+from caft.running.jobs import job
+from caft.tables import parquet
 
 with job(snakemake) as log:
-    scores = [tables.read("scores", path) for path in snakemake.input.scores]
+    scores = [parquet.read("scores", path) for path in snakemake.input.scores]
     save(
         plot_complexity(
             dict(zip(snakemake.params.titles, scores, strict=True)), snakemake.params.metric

@@ -7,9 +7,9 @@ Settings  params.figure
 
 import pandas as pd
 
-from caft.jobs import job
-from caft.plots import FIGURES, save
-from caft.summary import as_prompted
+from caft.figures.plots import FIGURES, save
+from caft.report.summary import as_prompted
+from caft.running.jobs import job
 
 with job(snakemake) as log:
     figure = FIGURES[snakemake.params.figure](as_prompted(pd.read_csv(snakemake.input[0])))

@@ -7,8 +7,8 @@ Settings  params.student (package, path or hub), params.downloads
 
 from pathlib import Path
 
-from caft.jobs import job
-from caft.models import prepare_student
+from caft.running.jobs import job
+from caft.students.folders import prepare_student
 
 with job(snakemake) as log:
     folder = Path(snakemake.output[0]).parent

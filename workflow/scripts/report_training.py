@@ -6,11 +6,11 @@ Outputs   losses, svg, png, samples (a page)
 
 from pathlib import Path
 
-from caft import training_report
-from caft.files import atomic_path, read_json, write_text
-from caft.jobs import job
-from caft.models import load_tokenizer
-from caft.training_plots import plot_losses
+from caft.figures.training import plot_losses
+from caft.report import training as training_report
+from caft.running.jobs import job
+from caft.students.folders import load_tokenizer
+from caft.tables.files import atomic_path, read_json, write_text
 
 with job(snakemake) as log:
     plan = {

@@ -8,14 +8,14 @@ Settings  params.prompt, params.engine, params.seed, cache
 
 from pathlib import Path
 
-from caft import tables
-from caft.blocks import Cache, Shard
 from caft.complexity.score import score_with_student
-from caft.files import write_json
-from caft.jobs import job
+from caft.running.blocks import Cache, Shard
+from caft.running.jobs import job
+from caft.tables import parquet
+from caft.tables.files import write_json
 
 with job(snakemake) as log:
-    items = tables.read("items", snakemake.input.item_table)
+    items = parquet.read("items", snakemake.input.item_table)
     params = snakemake.params
     trained = Path(snakemake.input.trained) if snakemake.input.get("trained") else None
     student = Path(snakemake.input.student)
@@ -23,5 +23,5 @@ with job(snakemake) as log:
     scores, spec, run = score_with_student(
         items, student, trained, params.prompt, params.engine, params.seed, cache
     )
-    tables.write("scores", scores, snakemake.output.table, spec, params.code)
+    parquet.write("scores", scores, snakemake.output.table, spec, params.code)
     write_json(snakemake.output.run, run)

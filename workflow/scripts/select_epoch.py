@@ -7,14 +7,14 @@ Settings  params.prompt, params.mode, params.evaluation, params.engine, params.s
 
 from pathlib import Path
 
-from caft import tables
-from caft.blocks import Cache
-from caft.files import write_json
-from caft.jobs import job
-from caft.selection import choose_epoch
+from caft.evaluation.best_epoch import choose_epoch
+from caft.running.blocks import Cache
+from caft.running.jobs import job
+from caft.tables import parquet
+from caft.tables.files import write_json
 
 with job(snakemake) as log:
-    items = tables.read("items", snakemake.input.item_table)
+    items = parquet.read("items", snakemake.input.item_table)
     params, student = snakemake.params, Path("data/models") / snakemake.wildcards.student
     epoch, table, blocks = choose_epoch(
         items, student, Path(snakemake.input.model), params.prompt, params.mode,

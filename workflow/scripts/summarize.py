@@ -6,10 +6,10 @@ Outputs   summary; runs (per training seed); comparisons (every pair of strategi
 Settings  params.config
 """
 
-from caft.files import atomic_path, write_json
-from caft.jobs import job
-from caft.provenance import provenance
-from caft.summary import complexity_table, model_index, render, summarize
+from caft.report.provenance import provenance
+from caft.report.summary import complexity_table, model_index, render, summarize
+from caft.running.jobs import job
+from caft.tables.files import atomic_path, write_json
 
 with job(snakemake) as log:
     config, output = snakemake.params.config, snakemake.output

@@ -6,10 +6,10 @@ Outputs   markdown, latex
 
 import pandas as pd
 
-from caft import paper
-from caft.files import write_text
-from caft.jobs import job
-from caft.summary import as_prompted
+from caft.report import paper_tables as paper
+from caft.report.summary import as_prompted
+from caft.running.jobs import job
+from caft.tables.files import write_text
 
 with job(snakemake) as log:
     summary = as_prompted(pd.read_csv(snakemake.input[0]))

@@ -5,9 +5,9 @@ Outputs   spend: one row per data set, student and teacher; acceptance: by bucke
 Settings  params.config
 """
 
-from caft.files import atomic_path
-from caft.jobs import job
-from caft.teacher.spend import acceptance_table, spend_table
+from caft.report.spend import acceptance_table, spend_table
+from caft.running.jobs import job
+from caft.tables.files import atomic_path
 
 with job(snakemake) as log:
     config, output = snakemake.params.config, snakemake.output

@@ -8,8 +8,8 @@ Settings  params.spec (file written with the mixtures), params.engine, params.la
 
 from pathlib import Path
 
-from caft.files import write_json
-from caft.jobs import job
+from caft.running.jobs import job
+from caft.tables.files import write_json
 from caft.training import train_planned
 
 with job(snakemake) as log:

@@ -7,13 +7,13 @@ Settings  params.warm_up, params.prompt, params.recipe, params.engine, params.se
 
 from pathlib import Path
 
-from caft import tables
-from caft.files import write_json
-from caft.jobs import job
+from caft.running.jobs import job
+from caft.tables import parquet
+from caft.tables.files import write_json
 from caft.training import warm_up
 
 with job(snakemake) as log:
-    items = tables.read("items", snakemake.input.item_table)
+    items = parquet.read("items", snakemake.input.item_table)
     params = snakemake.params
     record = warm_up(
         items, Path(snakemake.input.student), Path(snakemake.output[0]).parent, params.warm_up,

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from caft.chat import encode_prompt
 from caft.complexity.forward import score_items
-from caft.models import load_model, load_tokenizer
-from caft.prompts import all_messages
+from caft.prompting.chat import encode_prompt
+from caft.prompting.prompts import all_messages
+from caft.students.folders import load_model, load_tokenizer
 
 
 def compare_with_row_by_row(

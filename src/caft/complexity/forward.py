@@ -6,17 +6,17 @@ from typing import Any
 
 import pandas as pd
 
-from caft.answers import labels, render
-from caft.chat import encode_completion, encode_prompt, label_tokens
 from caft.complexity import Distributions
 from caft.complexity.answer_entropy import answer_entropy
 from caft.complexity.cross_entropy import cross_entropy
 from caft.complexity.margin import margin
 from caft.complexity.option_entropy import option_entropy
 from caft.complexity.single_token_entropy import single_token_entropy
-from caft.jobs import Progress
-from caft.prompts import Messages, all_messages
-from caft.tables import records
+from caft.prompting.answers import labels, render
+from caft.prompting.chat import encode_completion, encode_prompt, label_tokens
+from caft.prompting.prompts import Messages, all_messages
+from caft.running.jobs import Progress
+from caft.tables.parquet import records
 
 TOKEN_BUDGET = {"cpu": 1000, "cuda": 32768}  # tokens per batch, padding included
 # Tokens of padding in a batch: a block has few items of one length. For 12,032 items as long as
@@ -65,7 +65,7 @@ def score_items(
 
     Args:
         items: the items table.
-        model: the student, from `caft.models.load_model`.
+        model: the student, from `caft.students.folders.load_model`.
         tokenizer: its tokenizer.
         variant: prompt variant.
         seed: of the few-shot draw.
@@ -148,7 +148,7 @@ def answer_logits(model: Any, batch: list[Row], pad: int) -> list[Any]:
     width = max(len(row.tokens) for row in batch)
     # Right padding and no mask: with a causal decoder later pads cannot reach an earlier token
     # (checked in
-    # tests/unit/test_forward.py), and sdpa keeps its fast causal path.
+    # tests/unit/complexity/test_forward.py), and sdpa keeps its fast causal path.
     tokens = torch.tensor([row.tokens + [pad] * (width - len(row.tokens)) for row in batch])
     wanted = [range(row.first, row.first + max(1, len(row.gold))) for row in batch]
     kept = sorted({position for positions in wanted for position in positions})

@@ -11,17 +11,17 @@ import numpy as np
 import pandas as pd
 
 from caft import versions
-from caft.answers import ABSTAINED, INVALID, equal, parse
-from caft.blocks import Cache, block_rows, compute_in_blocks
-from caft.chat import encode_prompt
-from caft.complexity.scorer import open_scorer
 from caft.complexity.single_token_entropy import entropies
 from caft.complexity.spans import answer_and_sentences
-from caft.generation import Generated, generate
-from caft.hashing import digest
-from caft.jobs import Progress
-from caft.prompts import Messages, all_messages
-from caft.tables import SCHEMAS, records
+from caft.prompting.answers import ABSTAINED, INVALID, equal, parse
+from caft.prompting.chat import encode_prompt
+from caft.prompting.prompts import Messages, all_messages
+from caft.running.blocks import Cache, block_rows, compute_in_blocks
+from caft.running.jobs import Progress
+from caft.students.generation import Generated, generate
+from caft.students.opened import open_scorer
+from caft.tables.hashing import digest
+from caft.tables.parquet import SCHEMAS, records
 
 
 def generate_with_student(
@@ -107,7 +107,7 @@ def generate_items(
 
     Args:
         items: the items table.
-        model: from `caft.models.load_model`.
+        model: from `caft.students.folders.load_model`.
         tokenizer: its tokenizer.
         variant: prompt variant.
         evaluation: as in `generate_with_student`.

@@ -11,7 +11,7 @@ import pandas as pd
 from caft.complexity.compute import compute_metric
 from caft.datasets.file import as_text, map_rows, read_records
 from caft.errors import ConfigError
-from caft.tables import records
+from caft.tables.parquet import records
 
 JOINS = ("item_id", "source_id", "question")
 _BETWEEN = "\x1f"  # between a question and its options

@@ -1,7 +1,7 @@
 """What a judge says that an item demands, as a number; the gold answer is not read.
 
 The levels are ordered, not measured: only their order means something. Source: arXiv 2503.01688,
-2506.21220, with the levels of `caft.teacher.questions`.
+2506.21220, with the levels of `caft.complexity.judge_questions`.
 """
 
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from caft.complexity.judge_questions import QUESTIONS
 from caft.complexity.values import explained, rows_of
-from caft.teacher.questions import QUESTIONS
 
 
 def education_level(

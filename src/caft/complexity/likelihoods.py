@@ -8,13 +8,13 @@ from typing import Any
 import pandas as pd
 
 from caft import versions
-from caft.blocks import Cache, block_rows, compute_in_blocks
-from caft.chat import encode_completion, encode_prompt
 from caft.complexity.forward import Row, answer_logits, token_batches
-from caft.complexity.scorer import open_scorer
-from caft.jobs import Progress
-from caft.prompts import Messages, all_messages, completion
-from caft.tables import records
+from caft.prompting.chat import encode_completion, encode_prompt
+from caft.prompting.prompts import Messages, all_messages, completion
+from caft.running.blocks import Cache, block_rows, compute_in_blocks
+from caft.running.jobs import Progress
+from caft.students.opened import open_scorer
+from caft.tables.parquet import records
 
 # Tokens per batch. Smaller than for scores: here every target token has logits of its own.
 TOKEN_BUDGET = {"cpu": 1000, "cuda": 4096}
@@ -104,7 +104,7 @@ def likelihoods(
 
     Args:
         items: the items table.
-        model: from `caft.models.load_model`.
+        model: from `caft.students.folders.load_model`.
         tokenizer: its tokenizer.
         variant: prompt variant.
         seed: of the few-shot draw.

@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 
 from caft import versions
-from caft.blocks import Cache, block_rows, compute_in_blocks
 from caft.complexity.forward import TOKEN_BUDGET, score_items
-from caft.complexity.scorer import open_scorer
-from caft.jobs import Progress
-from caft.prompts import all_messages
+from caft.prompting.prompts import all_messages
+from caft.running.blocks import Cache, block_rows, compute_in_blocks
+from caft.running.jobs import Progress
+from caft.students.opened import open_scorer
 
 
 def score_with_student(

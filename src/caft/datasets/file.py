@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from caft.datasets import RawRows
 from caft.errors import ItemError
-from caft.hashing import digest
+from caft.tables.hashing import digest
 
 _FORMATS = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv"}
 

@@ -10,9 +10,9 @@ import pandas as pd
 
 from caft.datasets import RawRows
 from caft.errors import ItemError
-from caft.hashing import canonical_json, item_id, unit_interval
-from caft.numbers import canonical_number
-from caft.tables import SCHEMAS
+from caft.prompting.numbers import canonical_number
+from caft.tables.hashing import canonical_json, item_id, unit_interval
+from caft.tables.parquet import SCHEMAS
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BY_PRIORITY = ("test", "validation", "train")

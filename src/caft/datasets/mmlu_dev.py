@@ -6,8 +6,8 @@ from typing import Any
 
 from caft.datasets import RawRows
 from caft.datasets.file import limited
-from caft.files import read_json
-from caft.packages import fetch_member
+from caft.students.packages import fetch_member
+from caft.tables.files import read_json
 
 _PACKAGE = "lm-eval==0.4.13"
 _MEMBER = "lm_eval/tasks/mmlu/flan_cot_fewshot/_cot_prompts.json"

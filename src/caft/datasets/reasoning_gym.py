@@ -8,8 +8,8 @@ from typing import Any
 
 from caft.datasets import RawRows
 from caft.errors import ItemError
-from caft.hashing import digest, unit_interval
-from caft.numbers import canonical_number
+from caft.prompting.numbers import canonical_number
+from caft.tables.hashing import digest, unit_interval
 
 
 def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from caft.errors import ExportError
-from caft.files import read_json
-from caft.tables import records
+from caft.tables.files import read_json
+from caft.tables.parquet import records
 
 INDEX = Path("results/models/index.csv")
 RUNS = Path("results/tables/runs.csv")

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from caft import cards, tables
-from caft.chat import stop_tokens
 from caft.errors import ExportError
+from caft.export import cards
 from caft.export.choice import Choice
 from caft.export.merging import merge
-from caft.files import read_json, sync_folder, write_json, write_text
-from caft.models import load_tokenizer
+from caft.prompting.chat import stop_tokens
+from caft.students.folders import load_tokenizer
+from caft.tables import parquet
+from caft.tables.files import read_json, sync_folder, write_json, write_text
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json")
 
@@ -92,7 +93,7 @@ def export_data(choice: Choice, target: Path) -> None:
         for stage in choice.stages:
             planned = read_json(f"data/mixtures/stages/{stage['model']}.json")
             shutil.copyfile(planned["mixture_file"], folder / f"stage-{stage['stage']}.parquet")
-            mixtures.append(tables.read("mixtures", planned["mixture_file"]))
+            mixtures.append(parquet.read("mixtures", planned["mixture_file"]))
         card = cards.dataset_card(
             choice.name, mixtures, choice.stages, choice.spend, choice.provenance
         )

@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from caft import tables
 from caft.errors import ExportError, MergeError
-from caft.evaluation import evaluate
+from caft.evaluation.evaluate import evaluate
 from caft.export.choice import Choice
-from caft.jobs import Progress
-from caft.models import check_folder, load_model, load_tokenizer, pick_device
-from caft.prompts import all_messages
+from caft.prompting.prompts import all_messages
+from caft.running.jobs import Progress
+from caft.students.folders import check_folder, load_model, load_tokenizer, pick_device
+from caft.tables import parquet
 
 
 def merge(choice: Choice, target: Path, items: int, tolerance: float) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _answers(choice: Choice, model: Any, items: int) -> pd.DataFrame:
     tokenizer = load_tokenizer(choice.student_folder)
     variant, found = config["prompts"][config["prompt"]], []
     for dataset in choice.datasets:
-        table = tables.read("items", f"data/items/{dataset}.parquet")
+        table = parquet.read("items", f"data/items/{dataset}.parquet")
         # item_id is a hash, so the first ones are a sample.
         chosen = (table["split"] == config["run"]["split"]).to_numpy().nonzero()[0][:items]
         for mode in config["run"]["modes"]:

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caft.errors import StoreError
-from caft.files import atomic_path
 from caft.store.answers import Store
 from caft.store.record import RECORD
+from caft.tables.files import atomic_path
 
 FORMATS = (".parquet", ".jsonl")
 

@@ -15,8 +15,8 @@ from json import loads
 from pathlib import Path
 from typing import Any
 
-from caft.files import sync_folder
 from caft.store.record import Contents, Damage, DamagedError, Place
+from caft.tables.files import sync_folder
 
 _PREFIX, _MIDDLE, _END = b'{"check": "', b'", "record": ', b"}\n"
 _HEAD = len(_PREFIX) + 16 + len(_MIDDLE)

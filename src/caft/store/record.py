@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from caft.errors import StoreError
-from caft.hashing import digest
+from caft.tables.hashing import digest
 
 RECORD = pa.schema(
     {

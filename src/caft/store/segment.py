@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from caft.files import atomic_path
-from caft.hashing import file_sha256
 from caft.store.record import LIGHT, Contents, Damage, DamagedError, Place, light
+from caft.tables.files import atomic_path
+from caft.tables.hashing import file_sha256
 
 SEGMENT_BYTES = 64 * 2**20  # of compressed records; a segment is made in memory
 _GROUP_BYTES, _GROUP_ROWS = 4 * 2**20, 1000  # of a row group: the least that is read for an answer

@@ -11,8 +11,8 @@ from caft.errors import ConfigError
 PROVIDERS = {
     "reference": "caft.teacher.reference",
     "local": "caft.teacher.local",
-    "openai": "caft.teacher.openai",
-    "vllm_server": "caft.teacher.vllm_server",
+    "openai": "caft.teacher.endpoint.openai",
+    "vllm_server": "caft.teacher.endpoint.vllm_server",
 }
 """Module per provider, with `make(spec, tokenizer) -> Teacher` and late imports."""
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from caft.answers import INVALID, equal, parse
+from caft.prompting.answers import INVALID, equal, parse
+from caft.prompting.tokens import TokenCounter
 from caft.teacher import Answer
 from caft.teacher.reference import option_count
-from caft.tokens import TokenCounter
 
 Verdict = tuple[str, bool, str | None]
 
@@ -32,7 +32,7 @@ def judge(
         gold: the item's answer.
         kind: choice, numeric or text.
         n_options: number of options of a choice item.
-        parser: a key of `caft.answers.PARSERS`.
+        parser: a key of `caft.prompting.answers.PARSERS`.
         max_tokens: the most completion tokens that training takes; None for no limit.
         counter: of the student's tokens, for texts that the provider's count says too little of.
 

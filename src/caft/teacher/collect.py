@@ -8,24 +8,24 @@ from typing import Any
 
 import pandas as pd
 
-from caft.answers import INVALID
-from caft.blocks import WHOLE, Shard
 from caft.errors import BudgetError
-from caft.files import read_json
-from caft.hashing import unit_interval
-from caft.jobs import Progress
-from caft.mixtures import wanted_rationales
-from caft.models import load_tokenizer
-from caft.prompts import all_messages
+from caft.mixtures.rows import wanted_rationales
+from caft.prompting.answers import INVALID
+from caft.prompting.prompts import all_messages
+from caft.prompting.tokens import TokenCounter
+from caft.running.blocks import WHOLE, Shard
+from caft.running.jobs import Progress
 from caft.store import Store
-from caft.tables import SCHEMAS, records
+from caft.students.folders import load_tokenizer
+from caft.tables.files import read_json
+from caft.tables.hashing import unit_interval
+from caft.tables.parquet import SCHEMAS, records
 from caft.teacher import Answer, Request, Teacher, make_teacher
 from caft.teacher.acceptance import Verdict, item_status, judge_with
-from caft.teacher.budget import Budget, amounts_of, show
-from caft.teacher.estimate import limits_of, look_up, open_budget
+from caft.teacher.money.budget import Budget, amounts_of, show
+from caft.teacher.money.estimate import limits_of, look_up, open_budget
 from caft.teacher.records import make_request, to_answer, to_record
 from caft.teacher.tally import Tally
-from caft.tokens import TokenCounter
 
 _SECONDS_BETWEEN_LOOKS = 10.0  # at what other jobs have stored
 

@@ -8,15 +8,15 @@ import pandas as pd
 
 from caft.complexity.topk_entropy import first_logprobs
 from caft.errors import ConfigError
-from caft.prompts import all_messages
+from caft.prompting.prompts import all_messages
+from caft.prompting.tokens import TokenCounter
 from caft.store import Store
-from caft.tables import records
+from caft.tables.parquet import records
 from caft.teacher import Answer
 from caft.teacher.collect import obtain, open_teacher
-from caft.teacher.estimate import limits_of, look_up, open_budget
+from caft.teacher.money.estimate import limits_of, look_up, open_budget
 from caft.teacher.records import make_request
 from caft.teacher.tally import Tally
-from caft.tokens import TokenCounter
 
 
 def ask_first_tokens(

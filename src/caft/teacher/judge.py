@@ -10,23 +10,23 @@ from typing import Any
 
 import pandas as pd
 
-from caft.jobs import Progress
-from caft.store import Store
-from caft.tables import SCHEMAS, records
-from caft.teacher import Answer, Request, Teacher
-from caft.teacher.budget import Budget
-from caft.teacher.collect import obtain, open_teacher
-from caft.teacher.estimate import Missing, Outlook, limits_of, open_budget
-from caft.teacher.questions import (
+from caft.complexity.judge_questions import (
     QUESTIONS,
     label_messages,
     rating_messages,
     read_label,
     read_rating,
 )
+from caft.prompting.tokens import TokenCounter
+from caft.running.jobs import Progress
+from caft.store import Store
+from caft.tables.parquet import SCHEMAS, records
+from caft.teacher import Answer, Request, Teacher
+from caft.teacher.collect import obtain, open_teacher
+from caft.teacher.money.budget import Budget
+from caft.teacher.money.estimate import Missing, Outlook, limits_of, open_budget
 from caft.teacher.records import make_request, to_answer
 from caft.teacher.tally import Tally
-from caft.tokens import TokenCounter
 
 _UNFINISHED = ("length", "content_filter", "refusal")  # what is marked there was not the last word
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from caft.errors import ConfigError, TeacherError
-from caft.hashing import digest
-from caft.models import folder_revision, load_model, load_tokenizer, pick_device
+from caft.students.folders import folder_revision, load_model, load_tokenizer, pick_device
+from caft.tables.hashing import digest
 from caft.teacher import Answer, Request, lots
 
 
@@ -52,7 +52,7 @@ class LocalTeacher:
             yield from self._generate(lot)
 
     def _generate(self, requests: list[Request]) -> Iterator[list[Answer]]:
-        from caft.generation import generate
+        from caft.students.generation import generate
 
         model, tokenizer = self._loaded
         # Other keys, hence another seed, for another sample of the same items.

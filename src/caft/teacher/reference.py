@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from caft.answers import INVALID, mark, parse
-from caft.hashing import digest
+from caft.prompting.answers import INVALID, mark, parse
+from caft.tables.hashing import digest
 from caft.teacher import Answer, Request, lots, token_counter
 
 _BATCH = 256  # answers per fsync

@@ -10,7 +10,7 @@ from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
 from caft.errors import TrainingError
-from caft.jobs import Progress
+from caft.running.jobs import Progress
 from caft.training.records import validation_losses
 
 

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from caft.files import read_json, sync_folder, write_json
+from caft.tables.files import read_json, sync_folder, write_json
 
 MARK = "complete.json"
 

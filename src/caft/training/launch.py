@@ -9,10 +9,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from caft import tables
 from caft.errors import CaftError, TrainingError
-from caft.files import read_json, write_json
-from caft.jobs import end_with
+from caft.running.jobs import end_with
+from caft.tables import parquet
+from caft.tables.files import read_json, write_json
 from caft.training.records import DONE_FILE, WORK, is_trained
 from caft.training.stage import train_stage
 
@@ -54,7 +54,7 @@ def train_planned(
     planned = read_json(spec_file)
     spec, validation = planned["spec"], planned.get("validation_file")
     return train_stage(
-        tables.read("mixtures", planned["mixture_file"]),
+        parquet.read("mixtures", planned["mixture_file"]),
         Path(planned["student_file"]).parent,
         folder,
         spec["recipe"],
@@ -63,7 +63,7 @@ def train_planned(
         engine,
         Path(planned["parent_file"]).parent if planned["parent_file"] else None,
         spec,
-        tables.read("mixtures", validation) if validation else None,
+        parquet.read("mixtures", validation) if validation else None,
         checkpoint_minutes,
     )
 

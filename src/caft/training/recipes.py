@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from caft.errors import TrainingError
-from caft.models import use_job_threads
+from caft.students.folders import use_job_threads
 
 
 def processes() -> int:

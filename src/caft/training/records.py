@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from caft.files import read_json
-from caft.hashing import file_sha256
+from caft.tables.files import read_json
+from caft.tables.hashing import file_sha256
 
 DONE_FILE = "training.json"
 WORK = "trainer"  # checkpoints and other intermediate files, in the model's folder

@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from caft.chat import encode_completion, encode_prompt
 from caft.errors import TrainingError
+from caft.prompting.chat import encode_completion, encode_prompt
 
 IGNORED = -100  # label of a token without loss
 _PROBE = 64  # tokens per row

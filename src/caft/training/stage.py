@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from caft.errors import TrainingError
-from caft.files import read_json, write_json
-from caft.hashing import digest
-from caft.meter import Meter
-from caft.mixtures import mixture_digest
-from caft.models import load_tokenizer, pick_device
+from caft.mixtures.rows import mixture_digest
+from caft.running.meter import Meter
+from caft.students.folders import load_tokenizer, pick_device
+from caft.tables.files import read_json, write_json
+from caft.tables.hashing import digest
 from caft.training import checkpoints
 from caft.training.recipes import processes, trainable_model, trainer_settings
 from caft.training.records import (

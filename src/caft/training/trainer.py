@@ -10,8 +10,8 @@ from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from trl import SFTTrainer
 
-from caft.files import read_json
-from caft.meter import Meter
+from caft.running.meter import Meter
+from caft.tables.files import read_json
 from caft.training.checkpoints import MARK, complete
 
 

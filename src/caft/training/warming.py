@@ -5,10 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from caft.config import precision_of
-from caft.files import read_json
-from caft.hashing import digest
-from caft.mixtures import (
+from caft.config.resolve import precision_of
+from caft.mixtures.rows import (
     count_tokens,
     mixture_table,
     split_over_long,
@@ -16,7 +14,9 @@ from caft.mixtures import (
     warm_up_rows,
     warm_up_sample,
 )
-from caft.models import load_tokenizer
+from caft.students.folders import load_tokenizer
+from caft.tables.files import read_json
+from caft.tables.hashing import digest
 from caft.training.records import DONE_FILE, is_trained
 from caft.training.stage import train_stage
 

@@ -1,0 +1,1 @@
+"""Statistics: intervals, comparisons of strategies, and how well metrics find wrong answers."""

@@ -1,0 +1,45 @@
+"""The command `caft`: what can be done beside the workflow."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from caft.errors import CaftError
+
+GROUPS = {
+    "store": "look after the stored answers of teachers",
+    "teacher": "what teachers have to be asked for",
+    "clean": "remove models that no current or recorded run refers to",
+    "export": "take a trained model, or what it was trained on, out of the run",
+}
+"""Commands and groups of them; `caft.cli.<name>.add_commands` adds one."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0, or 1 after an error or a negative finding.
+
+    Args:
+        argv: the arguments after `caft`; None for those of this process.
+
+    Raises:
+        SystemExit: if the arguments cannot be understood (2) or help was asked for (0).
+    """
+    given = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="caft", description=__doc__)
+    groups = parser.add_subparsers(metavar="group", required=True)
+    for name, summary in GROUPS.items():
+        if given[:1] == [name]:
+            import_module(f"caft.cli.{name}").add_commands(groups)
+        else:  # only named, because importing takes its time
+            groups.add_parser(name, help=summary)
+    arguments = parser.parse_args(given)
+    try:
+        return arguments.run(arguments) or 0
+    except CaftError as error:
+        print(f"caft: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

@@ -1,0 +1,259 @@
+"""`caft store`: look after the stored answers of teachers."""
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from caft.errors import ConfigError, StoreError
+from caft.store import Store, stats
+from caft.store.check import check
+from caft.store.compaction import compact
+from caft.store.export import FORMATS, export
+from caft.store.imports import (
+    COLUMNS,
+    KEYS,
+    Imported,
+    Owned,
+    import_answers,
+    read_rows,
+    write_rejected,
+)
+
+STORE = "data/store/teacher"
+_ROOT = Path(__file__).parents[3]  # of the repository: caft is installed editable
+
+
+def add_commands(subparsers: Any) -> None:
+    """Add the group and its commands; a command is called as `run(arguments)`."""
+    group = subparsers.add_parser("store", help="look after the stored answers of teachers")
+    commands = group.add_subparsers(metavar="command", required=True)
+
+    def add(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=text.split(".")[0].split(";")[0], description=text)
+        command.add_argument(
+            "--store", type=Path, default=Path(STORE), metavar="FOLDER", help="default: %(default)s"
+        )
+        command.set_defaults(run=run)
+        return command
+
+    add("verify", _verify, "Read every byte; name what is damaged and exit with status 1 then.")
+    shown = add("stats", _stats, "Answers, tokens and money by model; answers by file.")
+    shown.add_argument("--json", action="store_true", help="for programs")
+    out = add("export", _export, "Write all answers to one file, each key once.")
+    out.add_argument("file", type=Path, help=f"ends in {' or '.join(FORMATS)}")
+    out.add_argument("--model", metavar="NAME", help="only of this model")
+    _add_import(add("import", _import, _IMPORT))
+    folded = add(
+        "compact",
+        _compact,
+        "Fold the journals of dead writers and merge small segments; what is damaged is moved to "
+        "FOLDER/damaged. Programs may use the store meanwhile.",
+    )
+    folded.add_argument(
+        "--all",
+        action="store_true",
+        help="fold the journals of other machines too; nothing may be writing there",
+    )
+
+
+_IMPORT = (
+    "Store answers that you own already, so that they are not bought. Each row is stored as the "
+    "answer to exactly the request that the configured teacher would send for that item."
+)
+
+
+def _add_import(command: argparse.ArgumentParser) -> None:
+    command.add_argument("file", type=Path, help="ends in .parquet, .jsonl or .csv")
+    command.add_argument("--teacher", required=True, metavar="NAME", help="of the config")
+    command.add_argument(
+        "--model", required=True, metavar="NAME", help="who wrote the answers: the teacher's model"
+    )
+    command.add_argument("--revision", help="its revision, if it is to be checked too")
+    command.add_argument("--prompt", metavar="NAME", help="the teacher's prompt, to be checked")
+    command.add_argument(
+        "--items", required=True, type=Path, metavar="FILE", help="data/items/NAME.parquet"
+    )
+    command.add_argument(
+        "--columns",
+        required=True,
+        type=_columns,
+        metavar="id=COLUMN,text=COLUMN,...",
+        help=f"the file's columns: {', '.join(COLUMNS)}; id and text are needed",
+    )
+    command.add_argument(
+        "--by", choices=KEYS, default=KEYS[0], help="what id is; default: %(default)s"
+    )
+    command.add_argument(
+        "--student", type=Path, metavar="FOLDER", help="its tokenizer counts tokens not given"
+    )
+    command.add_argument(
+        "--rejected", type=Path, metavar="FILE.csv", help="write there which rows were not stored"
+    )
+    command.add_argument(
+        "--config", type=Path, default=Path("config.yaml"), help="default: %(default)s"
+    )
+    command.add_argument(
+        "--configfile",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="files that are laid over it key by key, as Snakemake does",
+    )
+
+
+def _columns(text: str) -> dict[str, str]:
+    columns = {part.partition("=")[0]: part.partition("=")[2] for part in text.split(",")}
+    unknown = sorted(set(columns) - set(COLUMNS))
+    if unknown or not {"id", "text"} <= set(columns) or not all(columns.values()):
+        raise argparse.ArgumentTypeError(
+            f"give id=COLUMN,text=COLUMN and maybe {', '.join(COLUMNS[2:])} "
+            f"(unknown: {', '.join(unknown) or 'none'})"
+        )
+    return columns
+
+
+def _existing(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise StoreError(f"{folder}: no such store; name its folder with --store.")
+    return folder
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    report = check(_existing(arguments.store))
+    for damage in report.damage:
+        print(f"damaged: {damage}")
+    for torn in report.torn:
+        print(f"unfinished: {torn}")
+    print(
+        f"{arguments.store}: {report.segments} segments, {report.journals} journals; "
+        f"{report.answers} intact answers to {len(report.keys)} requests; "
+        f"{len(report.damage)} damaged, {len(report.torn)} unfinished"
+    )
+    if report.damage:
+        print(
+            "Damaged answers are not used: the next run buys them again. "
+            "`caft store compact` moves the damaged files aside."
+        )
+    elif report.torn:
+        print("An unfinished last line is no damage: it never counted as received.")
+    return 1 if report.damage else 0
+
+
+def _stats(arguments: argparse.Namespace) -> None:
+    folder = _existing(arguments.store)
+    models, per_file = stats.by_model(Store(folder)), stats.by_file(folder)
+    if arguments.json:
+        print(json.dumps({"models": models, "files": per_file}, indent=2, ensure_ascii=False))
+        return
+    for row in models:
+        print(f"{row['model_id']}, revision {row['revision'] or '(none)'}")
+        kinds = ", ".join(f"{count} {kind}" for kind, count in row["kinds"].items())
+        print(f"  answers     {row['answers']:,} ({kinds}; {row['imported']:,} imported)")
+        print(f"  tokens      {row['prompt_tokens']:,} prompt, {row['completion_tokens']:,} answer")
+        unknown = f" and {row['cost_unknown']:,} at unknown cost" if row["cost_unknown"] else ""
+        print(f"  cost        ${row['cost_usd']:,.4f}{unknown}")
+        print(f"  received    {row['first_received']} to {row['last_received']}")
+        ends = ", ".join(f"{count:,} {name}" for name, count in row["finish_reasons"].items())
+        print(f"  finished    {ends}")
+    for row in per_file:
+        print(f"{row['answers']:>9,} answers {row['bytes']:>14,} bytes  {row['file']}")
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    count = export(Store(_existing(arguments.store)), arguments.file, arguments.model)
+    print(f"{arguments.file}: {count} answers")
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from caft.tables import parquet
+
+    items = parquet.read("items", arguments.items)
+    record_of = _recorder(arguments, items)
+    with Store(arguments.store) as store:
+        done = import_answers(
+            read_rows(arguments.file),
+            arguments.columns,
+            parquet.records(items),
+            arguments.by,
+            record_of,
+            store,
+        )
+    if arguments.rejected:
+        write_rejected(arguments.rejected, done.rejected)
+    print(_summary(done))
+    return 0 if done.stored or done.owned else 1
+
+
+def _recorder(arguments: argparse.Namespace, items: Any) -> Any:
+    """Return what turns an owned answer to an item into the record of the teacher's answer."""
+    from caft.config.resolve import prepare, read_files
+    from caft.prompting.prompts import all_messages
+    from caft.prompting.tokens import TokenCounter
+    from caft.teacher import Answer, make_teacher
+    from caft.teacher.records import make_request, to_record
+
+    config = read_files([arguments.config, *arguments.configfile])
+    prepare(config, _ROOT / "workflow/schemas/config.schema.yaml")
+    if arguments.teacher not in config["teachers"]:
+        known = ", ".join(config["teachers"]) or "none"
+        raise ConfigError(f"--teacher: no teacher {arguments.teacher!r}; known are {known}.")
+    spec = config["teachers"][arguments.teacher]
+    _agree("--prompt", arguments.prompt, spec["prompt"], arguments.teacher)
+    variant = config["prompts"][spec["prompt"]]
+    texts = all_messages(items, variant, "cot", config["seed"])
+    turns = dict(zip(items["item_id"], texts, strict=True))
+    counter = TokenCounter(arguments.student) if arguments.student else None
+    teacher = make_teacher({**spec, "store": str(arguments.store)}, None)
+
+    def record_of(item: dict[str, Any], owned: Owned) -> dict[str, Any]:
+        request = make_request(teacher, item, turns[item["item_id"]], owned.sample)
+        _agree("--model", arguments.model, request.model_id, arguments.teacher)
+        _agree("--revision", arguments.revision, request.revision, arguments.teacher)
+        prompt_tokens, completion_tokens = owned.prompt_tokens, owned.completion_tokens
+        if counter and prompt_tokens is None:
+            (prompt_tokens,) = counter.prompts([request.messages])
+        if counter and completion_tokens is None:
+            completion_tokens = sum(counter.texts([owned.reasoning or "", owned.text]))
+        raw = {"imported": True, "file": arguments.file.name, "row": owned.row}
+        text, reasoning, finish_reason = owned.text, owned.reasoning, owned.finish_reason
+        answer = Answer(request.key, text, reasoning, finish_reason, 0, 0, 0.0, 0.0, raw)
+        unknown = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
+        return {**to_record(request, answer, "rationale"), **unknown, "seconds": None}
+
+    return record_of
+
+
+def _agree(option: str, given: str | None, configured: str, teacher: str) -> None:
+    if given is not None and given != configured:
+        raise ConfigError(
+            f"{option}: {given!r} is not what teachers.{teacher} asks, which is {configured!r}; "
+            "the answers would never be found. Change one of the two."
+        )
+
+
+def _summary(done: Imported) -> str:
+    reasons = Counter(one.reason for one in done.rejected)
+    shown = "; ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    return (
+        f"{done.rows} rows = {done.stored} stored + {done.owned} already owned + "
+        f"{len(done.rejected)} rejected{f' ({shown})' if shown else ''}"
+    )
+
+
+def _compact(arguments: argparse.Namespace) -> None:
+    done = compact(_existing(arguments.store), everything=arguments.all)
+    for damage in done.damage:
+        print(f"damaged: {damage}")
+    for path in done.aside:
+        print(f"moved aside: {path}")
+    print(
+        f"{arguments.store}: {done.folded} journals and {done.merged} segments became "
+        f"{len(done.written)} segments with {done.answers} answers; "
+        f"{done.duplicates} duplicates dropped, {len(done.damage)} damaged"
+    )
+    if done.in_use or done.elsewhere:
+        print(
+            f"left alone: {done.in_use} journals in use, {done.elsewhere} of other machines (--all)"
+        )

@@ -1,0 +1,44 @@
+"""`caft teacher`: what can be done about teachers without running the workflow."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).parents[3]  # of the repository: caft is installed editable
+
+
+def add_commands(subparsers: Any) -> None:
+    """Add the group and its commands; a command is called as `run(arguments)`."""
+    group = subparsers.add_parser("teacher", help="what teachers have to be asked for")
+    commands = group.add_subparsers(metavar="command", required=True)
+    plan = commands.add_parser(
+        "plan",
+        help="tell what a run would buy, and what that would cost",
+        description="Tell per teacher and strategy how many items are wanted, are in the store, "
+        "and would have to be bought, with a range of tokens and money. Nothing is asked, and no "
+        "key is needed. Items and buckets have to be there: snakemake --cores all buckets.",
+    )
+    plan.add_argument(
+        "--config", type=Path, default=Path("config.yaml"), help="default: %(default)s"
+    )
+    plan.add_argument(
+        "--configfile",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="files that are laid over it key by key, as Snakemake does",
+    )
+    plan.add_argument("--csv", type=Path, help="write the whole plan there as well")
+    plan.set_defaults(run=_plan)
+
+
+def _plan(arguments: argparse.Namespace) -> None:
+    from caft.config.resolve import prepare, read_files
+    from caft.report.purchases import plan_purchases, render
+
+    config = read_files([arguments.config, *arguments.configfile])
+    prepare(config, _ROOT / "workflow/schemas/config.schema.yaml")
+    plan = plan_purchases(config)
+    if arguments.csv:
+        plan.to_csv(arguments.csv, index=False, float_format="%.6g")
+    print(render(plan))

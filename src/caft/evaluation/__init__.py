@@ -1,0 +1,1 @@
+"""How right a model is: its answers to a split, and its best epoch."""

@@ -1,0 +1,345 @@
+"""Cards: what a model or a set of training rows is, for people and for the Hugging Face hub."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from caft.config.resolve import teacher_of
+from caft.report.paper_tables import escape_markdown
+from caft.tables import parquet
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+# All control characters but line break and tab, C1 too: a terminal would obey them.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+_SHOWN = 1_500  # characters of a sample row
+_METHOD = """\
+Complexity-aware fine-tuning lets the student's own uncertainty tell which items are hard, and buys
+a teacher's chain of thought for those only; other strategies serve as comparison."""
+_CODE = """\
+from MODULE import LOADER
+from transformers import AutoTokenizer, GenerationConfig
+
+model = LOADER.from_pretrained("FOLDER", dtype="auto")
+tokenizer = AutoTokenizer.from_pretrained("FOLDER")
+inputs = tokenizer.apply_chat_template(
+    [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}],
+    add_generation_prompt=True, return_tensors="pt", return_dict=True,
+)
+greedy = GenerationConfig.from_pretrained("FOLDER")
+output = model.generate(**inputs, generation_config=greedy, max_new_tokens=256)
+print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))"""
+_LIMITS = """\
+- Trained and tested on one data set: nothing is known about other subjects, languages or forms of
+  question.
+- It answers wrongly as often as the table says, without a sign of doubt, and what it writes before
+  an answer need not be how it came to it.
+- Errors and biases of the student, the data set and the teacher are in it. Safety was not
+  evaluated.
+- The results are of this model, one training seed: the intervals know the items' variation only."""
+
+
+def model_card(
+    name: str,
+    record: Mapping[str, Any],
+    stages: Sequence[Mapping[str, Any]],
+    rows: pd.DataFrame,
+    provenance: dict[str, Any],
+    merged: Mapping[str, Any] | None = None,
+) -> str:
+    """Describe a trained model, its results and its limits.
+
+    Args:
+        name: of the model.
+        record: its `model.json`.
+        stages: rows of the index of models up to this model, its own last.
+        rows: of the table of runs about it; empty if it was not evaluated.
+        provenance: of the run.
+        merged: what the check of a merged model found; None for an adapter or a whole model.
+
+    Returns:
+        Markdown with the hub's YAML header. Texts of the run are quoted, so that none is markup.
+    """
+    from huggingface_hub import ModelCard, ModelCardData
+
+    own, config = stages[-1], provenance["config"]
+    student = config["students"][own["student"]]
+    adapter = record["method"] != "full" and merged is None
+    data = ModelCardData(
+        base_model=student.get("hub"),
+        base_model_relation=("adapter" if adapter else "finetune") if "hub" in student else None,
+        license=student.get("license"),
+        library_name="peft" if adapter else "transformers",
+        pipeline_tag="text-generation",
+        tags=["caft", "complexity-aware-fine-tuning", record["method"]],
+        datasets=_hub_id(config["datasets"][own["dataset"]]),
+        metrics=["accuracy"],
+        model_name=name,
+        eval_results=_results(rows, config) or None,
+    )
+    sections = [
+        f"# {escape_markdown(name)}",
+        _what_it_is(own, provenance, adapter),
+        "## How to use it\n\n" + _usage(config, adapter),
+        "## Results\n\n" + _accuracies(rows, config),
+        "## Training data\n\n" + _training(stages, config),
+        "## Training\n\n" + _recipe(record, merged),
+        "## Limits\n\n" + _LIMITS,
+        "## Provenance\n\n" + _origin(own["model"], provenance),
+    ]
+    return _checked(ModelCard, data, sections)
+
+
+def dataset_card(
+    name: str,
+    mixtures: Sequence[pd.DataFrame],
+    stages: Sequence[Mapping[str, Any]],
+    spend: Mapping[str, Mapping[str, Any]],
+    provenance: dict[str, Any],
+) -> str:
+    """Describe the rows that a model was trained on.
+
+    Args:
+        name: of the model.
+        mixtures: the mixtures table of each stage.
+        stages: rows of the index of models, as many.
+        spend: what teachers were asked for, by teacher: rows of `teacher_spend.csv`.
+        provenance: of the run.
+
+    Returns:
+        Markdown with the hub's YAML header; one row is shown, quoted.
+    """
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    own, config = stages[-1], provenance["config"]
+    count = sum(len(mixture) for mixture in mixtures)
+    data = DatasetCardData(
+        pretty_name=f"{name}: training rows",
+        task_categories=["text-generation"],
+        size_categories=[_size(count)],
+        tags=["caft", "complexity-aware-fine-tuning"],
+        source_datasets=[hub] if (hub := _hub_id(config["datasets"][own["dataset"]])) else None,
+        configs=[
+            {"config_name": name, "data_files": f"{name}.parquet"}
+            for name in (f"stage-{stage['stage']}" for stage in stages)
+        ],
+    )
+    first = mixtures[0].iloc[0]
+    sections = [
+        f"# {escape_markdown(name)}: training rows",
+        f"What the model `{own['model']}` was trained on, {count} rows in {len(stages)} stages, "
+        "one file per stage: `item_id`, `target`, `messages` (the prompt as JSON), `completion` "
+        "(what the model learns to write), `prompt_tokens`, `target_tokens`.",
+        "## Stages\n\n" + _training(stages, config),
+        "## The teacher's answers\n\n" + _acceptance(stages, spend, config),
+        "## Licence\n\nQuestions come from the data set named above and keep its licence. "
+        "A teacher's text may carry terms of its maker, some of which forbid training other models "
+        "on it or passing it on: check them before you publish this.",
+        "## A row\n\n"
+        + quoted(f"{first['messages'][:_SHOWN]}\n\n-> {first['completion'][:_SHOWN]}"),
+        "## Provenance\n\n" + _origin(own["model"], provenance),
+    ]
+    return _checked(DatasetCard, data, sections)
+
+
+def quoted(text: str, language: str = "text") -> str:
+    """Put a text into a code block that it cannot leave, whatever it holds."""
+    clean = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    longest = max((len(run) for run in re.findall("`+", clean)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{clean}\n{fence}"
+
+
+def _checked(card: Any, data: Any, sections: list[str]) -> str:
+    # Reading the card back checks the header: a result without value, say, is refused.
+    return str(card(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"))
+
+
+def _hub_id(spec: Mapping[str, Any]) -> str | None:
+    """Return a data set's id on the hub; None if it is from elsewhere, a local folder say."""
+    name = spec.get("id", "")
+    return name if _HUB_ID.fullmatch(name) and not Path(name).exists() else None
+
+
+def _size(count: int) -> str:
+    bounds = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
+    return next((name for bound, name in bounds.items() if count < bound), "1M<n<10M")
+
+
+def _results(rows: pd.DataFrame, config: dict[str, Any]) -> list[Any]:
+    from huggingface_hub import EvalResult
+
+    return [
+        EvalResult(
+            task_type="question-answering",
+            dataset_type=_hub_id(config["datasets"][row["dataset"]]) or row["dataset"],
+            dataset_name=row["dataset"],
+            dataset_split=config["run"]["split"],
+            metric_type="accuracy",
+            metric_name=f"accuracy ({_asked(row)})",
+            metric_value=round(row["accuracy"], 4),
+            metric_args={
+                "mode": row["mode"],
+                "shots": int(row["shots"]),
+                "items": int(row["n"]),
+                "interval_95": [round(row["accuracy_low"], 4), round(row["accuracy_high"], 4)],
+            },
+        )
+        for row in parquet.records(rows)
+    ]
+
+
+def _asked(row: Mapping[str, Any]) -> str:
+    return f"{row['mode']}, {row['shots']}-shot"
+
+
+def _what_it_is(own: Mapping[str, Any], provenance: dict[str, Any], adapter: bool) -> str:
+    student = provenance["students"][own["student"]]
+    source = student["source"]
+    base = source.get("hub") or source.get("package") or Path(source["path"]).name
+    revision = f" at revision `{source['revision']}`" if "revision" in source else ""
+    kind = "A LoRA adapter for" if adapter else "A fine-tuned copy of"
+    return (
+        f"{kind} {_code(base)}{revision} (files `{student['revision']}`), trained on the data set "
+        f"{_code(own['dataset'])} with the strategy {_code(own['strategy'])} of caft.\n\n{_METHOD}"
+    )
+
+
+def _usage(config: dict[str, Any], adapter: bool) -> str:
+    loader = "AutoPeftModelForCausalLM" if adapter else "AutoModelForCausalLM"
+    module = "peft" if adapter else "transformers"
+    code = _CODE.replace("LOADER", loader).replace("MODULE", module)
+    variant = config["prompts"][config["prompt"]]
+    systems = "\n".join(
+        f"{mode}, {kind}: {text}"
+        for mode in config["run"]["modes"]
+        for kind, text in variant[mode].items()
+    )
+    shots = variant.get("few_shot")
+    shown = f" after {shots} worked examples" if shots else ""
+    return (
+        f"{quoted(code, 'python')}\n\nIt was trained and evaluated with these system messages"
+        f"{shown}. After a chain of thought the answer stands in `[[...]]`; evaluation stopped "
+        f"there.\n\n{quoted(systems)}"
+    )
+
+
+def _accuracies(rows: pd.DataFrame, config: dict[str, Any]) -> str:
+    if rows.empty:
+        return (
+            "These weights were not evaluated: they are of an intermediate stage, or the run "
+            "evaluated the best epochs alone."
+        )
+    lines = [
+        "| asked | accuracy | 95% interval | items | easy | medium | hard |",
+        "| :-- | --: | --: | --: | --: | --: | --: |",
+    ]
+    for row in parquet.records(rows):
+        shares = [row[f"accuracy_{bucket}"] for bucket in ("easy", "medium", "hard")]
+        lines.append(
+            f"| {_asked(row)} | {row['accuracy']:.3f} | {row['accuracy_low']:.3f} to "
+            f"{row['accuracy_high']:.3f} | {row['n']:.0f} | "
+            + " | ".join("-" if pd.isna(share) else f"{share:.3f}" for share in shares)
+            + " |"
+        )
+    return (
+        f"Split `{config['run']['split']}`, greedy answers; the mode it was trained for is "
+        f"`{rows['trained_mode'].iloc[0]}`.\n\n" + "\n".join(lines)
+    )
+
+
+def _teacher(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> str | None:
+    """Return the teacher's name, if any row came from one."""
+    if not any(stage["rationale_rows"] for stage in stages):
+        return None
+    return teacher_of(config, config["strategies"][stages[-1]["strategy"]])
+
+
+def _training(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> str:
+    lines = [
+        "| stage | model | bare answers | rationales | epochs |",
+        "| --: | :-- | --: | --: | --: |",
+        *(
+            f"| {stage['stage']} | `{stage['model']}` | {stage['answer_rows']} | "
+            f"{stage['rationale_rows']} | {stage['epochs']:g} |"
+            for stage in stages
+        ),
+    ]
+    name = _teacher(stages, config)
+    dataset = config["datasets"][stages[-1]["dataset"]]
+    source = [str(dataset[key]) for key in ("id", "generator") if key in dataset]
+    origin = _code(" ".join([dataset["adapter"], *source]))
+    text = f"Questions: {_code(stages[-1]['dataset'])} ({origin})."
+    if name is None:
+        return f"{text} All targets are bare answers of the data set.\n\n" + "\n".join(lines)
+    teacher = config["teachers"][name]
+    if teacher["provider"] == "reference":
+        written = "The rationales are the data set's own worked solutions."
+    else:
+        kept = "Where none was accepted, a wrong or incomplete one was kept. "
+        written = (
+            f"The rationales are answers of the model {_code(teacher['model'])}, accepted if right "
+            f"and complete. {kept if teacher['fallback'] == 'keep' else ''}Its maker's terms may "
+            "limit what may be done with a model that was trained on them."
+        )
+    return f"{text} {written}\n\n" + "\n".join(lines)
+
+
+def _recipe(record: Mapping[str, Any], merged: Mapping[str, Any] | None) -> str:
+    recipe, spec = record["spec"]["recipe"], record["spec"]
+    shown = {
+        "method": record["method"],
+        "learning rate": f"{recipe['learning_rate']:g}, {recipe['schedule']}",
+        "rows per update": recipe["batch_size"] * recipe["gradient_accumulation"],
+        "seed": spec["seed"],
+        "precision": record["dtype"],
+        "updates of the last stage": record["steps"],
+        "libraries": ", ".join(f"{name} {value}" for name, value in record["libraries"].items()),
+    }
+    if record["method"] != "full":
+        shown["LoRA"] = f"rank {recipe['lora']['r']}, alpha {recipe['lora']['alpha']}"
+    text = "\n".join(f"- {name}: {escape_markdown(str(value))}" for name, value in shown.items())
+    if merged:
+        text += (
+            f"\n\nThe adapter was merged in float32 and saved in {merged['dtype']}: "
+            f"{merged['changed']} of {merged['answers']} greedy answers differ from the adapter's."
+        )
+    return text
+
+
+def _acceptance(
+    stages: Sequence[Mapping[str, Any]],
+    spend: Mapping[str, Mapping[str, Any]],
+    config: dict[str, Any],
+) -> str:
+    name = _teacher(stages, config)
+    if name is None:
+        return "None: all targets are bare answers."
+    if name not in spend:
+        return f"From {_code(name)}; how many were accepted was not recorded."
+    counts = spend[name]
+    rejected = [
+        f"{key.removeprefix('rejected_').replace('_', ' ')} {value:.0f}"
+        for key, value in counts.items()
+        if key.startswith("rejected_") and value
+    ]
+    return (
+        f"{_code(name)} was asked about {counts['items']:.0f} items for all strategies of the run; "
+        f"{counts['accepted']:.0f} have an accepted rationale. Rejected: "
+        f"{', '.join(rejected) or 'none'}."
+    )
+
+
+def _origin(model: str, provenance: dict[str, Any]) -> str:
+    commit = f" (commit `{provenance['commit']}`)" if provenance["commit"] else ""
+    return f"Made by caft {provenance['caft']}{commit}, model `{model}` of its run."
+
+
+def _code(text: str) -> str:
+    """Show a name as code, whatever it holds."""
+    clean = " ".join(_CONTROL.sub("", str(text)).split())
+    longest = max((len(run) for run in re.findall("`+", clean)), default=0)
+    fence, space = "`" * (longest + 1), " " if longest else ""
+    return f"{fence}{space}{clean}{space}{fence}"

@@ -1,0 +1,1 @@
+"""Everything that is drawn; no figure computes what it shows."""

@@ -1,0 +1,1 @@
+"""From complexity to training tables: buckets, the rows of each stage, and the plan of models."""

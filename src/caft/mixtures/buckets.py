@@ -1,0 +1,186 @@
+"""Easy, medium and hard: a partition of the items by one complexity metric and two thresholds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from caft.errors import ConfigError
+from caft.tables.hashing import unit_interval
+
+BUCKETS = ["easy", "medium", "hard"]
+_ROUNDING = 1e-9  # sums of floats may miss a budget by that share
+
+
+def assign_buckets(
+    scores: pd.Series, lower: float, upper: float, on_missing: str = "medium"
+) -> pd.Series:
+    """Split items into easy, medium and hard by two thresholds.
+
+    Args:
+        scores: complexity per item, any unit, larger is harder; NaN where it could not be computed.
+            Shape (n_items,).
+        lower: items at or below it are easy.
+        upper: items above it are hard.
+        on_missing: bucket of items without a score.
+
+    Returns:
+        Categorical of shape (n_items,), same index, categories easy < medium < hard. Every item is
+        in exactly one bucket.
+
+    Raises:
+        ConfigError: if lower > upper or on_missing names no bucket.
+    """
+    if lower > upper:
+        raise ConfigError(
+            f"buckets: {lower} comes before {upper}; give thresholds in ascending order."
+        )
+    if on_missing not in BUCKETS:
+        raise ConfigError(
+            f"buckets: on_missing: {on_missing!r} is no bucket; choose from {BUCKETS}."
+        )
+    names = np.select(
+        [scores.isna(), scores <= lower, scores <= upper],
+        [on_missing, "easy", "medium"],
+        default="hard",
+    )
+    return pd.Series(pd.Categorical(names, categories=BUCKETS, ordered=True), index=scores.index)
+
+
+def thresholds(
+    scores: pd.Series, spec: Mapping[str, Any], prices: pd.Series | None = None
+) -> tuple[float, float]:
+    """Resolve a bucket definition to two absolute thresholds.
+
+    Args:
+        scores: complexity of the training items, NaN allowed.
+        spec: `quantiles` of the scores, or absolute `thresholds`; with `hard` the upper one is what
+            its money pays for.
+        prices: what each item's rationale is expected to cost in USD, same index; for `hard`.
+
+    Returns:
+        (lower, upper); both NaN-free. Without any score all items follow `on_missing`.
+    """
+    known = scores.dropna()
+    if spec.get("thresholds"):
+        lower, upper = spec["thresholds"]
+    elif known.empty:
+        return 0.0, 0.0
+    else:
+        # "lower" takes a value that occurs, so an item on the boundary is at, not beside, the
+        # threshold.
+        lower, upper = np.quantile(known, spec["quantiles"], method="lower")
+    if prices is not None:
+        upper = budget_threshold(known, prices[known.index], spec["hard"]["budget_usd"], lower)
+    return float(lower), float(upper)
+
+
+def budget_threshold(
+    scores: pd.Series, prices: pd.Series, budget_usd: float, lower: float
+) -> float:
+    """Return the threshold above which a budget pays for every item, the most complex first.
+
+    Items of equal complexity are bought together or not at all.
+
+    Args:
+        scores: complexity, NaN-free.
+        prices: of the same items in USD, same index.
+        budget_usd: what all items above the threshold may cost together.
+        lower: the threshold is at least this.
+    """
+    per_value = prices.groupby(scores).sum().sort_index(ascending=False)
+    too_much = per_value.cumsum() > budget_usd * (1 + _ROUNDING)
+    return float(max(per_value.index[too_much].max(), lower)) if too_much.any() else lower
+
+
+def build_buckets(
+    metrics: pd.DataFrame,
+    spec: Mapping[str, Any],
+    seed: int,
+    decimals: int | None = 4,
+    prices: pd.Series | None = None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Turn a metrics table into a buckets table.
+
+    Thresholds come from the training split alone; the items of the other splits are placed by the
+    same
+    thresholds, for reporting only.
+
+    Args:
+        metrics: a metrics table.
+        spec: a bucket definition of the config: thresholds or quantiles, on_missing, per_bucket,
+            hard.
+        seed: of the sample when `per_bucket` limits it.
+        decimals: to which values are rounded before they meet a threshold; None for no rounding.
+        prices: with `hard`, what each item's rationale is expected to cost in USD, by item_id.
+
+    Returns:
+        The buckets table, and a report: thresholds, counts per split and bucket, missing scores;
+        with `hard` what its training items are expected to cost.
+    """
+    complexity = metrics["value"].astype(float)
+    if decimals is not None:
+        complexity = complexity.round(decimals)
+    training = metrics["split"] == "train"
+    if prices is not None:
+        prices = prices.reindex(metrics["item_id"]).set_axis(metrics.index)
+    lower, upper = thresholds(complexity[training], spec, prices)
+    bucket = assign_buckets(complexity, lower, upper, spec["on_missing"]).astype(str)
+    table = pd.DataFrame(
+        {
+            "item_id": metrics["item_id"],
+            "split": metrics["split"],
+            "complexity": complexity,
+            "bucket": bucket,
+            "missing": complexity.isna(),
+            "sampled": training
+            & sample_per_bucket(metrics["item_id"], bucket, training, spec["per_bucket"], seed),
+        }
+    )
+    report = {
+        "lower": lower,
+        "upper": upper,
+        "missing": int(table["missing"].sum()),
+        "counts": {
+            split: {name: int((part["bucket"] == name).sum()) for name in BUCKETS}
+            for split, part in table.groupby("split")
+        },
+        "sampled": int(table["sampled"].sum()),
+    }
+    if prices is not None:
+        report["hard_usd"] = float(prices[training & (bucket == "hard")].sum())
+    return table, report
+
+
+def sample_per_bucket(
+    item_ids: pd.Series, bucket: pd.Series, eligible: pd.Series, per_bucket: int | None, seed: int
+) -> pd.Series:
+    """Mark at most `per_bucket` eligible items of each bucket; an item's draw is its own."""
+    if per_bucket is None:
+        return eligible.copy()
+    draws = pd.Series(
+        [unit_interval("sample", seed, item_id) for item_id in item_ids], index=item_ids.index
+    )
+    ranks = draws[eligible].groupby(bucket[eligible]).rank(method="first")
+    return ranks.reindex(item_ids.index).le(per_bucket)
+
+
+def random_membership(buckets: pd.DataFrame, seed: int) -> pd.Series:
+    """Redraw bucket membership at random with the same sizes, the control for complexity.
+
+    Args:
+        buckets: rows of a buckets table.
+        seed: of the draw.
+
+    Returns:
+        Bucket names, same index; each bucket has exactly as many items as before.
+    """
+    draws = pd.Series(
+        [unit_interval("random_bucket", seed, item) for item in buckets["item_id"]],
+        index=buckets.index,
+    )
+    order = draws.sort_values().index
+    sizes = buckets["bucket"].value_counts()
+    names = [name for name in BUCKETS for _ in range(int(sizes.get(name, 0)))]
+    return pd.Series(names, index=order, dtype=object).reindex(buckets.index)

@@ -1,0 +1,407 @@
+"""Mixtures: the exact training table of each stage, and the content address of its model."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from caft import versions
+from caft.errors import TrainingError
+from caft.mixtures.buckets import random_membership
+from caft.prompting.chat import encode_completion, encode_prompt
+from caft.prompting.prompts import Messages, all_messages, completion, dump
+from caft.tables.hashing import digest, rows_digest, unit_interval
+from caft.tables.parquet import records
+
+MODE_OF_TARGET = {"answer": "direct", "rationale": "cot"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training stage of a strategy, resolved to content.
+
+    Attributes:
+        mixture: the training rows.
+        over_long: rows left out because they exceed the length limit.
+        without_rationale: items whose rationale was not accepted, and what the policy made of them.
+        model: digest of the model this stage makes.
+        parent: digest of the model it starts from, None for the untuned student.
+        spec: everything that went into `model`, for the training job.
+        validation: rows whose loss is measured after every epoch; None without any.
+    """
+
+    mixture: pd.DataFrame
+    over_long: pd.DataFrame
+    without_rationale: int
+    model: str
+    parent: str | None
+    spec: dict[str, Any] = field(default_factory=dict)
+    validation: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What the mixtures of all strategies are made from; prompts and token counts are made once.
+
+    Attributes:
+        items: the items table.
+        variant: the prompt variant of training and evaluation.
+        seed: of the few-shot draw.
+        tokenizer: of the student.
+        revision: of the student's files.
+        context: of the student, tokens.
+        precision: `dtype` and `attention` of training, as configured: `auto` is not resolved.
+    """
+
+    items: pd.DataFrame
+    variant: Mapping[str, Any]
+    seed: int
+    tokenizer: Any = None
+    revision: str = ""
+    context: int = 0
+    precision: Mapping[str, str] = field(default_factory=dict)
+    _turns: dict[str, dict[str, Messages]] = field(default_factory=dict)
+    _counts: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
+
+    def turns(self, mode: str) -> dict[str, Messages]:
+        """Return the prompt of every item in a mode, by item_id."""
+        if mode not in self._turns:
+            texts = all_messages(self.items, dict(self.variant), mode, self.seed)
+            self._turns[mode] = dict(zip(self.items["item_id"], texts, strict=True))
+        return self._turns[mode]
+
+    def count(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Add prompt_tokens and target_tokens; a row that was counted before is not again."""
+        keys = list(zip(rows["item_id"], rows["target"], rows["completion"], strict=True))
+        unknown = pd.Series([key not in self._counts for key in keys], rows.index, dtype=bool)
+        new = rows[unknown]
+        counted = count_tokens(new, self.tokenizer)
+        for row in records(counted):
+            key = (row["item_id"], row["target"], row["completion"])
+            self._counts[key] = (row["prompt_tokens"], row["target_tokens"])
+        counts = [self._counts[key] for key in keys]
+        return rows.assign(
+            prompt_tokens=[prompt for prompt, _ in counts],
+            target_tokens=[target for _, target in counts],
+        )
+
+
+def parts_of(stage: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a stage's parts; the short form `{buckets, target}` is one part."""
+    return stage.get("parts") or [{"buckets": stage["buckets"], "target": stage["target"]}]
+
+
+def trained_mode(strategy: Mapping[str, Any]) -> str:
+    """Return the mode a strategy was last trained to answer in; `direct` without any stage."""
+    if not strategy["stages"]:
+        return "direct"
+    targets = {part["target"] for part in parts_of(strategy["stages"][-1])}
+    return "cot" if "rationale" in targets else "direct"
+
+
+def needs_rationales(strategy: Mapping[str, Any]) -> bool:
+    """Tell whether any stage trains on rationales."""
+    return any(
+        part["target"] == "rationale" for stage in strategy["stages"] for part in parts_of(stage)
+    )
+
+
+def divisions(strategy: Mapping[str, Any]) -> list[str]:
+    """Return the bucket definitions a strategy uses: its own first, then those of its stages."""
+    own = [stage["divided_by"] for stage in strategy["stages"] if stage.get("divided_by")]
+    return list(dict.fromkeys([strategy["buckets"], *own]))
+
+
+def membership(buckets: pd.DataFrame, strategy: Mapping[str, Any], seed: int) -> pd.Series:
+    """Return the bucket of each usable training item under a strategy, indexed by item_id.
+
+    Args:
+        buckets: a buckets table.
+        strategy: its `membership` says whether buckets are drawn at random, with the same sizes.
+        seed: of that draw: the training seed, so that every seed has a control of its own.
+    """
+    return _membership(buckets[buckets["sampled"]], strategy, seed)
+
+
+def _membership(rows: pd.DataFrame, strategy: Mapping[str, Any], seed: int) -> pd.Series:
+    drawn = strategy["membership"] == "random"
+    names = random_membership(rows, seed) if drawn else rows["bucket"]
+    return pd.Series(names.to_numpy(), index=rows["item_id"])
+
+
+def wanted_rationales(
+    buckets: Mapping[str, pd.DataFrame], strategy: Mapping[str, Any], seed: int
+) -> set[str]:
+    """Return the items whose rationale a strategy trains on: what its teacher has to be asked.
+
+    Args:
+        buckets: buckets tables by the name of their definition.
+        strategy: from config.
+        seed: the training seed.
+    """
+    wanted: set[str] = set()
+    for stage in strategy["stages"]:
+        names = {
+            name
+            for part in parts_of(stage)
+            if part["target"] == "rationale"
+            for name in part["buckets"]
+        }
+        if names:
+            bucket = membership(buckets[_division(strategy, stage)], strategy, seed)
+            wanted |= set(bucket.index[bucket.isin(names)])
+    return wanted
+
+
+def _division(strategy: Mapping[str, Any], stage: Mapping[str, Any]) -> str:
+    return str(stage.get("divided_by") or strategy["buckets"])
+
+
+def stage_rows(
+    materials: Materials,
+    bucket: pd.Series,
+    stage: Mapping[str, Any],
+    rationales: pd.Series,
+    fallback: str,
+) -> tuple[pd.DataFrame, int]:
+    """Build the rows of one stage.
+
+    Args:
+        materials: only training items that are in `bucket` are used.
+        bucket: bucket name per item_id.
+        stage: `{buckets, target}` or `{parts: [...]}`.
+        rationales: text of the selected rationale per item_id.
+        fallback: for an item without one: `drop` it, or `train_on_answer`; with `keep` rationales
+            may be wrong.
+
+    Returns:
+        Rows with item_id, target, messages (list), completion; and how many items had no rationale.
+    """
+    pool = materials.items
+    training = pool[pool["item_id"].isin(bucket.index)]
+    rows, missing = [], 0
+    for part in parts_of(stage):
+        members = training[bucket.reindex(training["item_id"]).isin(part["buckets"]).to_numpy()]
+        for item in records(members):
+            target, text = part["target"], None
+            if target == "rationale":
+                text = rationales.get(item["item_id"])
+                if text is None:
+                    missing += 1
+                    if fallback != "train_on_answer":
+                        continue
+                    target = "answer"
+            rows.append(
+                {
+                    "item_id": item["item_id"],
+                    "target": target,
+                    "messages": materials.turns(MODE_OF_TARGET[target])[item["item_id"]],
+                    "completion": completion(
+                        item, materials.variant, text, right=fallback != "keep"
+                    ),
+                }
+            )
+    return pd.DataFrame(rows, columns=["item_id", "target", "messages", "completion"]), missing
+
+
+def count_tokens(rows: pd.DataFrame, tokenizer: Any) -> pd.DataFrame:
+    """Add prompt_tokens and target_tokens (the end-of-turn token included) to mixture rows."""
+    prompts = [len(encode_prompt(tokenizer, messages)) for messages in rows["messages"]]
+    targets = [
+        len(encode_completion(tokenizer, messages, text))
+        for messages, text in zip(rows["messages"], rows["completion"], strict=True)
+    ]
+    return rows.assign(prompt_tokens=prompts, target_tokens=targets)
+
+
+def validation_rows(
+    materials: Materials,
+    buckets: pd.DataFrame,
+    strategy: Mapping[str, Any],
+    stage: Mapping[str, Any],
+    seed: int,
+    max_length: int,
+) -> pd.DataFrame | None:
+    """Build the rows of a stage out of the validation split, for the loss after every epoch.
+
+    No teacher is asked for them: a part that trains on rationales is validated on the data set's
+    own worked solutions, where it has any. Rows longer than `max_length` tokens are left out.
+    Where membership is random it is here too: a loss on other buckets would compare unlike things.
+
+    Args:
+        materials: items, prompts and the student.
+        buckets: the stage's buckets table, which has the items of all splits.
+        strategy: its `membership` says whether buckets are drawn at random.
+        stage: `{buckets, target}` or `{parts: [...]}`.
+        seed: of that draw.
+        max_length: of a row, tokens.
+
+    Returns:
+        Rows as of a mixture; None if there are none.
+    """
+    held_out = buckets[buckets["split"] == "validation"] if "split" in buckets else buckets[:0]
+    if held_out.empty:
+        return None
+    bucket = _membership(held_out, strategy, seed)
+    solved = materials.items.dropna(subset="reference_rationale").set_index("item_id")
+    texts = solved["reference_rationale"]
+    rows = materials.count(stage_rows(materials, bucket, stage, texts, "drop")[0])
+    fitting = rows[rows["prompt_tokens"] + rows["target_tokens"] <= max_length]
+    return None if fitting.empty else fitting
+
+
+def split_over_long(
+    rows: pd.DataFrame, max_length: int, max_share: float, where: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part rows that fit from rows longer than `max_length` tokens; nothing is ever cut.
+
+    Raises:
+        TrainingError: if more than `max_share` of the rows are too long, or none is left.
+    """
+    long = (rows["prompt_tokens"] + rows["target_tokens"]) > max_length
+    if len(rows) and long.mean() > max_share:
+        raise TrainingError(
+            f"{where}: {int(long.sum())} of {len(rows)} rows are longer than {max_length} tokens, "
+            f"more than training.max_overlong_share allows ({max_share:g}); raise "
+            "training.max_length or that share."
+        )
+    if not (~long).any():
+        raise TrainingError(
+            f"{where}: the stage has no rows to train on; look at the bucket sizes and at the "
+            "teacher's quarantine table, or change the stage's buckets."
+        )
+    return rows[~long], rows[long]
+
+
+def mixture_digest(mixture: pd.DataFrame) -> str:
+    """Hash what a stage trains on: the rows' messages and completions, in item order."""
+    ordered = mixture.sort_values(["item_id", "target"], kind="stable")
+    return rows_digest(records(ordered[["item_id", "target", "messages", "completion"]]))
+
+
+def stage_spec(
+    parent: str | None,
+    mixture: pd.DataFrame,
+    recipe: Mapping[str, Any],
+    epochs: float,
+    seed: int,
+    revision: str,
+    precision: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return everything that goes into a trained model; its hash is the model's name."""
+    return {
+        "parent": parent,
+        "mixture": mixture_digest(mixture),
+        # The share of over-long rows only stops a run: raising it makes no other model.
+        "recipe": {key: recipe[key] for key in recipe if key != "max_overlong_share"},
+        "epochs": epochs,
+        "seed": seed,
+        "student_revision": revision,
+        "precision": dict(precision),
+        "code": versions.TRAINING,
+    }
+
+
+def build_stages(
+    materials: Materials,
+    buckets: Mapping[str, pd.DataFrame],
+    strategy: Mapping[str, Any],
+    rationales: pd.Series,
+    seed: int,
+    parent: str | None = None,
+    name: str = "strategy",
+    other: list[Stage] | None = None,
+) -> list[Stage]:
+    """Resolve a strategy to its stages: mixtures, and the digest each model will be found under.
+
+    A model's digest covers parent, mixture, recipe, epochs, training seed, student revision,
+    precision and the training code's version, so strategies that share a first stage share its
+    model.
+
+    Args:
+        materials: items, prompts and the student.
+        buckets: buckets tables by the name of their definition.
+        strategy: from config, with `recipe` and `fallback` resolved.
+        rationales: text of the selected rationale per item_id.
+        seed: of random membership and training.
+        parent: digest of the model the first stage starts from.
+        name: of the strategy, for messages.
+        other: the stages of the strategy that `match` names; epochs are scaled to its amount.
+
+    Raises:
+        TrainingError: if a stage has nothing to train on or too many over-long rows.
+    """
+    recipe, parts = strategy["recipe"], []
+    for number, stage in enumerate(strategy["stages"], start=1):
+        division = buckets[_division(strategy, stage)]
+        bucket = membership(division, strategy, seed)
+        rows, missing = stage_rows(materials, bucket, stage, rationales, strategy["fallback"])
+        longest = min(recipe["max_length"], materials.context)
+        mixture, over_long = split_over_long(
+            materials.count(rows),
+            longest,
+            recipe["max_overlong_share"],
+            f"strategies.{name}, stage {number}",
+        )
+        validation = validation_rows(materials, division, strategy, stage, seed, longest)
+        if recipe["early_stopping"] and validation is None:
+            raise TrainingError(
+                f"strategies.{name}, stage {number}: training.early_stopping needs validation "
+                "items, and for rationales worked solutions of the data set's own; there are none."
+            )
+        parts.append((mixture, over_long, missing, stage["epochs"], validation))
+    factor = 1.0
+    if other is not None:
+        by = strategy["match"]["by"]
+        own = [(mixture, epochs, recipe) for mixture, _, _, epochs, _ in parts]
+        theirs = [(s.mixture, s.spec["epochs"], s.spec["recipe"]) for s in other]
+        factor = _amount(theirs, by) / _amount(own, by)
+    stages: list[Stage] = []
+    for mixture, over_long, missing, epochs, validation in parts:
+        scaled = epochs if factor == 1 else round(epochs * factor, 6)
+        spec = stage_spec(
+            parent, mixture, recipe, scaled, seed, materials.revision, materials.precision
+        )
+        if recipe["early_stopping"] and validation is not None:
+            # Elsewhere validation rows are only looked at: they change no weight.
+            spec["validation"] = mixture_digest(validation)
+        model = digest(spec)
+        stages.append(Stage(mixture, over_long, missing, model, parent, spec, validation))
+        parent = model
+    return stages
+
+
+def _amount(stages: list[tuple[pd.DataFrame, float, Mapping[str, Any]]], by: str) -> float:
+    """Return how much stages train: target tokens, optimizer steps or rows, over all epochs."""
+    if by == "tokens":
+        return sum(float(mixture["target_tokens"].sum()) * epochs for mixture, epochs, _ in stages)
+    if by == "items":
+        return sum(len(mixture) * epochs for mixture, epochs, _ in stages)
+    return sum(
+        math.ceil(len(mixture) / (recipe["batch_size"] * recipe["gradient_accumulation"])) * epochs
+        for mixture, epochs, recipe in stages
+    )
+
+
+def warm_up_sample(items: pd.DataFrame, count: int, seed: int) -> list[str]:
+    """Draw the warm-up's training items; the draw depends on each item alone."""
+    training = items.loc[items["split"] == "train", "item_id"]
+    return sorted(training, key=lambda item_id: unit_interval("warm_up", seed, item_id))[:count]
+
+
+def warm_up_rows(
+    items: pd.DataFrame, sample: list[str], variant: Mapping[str, Any], seed: int
+) -> pd.DataFrame:
+    """Build the warm-up's answer-only rows."""
+    everything = {"buckets": ["easy"], "target": "answer"}
+    bucket = pd.Series("easy", index=sample)
+    nothing = pd.Series(dtype=object)
+    rows, _ = stage_rows(Materials(items, variant, seed), bucket, everything, nothing, "drop")
+    return rows
+
+
+def mixture_table(mixture: pd.DataFrame) -> pd.DataFrame:
+    """Return a mixture in the form of the mixtures table."""
+    return mixture.assign(messages=[dump(messages) for messages in mixture["messages"]])

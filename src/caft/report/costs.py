@@ -1,0 +1,200 @@
+"""What a strategy took on its own: tokens, money, time and energy, from the records of its jobs."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from caft.complexity import METRICS
+from caft.config.resolve import Config, metric_of, metric_table, scorer_of, source_of
+from caft.mixtures.buckets import BUCKETS
+from caft.mixtures.rows import divisions, parts_of, wanted_rationales
+from caft.report.spend import paid_answers, total_cost
+from caft.running.meter import add
+from caft.tables import parquet
+from caft.tables.files import read_json
+
+COUNTS = [
+    *("items", "target_tokens_one_pass", "target_tokens", "all_tokens", "teacher_requests"),
+    *("teacher_prompt_tokens", "teacher_completion_tokens"),
+    *("metric_prompt_tokens", "metric_completion_tokens"),
+    *("warm_up_items", "warm_up_target_tokens", "warm_up_all_tokens"),
+]
+AMOUNTS = [
+    *("cost_usd", "metric_cost_usd", "score_seconds", "warm_up_seconds", "train_seconds"),
+    *("evaluate_seconds", "energy_wh"),
+]
+
+
+def training_costs(seed: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return what training took, and the records of its stages.
+
+    Args:
+        seed: the plan's entry of a strategy and training seed.
+    """
+    stages = seed["stages"]
+    records = _records(stages)
+    return {
+        "items": seed["items"],
+        "target_tokens_one_pass": sum(stage["target_tokens_one_pass"] for stage in stages),
+        # As trained: an early end is not in the plan.
+        "target_tokens": sum(record["target_tokens"] for record in records),
+        "all_tokens": sum(record["all_tokens"] for record in records),
+        "train_seconds": sum(record["seconds"] for record in records),
+    }, records
+
+
+def _records(stages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [read_json(f"results/models/{stage['model']}/model.json") for stage in stages]
+
+
+def teacher_costs(
+    rationales: pd.DataFrame | None,
+    buckets: Mapping[str, pd.DataFrame],
+    strategy: Mapping[str, Any],
+    seed: int,
+) -> dict[str, Any]:
+    """Return what a strategy's own items cost at its teacher, rejected answers included.
+
+    Args:
+        rationales: the teacher's table; None for a strategy without one.
+        buckets: buckets tables by name.
+        strategy: from config.
+        seed: of training and of random membership.
+    """
+    asked = pd.DataFrame(columns=parquet.SCHEMAS["rationales"].names)
+    if rationales is not None:
+        wanted = wanted_rationales(buckets, strategy, seed)
+        asked = paid_answers(rationales[rationales["item_id"].isin(wanted)])
+    return {
+        "teacher_requests": len(asked),
+        "teacher_prompt_tokens": int(asked["prompt_tokens"].sum()),
+        "teacher_completion_tokens": int(asked["completion_tokens"].sum()),
+        "cost_usd": total_cost(asked),
+    }
+
+
+def complexity_costs(
+    config: Config,
+    dataset: str,
+    student: str,
+    name: str,
+    plan: Mapping[str, Any],
+    own: Iterable[str],
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return what knowing the complexity took; nothing for strategies that do not use it.
+
+    Each table, warm-up and model counts once, however many metrics come from it.
+
+    Args:
+        config: the prepared configuration.
+        dataset: its name.
+        student: its name.
+        name: of the strategy.
+        plan: the plans of all strategies.
+        own: models of the strategy's own stages: where one of them scores, it is paid already.
+
+    Returns:
+        The costs; and the records of the jobs, for their energy.
+    """
+    strategy = config["strategies"][name]
+    metrics = metrics_of(config, strategy)
+    sources = {
+        path: scorer_of(config, student, metric)
+        for metric in metrics
+        if (path := metric_table(config, dataset, student, metric))
+    }
+    runs = [read_json(path.with_suffix(".run.json")) for path in sources]
+    tuned = _records(_scoring_stages(plan, sources.values(), set(own)))
+    warm_ups = [read_json(file) for file in warm_up_files(config, dataset, student, name)]
+    return {
+        "score_seconds": sum(run["seconds"] for run in [*runs, *tuned]),
+        **{
+            f"warm_up_{'items' if key == 'rows' else key}": sum(run[key] for run in warm_ups)
+            for key in ("rows", "target_tokens", "all_tokens", "seconds")
+        },
+        **_paid(config, dataset, metrics),
+    }, [*runs, *tuned, *warm_ups]
+
+
+def warm_up_files(config: Config, dataset: str, student: str, name: str) -> list[str]:
+    """Return the records of the warm-ups that a strategy starts from or is scored with."""
+    strategy = config["strategies"][name]
+    prompts = {config["prompt"]} if strategy["start"] == "warm_up" else set()
+    for metric in metrics_of(config, strategy):
+        made = metric_table(config, dataset, student, metric)
+        if made and scorer_of(config, student, metric) == "warm_up":
+            prompts.add(metric_of(config, metric)["prompt"])
+    return [f"data/warm_up/{dataset}/{student}/{prompt}/model.json" for prompt in sorted(prompts)]
+
+
+def _scoring_stages(
+    plan: Mapping[str, Any], scorers: Iterable[str], own: set[str]
+) -> list[Mapping[str, Any]]:
+    """The stages, of the first seed, that made models that score; none of the strategy's own."""
+    stages: dict[str, Mapping[str, Any]] = {}
+    for scorer in sorted(set(scorers)):
+        strategy, dot, count = scorer.partition(".")
+        if dot:
+            trained = next(iter(plan[strategy]["seeds"].values()))["stages"]
+            stages |= {stage["model"]: stage for stage in trained[: int(count)]}
+    return [stage for model, stage in stages.items() if model not in own]
+
+
+def _paid(config: Config, dataset: str, metrics: Iterable[str]) -> dict[str, Any]:
+    """What a judge or an endpoint was paid for the metrics of all items."""
+    paid = [_paid_for(config, dataset, metric) for metric in metrics]
+    return {
+        "metric_prompt_tokens": sum(int(answers["prompt_tokens"].sum()) for answers in paid),
+        "metric_completion_tokens": sum(
+            int(answers["completion_tokens"].sum()) for answers in paid
+        ),
+        "metric_cost_usd": sum((total_cost(answers) for answers in paid), start=0.0),
+    }
+
+
+def _paid_for(config: Config, dataset: str, metric: str) -> pd.DataFrame:
+    source, spec = source_of(config, metric), metric_of(config, metric)
+    if source == "topk":
+        table = parquet.read("topk", f"data/topk/{dataset}/{metric}.parquet")
+        return table[table["key"].notna()]
+    if source == "judgements":
+        table = parquet.read("judgements", f"data/judgements/{dataset}/{spec['judge']}.parquet")
+        asked = METRICS[spec["metric"]].compute.partition(":")[2]
+        return table[(table["question"] == asked) & table["label_key"].notna()]
+    return pd.DataFrame(columns=["prompt_tokens", "completion_tokens", "cost_usd"])
+
+
+def metrics_of(config: Config, strategy: Mapping[str, Any]) -> list[str]:
+    """Return the metrics that draw the buckets of a strategy, each once; none if it uses none."""
+    if not uses_complexity(strategy):
+        return []
+    return list(dict.fromkeys(config["buckets"][name]["metric"] for name in divisions(strategy)))
+
+
+def energy(runs: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the Wh of all jobs, at least one, None if one of them does not tell."""
+    return add({"energy_wh": run.get("energy_wh")} for run in runs)["energy_wh"]
+
+
+def choice_of_epoch(dataset: str, student: str, digest: str) -> list[dict[str, Any]]:
+    """Return the jobs that answered the validation split with every epoch of a model."""
+    path = Path(f"results/selection/{dataset}/{student}/{digest}.json")
+    return list(read_json(path)["epochs"])
+
+
+def saved(amount: float, reference: float) -> float:
+    """Return the share that is saved against a reference; NaN without one or if it is 0."""
+    return 1 - amount / reference if reference > 0 else float("nan")
+
+
+def uses_complexity(strategy: Mapping[str, Any]) -> bool:
+    """Tell whether a strategy treats buckets differently, so that items must be scored."""
+    if strategy["membership"] == "random":
+        return False
+    return any(
+        set(part["buckets"]) != set(BUCKETS)
+        for stage in strategy["stages"]
+        for part in parts_of(stage)
+    )

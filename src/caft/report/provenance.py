@@ -1,0 +1,71 @@
+"""What made the results: config, versions, hashes of inputs, machine."""
+
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from caft import __version__
+from caft.tables import parquet
+from caft.tables.files import read_json
+
+_LIBRARIES = (
+    "snakemake",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "accelerate",
+    "pandas",
+    "numpy",
+    "pyarrow",
+)
+
+
+def provenance(config: dict[str, Any], models: Iterable[str]) -> dict[str, Any]:
+    """Describe what made the results: config, versions, hashes of inputs, machine, models.
+
+    Args:
+        config: the prepared configuration.
+        models: digests of the trained models; `caft clean` keeps what a record names.
+    """
+    run = config["run"]
+    return {
+        "caft": __version__,
+        "commit": _commit(),
+        "config": config,
+        "models": sorted(set(models)),
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "datasets": {
+            name: {
+                **parquet.footer(f"data/items/{name}.parquet"),
+                "report": read_json(f"data/items/{name}.report.json"),
+            }
+            for name in run["datasets"]
+        },
+        "students": {
+            name: read_json(f"data/models/{name}/student.json") for name in run["students"]
+        },
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None

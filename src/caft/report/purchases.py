@@ -1,0 +1,244 @@
+"""The plan: what a run wants of its teachers, has already, and would have to buy."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from caft.config import resolve as settings
+from caft.config.rounds import strategies_of_round
+from caft.errors import CaftError
+from caft.mixtures.rows import divisions, wanted_rationales
+from caft.prompting.prompts import Messages, all_messages
+from caft.prompting.tokens import TokenCounter
+from caft.store import Store
+from caft.tables import parquet
+from caft.tables.files import read_json
+from caft.teacher import make_teacher
+from caft.teacher.acceptance import judge_with
+from caft.teacher.money.budget import amounts_of, exceeded
+from caft.teacher.money.estimate import (
+    CASES,
+    Estimate,
+    Missing,
+    Outlook,
+    Seen,
+    estimate,
+    limits_of,
+    look_up,
+    seen_of,
+)
+
+STORE = "data/store/teacher"
+ALL = "(all)"
+PLAN = [
+    *("dataset", "student", "teacher", "strategy", "wanted", "owned", "to_buy", "requests"),
+    *("prompt_tokens", *(f"completion_tokens_{case}" for case in CASES)),
+    *(*(f"cost_usd_{case}" for case in CASES), "minutes"),
+    *("budget_requests_left", "budget_tokens_left", "budget_usd_left", "fits"),
+]
+
+
+def plan_purchases(config: settings.Config, store_folder: str | Path = STORE) -> pd.DataFrame:
+    """Tell what the strategies of a run want of their teachers, have and would have to buy.
+
+    Args:
+        config: the prepared configuration; items and buckets tables are read from their places.
+        store_folder: the store of paid answers; nothing is added to it.
+
+    Returns:
+        A row per dataset, student, teacher and strategy, and one per teacher for all of them
+        together. Columns are described in docs/budget.md.
+
+    Raises:
+        CaftError: if items or buckets are not there yet.
+    """
+    store, run = Store(store_folder), config["run"]
+    rows: list[dict[str, Any]] = []
+    sources = _Sources(config)
+    for teacher in settings.teachers_used(config):
+        parts = [
+            _Part(sources, store, dataset, student, teacher)
+            for dataset in run["datasets"]
+            for student in run["students"]
+        ]
+        seen = _seen_of_parts(store, parts, config["teachers"][teacher])
+        for part in parts:
+            rows += part.rows(seen)
+        rows.append(_row_of_all(parts, seen))
+    return pd.DataFrame(rows, columns=PLAN)
+
+
+class _Sources:
+    """Reads tables once, and renders prompts once, for all teachers and students."""
+
+    def __init__(self, config: settings.Config):
+        self.config = config
+        self.items = cache(self._items)
+        self.messages = cache(self._messages)
+        self.counter = cache(lambda student: TokenCounter(f"data/models/{student}"))
+
+    def _items(self, dataset: str) -> pd.DataFrame:
+        return self.table("items", f"data/items/{dataset}.parquet")
+
+    def _messages(self, dataset: str, prompt: str) -> dict[str, Messages]:
+        items = self.items(dataset)
+        variant = self.config["prompts"][prompt]
+        texts = all_messages(items, variant, "cot", self.config["seed"])
+        return dict(zip(items["item_id"], texts, strict=True))
+
+    def wanted(self, dataset: str, student: str, strategy: Mapping[str, Any]) -> set[str]:
+        folder = f"data/buckets/{dataset}/{student}"
+        buckets = {
+            name: self.table("buckets", f"{folder}/{name}.parquet") for name in divisions(strategy)
+        }
+        seeds = settings.asking_seeds(self.config, {"": strategy})
+        return set().union(*(wanted_rationales(buckets, strategy, seed) for seed in seeds))
+
+    @staticmethod
+    def table(name: str, path: str) -> pd.DataFrame:
+        if not Path(path).is_file():
+            raise CaftError(f"{path} is not there yet; make it: snakemake --cores all buckets")
+        return parquet.read(name, path)
+
+
+class _Part:
+    """What one teacher is wanted for with one data set and student."""
+
+    def __init__(self, sources: _Sources, store: Store, dataset: str, student: str, teacher: str):
+        config = sources.config
+        self.names = {"dataset": dataset, "student": student, "teacher": teacher}
+        self.spec = spec = config["teachers"][teacher]
+        # Buckets of a later round are not known before models are trained.
+        known = strategies_of_round(config, 1)
+        self.wanted = {
+            name: sources.wanted(dataset, student, strategy)
+            for name, strategy in settings.strategies_of_teacher(config, teacher).items()
+            if name in known
+        }
+        items = sources.items(dataset)
+        wanted = parquet.records(items[items["item_id"].isin(self.union)])
+        turns = sources.messages(dataset, spec["prompt"])
+        context = read_json(f"data/models/{student}/student.json")["context"]
+        counter = sources.counter(student)
+        self.outlook = look_up(
+            wanted,
+            make_teacher({**spec, "store": str(store.folder)}, None),
+            store,
+            lambda item: turns[item["item_id"]],
+            spec,
+            judge_with(spec["parser"], min(spec["max_tokens"], context), counter),
+            counter,
+        )
+
+    @property
+    def union(self) -> set[str]:
+        return set().union(*self.wanted.values())
+
+    def rows(self, seen: Seen) -> list[dict[str, Any]]:
+        return [
+            {
+                **self.names,
+                "strategy": name,
+                **_figures(wanted, self.missing_of(wanted), self.spec, seen, self.outlook),
+            }
+            for name, wanted in self.wanted.items()
+        ]
+
+    def missing_of(self, wanted: set[str]) -> list[Missing]:
+        missing = self.outlook.missing
+        return [missing[item_id] for item_id in sorted(wanted & missing.keys())]
+
+
+def _seen_of_parts(store: Store, parts: list[_Part], spec: Mapping[str, Any]) -> Seen:
+    outlooks = [part.outlook for part in parts if part.outlook.model_id is not None]
+    if not outlooks:
+        return Seen()
+    revisions = {outlook.revision for outlook in outlooks}
+    revision = revisions.pop() if len(revisions) == 1 else None
+    return seen_of(store, outlooks[0].model_id, revision, spec)
+
+
+def _row_of_all(parts: list[_Part], seen: Seen) -> dict[str, Any]:
+    """Join what all data sets and students want of a teacher; students share its answers."""
+    wanted = {(part.names["dataset"], item) for part in parts for item in part.union}
+    missing = {
+        (part.names["dataset"], one.request.item_id): one
+        for part in reversed(parts)
+        for one in part.outlook.missing.values()
+    }
+    outlook = Outlook(
+        {},
+        judged=sum(part.outlook.judged for part in parts),
+        accepted=sum(part.outlook.accepted for part in parts),
+    )
+    names = {**parts[0].names, "dataset": ALL, "student": ALL, "strategy": ALL}
+    return {**names, **_figures(wanted, list(missing.values()), parts[0].spec, seen, outlook)}
+
+
+def _figures(
+    wanted: set[Any], missing: list[Missing], spec: Mapping[str, Any], seen: Seen, outlook: Outlook
+) -> dict[str, Any]:
+    needed = estimate(missing, spec, seen, outlook)
+    middle, limits = needed["middle"], limits_of(spec)
+    taken = amounts_of(seen.spent)
+    left = {name: limit - taken[name] for name, limit in limits.items()}
+    unknown = "max_cost_usd" in limits and middle.cost_usd is None
+    fits = not missing or not (unknown or exceeded(limits, seen.spent + middle.spending))
+    return {
+        "wanted": len(wanted),
+        "owned": len(wanted) - len(missing),
+        "to_buy": len(missing),
+        "requests": round(middle.requests),
+        "prompt_tokens": round(middle.prompt_tokens),
+        **{f"completion_tokens_{case}": round(needed[case].completion_tokens) for case in CASES},
+        **{f"cost_usd_{case}": needed[case].cost_usd for case in CASES},
+        "minutes": _minutes(middle, spec, seen.seconds),
+        "budget_requests_left": left.get("max_requests"),
+        "budget_tokens_left": left.get("max_tokens"),
+        "budget_usd_left": left.get("max_cost_usd"),
+        "fits": fits,
+    }
+
+
+def _minutes(needed: Estimate, spec: Mapping[str, Any], seconds: float | None) -> float | None:
+    amounts = {
+        "requests_per_minute": needed.requests,
+        "tokens_per_minute": needed.prompt_tokens + needed.completion_tokens,
+    }
+    at_rates = [amount / spec[name] for name, amount in amounts.items() if spec.get(name)]
+    if at_rates:
+        return max(at_rates)
+    if seconds is None or spec.get("batch"):
+        return None
+    return needed.requests * seconds / spec.get("concurrency", 1) / 60
+
+
+def render(plan: pd.DataFrame) -> str:
+    """Render a plan for a terminal: what there is to buy, what it takes, whether it fits."""
+    if plan.empty:
+        return "No strategy of this run trains on rationales: there is nothing to buy."
+    shown = plan[["dataset", "student", "teacher", "strategy", "wanted", "owned", "to_buy"]].copy()
+    shown["prompt tokens"] = plan["prompt_tokens"]
+    shown["completion tokens"] = _ranges(plan, "completion_tokens", "{:.0f}")
+    shown["USD"] = _ranges(plan, "cost_usd", "{:.2f}")
+    shown["minutes"] = [_known(value, "{:.1f}") for value in plan["minutes"]]
+    shown["USD left"] = [_known(value, "{:.2f}") for value in plan["budget_usd_left"]]
+    shown["fits"] = plan["fits"].map({True: "yes", False: "NO"})
+    return shown.to_string(index=False)
+
+
+def _ranges(plan: pd.DataFrame, name: str, form: str) -> list[str]:
+    columns = [plan[f"{name}_{case}"] for case in CASES]
+    return [
+        "unknown"
+        if pd.isna(middle)
+        else f"{form.format(middle)} ({form.format(low)}-{form.format(high)})"
+        for low, middle, high in zip(*columns, strict=True)
+    ]
+
+
+def _known(value: float | None, form: str) -> str:
+    return "-" if value is None or pd.isna(value) else form.format(value)

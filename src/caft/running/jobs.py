@@ -1,0 +1,141 @@
+"""What every job shares: a log, one-line errors, progress with rate and ETA, and the clock."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from caft.errors import CaftError
+from caft.running import devices
+from caft.running.locks import is_snakemake
+
+_SECONDS_BETWEEN_LINES = 5.0
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+@contextmanager
+def job(snakemake: Any) -> Iterator[logging.Logger]:
+    """Run a script's body with a log and, on failure, one line: what to do, where the log is.
+
+    Args:
+        snakemake: the object Snakemake gives to a script; log, rule, threads, resources
+            and wildcards are read.
+
+    Raises:
+        SystemExit: with status 1 after any error, once it has been reported.
+    """
+    path = str(snakemake.log[0])
+    name = " ".join(
+        [snakemake.rule, *(f"{key}={value}" for key, value in snakemake.wildcards.items() if value)]
+    )
+    # Before torch is imported: it reads these once.
+    os.environ.setdefault("OMP_NUM_THREADS", str(snakemake.threads))
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", category=SyntaxWarning)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
+    log = _logger(path)
+    _end_with_the_run()
+    started = time.monotonic()
+    try:
+        with devices.held(snakemake.resources.get("gpu", 0), log):
+            yield log
+        log.info("%s: done in %s", name, clock(time.monotonic() - started))
+    except CaftError as error:
+        log.error("%s: %s: %s (log: %s)", name, type(error).__name__, error, path)
+        sys.exit(1)
+    except Exception as error:
+        logging.getLogger("caft.file").error(traceback.format_exc())
+        log.error(
+            "%s: unexpected %s: %s (traceback in %s)", name, type(error).__name__, error, path
+        )
+        sys.exit(1)
+
+
+def _end_with_the_run() -> None:
+    """Die with the Snakemake process above.
+
+    A job that outlives a killed run would go on buying answers and writing models beside the next.
+    """
+    import psutil
+
+    run = next((process for process in psutil.Process().parents() if is_snakemake(process)), None)
+    if run is not None:
+        end_with(run.pid)
+
+
+def end_with(pid: int) -> None:
+    """Watch one of the processes above, and die with it; one on another machine is not watched."""
+    import psutil
+
+    above = next((process for process in psutil.Process().parents() if process.pid == pid), None)
+    if above is None:
+        return
+
+    def watch() -> None:
+        while above.is_running() and above.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _logger(path: str) -> logging.Logger:
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    log, file_only = logging.getLogger("caft"), logging.getLogger("caft.file")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_terminal = logging.StreamHandler(sys.stderr)
+    to_terminal.setFormatter(logging.Formatter("%(message)s"))
+    log.handlers = [to_file, to_terminal]
+    file_only.handlers, file_only.propagate = [to_file], False
+    return log
+
+
+def clock(seconds: float) -> str:
+    """Format seconds as `h:mm:ss`."""
+    return f"{int(seconds) // 3600}:{int(seconds) // 60 % 60:02d}:{int(seconds) % 60:02d}"
+
+
+class Progress:
+    """Log done/total, rate and time left, at most every few seconds and once at the end.
+
+    What was `done` before counts as done, but not in the rate.
+    """
+
+    def __init__(self, what: str, total: int, unit: str = "items", done: int = 0):
+        self.what, self.total, self.unit = what, total, unit
+        self.done, self.started = done, time.monotonic()
+        self._before = done
+        self._last = self.started
+        self.log = logging.getLogger("caft")
+
+    def advance(self, count: int, note: str = "") -> None:
+        """Count `count` more as done; `note` (money so far, loss …) is added to the line."""
+        self.done += count
+        now = time.monotonic()
+        early = now - self._last < _SECONDS_BETWEEN_LINES and self.done < self.total
+        if early or not count:
+            return
+        self._last = now
+        rate = (self.done - self._before) / max(now - self.started, 1e-9)
+        left = (self.total - self.done) / rate if rate else 0.0
+        self.log.info(
+            "%s: %d/%d (%d%%), %.1f %s/s, %s left%s",
+            *(self.what, self.done, self.total, 100 * self.done // max(self.total, 1)),
+            *(rate, self.unit, clock(left), f", {note}" if note else ""),
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started

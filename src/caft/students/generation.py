@@ -1,0 +1,220 @@
+"""Batched generation: prompts sorted by length, left padding, each row stopping at its own end."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from caft.prompting.answers import is_finished
+from caft.prompting.chat import encode_prompt, stop_tokens
+from caft.prompting.prompts import Messages
+
+_TAIL = (
+    12  # tokens looked back at for the answer marker: a long answer of a choice or a number fits
+)
+
+_Measure = Callable[[Any, Any], Any]
+
+_SLACK = 8  # tokens of padding that always pass: short prompts are cheap, small batches are not
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One answer: prompt index, text, token counts, and whether it ended by itself (`stop`).
+
+    Attributes:
+        tokens: what was written, without the token that ends the turn.
+        measured: per such token what `measure` returned; empty if nothing is measured.
+    """
+
+    index: int
+    text: str
+    prompt_tokens: int
+    new_tokens: int
+    finish_reason: str
+    tokens: list[int] = field(default_factory=list)
+    measured: list[list[float]] = field(default_factory=list)
+
+
+class Ending:
+    """When an answer is complete and what it then says, whichever engine writes its tokens."""
+
+    def __init__(self, tokenizer: Any, max_new_tokens: int, stop_at_answer: bool):
+        """Set the limits.
+
+        Args:
+            tokenizer: of the model.
+            max_new_tokens: at most this many tokens an answer.
+            stop_at_answer: whether the first complete `[[...]]` ends an answer.
+        """
+        self.tokenizer = tokenizer
+        self.max_new_tokens = max_new_tokens
+        self.stop_at_answer = stop_at_answer
+        self.ends = set(stop_tokens(tokenizer))
+        # Only a token with a bracket in it can complete an answer marker.
+        self._closing = {token for text, token in tokenizer.get_vocab().items() if "]" in text}
+
+    def is_reached(self, new: list[int]) -> bool:
+        """Tell whether an answer of these tokens, at least one, is complete."""
+        if new[-1] in self.ends or len(new) >= self.max_new_tokens:
+            return True
+        return (
+            self.stop_at_answer
+            and new[-1] in self._closing
+            and is_finished(self.tokenizer.decode(new[-_TAIL:]))
+        )
+
+    def answer(
+        self, index: int, prompt_tokens: int, new: list[int], measured: list[list[float]]
+    ) -> Generated:
+        """Turn the tokens of a complete answer into text, cut behind its first marked answer."""
+        end = next((place for place, token in enumerate(new) if token in self.ends), None)
+        kept = new if end is None else new[:end]
+        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        stopped = end is not None or (self.stop_at_answer and is_finished(text))
+        if end is None and stopped:
+            text = text[: text.index("]]", text.index("[[")) + 2]
+        # The end-of-turn token was generated and paid for like any other.
+        count = len(kept) + (end is not None)
+        reason = "stop" if stopped else "length"
+        return Generated(index, text, prompt_tokens, count, reason, kept, measured[: len(kept)])
+
+
+def generate(
+    model: Any,
+    tokenizer: Any,
+    prompts: list[Messages],
+    max_new_tokens: int,
+    stop_at_answer: bool = False,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    batch_size: int = 32,
+    measure: _Measure | None = None,
+) -> Iterator[list[Generated]]:
+    """Continue chat prompts, batch by batch as they finish.
+
+    Args:
+        model: from `caft.students.folders.load_model`.
+        tokenizer: its tokenizer.
+        prompts: chat messages, one list per prompt.
+        max_new_tokens: at most this many tokens an answer.
+        stop_at_answer: end a row after its first complete `[[...]]`.
+        temperature: 0 is greedy.
+        top_p: nucleus of the sampling distribution.
+        seed: of the sampling.
+        batch_size: rows per batch.
+        measure: what to note of every step, from the float32 logits of shape (rows, vocabulary) and
+            the chosen tokens; returns a tensor of shape (rows, numbers). No logits are kept.
+
+    Yields:
+        The answers of one batch; `index` is the position in `prompts`.
+    """
+    import torch
+
+    ids = [encode_prompt(tokenizer, messages) for messages in prompts]
+    order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+    ending = Ending(tokenizer, max_new_tokens, stop_at_answer)
+    choose = _chooser(temperature, top_p)
+    for number, batch in enumerate(_batches(order, ids, batch_size)):
+        torch.manual_seed(seed + number)
+        with torch.inference_mode():
+            answers = _decode(
+                model,
+                [ids[index] for index in batch],
+                tokenizer.pad_token_id,
+                choose,
+                ending.is_reached,
+                measure,
+            )
+        yield [
+            ending.answer(index, len(ids[index]), new, measured)
+            for index, (new, measured) in zip(batch, answers, strict=True)
+        ]
+
+
+def _batches(order: list[int], ids: list[list[int]], batch_size: int) -> Iterator[list[int]]:
+    """Cut prompts sorted by length into batches with at most about a fifth of padding."""
+    batch: list[int] = []
+    for index in order:
+        if batch and (
+            len(batch) == batch_size or len(ids[index]) > 1.25 * len(ids[batch[0]]) + _SLACK
+        ):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _decode(
+    model: Any,
+    prompts: list[list[int]],
+    pad: int,
+    choose: Callable[[Any], Any],
+    is_done: Callable[[list[int]], bool],
+    measure: _Measure | None,
+) -> list[tuple[list[int], list[list[float]]]]:
+    """Return each prompt's new tokens, the last one included, and what was measured of them.
+
+    A loop of our own instead of transformers' `generate`, which computes finished rows until the
+    slowest one ends: here they leave the batch, which halves the time of short answers.
+    """
+    import torch
+
+    width = max(len(prompt) for prompt in prompts)
+    padding = [width - len(prompt) for prompt in prompts]
+    tokens = torch.tensor(
+        [[pad] * count + prompt for count, prompt in zip(padding, prompts, strict=True)],
+        device=model.device,
+    )
+    mask = (torch.arange(width) >= torch.tensor(padding)[:, None]).long().to(model.device)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    new: list[list[int]] = [[] for _ in prompts]
+    measured: list[list[list[float]]] = [[] for _ in prompts]
+    rows = list(range(len(prompts)))
+    cache = None
+    while rows:
+        output = model(
+            input_ids=tokens,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        cache = output.past_key_values
+        logits = output.logits[:, -1].float()
+        # What is measured tells that a logit was not finite; sampling from it would end the batch.
+        chosen = choose(logits.nan_to_num() if measure else logits)
+        for row, token in zip(rows, chosen.tolist(), strict=True):
+            new[row].append(token)
+        if measure:
+            for row, numbers in zip(rows, measure(logits, chosen).tolist(), strict=True):
+                measured[row].append(numbers)
+        going = [place for place, row in enumerate(rows) if not is_done(new[row])]
+        if not going:
+            break
+        tokens, positions = chosen[:, None], positions[:, -1:] + 1
+        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+        if len(going) < len(rows):
+            kept = torch.tensor(going, device=model.device)
+            cache.batch_select_indices(kept)
+            tokens, positions, mask = tokens[kept], positions[kept], mask[kept]
+            rows = [rows[place] for place in going]
+    return list(zip(new, measured, strict=True))
+
+
+def _chooser(temperature: float, top_p: float) -> Callable[[Any], Any]:
+    """Return how a token is chosen from logits of shape (rows, vocabulary)."""
+    if not temperature:
+        return lambda logits: logits.argmax(-1)
+    from transformers import TemperatureLogitsWarper, TopPLogitsWarper
+
+    warpers = [TemperatureLogitsWarper(temperature), TopPLogitsWarper(top_p)]
+
+    def sample(logits: Any) -> Any:
+        for warp in warpers:
+            logits = warp(None, logits)
+        return logits.softmax(-1).multinomial(1)[:, 0]
+
+    return sample

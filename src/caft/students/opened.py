@@ -1,0 +1,96 @@
+"""The model that scores: a student as it is, warmed up, or after a stage of a strategy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from caft.students.folders import load_model, load_tokenizer, pick_device
+from caft.tables.files import read_json
+
+
+def _load(scorer: "Scorer") -> Any:
+    base, adapter = scorer.weights
+    spec = scorer.spec
+    return load_model(base, spec["dtype"], spec["device"], spec["attention"], adapter)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model with what a table says about it; it is loaded when it is first used.
+
+    Attributes:
+        folder: of the untuned student.
+        weights: folder of the model and, where it is one, of the adapter on it.
+        context: longest text in tokens.
+        trained: the record of its training; empty for the untuned student.
+        spec: revision, training, precision, device, attention and libraries.
+        load: loads the model.
+    """
+
+    folder: Path
+    weights: tuple[Path, Path | None]
+    context: int
+    trained: dict[str, Any]
+    spec: dict[str, Any]
+    load: Callable[["Scorer"], Any] = _load
+
+    @cached_property
+    def model(self) -> Any:
+        """From `caft.students.folders.load_model`, or what another engine generates with."""
+        return self.load(self)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The student's."""
+        return load_tokenizer(self.folder)
+
+    @property
+    def sample(self) -> list[str]:
+        """Items of the warm-up sample; a stage's record names none."""
+        return self.trained.get("sample", [])
+
+    def mark(self, table: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+        """Note each row's split, and whether the warm-up has seen its item: blocks know neither."""
+        split = items.set_index("item_id")["split"]
+        ids = table["item_id"]
+        return table.assign(split=ids.map(split), warm_up=ids.isin(self.sample))
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What tells this model's results from any other's, its very weights included."""
+        return {**self.spec, "weights": self.trained.get("weights_sha256")}
+
+
+def open_scorer(student_file: Path, trained_file: Path | None, engine: dict[str, Any]) -> Scorer:
+    """Open a student, or a model that was trained from it.
+
+    Args:
+        student_file: the student's `student.json`.
+        trained_file: `model.json` of a warm-up or of a stage, an adapter or a whole model; None for
+            the untuned student.
+        engine: device settings.
+    """
+    student = read_json(student_file)
+    trained = read_json(trained_file) if trained_file else {}
+    device, dtype = pick_device(engine)
+    folder, adapter = student_file.parent, trained_file.parent if trained_file else None
+    weights = (adapter, None) if adapter and trained["method"] == "full" else (folder, adapter)
+    return Scorer(
+        folder,
+        weights,
+        student["context"],
+        trained,
+        {
+            "student": student["revision"],
+            "warm_up": trained.get("spec"),
+            "dtype": dtype,
+            "device": device,
+            "attention": engine["attention"],
+            "libraries": {name: version(name) for name in ("torch", "transformers")},
+        },
+    )

@@ -1,0 +1,1 @@
+"""How data is kept: Parquet tables with fixed schemas, atomic writes, and content hashes."""

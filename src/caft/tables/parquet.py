@@ -1,0 +1,260 @@
+"""The Parquet tables of the workflow: fixed schemas, deterministic bytes, atomic writes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from caft.errors import CaftError
+from caft.tables.files import atomic_path
+from caft.tables.hashing import rows_digest
+
+_text, _flag, _count, _number = pa.string(), pa.bool_(), pa.int64(), pa.float64()
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "items": pa.schema(
+        {
+            "item_id": _text,
+            "question": _text,
+            "options": pa.list_(_text),  # null for open questions
+            "answer": _text,  # a letter for choice items, else the short answer
+            "answer_kind": _text,  # choice | numeric | text
+            "category": _text,
+            "reference_rationale": _text,
+            "source": _text,
+            "source_id": _text,
+            "split": _text,  # train | validation | test
+        }
+    ),
+    "quarantined_items": pa.schema(
+        {
+            "file": _text,
+            "row": _count,  # 1-based, as an editor shows it; null where the whole file is meant
+            "source_id": _text,
+            "reason": _text,
+            "detail": _text,
+        }
+    ),
+    "scores": pa.schema(
+        {
+            "item_id": _text,
+            "split": _text,
+            "warm_up": _flag,  # the item was in the warm-up sample
+            "status": _text,  # ok | non_finite_logits | too_long
+            "single_token_entropy": _number,  # nats
+            "option_entropy": _number,  # 0..1, null for open questions
+            "cross_entropy": _number,  # nats, -ln p(first gold token)
+            "answer_entropy": _number,  # nats, mean over the gold answer's tokens
+            "margin": _number,  # -(p1 - p2), larger = more complex
+            "answer": _text,  # the most probable next token
+            "answer_token": _count,
+            "answer_valid": _flag,
+            "correct": _flag,
+            "option_logprobs": pa.list_(_number),
+            "prompt_tokens": _count,
+        }
+    ),
+    "generations": pa.schema(  # also of `samples`, whose lists are null
+        {
+            "item_id": _text,
+            "split": _text,
+            "warm_up": _flag,  # the item was in the warm-up sample
+            "status": _text,  # ok | non_finite_logits | too_long
+            "sample": _count,
+            "text": _text,
+            "parsed": _text,  # [invalid] where the parser found no answer
+            "correct": _flag,
+            "finish_reason": _text,  # stop | length
+            "prompt_tokens": _count,
+            "tokens": pa.list_(pa.int32()),  # without the one that ends the turn
+            "entropies": pa.list_(pa.float32()),  # nats, over the full vocabulary, per token
+            "logprobs": pa.list_(pa.float32()),  # of the chosen token
+            "gaps": pa.list_(pa.float32()),  # p1 - p2
+            "answer_start": _count,  # token that the first marked answer begins in; null if none
+            "sentence_ends": pa.list_(pa.int32()),  # number of tokens up to the end of each
+        }
+    ),
+    "likelihoods": pa.schema(
+        {
+            "item_id": _text,
+            "split": _text,
+            "warm_up": _flag,  # the item was in the warm-up sample
+            "status": _text,  # ok | non_finite_logits | too_long
+            "target": _text,  # answer | rationale
+            "conditioned": _number,  # mean loss in nats per target token, after the prompt
+            "unconditioned": _number,  # the same without the question
+            "prompt_tokens": _count,
+            "target_tokens": _count,
+        }
+    ),
+    "metrics": pa.schema(
+        {
+            "item_id": _text,
+            "split": _text,
+            "value": _number,  # larger = more complex; null: could not be computed
+            "reason": _text,  # why there is no value
+            "warm_up": _flag,  # the item was in the warm-up sample
+            "covered_mass": _number,  # of topk_entropy: probability of the listed tokens
+        }
+    ),
+    "buckets": pa.schema(
+        {
+            "item_id": _text,
+            "split": _text,
+            "complexity": _number,
+            "bucket": _text,  # easy | medium | hard
+            "missing": _flag,
+            "sampled": _flag,  # a training item that the strategies may use
+        }
+    ),
+    "rationales": pa.schema(
+        {
+            "item_id": _text,
+            "sample": _count,
+            "key": _text,  # of the stored answer
+            "text": _text,
+            "parsed": _text,
+            "accepted": _flag,
+            "selected": _flag,  # the answer that training uses
+            "reason": _text,  # why it was not accepted
+            "finish_reason": _text,
+            "prompt_tokens": _count,
+            "completion_tokens": _count,
+            "cost_usd": _number,  # null: unknown
+            "seconds": _number,
+            "imported": _flag,  # not asked for: the answer was there before
+            "error": _text,  # why nothing came back
+        }
+    ),
+    "judgements": pa.schema(
+        {
+            "item_id": _text,
+            "question": _text,  # education_level | reasoning_steps
+            "label": _text,  # the judge's level; null if none could be read
+            "label_key": _text,  # of the stored answer
+            "rating": _count,  # 1..10, the judge's own rating of the level
+            "rating_key": _text,  # null if no rating was asked for
+            "status": _text,  # ok | low_rating | unparsed_rating | unparsed_label | error
+            "prompt_tokens": _count,  # of both calls
+            "completion_tokens": _count,
+            "cost_usd": _number,  # null: unknown
+            "seconds": _number,
+            "error": _text,  # what went wrong where the status is error
+        }
+    ),
+    "topk": pa.schema(
+        {
+            "item_id": _text,
+            "split": _text,
+            "key": _text,  # of the stored answer
+            "top_logprobs": pa.list_(_number),  # of the first token, null where none came
+            "prompt_tokens": _count,
+            "completion_tokens": _count,
+            "cost_usd": _number,
+        }
+    ),
+    "mixtures": pa.schema(
+        {
+            "item_id": _text,
+            "target": _text,  # answer | rationale
+            "messages": _text,  # JSON list of chat messages
+            "completion": _text,
+            "prompt_tokens": _count,
+            "target_tokens": _count,
+        }
+    ),
+    "predictions": pa.schema(
+        {
+            "item_id": _text,
+            "text": _text,  # everything the model wrote
+            "parsed": _text,  # [invalid] where the parser found no answer
+            "answer": _text,
+            "correct": _flag,
+            "invalid": _flag,
+            "new_tokens": _count,
+            "finish_reason": _text,  # stop | length
+        }
+    ),
+}
+_METADATA_KEY = b"caft"
+
+
+def write(
+    name: str, table: pd.DataFrame, path: str | Path, spec: Any = None, code: int = 0
+) -> None:
+    """Write a table atomically, sorted by item_id where it has one; equal rows give equal bytes.
+
+    Args:
+        name: which schema.
+        table: columns of that schema in any order; a column it lacks becomes null.
+        path: the Parquet file.
+        spec: JSON-like description of what made the table, kept in the footer.
+        code: version of the code that made it (`caft.versions`), kept in the footer.
+
+    Raises:
+        CaftError: if the table has a column that the schema does not know.
+    """
+    schema = SCHEMAS[name]
+    unknown = [column for column in table.columns if column not in schema.names]
+    if unknown:
+        raise CaftError(f"{path}: table {name!r} has no column {unknown[0]!r}.")
+    absent = [column for column in schema.names if column not in table.columns]
+    table = table.assign(**dict.fromkeys(absent))[schema.names]
+    if "item_id" in schema.names:
+        keys = ["item_id"] + [key for key in ("sample", "target") if key in schema.names]
+        table = table.sort_values(keys, kind="stable")
+    rows = pa.Table.from_pandas(table, schema=schema, preserve_index=False)
+    footer = {"table": name, "content": content_hash(rows), "spec": spec, "code": code}
+    rows = rows.replace_schema_metadata(
+        {_METADATA_KEY: json.dumps(footer, sort_keys=True, default=str)}
+    )
+    with atomic_path(path) as temporary:
+        pq.write_table(rows, temporary, compression="zstd")
+
+
+def read(name: str, *paths: str | Path) -> pd.DataFrame:
+    """Read a table, from several files in order of item_id.
+
+    Raises:
+        CaftError: if a file is missing, is no Parquet file or has other columns than the schema.
+    """
+    parts = [_read(name, path) for path in paths]
+    if len(parts) == 1:
+        return parts[0].to_pandas()
+    table = pa.concat_tables([SCHEMAS[name].empty_table(), *parts]).to_pandas()
+    return table.sort_values("item_id", kind="stable", ignore_index=True)
+
+
+def _read(name: str, path: str | Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise CaftError(
+            f"{path}: cannot be read as table {name!r} ({error}); delete it and run again."
+        ) from error
+    if table.schema.names != SCHEMAS[name].names:
+        raise CaftError(
+            f"{path}: is not a table {name!r} of this version; delete it and run again."
+        )
+    return table.replace_schema_metadata(None)
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as dicts, for the few places that render text row by row."""
+    names = [str(name) for name in table.columns]
+    columns = [table.iloc[:, place].tolist() for place in range(len(names))]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def footer(path: str | Path) -> dict[str, Any]:
+    """Return what made a table: `{table, content, spec, code}` from the file's footer."""
+    metadata = pq.read_schema(path).metadata or {}
+    return json.loads(metadata.get(_METADATA_KEY, b"{}"))
+
+
+def content_hash(rows: pa.Table) -> str:
+    """Hash a table's rows, independent of file layout and library versions."""
+    return rows_digest(rows.to_pylist())

@@ -1,0 +1,1 @@
+"""Teachers behind an OpenAI-compatible address, online, in batches, or started by the job."""

@@ -1,0 +1,298 @@
+"""Many requests at once: slots, retries, limits, a breaker, and no bought answer thrown away.
+
+The requests run on an event loop in a thread of its own, so that they go on while answers are made
+durable. The consumer takes whatever has arrived; there are no chunks to wait for.
+"""
+
+import asyncio
+import logging
+import random
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from caft.errors import TeacherError
+from caft.teacher import Answer, Request
+from caft.teacher.endpoint.replies import Fault, no_answer
+
+log = logging.getLogger("caft")
+
+Ask = Callable[[Any, Request], Awaitable[Answer]]
+Connect = Callable[[], AbstractAsyncContextManager[Any]]
+
+_END = object()
+
+
+def ask_all(
+    requests: Iterator[Request | None],
+    connect: Connect,
+    ask: Ask,
+    spec: Mapping[str, Any],
+    tokens: Callable[[Request], int],
+    on_retry: Callable[[], None],
+) -> Iterator[list[Answer]]:
+    """Ask everything, `spec["concurrency"]` at once, and yield what has arrived.
+
+    A slot is free again when the consumer asks for the next batch, so never more answers than slots
+    are bought and not yet durable. After an error no new request is sent and none is repeated; what
+    is under way is waited for and yielded, and only then the error is raised.
+
+    Args:
+        requests: pulled when a slot is free; None means "not before something is settled".
+        connect: opens the client, in the loop's thread.
+        ask: makes one attempt. Raises Fault if another may help, TeacherError if none does.
+        spec: `concurrency`, `attempts`, `backoff_s`, `max_wait_s`, `breaker`, limits per minute.
+        tokens: how many tokens a request is taken to use, for the limit of tokens.
+        on_retry: called once per repeated attempt.
+
+    Yields:
+        Answers in the order in which they arrived; one with the finish_reason `error` for a request
+        whose attempts are used up.
+
+    Raises:
+        TeacherError: if the endpoint refuses, or after `breaker` such requests in a row.
+    """
+    run = _Run(requests, connect, ask, spec, tokens, on_retry)
+    thread = threading.Thread(target=run.main, name="caft-teacher", daemon=True)
+    thread.start()
+    try:
+        while batch := run.arrived():
+            yield batch
+            run.tell(run.release, len(batch))
+    finally:
+        run.tell(run.stop)
+        thread.join()
+    if run.error:
+        raise run.error
+
+
+def retrying(spec: Mapping[str, Any], going_on: Callable[[], bool] = lambda: True) -> Any:
+    """Return the arguments of `stamina.retry_context` for a teacher's config.
+
+    Waits double from `backoff_s`, with as much jitter, unless the server names a time; none is
+    longer than `max_wait_s` and its jitter. The first fault of each kind is logged.
+
+    Args:
+        spec: `attempts`, `backoff_s`, `max_wait_s`.
+        going_on: false once nothing shall be repeated any more.
+    """
+    from stamina.instrumentation import set_on_retry_hooks
+
+    set_on_retry_hooks(())  # its own log line per retry would drown the progress
+    seen: set[str] = set()
+
+    def wait(error: Exception) -> bool | float:
+        if not isinstance(error, Fault) or not going_on():
+            return False
+        kind = str(error).partition(" (")[0]
+        if kind not in seen:
+            seen.add(kind)
+            log.warning("teacher: %s; such requests are repeated", error)
+        if error.wait is None:
+            return True
+        # Jitter here too, or all that were told the same time come back at once.
+        return min(error.wait, spec["max_wait_s"]) + random.uniform(0, spec["backoff_s"])
+
+    return {
+        "on": wait,
+        "attempts": spec["attempts"],
+        "timeout": None,
+        "wait_initial": spec["backoff_s"],
+        "wait_max": spec["max_wait_s"],
+        "wait_jitter": spec["backoff_s"],
+    }
+
+
+class _Run:
+    """One stream. All but `main`, `arrived` and `tell` runs in the loop's thread."""
+
+    def __init__(
+        self,
+        requests: Iterator[Request | None],
+        connect: Connect,
+        ask: Ask,
+        spec: Mapping[str, Any],
+        tokens: Callable[[Request], int],
+        on_retry: Callable[[], None],
+    ):
+        self.requests, self.connect, self.ask = requests, connect, ask
+        self.spec, self.on_retry = spec, on_retry
+        self.limits = _Limits(spec, tokens)
+        self.loop = asyncio.new_event_loop()
+        self.wake = asyncio.Event()
+        self.free = spec["concurrency"]
+        self.more = True  # whether requests are left to pull
+        self.ended = False
+        self.error: BaseException | None = None
+        self.failures = 0  # requests in a row whose attempts were used up
+        self.tasks: set[asyncio.Task[Answer | None]] = set()
+        self.sending: set[asyncio.Task[Any] | None] = set()
+        self.retries = retrying(spec, lambda: self.error is None)
+        self.queue: SimpleQueue[Answer | None] = SimpleQueue()
+
+    def main(self) -> None:
+        """Run the loop to its end; None in the queue says that nothing more comes."""
+        try:
+            with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
+                runner.run(self._run())
+        except BaseException as error:  # it belongs to the consumer's thread
+            self.error = self.error or error
+        finally:
+            self.queue.put(None)
+
+    def arrived(self) -> list[Answer]:
+        """Wait for an answer and return it with all others that are there; empty at the end."""
+        batch: list[Answer] = []
+        while not self.ended:
+            try:
+                answer = self.queue.get(block=not batch)
+            except Empty:
+                break
+            if answer is None:
+                self.ended = True
+            else:
+                batch.append(answer)
+        return batch
+
+    def tell(self, what: Callable[..., None], *values: Any) -> None:
+        """Call something in the loop's thread, unless the loop has ended."""
+        try:
+            self.loop.call_soon_threadsafe(what, *values)
+        except RuntimeError:
+            if not self.loop.is_closed():
+                raise
+
+    def release(self, count: int) -> None:
+        """Give slots back."""
+        self.free += count
+        self.wake.set()
+
+    def stop(self) -> None:
+        """End without waiting: nobody takes answers any more."""
+        self.more = False
+        self.free = self.spec["concurrency"]
+        self.wake.set()
+
+    async def _run(self) -> None:
+        async with self.connect() as client:
+            try:
+                while True:
+                    self._fill(client)
+                    if not self.more and self.free >= self.spec["concurrency"]:
+                        return
+                    await self.wake.wait()
+                    self.wake.clear()
+            finally:
+                for task in self.tasks:
+                    task.cancel()
+                await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def _fill(self, client: Any) -> None:
+        while self.more and self.free > 0:
+            try:
+                request = next(self.requests, _END)
+            except Exception as error:
+                self._fail(error)
+                return
+            if request is None and self.free < self.spec["concurrency"]:
+                return
+            if not isinstance(request, Request):
+                self.more = False
+                return
+            self.free -= 1
+            task = self.loop.create_task(self._one(client, request))
+            self.tasks.add(task)
+            task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Answer | None]) -> None:
+        self.tasks.discard(task)
+        answer = None if task.cancelled() else task.result()
+        if answer:
+            self.queue.put(answer)
+        else:
+            self.release(1)
+
+    async def _one(self, client: Any, request: Request) -> Answer | None:
+        try:
+            answer = await self._attempts(client, request)
+            self.failures = 0
+            return answer
+        except Fault as fault:
+            self.failures += 1
+            if self.failures == self.spec["breaker"]:
+                self._fail(_broken(self.failures, fault))
+            return no_answer(request.key, str(fault))
+        except Exception as error:
+            self._fail(error)
+            return None
+
+    async def _attempts(self, client: Any, request: Request) -> Answer:
+        import stamina
+
+        task = asyncio.current_task()
+        async for attempt in stamina.retry_context(**self.retries):
+            if attempt.num > 1:
+                self.on_retry()
+            with attempt:
+                await self.limits.wait(request)
+                self.sending.add(task)
+                try:
+                    return await self.ask(client, request)
+                finally:
+                    self.sending.discard(task)
+        raise AssertionError("the last attempt raises or returns")
+
+    def _fail(self, error: BaseException) -> None:
+        """Send nothing more; what is on the wire may still become an answer."""
+        if not self.error and self.sending:
+            log.info("teacher: stopping; waiting for %d answers under way", len(self.sending))
+        self.error = self.error or error
+        self.more = False
+        for task in self.tasks - self.sending - {asyncio.current_task()}:
+            task.cancel()
+        self.wake.set()
+
+
+def _broken(count: int, fault: Fault) -> TeacherError:
+    return TeacherError(
+        f"{count} requests in a row failed, the last with: {fault}; the run stops here. What was "
+        "bought is kept: run again when the endpoint is well, or raise attempts or breaker."
+    )
+
+
+class _Limits:
+    """Requests and tokens per minute, spent in the order of asking.
+
+    A limiter lets through a second's worth at once. A request larger than that takes it in parts.
+    """
+
+    def __init__(self, spec: Mapping[str, Any], tokens: Callable[[Request], int]):
+        self.requests = _limiter(spec["requests_per_minute"])
+        self.tokens = _limiter(spec["tokens_per_minute"])
+        self.count = tokens
+        self.turn = asyncio.Lock()
+
+    async def wait(self, request: Request) -> None:
+        """Return when the request may be sent."""
+        if not self.requests and not self.tokens:
+            return
+        async with self.turn:
+            if self.requests:
+                await self.requests.acquire()
+            if self.tokens:
+                left = float(self.count(request))
+                while left > 0:
+                    part = min(left, self.tokens.max_rate)
+                    await self.tokens.acquire(part)
+                    left -= part
+
+
+def _limiter(per_minute: float | None) -> Any:
+    if per_minute is None:
+        return None
+    from aiolimiter import AsyncLimiter
+
+    burst = max(1.0, per_minute / 60)
+    return AsyncLimiter(burst, 60 * burst / per_minute)

@@ -1,0 +1,147 @@
+"""A server of the user's own, started inside the job when something has to be asked."""
+
+import logging
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from caft.errors import TeacherError
+from caft.running.jobs import clock
+from caft.teacher import Answer, Request
+from caft.teacher.endpoint.guard import GRACE
+from caft.teacher.endpoint.openai import OpenAITeacher
+
+_FREE = {"prompt": 0.0, "cached": 0.0, "completion": 0.0}
+_SECONDS_BETWEEN_LINES = 15.0
+_TAIL = 2000  # characters of the server's log in an error
+
+log = logging.getLogger("caft")
+
+
+def make(spec: Mapping[str, Any], tokenizer: Any) -> "ServerTeacher":
+    """Make the teacher; nothing is started yet."""
+    here = {"api_key_env": None, "batch": False, "prices": spec["prices"] or _FREE}
+    return ServerTeacher({**spec, **here}, tokenizer)
+
+
+class ServerTeacher(OpenAITeacher):
+    """Starts the config's command, asks it, ends it."""
+
+    def answer(self, requests: Iterable[Request | None]) -> Iterator[list[Answer]]:
+        """Ask a server that runs for as long as this iterator.
+
+        Raises:
+            TeacherError: if the server cannot be started or fails.
+        """
+        stream = iter(requests)
+        first = next(stream, None)
+        if first is None:
+            return
+        with serving(self.spec) as base_url:
+            self.spec["base_url"] = base_url
+            yield from super().answer(chain([first], stream))
+
+
+@contextmanager
+def serving(spec: Mapping[str, Any]) -> Iterator[str]:
+    """Run a server and yield its base URL; it is ended in any case, also when this process dies.
+
+    Args:
+        spec: `command` with `{port}` for the port, `health` and `path` of its URLs, and
+            `start_timeout_s`.
+
+    Raises:
+        TeacherError: if the command cannot be started, ends early or is not healthy in time.
+    """
+    port = _free_port()
+    command = [part.replace("{port}", str(port)) for part in spec["command"]]
+    output = _log_path()
+    with open(output, "wb") as written:
+        guard = subprocess.Popen(
+            [sys.executable, "-m", "caft.teacher.endpoint.guard", *command],
+            stdin=subprocess.PIPE,
+            stdout=written,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        log.info("teacher: starting %s (its output: %s)", command[0], output)
+        started = time.monotonic()
+        _wait_for(f"http://127.0.0.1:{port}{spec['health']}", guard, spec, output)
+        log.info("teacher: the server is up after %s", clock(time.monotonic() - started))
+        yield f"http://127.0.0.1:{port}{spec['path']}"
+    except TeacherError:
+        # Did it end, while it was started or asked? The guard may be about to say so.
+        with suppress(subprocess.TimeoutExpired):
+            guard.wait(2)
+        if guard.poll() is None:
+            raise
+        raise TeacherError(_told(f"ended with status {guard.returncode}", output)) from None
+    finally:
+        _end(guard)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _log_path() -> Path:
+    """Return a file beside the job's log, or a temporary one."""
+    for handler in log.handlers:
+        if isinstance(handler, logging.FileHandler):
+            return Path(handler.baseFilename).with_suffix(".server.log")
+    return Path(tempfile.mkstemp(prefix="caft-server-", suffix=".log")[1])
+
+
+def _wait_for(
+    url: str, guard: subprocess.Popen[bytes], spec: Mapping[str, Any], output: Path
+) -> None:
+    started = told = time.monotonic()
+    while not _healthy(url):
+        now = time.monotonic()
+        if guard.poll() is not None or now - started > spec["start_timeout_s"]:
+            limit = f"{spec['start_timeout_s']:g} s"
+            raise TeacherError(_told(f"did not answer {url} with 200 within {limit}", output))
+        if now - told > _SECONDS_BETWEEN_LINES:
+            told = now
+            log.info("teacher: the server has been starting for %s", clock(now - started))
+        time.sleep(min(1.0, 0.05 + (now - started) / 10))
+
+
+def _healthy(url: str) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy to oneself
+    try:
+        with opener.open(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:  # not up yet; HTTP errors are OSErrors too
+        return False
+
+
+def _told(what: str, output: Path) -> str:
+    tail = output.read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip()
+    shown = "".join(char if char.isprintable() or char == "\n" else "?" for char in tail)
+    return (
+        f"the server {what}; check teachers.<name>.command and {output}, which ends with:\n"
+        f"{shown or '(nothing)'}"
+    )
+
+
+def _end(guard: subprocess.Popen[bytes]) -> None:
+    """Let the guard end the server; its standard input is the sign."""
+    assert guard.stdin
+    guard.stdin.close()
+    try:
+        guard.wait(GRACE + 15)
+    except subprocess.TimeoutExpired:
+        guard.kill()  # the kernel then kills the server
+        guard.wait()

@@ -1,0 +1,1 @@
+"""What answers cost: budgets, and what is still to buy."""

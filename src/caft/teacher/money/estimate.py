@@ -1,0 +1,278 @@
+"""What a teacher still has to be asked for, and what that is expected to take."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from caft.errors import BudgetError
+from caft.prompting.prompts import all_messages
+from caft.prompting.tokens import TokenCounter
+from caft.store import Store
+from caft.teacher import Answer, Request, Teacher
+from caft.teacher.acceptance import Verdict
+from caft.teacher.money.budget import Budget, Spending, amounts_of, exceeded, show, teacher_price
+from caft.teacher.records import make_request, to_answer
+
+CASES = ("low", "middle", "high")
+_ENOUGH = 20  # stored answers from which an estimate is made; with fewer the config's prior counts
+_PRIOR_RANGE = (0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An item without a deciding answer: the next request, and how many samples are left to ask."""
+
+    request: Request
+    prompt_tokens: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a teacher still has to be asked for some items.
+
+    Attributes:
+        missing: by item_id.
+        model_id: of the teacher; None without any item.
+        revision: None where it differs from item to item.
+        judged: stored answers that were looked at; only where more samples could follow.
+        accepted: how many of them were accepted.
+    """
+
+    missing: dict[str, Missing]
+    model_id: str | None = None
+    revision: str | None = None
+    judged: int = 0
+    accepted: int = 0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the store knows of a model.
+
+    Attributes:
+        spent: by all its answers.
+        completion: tokens per answer, low, middle and high; None with too few answers.
+        seconds: per answer; None where unknown.
+    """
+
+    spent: Spending = field(default_factory=Spending)
+    completion: tuple[float, float, float] | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the missing answers are expected to take; cost None where no price is known."""
+
+    requests: float
+    prompt_tokens: float
+    completion_tokens: float
+    cost_usd: float | None
+
+    @property
+    def spending(self) -> Spending:
+        """The same in the terms of a budget."""
+        tokens = math.ceil(self.prompt_tokens + self.completion_tokens)
+        return Spending(math.ceil(self.requests), tokens, self.cost_usd or 0.0)
+
+
+def look_up(
+    items: list[dict[str, Any]],
+    teacher: Teacher,
+    store: Store,
+    messages: Callable[[dict[str, Any]], list[dict[str, Any]]],
+    spec: Mapping[str, Any],
+    verdict: Callable[[Answer, Mapping[str, Any]], Verdict],
+    counter: TokenCounter,
+) -> Outlook:
+    """Find the items for which the store has no deciding answer: none accepted, samples left.
+
+    Args:
+        items: rows of the items table.
+        teacher: whose answers are looked for; it is not asked.
+        store: of paid answers.
+        messages: the prompt of an item.
+        spec: the teacher's config.
+        verdict: judges a stored answer.
+        counter: of prompt tokens.
+    """
+    samples = spec["samples"] if teacher.varies else 1
+    found: dict[str, tuple[Request, int]] = {}
+    identities, judged, accepted, pending = set(), 0, 0, items
+    for sample in range(samples):
+        asked = [(item, make_request(teacher, item, messages(item), sample)) for item in pending]
+        identities |= {(request.model_id, request.revision) for _, request in asked}
+        pending = []
+        last = sample == samples - 1
+        keys = [request.key for _, request in asked]
+        # The last answer decides whatever it says: keys are enough, and much faster.
+        stored: Any = store.keys() if last else store.get(keys)
+        for item, request in asked:
+            if request.key not in stored:
+                found[item["item_id"]] = (request, samples - sample)
+            elif not last:
+                judged += 1
+                good = verdict(to_answer(stored[request.key]), item)[1]
+                accepted += good
+                pending += [] if good else [item]
+    counts = counter.prompts([request.messages for request, _ in found.values()])
+    missing = {
+        item_id: Missing(request, count, left)
+        for (item_id, (request, left)), count in zip(found.items(), counts, strict=True)
+    }
+    model_ids, revisions = ({pair[place] for pair in identities} for place in (0, 1))
+    model_id = model_ids.pop() if len(model_ids) == 1 else None
+    revision = revisions.pop() if len(revisions) == 1 else None
+    return Outlook(missing, model_id, revision, judged, accepted)
+
+
+def seen_of(
+    store: Store, model_id: str | None, revision: str | None, spec: Mapping[str, Any]
+) -> Seen:
+    """Return what the store knows of a model; answers of unknown cost get the price of today."""
+    if model_id is None:
+        return Seen()
+    columns = ["prompt_tokens", "completion_tokens", "cost_usd", "seconds", "imported"]
+    answers = store.table(columns, model_id, revision).to_pandas()
+    paid = answers[~answers["imported"].astype(bool)]
+    unpriced = paid[paid["cost_usd"].isna()]
+    later = teacher_price(
+        spec, unpriced["prompt_tokens"].sum(), unpriced["completion_tokens"].sum()
+    )
+    spent = Spending(
+        len(paid),
+        int(paid["prompt_tokens"].sum() + paid["completion_tokens"].sum()),
+        float(paid["cost_usd"].sum()) + (later or 0.0),
+    )
+    lengths = answers["completion_tokens"][answers["completion_tokens"] > 0]
+    seconds = paid["seconds"].mean() if len(paid) else None
+    if len(lengths) < _ENOUGH:
+        return Seen(spent, None, seconds)
+    low, high = lengths.quantile([0.1, 0.9])
+    return Seen(spent, (float(low), float(lengths.mean()), float(high)), seconds)
+
+
+def estimate(
+    missing: Iterable[Missing], spec: Mapping[str, Any], seen: Seen, outlook: Outlook
+) -> dict[str, Estimate]:
+    """Estimate what missing answers take: low, middle and high; items that ask the same share one.
+
+    Low asks once per item, high for all samples that are left; between them each rejected answer is
+    followed by another, at the share of acceptance that stored answers have.
+    """
+    missing = list({one.request.key: one for one in missing}.values())
+    share = outlook.accepted / outlook.judged if outlook.judged >= _ENOUGH else 1.0
+    repeats = {
+        "low": lambda left: 1.0,
+        "middle": lambda left: sum((1 - share) ** sample for sample in range(left)),
+        "high": float,
+    }
+    lengths = dict(zip(CASES, seen.completion or _prior(spec), strict=True))
+    found = {}
+    for case in CASES:
+        times = [repeats[case](one.samples) for one in missing]
+        prompt = sum(one.prompt_tokens * count for one, count in zip(missing, times, strict=True))
+        completion = sum(times) * lengths[case]
+        cost = teacher_price(spec, prompt, completion)
+        found[case] = Estimate(sum(times), prompt, completion, cost)
+    return found
+
+
+def _prior(spec: Mapping[str, Any]) -> tuple[float, ...]:
+    longest = spec.get("max_new_tokens", 0)  # 0: a teacher that generates nothing
+    expected = spec.get("expected_completion_tokens") or longest / 2
+    return tuple(min(expected * factor, longest) for factor in _PRIOR_RANGE)
+
+
+def limits_of(spec: Mapping[str, Any]) -> dict[str, float]:
+    """Return the limits of a teacher's budget that are set."""
+    budget = spec.get("budget") or {}
+    return {name: limit for name, limit in budget.items() if limit is not None}
+
+
+def open_budget(
+    where: str, spec: Mapping[str, Any], store: Store, outlook: Outlook, counter: TokenCounter
+) -> Budget | None:
+    """Return a teacher's budget, with what was spent; None if it has no limits.
+
+    Args:
+        where: config path of the teacher, for messages.
+        spec: its config.
+        store: of its paid answers.
+        outlook: of what is going to be asked.
+        counter: of prompt tokens.
+
+    Raises:
+        BudgetError: if the middle estimate of what is missing goes beyond a limit, or a limit in
+            USD has no prices to go by.
+    """
+    limits, path = limits_of(spec), f"{where}.budget"
+    if not limits:
+        return None
+    if "max_cost_usd" in limits and teacher_price(spec, 1, 1) is None:
+        raise BudgetError(f"{path}.max_cost_usd: needs {where}.prices to go by.")
+
+    def spent() -> Spending:
+        return seen_of(store, outlook.model_id, outlook.revision, spec).spent
+
+    def worst(request: Request) -> Spending:
+        prompt = counter.prompts([request.messages])[0]  # counted already, for the estimate
+        completion = spec["max_new_tokens"]
+        cost = teacher_price(spec, prompt, completion) or 0.0
+        return Spending(1, prompt + completion, cost)
+
+    seen = seen_of(store, outlook.model_id, outlook.revision, spec)
+    needed = estimate(outlook.missing.values(), spec, seen, outlook)
+    over = exceeded(limits, seen.spent + needed["middle"].spending) if outlook.missing else []
+    if over:
+        raise BudgetError(_refusal(path, over[0], limits, seen.spent, needed))
+    return Budget(limits, seen.spent, worst, spent, path)
+
+
+def _refusal(
+    path: str,
+    name: str,
+    limits: Mapping[str, float],
+    spent: Spending,
+    needed: Mapping[str, Estimate],
+) -> str:
+    low, middle, high = (show(name, amounts_of(needed[case].spending)[name]) for case in CASES)
+    return (
+        f"{path}.{name}: {show(name, limits[name])} is too little: "
+        f"{show(name, amounts_of(spent)[name])} spent and about {middle} ({low} to {high}) to "
+        f"come for {needed['low'].requests:.0f} items. Nothing was asked. Raise it, or want fewer "
+        "items: `caft teacher plan` shows what each strategy takes."
+    )
+
+
+def item_prices(
+    items: pd.DataFrame, purchase: Mapping[str, Any], student: Path, seed: int
+) -> pd.Series:
+    """Return what a rationale of each training item is expected to cost, stored or not.
+
+    Args:
+        items: the items table.
+        purchase: of the teacher: `provider`, `prices`, `batch`, `expected_completion_tokens` and
+            the `prompt` variant.
+        student: folder of the tokenizer that counts.
+        seed: of the few-shot draw.
+
+    Returns:
+        USD, by item_id. It follows from items and config alone: what is bought moves no threshold.
+    """
+    messages = all_messages(items, purchase["prompt"], "cot", seed)
+    training = [
+        turns for turns, split in zip(messages, items["split"], strict=True) if split == "train"
+    ]
+    counts = TokenCounter(student).prompts(training)
+    expected = purchase["expected_completion_tokens"]
+    return pd.Series(
+        [teacher_price(purchase, count, expected) for count in counts],
+        index=items["item_id"][items["split"] == "train"],
+        dtype=float,
+    )

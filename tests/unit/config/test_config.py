@@ -1,0 +1,664 @@
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from caft.config import resolve as settings
+from caft.config.rounds import rationale_tables, rounds_used, strategies_of_round
+from caft.errors import ConfigError
+
+ROOT = Path(__file__).parents[3]
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
+SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def config():
+    """The shipped configuration, to be spoilt."""
+    return copy.deepcopy(SHIPPED)
+
+
+def problems(config):
+    with pytest.raises(ConfigError) as caught:
+        settings.prepare(config, SCHEMA)
+    return str(caught.value).splitlines()
+
+
+def local_student(config, folder):
+    config["students"] = {"mine": {"path": str(folder)}}
+    config["run"]["students"] = ["mine"]
+    return config
+
+
+def file_dataset(config, **spec):
+    columns = {"question": "q", "options": "o", "answer": "a"}
+    default = {"adapter": "file", "columns": columns, "splits": {"train": 0.5, "test": 0.5}}
+    config["datasets"] = {"own": {**default, **spec}}
+    config["run"]["datasets"] = ["own"]
+    return config
+
+
+def test_the_shipped_configuration_is_in_order(config):
+    assert settings.prepare(config, SCHEMA) is config
+
+
+def test_the_nine_standard_strategies_are_defined_and_usable(config):
+    names = ["base", "sft", "distill", "complexity_aware", "random_same_size", "reverse"]
+    names += ["curriculum", "hard_only", "mixed"]
+    assert sorted(config["strategies"]) == sorted(names)
+    config["run"]["strategies"] = names
+    settings.prepare(config, SCHEMA)
+    assert list(settings.chosen(config)) == names
+
+
+def test_defaults_are_filled_in_at_every_depth(config):
+    del config["seed"], config["training"]["lora"], config["run"]["modes"]
+    del config["training"]["batch_size"], config["datasets"]["sums"]["splits"]["validation"]
+    settings.prepare(config, SCHEMA)
+    assert config["seed"] == 1
+    assert config["run"]["modes"] == ["direct", "cot"]
+    assert config["training"]["batch_size"] == 4
+    assert config["training"]["lora"] == {
+        "variant": "lora",
+        "r": 16,
+        "alpha": 32,
+        "dropout": 0.0,
+        "target_modules": "all-linear",
+    }
+    assert config["strategies"]["sft"]["membership"] == "complexity"
+    assert config["prompts"]["letters"]["few_shot"] == 0
+    assert config["datasets"]["sums"]["splits"]["validation"] == 0.0
+    assert config["buckets"]["default"]["per_bucket"] is None
+    assert config["teachers"]["worked_solutions"]["parser"] == "any"
+
+
+def test_filled_defaults_are_not_shared(config):
+    settings.prepare(config, SCHEMA)
+    config["strategies"]["sft"]["training"]["learning_rate"] = 9
+    assert config["strategies"]["distill"]["training"] == {}
+
+
+@pytest.mark.parametrize(
+    "section, key, where, known",
+    [
+        (("training",), "learning_rates", "training", "learning_rate"),
+        (("buckets", "default"), "metrics", "buckets.default", "metric"),
+        (("datasets", "sums"), "sizes", "datasets.sums", "size"),
+        ((), "student", "top level", "students"),
+    ],
+)
+def test_an_unknown_key_is_named_with_its_path_and_the_known_ones(
+    config, section, key, where, known
+):
+    part = config
+    for name in section:
+        part = part[name]
+    part[key] = 1
+    (problem,) = problems(config)
+    assert problem.startswith(f"config: {where}: unknown key '{key}'; known keys are ")
+    assert known in problem.split("known keys are ")[1].strip(".").split(", ")
+
+
+def test_a_value_of_the_wrong_kind_is_named_with_its_path(config):
+    config["training"]["batch_size"] = 0
+    config["metrics"]["margin"]["metric"] = "entropie"
+    found = problems(config)
+    assert any(line.startswith("config: training.batch_size: 0 ") for line in found)
+    assert any(line.startswith("config: metrics.margin.metric: 'entropie'") for line in found)
+
+
+def test_buckets_are_drawn_by_a_metric_that_is_defined(config):
+    config["buckets"]["default"]["metric"] = "entropie"
+    (problem,) = problems(config)
+    assert problem.startswith("config: buckets.default.metric: no metric 'entropie'; known are ")
+
+
+@pytest.mark.parametrize("spec", [{"outcome": "nothing"}, {"metrics": ["margin", "nothing"]}])
+def test_the_analysis_compares_metrics_that_are_defined(config, spec):
+    config["analysis"] = spec
+    (problem,) = problems(config)
+    assert problem.startswith("config: analysis: no metric 'nothing'; known are ")
+
+
+def test_a_metric_says_what_it_is_made_from(config):
+    config["metrics"]["mine"] = {"metric": "imported"}
+    config["metrics"]["level"] = {"metric": "judge_education_level"}
+    config["metrics"]["nonsense"] = {}
+    assert [line.split(";")[0] for line in problems(config)] == [
+        "config: metrics.level.judge: is needed for judge_education_level.",
+        "config: metrics.mine.path: is needed for imported.",
+        "config: metrics.mine.column: is needed for imported.",
+        "config: metrics.nonsense: is no known metric",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("scorer", "problem"),
+    [
+        ("warm_up", None),
+        ("sft.1", None),
+        ("sft.2", "'sft' has 1 stages; write sft.1 for its first."),
+        ("nobody.1", "'nobody' is no strategy of run.strategies; give base, warm_up or sft.1."),
+    ],
+)
+def test_a_metric_is_scored_with_a_model_that_there_is(config, scorer, problem):
+    config["metrics"]["margin"]["scored_with"] = scorer
+    config["analysis"] = {"split": "test"}
+    if problem:
+        assert problems(config) == [f"config: metrics.margin.scored_with: {problem}"]
+    else:
+        settings.prepare(config, SCHEMA)
+
+
+def test_a_trained_scorer_does_not_meet_its_training_items(config):
+    config["metrics"]["margin"]["scored_with"] = "sft.1"
+    assert [line.split(";")[0] for line in problems(config)] == [
+        "config: analysis.split: 'margin' is scored with a trained model, which knows its "
+        "training items",
+    ]
+
+
+def divide_after(config, scorer):
+    """Let a strategy draw its second stage's bucket by a trained model."""
+    config["analysis"] = {"split": "test"}
+    config["metrics"]["after"] = {"metric": "margin", "scored_with": scorer}
+    config["buckets"]["after"] = {"metric": "after", "quantiles": [0.25, 0.75]}
+    stages = config["strategies"]["complexity_aware"]["stages"]
+    again = {"stages": [stages[0], {**stages[1], "divided_by": "after"}]}
+    config["strategies"]["again"] = again
+    config["run"]["strategies"].append("again")
+    return again
+
+
+def test_a_stage_may_be_divided_by_the_model_of_another_strategy(config):
+    divide_after(config, "complexity_aware.1")
+    settings.prepare(config, SCHEMA)
+    assert rounds_used(config) == [1, 2]
+    assert list(strategies_of_round(config, 2)) == ["again"]
+    assert settings.buckets_used(config) == ["after", "default"]
+    assert rationale_tables(config) == ["1/worked_solutions", "2/worked_solutions"]
+
+
+def test_buckets_cannot_come_from_a_model_that_is_trained_on_them(config):
+    divide_after(config, "again.1")
+    (problem,) = problems(config)
+    assert problem.startswith(
+        "config: strategies.again: its buckets are scored with a model that is trained on them "
+        "(again -> again). Make the stages up to that model a strategy of their own"
+    )
+
+
+def test_an_undefined_division_is_refused(config):
+    divide_after(config, "complexity_aware.1")["stages"][1]["divided_by"] = "nothing"
+    assert problems(config) == [
+        "config: strategies.again.stages.1.divided_by: no buckets 'nothing'; known are default, "
+        "after."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("match", "problem"),
+    [
+        ("nobody", "'nobody' is no trained strategy of run.strategies."),
+        ("base", "'base' is no trained strategy of run.strategies."),
+        ("matched", "'matched' matches another one itself; name that one."),
+    ],
+)
+def test_a_strategy_matches_one_that_is_trained_by_itself(config, match, problem):
+    sft = config["strategies"]["sft"]
+    config["strategies"]["matched"] = {**sft, "match": {"strategy": match, "by": "tokens"}}
+    config["run"]["strategies"].append("matched")
+    assert problems(config) == [f"config: strategies.matched.match.strategy: {problem}"]
+
+
+def test_a_further_seed_asks_a_teacher_again_for_random_controls_alone(config):
+    config["run"]["seeds"] = [1, 2]
+    settings.prepare(config, SCHEMA)
+    strategies = config["strategies"]
+    assert settings.asking_seeds(config, {"a": strategies["distill"]}) == [1]
+    assert settings.asking_seeds(config, {"a": strategies["random_same_size"]}) == [1, 2]
+
+
+def test_a_name_that_could_leave_its_folder_is_refused(config):
+    config["students"]["../x"] = config["students"]["smollm2-135m"]
+    (problem,) = problems(config)
+    assert problem.startswith("config: students: '../x'")
+
+
+@pytest.mark.parametrize("key", ["quantiles", "thresholds"])
+def test_thresholds_out_of_order_are_refused(config, key):
+    config["buckets"]["default"][key] = [0.75, 0.25]
+    assert problems(config) == [
+        f"config: buckets.default.{key}: 0.25 comes before 0.75; give them in ascending order."
+    ]
+
+
+def test_buckets_need_quantiles_or_thresholds(config):
+    del config["buckets"]["default"]["quantiles"]
+    assert problems(config) == ["config: buckets.default: give quantiles or thresholds."]
+
+
+def priced_teacher(config):
+    config["teachers"]["big"] = {
+        "provider": "openai",
+        "base_url": "https://example.org/v1",
+        "model": "m",
+        "prices": {"prompt": 0.4, "completion": 0.8, "entered": "2026-11-01"},
+    }
+    config["buckets"]["default"]["hard"] = {"budget_usd": 20, "teacher": "big"}
+    return config["teachers"]["big"]
+
+
+def test_a_threshold_by_budget_follows_from_prices_expected_length_and_prompt_alone(config):
+    teacher = priced_teacher(config)
+    assert settings.purchase_of(settings.prepare(copy.deepcopy(config), SCHEMA), "default") == {
+        "provider": "openai",
+        "prices": {"prompt": 0.4, "cached": None, "completion": 0.8, "batch_share": 0.5},
+        "batch": False,
+        "expected_completion_tokens": 400,
+        "prompt": {**config["prompts"]["letters"], "abstain": None, "few_shot": 0},
+    }
+    teacher |= {"concurrency": 7, "budget": {"max_cost_usd": 1}, "temperature": 1.0}
+    other = copy.deepcopy(config)
+    other["teachers"]["big"]["prices"]["entered"] = "2026-11-02"
+    assert settings.purchase_of(settings.prepare(config, SCHEMA), "default") == (
+        settings.purchase_of(settings.prepare(other, SCHEMA), "default")
+    )
+    del config["buckets"]["default"]["hard"]
+    assert settings.purchase_of(config, "default") is None
+
+
+def test_a_threshold_by_budget_goes_by_the_first_teacher_unless_it_names_one(config):
+    priced_teacher(config)
+    config["teachers"] = dict(reversed(config["teachers"].items()))
+    del config["buckets"]["default"]["hard"]["teacher"]
+    settings.prepare(config, SCHEMA)
+    assert settings.purchase_of(config, "default")["prices"]["prompt"] == 0.4
+
+
+def test_a_threshold_by_budget_needs_a_teacher_with_prices(config):
+    teacher = priced_teacher(config)
+    teacher["prices"] = None
+    assert problems(copy.deepcopy(config)) == [
+        "config: buckets.default.hard: needs teachers.big.prices to know what the money pays for."
+    ]
+    config["buckets"]["default"]["hard"]["teacher"] = "small"
+    (problem,) = problems(config)
+    assert problem.startswith("config: buckets.default.hard.teacher: no teacher 'small'; known")
+
+
+def test_a_threshold_by_budget_cannot_send_items_without_a_score_to_the_hard_bucket(config):
+    priced_teacher(config)
+    config["buckets"]["default"]["on_missing"] = "hard"
+    (problem,) = problems(config)
+    assert problem.startswith("config: buckets.default.on_missing: hard would buy beyond")
+
+
+@pytest.mark.parametrize("kind", ["datasets", "students", "strategies"])
+def test_an_unknown_name_in_the_run_is_named_with_the_known_ones(config, kind):
+    config["run"][kind] = ["nothing"]
+    (problem,) = problems(config)
+    known = ", ".join(config[kind])
+    assert problem == f"config: run.{kind}: 'nothing' is not defined; known are {known}."
+
+
+def test_an_unknown_prompt_is_named_wherever_it_stands(config):
+    config["prompt"] = "p"
+    config["metrics"]["margin"]["prompt"] = "q"
+    config["teachers"]["worked_solutions"]["prompt"] = "r"
+    assert [line.split(";")[0] for line in problems(config)] == [
+        "config: prompt: no prompt 'p'",
+        "config: metrics.margin.prompt: no prompt 'q'",
+        "config: teachers.worked_solutions.prompt: no prompt 'r'",
+    ]
+
+
+def test_an_unknown_bucket_definition_of_a_strategy_is_named(config):
+    config["strategies"]["sft"]["buckets"] = "paper"
+    assert problems(config) == [
+        "config: strategies.sft.buckets: no buckets 'paper'; known are default."
+    ]
+
+
+def test_an_unknown_teacher_of_a_strategy_is_named(config):
+    config["strategies"]["distill"]["teacher"] = "gpt"
+    assert problems(config) == [
+        "config: strategies.distill.teacher: no teacher 'gpt'; known are worked_solutions."
+    ]
+
+
+def test_a_strategy_with_rationales_needs_a_teacher(config):
+    config["teachers"] = {}
+    config["run"]["strategies"] = ["sft", "distill"]
+    (problem,) = problems(config)
+    assert problem.startswith("config: strategies.distill: trains on rationales")
+
+
+def test_a_teacher_is_asked_with_upper_case_letters(config):
+    config["teachers"]["worked_solutions"]["prompt"] = "numbers"
+    (problem,) = problems(config)
+    assert problem.startswith(
+        "config: teachers.worked_solutions.prompt: 'numbers' needs upper-case"
+    )
+
+
+def test_a_strategy_that_is_not_run_may_be_unfinished(config):
+    config["strategies"]["reverse"]["teacher"] = "later"
+    settings.prepare(config, SCHEMA)
+
+
+def test_a_stage_is_written_in_one_of_the_two_forms(config):
+    stage = config["strategies"]["sft"]["stages"][0]
+    stage["parts"] = [{"buckets": ["easy"], "target": "answer"}]
+    expected = "config: strategies.sft.stages.0: give either buckets and target, or parts."
+    assert problems(config) == [expected]
+    del stage["parts"], stage["target"]
+    assert problems(config) == [expected]
+
+
+def test_an_unknown_key_in_a_strategys_training_is_named(config):
+    config["strategies"]["sft"]["training"] = {"epoch": 3}
+    (problem,) = problems(config)
+    assert problem.startswith(
+        "config: strategies.sft.training: unknown key 'epoch'; known keys are batch_size, "
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "problem"),
+    [
+        ({"packing": "pack"}, ".packing: 'pack' is not one of"),
+        ({"method": "Full"}, ".method: 'Full' is not one of"),
+        ({"lora": {"variant": "dorra"}}, ".lora.variant: 'dorra' is not one of"),
+        ({"lora": {"rank": 4}}, ".lora: unknown key 'rank'; known keys are alpha, "),
+        ({"lora": None}, ".lora: None is not of type 'object'"),
+        ({"learning_rate": "2e-4"}, ".learning_rate: '2e-4' is not of type 'number'"),
+        ({"schedule": "cosin"}, ".schedule: 'cosin' is not one of"),
+        ({"early_stopping": 2}, ".early_stopping: 2 is not valid"),
+        ({"batch_size": 0}, ".batch_size: 0 is less than the minimum"),
+    ],
+)
+def test_a_wrong_value_in_a_strategys_training_is_named_with_its_path(config, own, problem):
+    config["strategies"]["sft"]["training"] = own
+    (found,) = problems(config)
+    assert found.startswith(f"config: strategies.sft.training{problem}")
+
+
+def test_a_right_value_in_a_strategys_training_stays_the_only_override(config):
+    own = {"lora": {"variant": "dora"}, "early_stopping": None}
+    config["strategies"]["sft"]["training"] = copy.deepcopy(own)
+    settings.prepare(config, SCHEMA)
+    assert config["strategies"]["sft"]["training"] == own
+
+
+def test_a_strategy_cannot_start_from_a_warm_up_that_no_student_has(config):
+    config["strategies"]["sft"]["start"] = "warm_up"
+    settings.prepare(copy.deepcopy(config), SCHEMA)
+    config["students"]["smollm2-135m"]["warm_up"] = None
+    assert problems(config) == [
+        "config: strategies.sft.start: students.smollm2-135m has no warm_up to start from."
+    ]
+
+
+def test_splits_add_up_to_one(config):
+    config["datasets"]["sums"]["splits"] = {"train": 0.5, "test": 0.4}
+    assert problems(config) == [
+        "config: datasets.sums.splits: the shares add up to 0.9; make them add up to 1."
+    ]
+
+
+def share_validation(config):
+    config["datasets"]["sums"]["splits"] = {"train": 0.4, "validation": 0.2, "test": 0.4}
+
+
+def report_validation(config):
+    config["run"]["split"] = "validation"
+
+
+def choose_best(config):
+    config["run"]["checkpoints"] = ["last", "best"]
+    config["training"]["keep_epochs"] = True
+
+
+def stop_sft_early(config):
+    config["strategies"]["sft"]["training"] = {"early_stopping": {"patience": 1}}
+
+
+@pytest.mark.parametrize(
+    ("user", "name"),
+    [
+        (report_validation, "run.split: validation"),
+        (choose_best, "run.checkpoints: best"),
+        (stop_sft_early, "training.early_stopping of sft"),
+    ],
+)
+def test_what_uses_the_validation_split_needs_a_share_of_it(config, user, name):
+    user(config)
+    assert problems(copy.deepcopy(config)) == [
+        f"config: datasets.sums.splits: {name} needs a share of validation."
+    ]
+    share_validation(config)
+    settings.prepare(config, SCHEMA)
+
+
+@pytest.mark.parametrize("user", [report_validation, choose_best, stop_sft_early])
+def test_a_data_sets_own_validation_split_needs_no_share(config, user, tmp_path):
+    (tmp_path / "q.csv").touch()
+    user(file_dataset(config, path=str(tmp_path / "q.csv")))
+    (problem,) = problems(copy.deepcopy(config))
+    assert problem.startswith("config: datasets.own.splits: ")
+    config["datasets"]["own"]["columns"]["split"] = "part"
+    settings.prepare(config, SCHEMA)
+
+
+def test_the_hubs_own_validation_split_has_to_be_read(config):
+    choose_best(config)
+    hub = {"adapter": "hub", "id": "org/set", "revision": "5e5e", "official_splits": True}
+    file_dataset(config, **hub, parts=["train", "validation", "test"])
+    settings.prepare(copy.deepcopy(config), SCHEMA)
+    config["datasets"]["own"]["parts"] = ["train", "test"]
+    (problem,) = problems(config)
+    assert problem.startswith("config: datasets.own.splits: run.checkpoints: best needs")
+
+
+def test_the_split_that_chooses_epochs_is_not_reported(config):
+    share_validation(config)
+    choose_best(config)
+    stop_sft_early(config)
+    report_validation(config)
+    assert problems(config) == [
+        f"config: run.split: {user} chooses epochs by the validation split; report test."
+        for user in ("training.early_stopping of sft", "run.checkpoints: best")
+    ]
+
+
+def test_a_strategy_that_keeps_no_epochs_has_no_best_one(config):
+    share_validation(config)
+    choose_best(config)
+    config["strategies"]["sft"]["training"] = {"keep_epochs": False}
+    assert problems(config) == [
+        "config: run.checkpoints: best needs training.keep_epochs: true for strategies.sft."
+    ]
+
+
+def test_examples_of_thinking_need_a_data_set_with_rationales(config, tmp_path):
+    (tmp_path / "q.csv").touch()
+    file_dataset(config, path=str(tmp_path / "q.csv"))
+    settings.prepare(copy.deepcopy(config), SCHEMA)
+    config["run"]["shots"] = [0, 3]
+    missing = (
+        "3 examples in mode cot need rationales of the data set's own; name them as "
+        "datasets.own.columns.rationale, or set 0."
+    )
+    assert problems(copy.deepcopy(config)) == [f"config: run.shots: {missing}"]
+    own = copy.deepcopy(config)
+    own["run"]["shots"], own["prompt"] = None, "few_shot"
+    assert problems(own) == [f"config: prompts.few_shot.few_shot: {missing}"]
+    direct = copy.deepcopy(config)
+    direct["run"]["modes"] = ["direct"]
+    settings.prepare(direct, SCHEMA)
+    config["datasets"]["own"]["columns"]["rationale"] = "r"
+    settings.prepare(config, SCHEMA)
+
+
+def test_a_student_has_one_source(config):
+    config["students"]["smollm2-135m"]["path"] = "x"
+    assert "give exactly one of package, path and hub" in problems(config)[0]
+
+
+def test_a_hub_student_is_pinned(config):
+    config["students"]["smollm2-135m"] = {"hub": "org/name"}
+    assert problems(config) == [
+        "config: students.smollm2-135m.revision: is needed with hub, "
+        "so that everybody gets the same model."
+    ]
+
+
+def test_a_missing_model_folder_is_named(config, tmp_path):
+    (problem,) = problems(local_student(config, tmp_path / "gone"))
+    assert problem.startswith(f"config: students.mine.path: {tmp_path / 'gone'}: no such model")
+
+
+def test_a_model_folder_of_pickles_is_refused(config, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    (problem,) = problems(local_student(config, tmp_path))
+    assert "only pickled weights (pytorch_model.bin), which can run code" in problem
+
+
+def test_a_model_folder_with_safetensors_is_accepted(config, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    settings.prepare(local_student(config, tmp_path), SCHEMA)
+
+
+def test_a_missing_data_file_is_named(config, tmp_path):
+    missing = str(tmp_path / "questions.jsonl")
+    (problem,) = problems(file_dataset(config, path=missing))
+    assert problem.startswith(f"config: datasets.own.path: no file {missing}")
+
+
+def test_a_missing_file_of_rationales_and_a_missing_id_are_named(config, tmp_path):
+    (tmp_path / "q.jsonl").write_text("")
+    rationales = {"path": str(tmp_path / "r.jsonl"), "id": "i", "text": "t"}
+    found = problems(file_dataset(config, path=str(tmp_path / "q.jsonl"), rationales=rationales))
+    assert found[0].startswith("config: datasets.own.rationales.path: no file")
+    assert (
+        found[1] == "config: datasets.own.columns: rationales are joined by id; name the id column."
+    )
+
+
+def test_choice_items_need_an_options_column(config, tmp_path):
+    (tmp_path / "q.jsonl").write_text("")
+    spec = {"path": str(tmp_path / "q.jsonl"), "columns": {"question": "q", "answer": "a"}}
+    assert "name the options" in problems(file_dataset(copy.deepcopy(config), **spec))[0]
+    settings.prepare(file_dataset(config, **spec, answer_kind="numeric"), SCHEMA)
+
+
+def test_a_hub_data_set_is_pinned_unless_it_is_a_folder(config, tmp_path):
+    spec = {"adapter": "hub", "parts": ["train"], "id": "org/name"}
+    assert (
+        "pin the data set to a commit" in problems(file_dataset(copy.deepcopy(config), **spec))[0]
+    )
+    settings.prepare(file_dataset(config, **{**spec, "id": str(tmp_path)}), SCHEMA)
+
+
+def test_every_problem_is_told_at_once(config):
+    config["prompt"] = "p"
+    config["strategies"]["sft"]["buckets"] = "paper"
+    config["datasets"]["sums"]["splits"] = {"train": 1, "test": 1}
+    assert len(problems(config)) == 3
+
+
+def test_a_strategy_takes_its_own_teacher_or_the_first_one(config):
+    settings.prepare(config, SCHEMA)
+    config["teachers"]["other"] = config["teachers"]["worked_solutions"]
+    assert settings.teacher_of(config, config["strategies"]["distill"]) == "worked_solutions"
+    config["strategies"]["distill"]["teacher"] = "other"
+    assert settings.teachers_used(config) == ["other", "worked_solutions"]
+    config["run"]["strategies"] = ["base", "sft"]
+    assert settings.teachers_used(config) == []
+    assert settings.buckets_used(config) == ["default"]
+
+
+def test_a_strategy_overrides_single_keys_of_the_recipe(config):
+    settings.prepare(config, SCHEMA)
+    recipe = settings.recipe_of(config, {"training": {"learning_rate": 9}})
+    assert recipe == {**settings.warm_up_recipe(config), "learning_rate": 9}
+
+
+def test_what_no_warm_up_does_changes_none(config):
+    settings.prepare(config, SCHEMA)
+    before = settings.warm_up_recipe(config)
+    config["training"].update(method="full", early_stopping={"patience": 1}, keep_epochs=True)
+    assert settings.warm_up_recipe(config) == before
+    assert (before["method"], before["early_stopping"], before["keep_epochs"]) == (
+        "lora",
+        None,
+        False,
+    )
+
+
+def test_how_a_model_is_made_does_not_enter_its_digest(config):
+    settings.prepare(config, SCHEMA)
+    recipe = settings.recipe_of(config, {"training": {}})
+    config["training"].update(launcher=["torchrun"], checkpoint_minutes=None)
+    assert settings.recipe_of(config, {"training": {}}) == recipe
+    assert set(config["training"]) - set(recipe) == {"launcher", "checkpoint_minutes"}
+
+
+@pytest.mark.parametrize("key", ["launcher", "checkpoint_minutes"])
+def test_a_strategy_cannot_override_how_models_are_made(config, key):
+    config["strategies"]["sft"]["training"] = {key: None}
+    with pytest.raises(ConfigError, match=f"strategies.sft.training: unknown key '{key}'"):
+        settings.prepare(config, SCHEMA)
+
+
+def test_strategies_are_resolved_with_recipe_teacher_and_fallback(config):
+    other = {"provider": "reference", "fallback": "train_on_answer"}
+    config["teachers"]["other"] = other
+    config["strategies"]["hard_only"]["teacher"] = "other"
+    config["strategies"]["hard_only"]["training"] = {"learning_rate": 9}
+    config["run"]["strategies"] = ["sft", "distill", "hard_only"]
+    settings.prepare(config, SCHEMA)
+    resolved = settings.resolved_strategies(config)
+    assert list(resolved) == ["sft", "distill", "hard_only"]
+    assert [(part["teacher"], part["fallback"]) for part in resolved.values()] == [
+        (None, "drop"),
+        ("worked_solutions", "drop"),
+        ("other", "train_on_answer"),
+    ]
+    assert resolved["sft"]["recipe"] == settings.warm_up_recipe(config)
+    assert resolved["hard_only"]["recipe"] == {
+        **settings.warm_up_recipe(config),
+        "learning_rate": 9,
+    }
+    assert list(settings.strategies_of_teacher(config, "other")) == ["hard_only"]
+    assert config["strategies"]["distill"]["teacher"] is None
+
+
+def test_what_is_told_of_teachers_does_not_depend_on_training_or_evaluation(config):
+    settings.prepare(config, SCHEMA)
+    before = settings.asked_slice(config)
+    config["run"]["modes"] = ["direct"]
+    config["training"]["learning_rate"] = 1.0
+    config["strategies"]["sft"]["training"] = {"batch_size": 2}
+    config["strategies"]["distill"]["stages"][0]["epochs"] = 9
+    assert settings.asked_slice(config) == before
+    config["strategies"]["distill"]["membership"] = "random"
+    assert settings.asked_slice(config) != before
+
+
+@pytest.mark.parametrize("provider", ["openai", "reference"])
+def test_a_job_that_asks_a_model_elsewhere_takes_little(provider):
+    engine = {"threads": 8, "gpus": 2, "mem_mb": 90000, "dtype": "auto"}
+    light = {"threads": 1, "gpus": 0, "mem_mb": 2000}
+    assert settings.asking_needs(engine, provider) == light
+
+
+@pytest.mark.parametrize("provider", ["local", "vllm_server"])
+def test_a_job_that_runs_the_model_it_asks_takes_what_others_take(provider):
+    engine = {"threads": 8, "gpus": 2, "mem_mb": 90000, "dtype": "auto"}
+    taken = {"threads": 8, "gpus": 2, "mem_mb": 90000}
+    assert settings.asking_needs(engine, provider) == taken

@@ -1,0 +1,128 @@
+import shutil
+
+import pandas as pd
+import pytest
+
+from caft.evaluation.evaluate import _read, evaluate, evaluate_model
+from caft.prompting.answers import ABSTAINED, INVALID
+from caft.prompting.prompts import all_messages
+from caft.running.jobs import Progress
+from caft.students.folders import load_model, load_tokenizer
+from caft.students.generation import Generated
+from caft.tables.files import write_json
+
+SETTINGS = {
+    "engine": "transformers",
+    "parser": {"direct": "leading", "cot": "any"},
+    "max_new_tokens": {"direct": 14, "cot": 40},
+    "batch_size": 2,
+}
+CHOICE = {"item_id": "i", "answer": "B", "answer_kind": "choice", "options": ["x", "y", "z"]}
+NUMBER = {"item_id": "i", "answer": "1200", "answer_kind": "numeric", "options": None}
+
+
+def read(item, text, variant, parser="any"):
+    row = _read(item, Generated(0, text, 5, 3, "stop"), variant, parser)
+    return row["parsed"], row["correct"], row["invalid"]
+
+
+def test_a_right_a_wrong_and_an_unreadable_answer_are_told_apart(letters):
+    assert read(CHOICE, "[[B]]", letters) == ("B", True, False)
+    assert read(CHOICE, "[[C]]", letters) == ("C", False, False)
+    assert read(CHOICE, "[[D]]", letters) == (INVALID, False, True)
+    assert read(NUMBER, "so [[1,200.0]]", letters) == ("1200", True, False)
+    assert read(NUMBER, "so 1200", letters) == (INVALID, False, True)
+
+
+def test_an_abstention_is_wrong_but_not_unreadable(letters):
+    variant = {**letters, "labels": "number", "abstain": "0"}
+    assert read(CHOICE, "0", variant, "leading") == (ABSTAINED, False, False)
+    assert read(CHOICE, "2", variant, "leading") == ("B", True, False)
+
+
+@pytest.mark.parametrize("text", ["[[[invalid]]]", "[invalid]", ""])
+def test_a_text_answer_that_looks_unreadable_is_wrong(letters, text):
+    item = {"item_id": "i", "answer": "[invalid]", "answer_kind": "text", "options": None}
+    assert read(item, text, letters)[1] is False
+
+
+@pytest.fixture
+def items(lessons):
+    rows = [
+        {
+            "item_id": f"i{number}",
+            "question": question,
+            "options": None,
+            "answer": "4" if question == "2 + 2 ?" else "6",
+            "answer_kind": "numeric",
+            "reference_rationale": None,
+            "split": "test",
+        }
+        for number, question in enumerate(lessons)
+    ]
+    return pd.DataFrame([{**rows[0], "item_id": "other", "split": "train"}, *rows])
+
+
+def without_system(tokenizer):
+    # The lessons were taught without a system turn.
+    tokenizer.chat_template = tokenizer.chat_template.replace(
+        "{% for m in messages %}", "{% for m in messages if m.role != 'system' %}"
+    )
+    return tokenizer
+
+
+def answered(items, folder, variant, mode):
+    model, tokenizer = load_model(folder), without_system(load_tokenizer(folder))
+    messages = all_messages(items, variant, mode, 1)
+    line = Progress("answering", len(items))
+    return evaluate(items, messages, model, tokenizer, variant, mode, SETTINGS, line)
+
+
+def test_items_are_answered_and_marked(items, taught, letters):
+    direct = answered(items, taught, letters, "direct")
+    found = direct.set_index("item_id").sort_index()
+    assert list(found.index) == ["i0", "i1", "i2", "i3", "i4", "other"]
+    found = found.drop("other")
+    assert list(found["parsed"]) == ["4", "12", INVALID, INVALID, "3"]
+    assert list(found["correct"]) == [True, False, False, False, False]
+    assert list(found["invalid"]) == [False, False, True, True, False]
+    assert list(found["finish_reason"]) == ["stop", "stop", "stop", "length", "stop"]
+
+
+def test_thinking_stops_at_the_marked_answer(items, taught, letters):
+    cot = answered(items, taught, letters, "cot")
+    counted = cot.set_index("item_id").loc["i3"]
+    assert counted["text"] == "one two three four five six [[6]]"
+    assert (counted["parsed"], counted["correct"]) == ("6", True)
+
+
+def test_one_split_is_answered_by_the_untuned_student(items, student, letters, engine, cache):
+    predictions, spec, run = evaluate_model(
+        items, "test", student, None, letters, "direct", SETTINGS, engine, 1, cache
+    )
+    assert list(predictions["item_id"]) == ["i0", "i1", "i2", "i3", "i4"]
+    assert (spec["model"], spec["mode"], spec["dtype"]) == ("r1", "direct", "float32")
+    assert run["new_tokens"] == predictions["new_tokens"].sum() > 0
+    assert run["seconds"] > 0
+
+
+def test_answers_of_an_epoch_name_the_model_and_follow_from_its_weights(
+    items, taught, letters, engine, cache, tmp_path
+):
+    folder = tmp_path / "aaaa000000000001/epochs/3"
+    shutil.copytree(taught, folder)
+    record = {"method": "full", "spec": {}, "epoch": 3}
+
+    def ask(weights):
+        write_json(folder / "model.json", {**record, "weights_sha256": {"w": weights}})
+        model = folder / "model.json"
+        return evaluate_model(
+            items, "test", taught, model, letters, "direct", SETTINGS, engine, 1, cache
+        )[1:]
+
+    spec, first = ask("one")
+    assert (spec["model"], spec["epoch"]) == ("aaaa000000000001", 3)
+    assert ask("one")[1]["new_tokens"] == first["new_tokens"]
+    assert len(list(tmp_path.glob("blocks/**/*.parquet"))) == 1
+    ask("other")
+    assert len(list(tmp_path.glob("blocks/**/*.parquet"))) == 2

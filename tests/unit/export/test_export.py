@@ -1,0 +1,379 @@
+import json
+import re
+import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pandas as pd
+import pytest
+import torch
+from huggingface_hub import constants
+
+from caft.cli import main
+from caft.errors import ExportError, MergeError
+from caft.export import export_model, find
+from caft.export.merging import compare
+from caft.students.folders import load_model
+from caft.students.generation import generate
+from caft.tables import parquet
+from caft.tables.files import read_json, write_json
+
+ADAPTED, FIRST, WHOLE = "aaaa000000000001", "aaaa000000000002", "bbbb000000000003"
+MESSAGES = [
+    {"role": "system", "content": "Number only."},
+    {"role": "user", "content": "7 + 5 ?"},
+]
+SECRET = "hf_averysecrettoken"
+
+
+def adapt(student, folder, scale):
+    """An adapter with fixed random weights."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(student, dtype=torch.float32)
+    model.name_or_path = "data/models/tiny"
+    torch.manual_seed(1)
+    lora = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+    adapted = get_peft_model(model, lora)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=scale)
+    adapted.save_pretrained(folder)
+
+
+def entry(student, strategy, stage, model, seed=1, **other):
+    rows = {"answer_rows": 2, "rationale_rows": 0, "epochs": 1, "parent": None}
+    where = {"dataset": "sums", "student": student, "strategy": strategy, "seed": seed}
+    return {**where, "stage": stage, "model": model, **rows, **other}
+
+
+def item(number, split):
+    return {
+        "item_id": f"i{number}",
+        "question": f"{number} + 5 ?",
+        "answer": str(number + 5),
+        "answer_kind": "numeric",
+        "split": split,
+    }
+
+
+@pytest.fixture
+def run(student, letters, engine, recipe, tmp_path, monkeypatch):
+    """A finished run: an adapter after two stages, its first stage, and a whole model."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(student, "data/models/tiny")
+    items = pd.DataFrame([item(number, "test" if number > 2 else "train") for number in range(9)])
+    parquet.write("items", items, "data/items/sums.parquet")
+    models = {ADAPTED: ("lora", 1), FIRST: ("lora", 1), WHOLE: ("full", 2)}
+    for model, (method, seed) in models.items():
+        folder = tmp_path / "results/models" / model
+        if method == "lora":
+            adapt(student, folder, 0.3)
+        else:
+            shutil.copytree(student, folder)
+        spec = {"seed": seed, "recipe": {**recipe, "method": method}}
+        record = {"method": method, "steps": 1, "dtype": "float32", "libraries": {}, "spec": spec}
+        write_json(folder / "model.json", record)
+        rows = pd.DataFrame(
+            {"item_id": ["i0"], "target": ["answer"], "messages": ["[]"], "completion": ["5"]}
+        )
+        parquet.write("mixtures", rows, f"data/mixtures/rows/{model}.parquet")
+        planned = {"mixture_file": f"data/mixtures/rows/{model}.parquet"}
+        write_json(f"data/mixtures/stages/{model}.json", planned)
+    index = pd.DataFrame(
+        [
+            entry("tiny", "two_stages", 1, FIRST),
+            entry("tiny", "two_stages", 2, ADAPTED),
+            entry("tiny", "whole", 1, WHOLE, seed=2),
+        ]
+    )
+    index.to_csv("results/models/index.csv", index=False)
+    accuracy = {"accuracy": 0.5, "accuracy_low": 0.2, "accuracy_high": 0.8}
+    buckets = {f"accuracy_{name}": 0.5 for name in ("easy", "medium", "hard")}
+    summary = [
+        {"dataset": "sums", "student": "tiny", "strategy": name, "seed": seed, "mode": mode, "n": 6}
+        for name, seed in (("two_stages", 1), ("whole", 2))
+        for mode in ("direct", "cot")
+    ]
+    table = pd.DataFrame(summary).assign(trained_mode="cot", shots=0, **accuracy, **buckets)
+    table = pd.concat([table.assign(checkpoint=name) for name in ("last", "best")])
+    (tmp_path / "results/tables").mkdir()
+    table.to_csv("results/tables/runs.csv", index=False)
+    config = {
+        "seed": 1,
+        "run": {"split": "test", "modes": ["direct", "cot"]},
+        "datasets": {"sums": {"adapter": "file"}},
+        "students": {"tiny": {"path": "x"}},
+        "strategies": {"two_stages": {"teacher": None}, "whole": {"teacher": None}},
+        "teachers": {},
+        "prompts": {"letters": letters},
+        "prompt": "letters",
+        "evaluation": {
+            "max_new_tokens": {"direct": 8, "cot": 24},
+            "parser": {"direct": "leading", "cot": "any"},
+            "batch_size": 4,
+            "engine": "transformers",
+        },
+        "engine": engine,
+    }
+    students = {"tiny": read_json("data/models/tiny/student.json")}
+    students["tiny"]["source"] = {"path": "x"}
+    write_json(
+        "results/provenance.json",
+        {"caft": "0", "commit": None, "config": config, "students": students},
+    )
+    return tmp_path
+
+
+def caft(*arguments):
+    return main(["export", *map(str, arguments)])
+
+
+def ours(tokenizer, adapter):
+    """What the evaluation would get out of the trained model."""
+    model = load_model("data/models/tiny", adapter=adapter)
+    ((answer,),) = generate(model, tokenizer, [MESSAGES], 256)
+    return answer.text
+
+
+def follow_card(folder, capsys):
+    """What a user gets who runs the code on the model card."""
+    card = (folder / "README.md").read_text()
+    (code,) = re.findall(r"(?s)```python\n(.*?)\n```", card)
+    capsys.readouterr()
+    asked = {"SYSTEM": MESSAGES[0]["content"], "QUESTION": MESSAGES[1]["content"]}
+    exec(code.replace("FOLDER", str(folder)), asked)
+    return capsys.readouterr().out.removesuffix("\n")
+
+
+def test_the_code_on_the_card_of_an_adapter_gives_the_answers_of_the_evaluation(
+    run, tokenizer, capsys
+):
+    assert caft("two_stages", "--to", "out/adapter") == 0
+    text = follow_card(run / "out/adapter", capsys)
+    assert text == ours(tokenizer, f"results/models/{ADAPTED}")
+    assert text != ours(tokenizer, None), "the adapter must show"
+
+
+def test_the_code_on_the_card_of_a_merged_model_gives_them_too(run, tokenizer, capsys):
+    assert caft("two_stages", "--to", "out/merged", "--merge", "--check-items", "4") == 0
+    assert "saved in float32: 0 of 8 greedy answers differ" in capsys.readouterr().out
+    text = follow_card(run / "out/merged", capsys)
+    assert text == ours(tokenizer, f"results/models/{ADAPTED}")
+    assert "0 of 8 greedy answers differ" in (run / "out/merged/README.md").read_text()
+    modes = {path.stat().st_mode & 0o777 for path in (run / "out/merged").iterdir()}
+    assert modes == {0o644}, "others may read it too"
+
+
+def test_a_merge_is_checked_with_transformers_after_a_run_with_vllm(run, capsys):
+    provenance = read_json("results/provenance.json")
+    provenance["config"]["evaluation"]["engine"] = "vllm"
+    write_json("results/provenance.json", provenance)
+    assert caft("two_stages", "--to", "out/merged", "--merge", "--check-items", "2") == 0
+    assert "0 of 4 greedy answers differ" in capsys.readouterr().out
+
+
+def test_a_whole_model_is_copied_and_cannot_be_merged(run, capsys):
+    assert caft("whole", "--to", "out/whole") == 0
+    assert read_json("out/whole/generation_config.json")["do_sample"] is False
+    names = {path.name for path in (run / "out/whole").iterdir()}
+    assert {"model.safetensors", "config.json", "tokenizer.json", "README.md"} <= names
+    assert "model.json" not in names
+    assert caft("whole", "--to", "out/merged", "--merge") == 1
+    assert "is a whole model already" in capsys.readouterr().err
+
+
+@pytest.fixture
+def rounded(run):
+    """The same run with a student in bfloat16."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained("data/models/tiny", dtype=torch.bfloat16)
+    model.save_pretrained("data/models/tiny")
+    # Questions enough that rounding tips some of the random model's close choices.
+    items = pd.DataFrame([item(number, "test") for number in range(60)])
+    parquet.write("items", items, "data/items/sums.parquet")
+    provenance = read_json("results/provenance.json")
+    provenance["config"]["evaluation"]["max_new_tokens"] = {"direct": 8, "cot": 60}
+    write_json("results/provenance.json", provenance)
+    return run
+
+
+def test_a_merge_that_changes_answers_fails_and_leaves_nothing(rounded):
+    with pytest.raises(MergeError, match=r"changed \d+ of 120 greedy .* saved in bfloat16"):
+        export_model(find("two_stages"), rounded / "out/merged", merged=True)
+    assert list((rounded / "out").iterdir()) == []
+
+
+def test_a_merge_is_saved_in_the_precision_of_the_student_within_a_tolerance(rounded):
+    from transformers import AutoModelForCausalLM
+
+    found = export_model(find("two_stages"), rounded / "out", merged=True, tolerance=1.0)
+    assert found["dtype"] == "bfloat16" and 0 < found["changed"] <= found["answers"] == 120
+    assert AutoModelForCausalLM.from_pretrained(rounded / "out").dtype == torch.bfloat16
+
+
+def test_answers_that_differ_are_counted_by_what_is_read_and_by_their_text():
+    read = {"parsed": ["1", "2", "3"], "text": ["1", "so 2", "3"], "invalid": False}
+    one, other = pd.DataFrame(read), pd.DataFrame({**read, "text": ["1", "2", "3"]})
+    assert compare(one, other) == {"answers": 3, "changed": 0, "reworded": 1}
+    other["parsed"] = ["1", "2", "4"]
+    assert compare(one, other) == {"answers": 3, "changed": 1, "reworded": 1}
+
+
+def test_an_answer_that_cannot_be_read_has_changed_if_its_text_has():
+    unread = {"parsed": ["[invalid]", "[invalid]"], "invalid": True}
+    one, other = (pd.DataFrame({**unread, "text": ["a", text]}) for text in ("b", "c"))
+    assert compare(one, other)["changed"] == 1
+
+
+def test_a_folder_that_holds_something_is_refused_and_kept(run, capsys):
+    (run / "out").mkdir()
+    (run / "out/mine.txt").write_text("mine")
+    assert caft("two_stages", "--to", "out") == 1
+    assert "out: is not empty" in capsys.readouterr().err
+    assert [path.name for path in (run / "out").iterdir()] == ["mine.txt"]
+    assert caft("two_stages", "--to", "out/mine.txt") == 1
+    assert "is not a folder" in capsys.readouterr().err
+
+
+def test_an_export_that_fails_half_way_leaves_nothing(run, monkeypatch):
+    monkeypatch.setattr("caft.export.cards.model_card", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export_model(find("two_stages"), run / "out/model")
+    assert list((run / "out").iterdir()) == []
+
+
+def test_a_strategy_means_its_last_model_and_a_digest_may_be_short(run):
+    assert find("two_stages").model == find("aaaa000000000001").model == ADAPTED
+    assert [stage["model"] for stage in find("two_stages").stages] == [FIRST, ADAPTED]
+    rows = find("two_stages").rows
+    assert rows[["mode", "checkpoint"]].values.tolist() == [["direct", "last"], ["cot", "last"]]
+    first = find(FIRST)
+    assert [stage["stage"] for stage in first.stages] == [1]
+    assert first.rows.empty, "an intermediate stage was not evaluated"
+    assert find("bb").model == WHOLE
+
+
+def test_a_model_that_is_not_known_or_not_the_only_one_is_an_error(run):
+    with pytest.raises(ExportError, match="with a model are: two_stages, whole"):
+        find("sft")
+    with pytest.raises(ExportError, match=r"several models fit.*--dataset sums"):
+        find("aaaa")
+    with pytest.raises(ExportError, match="no trained model"):
+        find("two_stages", student="other")
+    (run / "results/models/index.csv").unlink()
+    with pytest.raises(ExportError, match="call this in the folder of a run"):
+        find("two_stages")
+
+
+def test_data_set_student_and_seed_tell_models_of_one_strategy_apart(run):
+    index = pd.read_csv("results/models/index.csv")
+    more = index.assign(dataset="more", strategy="two_stages")[index["strategy"] == "whole"]
+    pd.concat([index, more]).to_csv("results/models/index.csv", index=False)
+    with pytest.raises(ExportError, match=rf"several.*{ADAPTED}.*{WHOLE} .*--seed 2"):
+        find("two_stages")
+    assert find("two_stages", dataset="more").model == WHOLE
+    assert find("two_stages", seed=1).model == ADAPTED
+
+
+def test_a_student_of_the_hub_is_named_by_its_id_and_commit(run):
+    provenance = read_json("results/provenance.json")
+    provenance["students"]["tiny"]["source"] = {"hub": "org/small", "revision": "5e5e"}
+    write_json("results/provenance.json", provenance)
+    assert caft("two_stages", "--to", "out") == 0
+    config = read_json("out/adapter_config.json")
+    assert (config["base_model_name_or_path"], config["revision"]) == ("org/small", "5e5e")
+
+
+def test_training_rows_are_exported_per_stage(run):
+    assert caft("two_stages", "--to", "out", "--data") == 0
+    names = sorted(path.name for path in (run / "out").iterdir())
+    assert names == ["README.md", "stage-1.parquet", "stage-2.parquet"]
+    assert parquet.read("mixtures", "out/stage-2.parquet")["completion"].tolist() == ["5"]
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A hub on loopback that keeps what is committed; its status can be set."""
+    state = {"status": 200, "files": {}, "repos": [], "tokens": set()}
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            state["tokens"].add(self.headers["authorization"])
+            if "/repos/create" in self.path:
+                state["repos"].append(json.loads(body))
+                answer = {"url": f"{constants.ENDPOINT}/me/model", "name": "me/model"}
+            elif "/preupload/" in self.path:
+                files = json.loads(body)["files"]
+                mode = {"uploadMode": "regular", "shouldIgnore": False}
+                answer = {"files": [{**one, **mode} for one in files]}
+            elif "/commit/" in self.path:
+                lines = [json.loads(line) for line in body.splitlines()]
+                state["files"].update(
+                    {one["value"]["path"]: one["value"] for one in lines if one["key"] == "file"}
+                )
+                answer = {"commitUrl": f"{constants.ENDPOINT}/me/model/commit/1", "commitOid": "1"}
+            else:
+                answer = {"errors": [], "warnings": []}
+            self.reply(answer)
+
+        def do_GET(self):
+            self.reply({"id": "me/model", "siblings": []})
+
+        def reply(self, answer):
+            if state["status"] != 200:
+                answer = {"error": f"refused {self.headers['authorization']}"}
+            body = json.dumps(answer).encode()
+            self.send_response(state["status"])
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("HF_TOKEN", SECRET)
+    yield state
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_push_uploads_the_folder_to_a_private_repository(run, hub, capsys):
+    assert caft("whole", "--to", "out", "--push", "me/model") == 0
+    assert "/me/model/commit/1" in capsys.readouterr().out
+    assert set(hub["files"]) == {path.name for path in (run / "out").iterdir()}
+    assert hub["repos"][0]["visibility"] == "private"
+    assert hub["tokens"] == {f"Bearer {SECRET}"}
+
+
+def test_a_refused_push_keeps_the_folder_and_the_secret(run, hub, capsys):
+    hub["status"] = 403
+    assert caft("two_stages", "--to", "out", "--data", "--push", "me/rows") == 1
+    captured = capsys.readouterr()
+    assert "me/rows: could not be uploaded" in captured.err
+    assert SECRET not in captured.out + captured.err
+    assert (run / "out/stage-1.parquet").is_file()
+
+
+def test_nothing_is_pushed_without_a_token_or_an_adapter_without_a_base(
+    run, hub, monkeypatch, capsys
+):
+    assert caft("two_stages", "--to", "out", "--push", "me/model") == 1
+    assert "push it with --merge" in capsys.readouterr().err
+    monkeypatch.delenv("HF_TOKEN")
+    assert caft("whole", "--to", "out", "--push", "me/model") == 1
+    assert "environment variable HF_TOKEN" in capsys.readouterr().err
+    assert hub["tokens"] == set() and not (run / "out").exists()
+
+
+def test_without_push_nothing_is_sent(run, hub):
+    assert caft("whole", "--to", "out") == 0
+    assert hub["tokens"] == set()

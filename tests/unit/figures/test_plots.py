@@ -1,0 +1,230 @@
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from caft.figures.plots import FIGURES, plot_accuracy, plot_complexity, save
+from caft.figures.summary import (
+    as_trained,
+    pareto_front,
+    plot_buckets,
+    plot_cost,
+    plot_tokens,
+    token_parts,
+)
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    from matplotlib import pyplot
+
+    pyplot.close("all")
+
+
+def summary(students=("tiny",)):
+    rows = [
+        {
+            "dataset": "sums",
+            "student": student,
+            "strategy": strategy,
+            "mode": mode,
+            "trained_mode": trained,
+            "n": 20,
+            "accuracy": 0.5,
+            "accuracy_low": 0.3,
+            "accuracy_high": 0.7,
+            "accuracy_easy": 0.9,
+            "accuracy_medium": 0.5,
+            "accuracy_hard": float("nan"),
+        }
+        for student in students
+        for strategy, trained in (("base", "direct"), ("sft", "direct"), ("distill", "cot"))
+        for mode in ("direct", "cot")
+    ]
+    return pd.DataFrame(rows)
+
+
+def scores(count=6):
+    return pd.DataFrame(
+        {
+            "status": ["ok"] * (count - 1) + ["too_long"],
+            "warm_up": [True] + [False] * (count - 1),
+            "correct": [True, False] * (count // 2),
+            "single_token_entropy": [0.5 + number / 10 for number in range(count)],
+        }
+    )
+
+
+def test_accuracy_has_two_panels_per_data_set_and_student():
+    assert len(plot_accuracy(summary()).axes) == 2
+    assert len(plot_accuracy(summary(("tiny", "small"))).axes) == 4
+
+
+def test_accuracy_shows_each_model_as_trained_and_the_base_in_both_modes():
+    overall = plot_accuracy(summary()).axes[0]
+    assert [label.get_text() for label in overall.get_yticklabels()] == [
+        "distill (cot)",
+        "sft (direct)",
+        "base (cot)",
+        "base (direct)",
+    ]
+    assert overall.get_title(loc="left") == "sums, tiny, 20 items"
+
+
+def test_complexity_has_a_panel_per_table_with_counts_of_right_and_wrong():
+    figure = plot_complexity({"sums, tiny": scores(), "more": scores(8)}, "single_token_entropy")
+    assert [axis.get_title(loc="left") for axis in figure.axes] == ["sums, tiny", "more"]
+    shown = [[text.get_text() for text in axis.get_legend().get_texts()] for axis in figure.axes]
+    # The warm-up item and the one without a score are not drawn.
+    assert shown == [["right (2)", "wrong (2)"], ["right (3)", "wrong (3)"]]
+
+
+def test_a_table_without_any_score_is_an_empty_panel():
+    empty = scores().assign(status="non_finite_logits", single_token_entropy=None, correct=None)
+    assert len(plot_complexity({"broken": empty}, "single_token_entropy").axes) == 1
+
+
+def test_names_with_markup_are_drawn_as_text(tmp_path):
+    figure = plot_accuracy(summary(("<script>alert(1)</script>",)))
+    output = SimpleNamespace(svg=tmp_path / "a.svg", png=tmp_path / "a.png")
+    save(figure, output)
+    assert "<script>" not in output.svg.read_text()
+
+
+def test_equal_tables_give_equal_files(tmp_path):
+    bytes_of = []
+    for name in ("one", "other"):
+        output = SimpleNamespace(svg=tmp_path / f"{name}.svg", png=tmp_path / f"{name}.png")
+        save(plot_complexity({"sums": scores()}, "single_token_entropy"), output)
+        bytes_of.append((output.svg.read_bytes(), output.png.read_bytes()))
+    assert bytes_of[0] == bytes_of[1]
+    assert bytes_of[0][0].startswith(b"<?xml") and bytes_of[0][1].startswith(b"\x89PNG")
+    changed = SimpleNamespace(svg=tmp_path / "c.svg", png=tmp_path / "c.png")
+    save(plot_complexity({"sums": scores(8)}, "single_token_entropy"), changed)
+    assert changed.svg.read_bytes() != bytes_of[0][0]
+
+
+def costs(count=9, **columns):
+    """A summary of nine strategies in two modes, some without a teacher, some equally dear."""
+    names = ["base", "sft", "curriculum", "distill", "a" * 50, "c", "d", "e", "f"][:count]
+    tokens = [0, 0, 0, 40_000, 10_400, 10_400, 10_000, 9_000, 10_400][:count]
+    rows = [
+        {
+            "dataset": "sums",
+            "student": "tiny",
+            "strategy": name,
+            "mode": mode,
+            "trained_mode": "cot" if token else "direct",
+            "n": 20,
+            "accuracy": 0.1 * place,
+            "accuracy_low": 0.1 * place,
+            "accuracy_high": 0.1 * place + 0.1,
+            "teacher_completion_tokens": token,
+            "cost_usd": token * 1e-5,
+            "metric_cost_usd": 0.0,
+            "target_tokens_one_pass": 100,
+            "target_tokens": 250,
+            "all_tokens": 1250,
+            "warm_up_all_tokens": 30 if token else 0,
+            **{f"n_{bucket}": 5 for bucket in ("easy", "medium", "hard")},
+            **{
+                f"accuracy_{bucket}{end}": 0.5
+                for bucket in ("easy", "medium", "hard")
+                for end in ("", "_low", "_high")
+            },
+        }
+        for place, (name, token) in enumerate(zip(names, tokens, strict=True))
+        for mode in ("direct", "cot")
+    ]
+    return pd.DataFrame(rows).assign(**columns)
+
+
+def test_the_front_is_what_nothing_as_cheap_beats():
+    front = pareto_front([0, 0, 1, 2, 2, 3], [0.2, 0.5, 0.4, 0.6, 0.6, 0.6])
+    assert front.tolist() == [False, True, False, True, True, False]
+    assert pareto_front([], []).tolist() == []
+
+
+def markers(axis):
+    """The points of a cost panel: label order, place and accuracy."""
+    return [
+        (float(line.get_xdata()[0]), float(line.get_ydata()[0]))
+        for line in axis.lines
+        if line.get_marker() != "None"
+    ]
+
+
+def test_cost_has_a_panel_for_tokens_and_one_for_money_where_money_was_paid():
+    assert len(plot_cost(costs()).axes) == 2
+    assert len(plot_cost(costs(cost_usd=0.0)).axes) == 1
+    unknown = costs(cost_usd=[None if place > 7 else 0.0 for place in range(18)])
+    assert len(plot_cost(unknown).axes) == 1
+
+
+def test_free_strategies_stand_left_of_paid_ones_and_equal_costs_side_by_side():
+    places = [place for place, _ in markers(plot_cost(costs()).axes[0])]
+    assert len(places) == 10  # base in both modes
+    assert max(places[:4]) < min(places[4:])
+    gaps = sorted(abs(one - other) for one in places for other in places if one != other)
+    assert len(set(places)) == 10 and gaps[0] > 0.02
+    assert places[4] == pytest.approx(4.602, abs=0.02), "log10 of 40,000, which stands alone"
+
+
+def test_nothing_paid_at_all_is_a_panel_without_a_scale():
+    axis = plot_cost(costs(3)).axes[0]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["0"]
+    assert axis.get_xlabel() == "tokens the teacher wrote"
+
+
+def test_a_strategy_of_unknown_cost_is_left_out_of_the_money_only():
+    tokens, money = plot_cost(costs(cost_usd=[None if 6 <= n < 8 else 0.1 for n in range(18)])).axes
+    assert (len(markers(tokens)), len(markers(money))) == (10, 9)
+
+
+def test_a_student_whose_costs_are_all_unknown_has_an_empty_panel_of_money():
+    both = pd.concat([costs(), costs(student="other", cost_usd=float("nan"))])
+    panels = plot_cost(both).axes
+    assert [len(markers(axis)) for axis in panels] == [10, 10, 10, 0]
+
+
+def test_a_strategy_that_was_not_asked_in_its_mode_is_kept():
+    shown = as_trained(costs()[lambda table: table["mode"] == "direct"])
+    assert shown["strategy"].nunique() == 9
+
+
+def test_buckets_have_a_panel_per_mode_with_an_interval_for_each_bar():
+    figure = plot_buckets(costs())
+    assert [axis.get_title(loc="right") for axis in figure.axes] == ["asked: direct", "asked: cot"]
+    for axis in figure.axes:
+        assert len(axis.patches) == 9 * 3
+        assert sum(len(lines.get_segments()) for lines in axis.collections) == 9 * 3
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels[-1] == "base" and "a" * 33 + "…" in labels
+
+
+def test_token_parts_add_up_to_what_training_processes():
+    parts = token_parts(costs(4))
+    assert parts.to_numpy()[-1].tolist() == [100, 150, 1000, 30]
+    half = token_parts(costs(1, target_tokens=50, all_tokens=650))
+    assert half.to_numpy()[0].tolist() == [50, 0, 600, 0], "half an epoch"
+
+
+def test_tokens_are_labelled_with_their_sum():
+    training, teacher = plot_tokens(costs()).axes
+    assert [text.get_text() for text in training.texts][::-1][:4] == [
+        "1.2k",
+        "1.2k",
+        "1.2k",
+        "1.3k",
+    ]
+    assert [text.get_text() for text in teacher.texts][::-1][:4] == ["0", "0", "0", "40.0k"]
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_each_figure_of_the_summary_is_saved_for_several_students(name, tmp_path):
+    both = pd.concat([costs(), costs(student="<b>&$x$")])
+    output = SimpleNamespace(svg=tmp_path / "a.svg", png=tmp_path / "a.png")
+    save(FIGURES[name](both), output)
+    assert b"<b>" not in output.svg.read_bytes()
+    assert output.png.read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,333 @@
+import pandas as pd
+import pytest
+
+from caft import versions
+from caft.errors import TrainingError
+from caft.mixtures.rows import (
+    Materials,
+    build_stages,
+    count_tokens,
+    membership,
+    mixture_digest,
+    needs_rationales,
+    parts_of,
+    split_over_long,
+    stage_rows,
+    trained_mode,
+    wanted_rationales,
+    warm_up_rows,
+    warm_up_sample,
+)
+
+ANSWER = {"buckets": ["easy", "medium"], "target": "answer", "epochs": 2}
+RATIONALE = {"buckets": ["hard"], "target": "rationale", "epochs": 4}
+MIXED = {
+    "parts": [
+        {"buckets": ["easy", "medium"], "target": "answer"},
+        {"buckets": ["hard"], "target": "rationale"},
+    ],
+    "epochs": 2,
+}
+BUCKET = {f"i{number}": ["easy", "medium", "hard"][number % 3] for number in range(12)}
+
+
+def strategy(*stages, membership="complexity"):
+    return {
+        "stages": list(stages),
+        "membership": membership,
+        "buckets": "default",
+        "match": None,
+    }
+
+
+@pytest.fixture
+def items():
+    rows = [
+        {
+            "item_id": f"i{number}",
+            "question": f"{number} + 0 ?",
+            "options": ["x", "y"],
+            "answer": "AB"[number % 2],
+            "answer_kind": "choice",
+            "reference_rationale": None,
+            "split": "test" if number >= 12 else "train",
+        }
+        for number in range(15)
+    ]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def buckets():
+    rows = [{"item_id": key, "bucket": name, "sampled": True} for key, name in BUCKET.items()]
+    rows += [{"item_id": f"i{number}", "bucket": "hard", "sampled": False} for number in (12, 13)]
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def rationales():
+    """An accepted rationale for every hard item but i11."""
+    return pd.Series(
+        {key: f"Because of {key}, [[{'AB'[int(key[1:]) % 2]}]]" for key in ("i2", "i5", "i8")}
+    )
+
+
+@pytest.fixture
+def build(items, buckets, rationales, letters, recipe, tokenizer):
+    made_from = {
+        "items": items,
+        "variant": letters,
+        "seed": 1,
+        "tokenizer": tokenizer,
+        "revision": "r1",
+        "context": 512,
+        "precision": {"dtype": "auto", "attention": "sdpa"},
+    }
+
+    def build(plan, **changes):
+        materials = {name: changes.pop(name, value) for name, value in made_from.items()}
+        resolved = {
+            name: changes.pop(name, value)
+            for name, value in {"recipe": recipe, "fallback": "drop"}.items()
+        }
+        settings = {
+            "buckets": {"default": changes.pop("buckets", buckets)},
+            "rationales": rationales,
+            "seed": changes.pop("training_seed", 1),
+        }
+        return build_stages(
+            Materials(**materials), strategy={**plan, **resolved}, **{**settings, **changes}
+        )
+
+    return build
+
+
+def test_an_answer_row_asks_directly_and_a_rationale_row_asks_to_think(items, rationales, letters):
+    rows, missing = stage_rows(
+        Materials(items, letters, 1), pd.Series(BUCKET), MIXED, rationales, "drop"
+    )
+    by_item = rows.set_index("item_id")
+    assert by_item.loc["i0", "messages"] == [
+        {"role": "system", "content": "Letter only."},
+        {"role": "user", "content": "0 + 0 ?\nA) x\nB) y"},
+    ]
+    assert (by_item.loc["i0", "target"], by_item.loc["i0", "completion"]) == ("answer", "A")
+    assert by_item.loc["i5", "messages"][0]["content"] == "Think, [[letter]]."
+    assert by_item.loc["i5", "completion"] == "Because of i5, [[B]]"
+    assert missing == 1 and "i11" not in by_item.index
+
+
+def test_an_item_without_a_rationale_is_dropped_or_trained_on_its_answer(
+    items, rationales, letters
+):
+    bucket = pd.Series(BUCKET)
+    dropped, missing = stage_rows(
+        Materials(items, letters, 1), bucket, RATIONALE, rationales, "drop"
+    )
+    assert (sorted(dropped["item_id"]), missing) == (["i2", "i5", "i8"], 1)
+    kept, missing = stage_rows(
+        Materials(items, letters, 1), bucket, RATIONALE, rationales, "train_on_answer"
+    )
+    assert (sorted(kept["item_id"]), missing) == (["i11", "i2", "i5", "i8"], 1)
+    fallback = kept.set_index("item_id").loc["i11"]
+    assert (fallback["target"], fallback["completion"]) == ("answer", "B")
+    assert fallback["messages"][0]["content"] == "Letter only."
+
+
+def test_only_training_items_in_a_bucket_are_trained_on(build):
+    (stage,) = build(strategy({**ANSWER, "buckets": ["easy", "medium", "hard"]}))
+    assert set(stage.mixture["item_id"]) == set(BUCKET)
+
+
+def test_a_stage_trains_on_its_own_buckets(build):
+    first, second = build(strategy(ANSWER, RATIONALE))
+    assert set(first.mixture["item_id"]) == {k for k, name in BUCKET.items() if name != "hard"}
+    assert set(second.mixture["item_id"]) == {"i2", "i5", "i8"}
+    assert second.without_rationale == 1
+    assert second.parent == first.model and first.parent is None
+
+
+def test_mixed_is_one_stage_with_both_targets(build):
+    (stage,) = build(strategy(MIXED))
+    assert stage.mixture["target"].value_counts().to_dict() == {"answer": 8, "rationale": 3}
+    assert stage.mixture["item_id"].is_unique
+
+
+def test_a_base_strategy_has_no_stage(build):
+    assert build(strategy()) == []
+
+
+def test_a_random_membership_trains_on_as_many_other_items(build, items, rationales):
+    everything = pd.Series({key: "yes [[A]]" for key in items["item_id"]})
+    (drawn,) = build(strategy(RATIONALE, membership="random"), rationales=everything)
+    (chosen,) = build(strategy(RATIONALE), rationales=everything)
+    assert len(drawn.mixture) == len(chosen.mixture) == 4
+    assert set(drawn.mixture["item_id"]) != set(chosen.mixture["item_id"])
+    assert set(drawn.mixture["item_id"]) <= set(BUCKET)
+
+
+def test_a_random_membership_is_validated_on_as_many_other_items(build, items, buckets):
+    held_out = {f"v{number}": ["easy", "medium", "hard"][number % 3] for number in range(12)}
+    more = items[:12].assign(item_id=list(held_out), split="validation")
+    rows = pd.DataFrame({"item_id": held_out.keys(), "bucket": held_out.values(), "sampled": False})
+    table = pd.concat([buckets.assign(split="train"), rows.assign(split="validation")])
+    changes = {"items": pd.concat([items, more], ignore_index=True), "buckets": table}
+    plan = {**ANSWER, "buckets": ["hard"]}
+    (own,) = build(strategy(plan), **changes)
+    (drawn,) = build(strategy(plan, membership="random"), **changes)
+    assert set(own.validation["item_id"]) == {"v2", "v5", "v8", "v11"}
+    assert len(drawn.validation) == 4 and set(drawn.validation["item_id"]) <= set(held_out)
+    assert set(drawn.validation["item_id"]) != set(own.validation["item_id"])
+    (other,) = build(strategy(plan, membership="random"), training_seed=2, **changes)
+    assert set(other.validation["item_id"]) != set(drawn.validation["item_id"])
+
+
+def test_wanted_rationales_are_those_of_the_stages_that_train_on_them(buckets):
+    hard = {key for key, name in BUCKET.items() if name == "hard"}
+    assert wanted_rationales({"default": buckets}, strategy(ANSWER, RATIONALE), 1) == hard
+    assert wanted_rationales({"default": buckets}, strategy(MIXED), 1) == hard
+    assert wanted_rationales({"default": buckets}, strategy(ANSWER), 1) == set()
+    drawn = wanted_rationales({"default": buckets}, strategy(RATIONALE, membership="random"), 1)
+    assert len(drawn) == 4 and drawn != hard
+
+
+def test_membership_covers_the_sampled_items_alone(buckets):
+    assert membership(buckets, strategy(), 1).to_dict() == BUCKET
+
+
+def test_a_digest_does_not_depend_on_row_order(build, items, buckets):
+    rationales = pd.Series({key: f"{key} [[A]]" for key in BUCKET})
+    for plan in (strategy(MIXED), strategy(ANSWER, RATIONALE, membership="random")):
+        expected = [stage.model for stage in build(plan, rationales=rationales)]
+        turned = build(
+            plan,
+            items=items.iloc[::-1].reset_index(drop=True),
+            buckets=buckets.sample(frac=1, random_state=3),
+            rationales=rationales.iloc[::-1],
+        )
+        assert [stage.model for stage in turned] == expected
+
+
+def test_everything_that_goes_into_a_model_changes_its_digest(build, recipe, letters, items):
+    changed_item = items.assign(question=["9 + 9 ?", *items["question"][1:]])
+    changes = [
+        {},
+        {"recipe": {**recipe, "learning_rate": 0.02}},
+        {"recipe": {**recipe, "lora": {**recipe["lora"], "r": 8}}},
+        {"training_seed": 2},
+        {"revision": "r2"},
+        {"precision": {"dtype": "float32", "attention": "sdpa"}},
+        {"precision": {"dtype": "auto", "attention": "eager"}},
+        {"parent": "0123456789abcdef"},
+        {"items": changed_item},
+        {"variant": {**letters, "labels": "lower"}},
+        {"plan": strategy({**ANSWER, "epochs": 3})},
+        {"plan": strategy({**ANSWER, "buckets": ["easy"]})},
+    ]
+    digests = [build(**{"plan": strategy(ANSWER), **change})[0].model for change in changes]
+    assert len(set(digests)) == len(changes)
+
+
+def test_a_new_training_code_version_changes_the_digest(build, monkeypatch):
+    (before,) = build(strategy(ANSWER))
+    monkeypatch.setattr(versions, "TRAINING", versions.TRAINING + 1)
+    (after,) = build(strategy(ANSWER))
+    assert after.model != before.model
+    assert after.spec["mixture"] == before.spec["mixture"]
+
+
+def test_what_a_model_does_not_depend_on_leaves_its_digest_alone(build, buckets, recipe):
+    (stage,) = build(strategy(ANSWER))
+    scores = buckets.assign(complexity=1.0)
+    (other,) = build(strategy(ANSWER), buckets=scores, context=500, fallback="train_on_answer")
+    assert other.model == stage.model
+    (lenient,) = build(strategy(ANSWER), recipe={**recipe, "max_overlong_share": 1.0})
+    assert lenient.model == stage.model and "max_overlong_share" not in lenient.spec["recipe"]
+
+
+def test_strategies_that_share_a_first_stage_share_its_model(build):
+    first, second = build(strategy(ANSWER, RATIONALE))
+    (alone,) = build(strategy(ANSWER))
+    (unparented,) = build(strategy(RATIONALE))
+    assert alone.model == first.model
+    assert unparented.spec["mixture"] == second.spec["mixture"]
+    assert unparented.model != second.model
+
+
+def test_target_tokens_include_the_end_of_the_turn(tokenizer):
+    messages = [{"role": "user", "content": "1 + 0 ?"}]
+    rows = pd.DataFrame({"messages": [messages], "completion": ["[[B]]"]})
+    counted = count_tokens(rows, tokenizer)
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    assert counted["prompt_tokens"].tolist() == [len(prompt)]
+    assert counted["target_tokens"].tolist() == [len(tokenizer("[[B]]")["input_ids"]) + 1]
+
+
+def lengths(*totals):
+    return pd.DataFrame(
+        {
+            "item_id": [f"i{n}" for n in range(len(totals))],
+            "prompt_tokens": [total - 1 for total in totals],
+            "target_tokens": 1,
+        }
+    )
+
+
+def test_over_long_rows_are_left_out_and_kept_apart():
+    rows, long = split_over_long(lengths(9, 10, 11, 3), 10, 0.25, "here")
+    assert (list(rows["item_id"]), list(long["item_id"])) == (["i0", "i1", "i3"], ["i2"])
+
+
+def test_too_many_over_long_rows_stop_the_run():
+    with pytest.raises(TrainingError, match="here: 2 of 4 rows are longer than 10 tokens.*0.25"):
+        split_over_long(lengths(9, 10, 11, 12), 10, 0.25, "here")
+
+
+def test_a_stage_without_rows_stops_the_run(build):
+    with pytest.raises(TrainingError, match=r"strategies\.mine, stage 2: the stage has no rows"):
+        build(strategy(ANSWER, RATIONALE), rationales=pd.Series(dtype=object), name="mine")
+    with pytest.raises(TrainingError, match="no rows"):
+        split_over_long(lengths(11), 10, 1.0, "here")
+
+
+def test_a_row_is_over_long_where_the_student_or_the_recipe_ends(build, recipe):
+    (whole,) = build(strategy(ANSWER))
+    total = whole.mixture["prompt_tokens"] + whole.mixture["target_tokens"]
+    limit = int(total.max()) - 1
+    for changes in ({"context": limit}, {"recipe": {**recipe, "max_length": limit}}):
+        (stage,) = build(strategy(ANSWER), **changes)
+        assert len(stage.over_long) == (total > limit).sum() > 0
+        assert len(stage.mixture) == (total <= limit).sum() > 0
+
+
+def test_the_mixture_digest_is_of_what_is_trained_on(build):
+    (stage,) = build(strategy(MIXED))
+    assert mixture_digest(stage.mixture) == stage.spec["mixture"]
+    assert mixture_digest(stage.mixture.assign(prompt_tokens=0)) == stage.spec["mixture"]
+    changed = stage.mixture.assign(completion="C")
+    assert mixture_digest(changed) != stage.spec["mixture"]
+
+
+def test_a_model_is_trained_for_the_mode_of_its_last_stage():
+    assert trained_mode(strategy()) == "direct"
+    assert trained_mode(strategy(ANSWER)) == "direct"
+    assert trained_mode(strategy(ANSWER, RATIONALE)) == "cot"
+    assert trained_mode(strategy(RATIONALE, ANSWER)) == "direct"
+    assert trained_mode(strategy(MIXED)) == "cot"
+
+
+def test_a_stage_in_the_short_form_is_one_part():
+    assert parts_of(RATIONALE) == [{"buckets": ["hard"], "target": "rationale"}]
+    assert parts_of(MIXED) == MIXED["parts"]
+    assert needs_rationales(strategy(ANSWER, MIXED)) and not needs_rationales(strategy(ANSWER))
+
+
+def test_a_warm_up_draws_training_items_and_asks_for_bare_answers(items, letters):
+    sample = warm_up_sample(items, 5, seed=1)
+    assert len(set(sample)) == 5 and set(sample) <= set(BUCKET)
+    assert sample == warm_up_sample(items.iloc[::-1], 5, seed=1)
+    assert set(sample) < set(warm_up_sample(items, 6, seed=1))
+    assert sample != warm_up_sample(items, 5, seed=2)
+    rows = warm_up_rows(items, sample, letters, 1)
+    assert sorted(rows["item_id"]) == sorted(sample)
+    assert set(rows["target"]) == {"answer"} and set(rows["completion"]) <= {"A", "B"}

@@ -1,0 +1,229 @@
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from caft.mixtures.plan import build_plan
+from caft.mixtures.rows import Materials
+from caft.students.folders import load_tokenizer
+from caft.tables import parquet
+from caft.tables.files import read_json, write_json
+
+ANSWER = {"buckets": ["easy", "medium"], "target": "answer", "epochs": 2}
+RATIONALE = {"buckets": ["hard"], "target": "rationale", "epochs": 3}
+
+
+@pytest.fixture
+def inputs(tmp_path, student, letters, recipe):
+    """Six training items, two in each bucket; one hard item has no accepted rationale."""
+    ids = [f"i{number}" for number in range(6)]
+    items = pd.DataFrame(
+        {
+            "item_id": ids,
+            "question": [f"{number} + 0 ?" for number in range(6)],
+            "options": None,
+            "answer": [str(number) for number in range(6)],
+            "answer_kind": "numeric",
+            "reference_rationale": None,
+            "split": "train",
+        }
+    )
+    buckets = pd.DataFrame(
+        {"item_id": ids, "bucket": ["easy", "medium", "hard"] * 2, "sampled": True}
+    )
+    rationales = pd.DataFrame(
+        {
+            "item_id": ["i2", "i2", "i5"],
+            "text": ["wrong", "so [[2]]", "cut"],
+            "selected": [False, True, False],
+        }
+    )
+    common = {
+        "start": "student",
+        "buckets": "default",
+        "membership": "complexity",
+        "recipe": recipe,
+        "fallback": "drop",
+        "teacher": None,
+        "match": None,
+    }
+    strategies = {
+        "base": {**common, "stages": []},
+        "sft": {**common, "stages": [ANSWER]},
+        "complexity_aware": {**common, "teacher": "worked", "stages": [ANSWER, RATIONALE]},
+    }
+    record = read_json(student / "student.json")
+    return {
+        "materials": Materials(
+            items, letters, 1, load_tokenizer(student), record["revision"], record["context"]
+        ),
+        "buckets": {"default": buckets},
+        "rationales": {"worked": rationales},
+        "strategies": strategies,
+        "seeds": [1],
+        "student_file": student / "student.json",
+        "warm_up_file": None,
+        "folder": tmp_path / "mixtures",
+    }
+
+
+def trained(plan, name, seed=1):
+    return plan[name]["seeds"][str(seed)]
+
+
+def with_items(inputs, items):
+    return {**inputs, "materials": replace(inputs["materials"], items=items, _turns={}, _counts={})}
+
+
+def test_a_plan_names_the_final_model_of_each_strategy(inputs):
+    plan, _, _ = build_plan(**inputs)
+    assert trained(plan, "base") == {"final": "base", "items": 0, "stages": []}
+    first, second = trained(plan, "complexity_aware")["stages"]
+    assert trained(plan, "complexity_aware")["final"] == second["model"]
+    assert trained(plan, "sft")["final"] == first["model"] == second["parent"]
+    modes = {name: strategy["trained_mode"] for name, strategy in plan.items()}
+    assert modes == {"base": "direct", "sft": "direct", "complexity_aware": "cot"}
+
+
+def test_a_plan_says_what_became_of_the_items_without_a_rationale(inputs):
+    plan, _, _ = build_plan(**inputs)
+    assert trained(plan, "complexity_aware")["items"] == 5
+    stage = trained(plan, "complexity_aware")["stages"][1]
+    assert (stage["without_rationale"], stage["rationale_rows"], stage["answer_rows"]) == (1, 1, 0)
+
+
+def test_every_training_seed_makes_models_of_its_own_from_the_same_rows(inputs):
+    plan, index, _ = build_plan(**{**inputs, "seeds": [1, 7]})
+    assert list(plan["sft"]["seeds"]) == ["1", "7"]
+    (one,), (other,) = (trained(plan, "sft", seed)["stages"] for seed in (1, 7))
+    assert one["mixture"] == other["mixture"] and one["model"] != other["model"]
+    assert trained(plan, "base", 1) == trained(plan, "base", 7)
+    assert index.query("strategy == 'sft'")["seed"].tolist() == [1, 7]
+    alone, _, _ = build_plan(**inputs)
+    assert trained(alone, "sft") == trained(plan, "sft")
+
+
+def test_a_random_control_is_drawn_again_for_every_seed(inputs):
+    inputs["strategies"]["sft"]["membership"] = "random"
+    plan, _, _ = build_plan(**{**inputs, "seeds": [1, 2, 3]})
+    mixtures = {trained(plan, "sft", seed)["stages"][0]["mixture"] for seed in (1, 2, 3)}
+    assert len(mixtures) == 3
+
+
+@pytest.mark.parametrize(
+    ("by", "epochs"),
+    [
+        ("items", 2 * 4 / 6),  # 4 rows twice, against 6
+        ("tokens", 2 * 8 / 12),  # two tokens a row
+        ("steps", 2 * 2 / 3),  # batches of two
+    ],
+)
+def test_a_strategy_stops_at_the_amount_of_another_one(inputs, by, epochs):
+    everything = {**ANSWER, "buckets": ["easy", "medium", "hard"], "epochs": 10}
+    inputs["strategies"]["sft"]["recipe"] = {
+        **inputs["strategies"]["sft"]["recipe"],
+        "batch_size": 2,
+    }
+    matched = {
+        **inputs["strategies"]["sft"],
+        "stages": [everything],
+        "match": {"strategy": "sft", "by": by},
+    }
+    inputs["strategies"] = {"matched": matched, **inputs["strategies"]}
+    plan, _, _ = build_plan(**inputs)
+    assert list(plan) == ["matched", "base", "sft", "complexity_aware"]
+    assert trained(plan, "matched")["stages"][0]["epochs"] == pytest.approx(epochs, abs=1e-6)
+
+
+def test_a_stage_may_be_divided_by_another_bucket_definition(inputs):
+    turned = inputs["buckets"]["default"].assign(bucket=["hard", "medium", "easy"] * 2)
+    inputs["buckets"]["after"] = turned
+    stages = [ANSWER, {**ANSWER, "buckets": ["hard"], "divided_by": "after"}]
+    inputs["strategies"]["sft"]["stages"] = stages
+    plan, _, _ = build_plan(**inputs)
+    second = trained(plan, "sft")["stages"][1]
+    rows = parquet.read("mixtures", inputs["folder"] / "rows" / f"{second['mixture']}.parquet")
+    assert list(rows["item_id"]) == ["i0", "i3"]
+
+
+def test_a_plan_counts_tokens_in_one_pass_and_over_all_epochs(inputs):
+    plan, _, _ = build_plan(**inputs)
+    (stage,) = trained(plan, "sft")["stages"]
+    mixture = parquet.read("mixtures", inputs["folder"] / "rows" / f"{stage['mixture']}.parquet")
+    # One digit and the end of the turn.
+    assert stage["target_tokens_one_pass"] == 4 * 2
+    assert stage["target_tokens"] == 4 * 2 * 2
+    assert stage["all_tokens"] == 2 * (4 * 2 + mixture["prompt_tokens"].sum())
+    assert stage["rows"] == len(mixture) == 4
+
+
+def test_mixtures_and_stages_are_written_under_their_hashes(inputs):
+    plan, _, _ = build_plan(**inputs)
+    stages = [stage for name in plan for stage in trained(plan, name)["stages"]]
+    folder = inputs["folder"]
+    assert {path.stem for path in (folder / "rows").iterdir()} == {s["mixture"] for s in stages}
+    assert {path.stem for path in (folder / "stages").iterdir()} == {s["model"] for s in stages}
+    second = trained(plan, "complexity_aware")["stages"][1]
+    planned = json.loads((folder / "stages" / f"{second['model']}.json").read_text())
+    assert planned["mixture_file"] == str(folder / "rows" / f"{second['mixture']}.parquet")
+    assert planned["parent_file"] == f"results/models/{second['parent']}/model.json"
+    assert planned["spec"]["epochs"] == 3
+    rows = parquet.read("mixtures", planned["mixture_file"])
+    assert list(rows["completion"]) == ["so [[2]]"]
+    assert json.loads(rows["messages"][0])[0] == {"role": "system", "content": "Think, [[number]]."}
+
+
+def test_a_mixture_is_written_once(inputs):
+    build_plan(**inputs)
+    rows = sorted((inputs["folder"] / "rows").iterdir())
+    before = [(path, path.stat().st_mtime_ns, path.stat().st_ino) for path in rows]
+    build_plan(**inputs)
+    rows = sorted((inputs["folder"] / "rows").iterdir())
+    assert [(path, path.stat().st_mtime_ns, path.stat().st_ino) for path in rows] == before
+
+
+def test_equal_inputs_give_equal_plans_in_any_order(inputs):
+    plan, index, _ = build_plan(**inputs)
+    inputs = with_items(inputs, inputs["materials"].items.iloc[::-1])
+    inputs["buckets"] = {"default": inputs["buckets"]["default"].iloc[::-1]}
+    turned, turned_index, _ = build_plan(**inputs)
+    assert turned == plan
+    pd.testing.assert_frame_equal(turned_index, index)
+
+
+def test_the_index_lists_every_stage(inputs):
+    plan, index, _ = build_plan(**inputs)
+    assert index[["strategy", "stage", "epochs"]].values.tolist() == [
+        ["sft", 1, 2],
+        ["complexity_aware", 1, 2],
+        ["complexity_aware", 2, 3],
+    ]
+    assert index["model"].iloc[-1] == trained(plan, "complexity_aware")["final"]
+
+
+def test_rows_left_out_as_too_long_are_listed(inputs):
+    assert build_plan(**inputs)[2].empty
+    items = inputs["materials"].items.copy()
+    items.loc[0, "question"] += " it is so long" * 60
+    plan, _, left_out = build_plan(**with_items(inputs, items))
+    assert left_out[["item_id", "strategy", "stage", "reason"]].values.tolist() == [
+        ["i0", "sft", 1, "too_long"],
+        ["i0", "complexity_aware", 1, "too_long"],
+    ]
+    (stage,) = trained(plan, "sft")["stages"]
+    assert (stage["over_long"], stage["rows"]) == (1, 3)
+
+
+def test_a_strategy_may_start_from_the_warm_up(inputs, tmp_path):
+    plan, _, _ = build_plan(**inputs)
+    warm_up = tmp_path / "warm_up" / "model.json"
+    write_json(warm_up, {"digest": "feedfeedfeedfeed"})
+    inputs["strategies"]["sft"]["start"] = "warm_up"
+    warmed, _, _ = build_plan(**{**inputs, "warm_up_file": warm_up})
+    (stage,) = trained(warmed, "sft")["stages"]
+    assert stage["parent"] == "feedfeedfeedfeed"
+    assert stage["model"] != trained(plan, "sft")["final"]
+    planned = json.loads((inputs["folder"] / "stages" / f"{stage['model']}.json").read_text())
+    assert planned["parent_file"] == str(warm_up)
+    assert warmed["complexity_aware"] == plan["complexity_aware"]

@@ -1,0 +1,181 @@
+import pytest
+
+from caft.prompting.answers import (
+    ABSTAINED,
+    INVALID,
+    equal,
+    is_finished,
+    labels,
+    mark,
+    parse,
+    render,
+)
+
+
+@pytest.mark.parametrize(
+    "text, parser, expected",
+    [
+        ("It is B. [[B]]", "marked", "B"),
+        ("[[A]] no, [[C]]", "marked", "C"),
+        ("[[ (d) ]]", "marked", "D"),
+        ("[[B", "marked", INVALID),
+        ("[[]]", "marked", INVALID),
+        ("The answer is B", "marked", INVALID),
+        ("[[E]]", "marked", INVALID),  # there are four options
+        ("[[AB]]", "marked", INVALID),
+        ("The answer is (C).", "answer_is", "C"),
+        ("the answer is: **C**", "answer_is", "C"),
+        ("Answer: B", "answer_is", "B"),
+        ("The answer is A. Wait, the answer is D.", "answer_is", "D"),
+        ("The answer is C, so the final answer is D", "answer_is", "D"),
+        ("The answer is not clear", "answer_is", INVALID),
+        ("work\n#### B", "answer_is", "B"),
+        ("C", "answer_is", INVALID),
+        ("The answer is A. [[B]]", "any", "B"),
+        ("The answer is A.", "any", "A"),
+        ("nothing", "any", INVALID),
+        ("B", "leading", "B"),
+        (" b) three\nbecause", "leading", "B"),
+        ("[[C]] is right", "leading", "C"),
+        ("**D**", "leading", "D"),
+        ("Because A", "leading", INVALID),
+        ("", "leading", INVALID),
+        ("\n\n", "leading", INVALID),
+    ],
+)
+def test_a_choice_is_read_as_its_letter(text, parser, expected):
+    assert parse(text, parser, "choice", 4) == expected
+
+
+@pytest.mark.parametrize(
+    "text, parser, expected",
+    [
+        ("[[17]]", "marked", "17"),
+        ("[[1,200.50]]", "marked", "1200.5"),
+        ("[[-3]]", "marked", "-3"),
+        ("[[+4]]", "marked", "4"),
+        ("[[$18]]", "marked", "18"),
+        ("[[1 or 2]]", "marked", INVALID),
+        ("[[seven]]", "marked", INVALID),
+        ("The answer is 0.50.", "answer_is", "0.5"),
+        ("The answer is $1,000 per day.", "answer_is", "1000"),
+        ("The answer is -7", "answer_is", "-7"),
+        ("12 - 5 = 7\n#### 7", "answer_is", "7"),
+        ("42", "leading", "42"),
+        ("42.", "leading", "42"),
+        ("42 apples\n7", "leading", "42"),
+        ("12 - 5 = 7", "leading", INVALID),
+        ("To solve", "leading", INVALID),
+    ],
+)
+def test_a_number_is_read_in_its_one_spelling(text, parser, expected):
+    assert parse(text, parser, "numeric", 0) == expected
+
+
+def test_a_text_is_read_as_it_stands():
+    assert parse("so [[ New York ]]", "marked", "text", 0) == "New York"
+    assert parse("The answer is Paris.", "answer_is", "text", 0) == "Paris"
+    assert parse("[[  ]]", "marked", "text", 0) == INVALID
+
+
+@pytest.mark.parametrize(
+    "text, style, expected",
+    [
+        ("[[b]]", "lower", "B"),
+        ("[[B]]", "lower", "B"),
+        ("[[2]]", "number", "B"),
+        ("[[10]]", "number", "J"),
+        ("[[11]]", "number", INVALID),
+        ("[[B]]", "number", INVALID),
+        ("[[2]]", "upper", INVALID),
+    ],
+)
+def test_a_label_of_another_style_is_mapped_back_to_its_letter(text, style, expected):
+    assert parse(text, "marked", "choice", 10, style) == expected
+
+
+def test_the_label_for_not_knowing_is_an_abstention():
+    assert parse("0", "leading", "choice", 4, "number", abstain="0") == ABSTAINED
+    assert parse("0", "leading", "choice", 4, "number") == INVALID
+    assert parse("10", "leading", "choice", 10, "number", abstain="0") == "J"
+
+
+def test_labels_are_named_by_style():
+    assert labels("upper", 3) == ["A", "B", "C"]
+    assert labels("lower", 3) == ["a", "b", "c"]
+    assert labels("number", 11)[-2:] == ["10", "11"]
+
+
+def test_only_a_choice_is_rendered_as_a_label():
+    assert render("C", "choice", "number") == "3"
+    assert render("C", "choice", "lower") == "c"
+    assert render("C", "text", "number") == "C"
+    assert render("3", "numeric", "lower") == "3"
+
+
+def test_a_marked_answer_finishes_a_text():
+    assert is_finished("so " + mark("7") + " and")
+    assert not is_finished("so [[7]")
+    assert not is_finished("so [7]")
+
+
+@pytest.mark.parametrize(
+    "parsed, gold, kind, same",
+    [
+        ("1200.5", "1,200.50", "numeric", True),
+        ("1e3", "1000", "numeric", True),
+        ("12", "13", "numeric", False),
+        (INVALID, "13", "numeric", False),
+        (INVALID, INVALID, "numeric", False),
+        ("new  york", "New York", "text", True),
+        ("cafe\u0301", "CAF\u00c9", "text", True),
+        ("York", "New York", "text", False),
+        ("B", "B", "choice", True),
+        ("b", "B", "choice", False),
+    ],
+)
+def test_numbers_are_equal_by_value_and_texts_without_case_and_spacing(parsed, gold, kind, same):
+    assert equal(parsed, gold, kind) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"),
+    [
+        ("I don't know", INVALID),
+        ("A train leaves at noon", INVALID),
+        ("B", "B"),
+        ("B) Rome", "B"),
+        ("(C).", "C"),
+        ("C because of the second law", "C"),
+        ("**D**", "D"),
+    ],
+)
+def test_a_letter_is_an_answer_only_where_it_cannot_be_a_word(text, parsed):
+    assert parse(text, "leading", "choice", 10) == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "parsed"),
+    [
+        ("The answer is a bit unclear.", "choice", INVALID),
+        ("So the answer is (C). Done.", "choice", "C"),
+        ("The answer is a house", "text", "a house"),
+        ("The answer is 3 apples", "text", "3 apples"),
+        ("The answer is $1,234.50.", "numeric", "1234.5"),
+        ("The answer is 72. It was 70 before.", "numeric", "72"),
+    ],
+)
+def test_a_stated_answer_is_read_as_its_kind(text, kind, parsed):
+    assert parse(text, "answer_is", kind, 4) == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("det([[3, 1], [2, 4]]) = 10. The answer is (B).", "B"),
+        ("The answer is (B), no: [[not sure]].", INVALID),  # what was taken back does not count
+        ("The answer is (B). So [[C]]. The answer is (A).", "C"),  # a readable mark wins
+    ],
+)
+def test_a_matrix_is_no_answer_and_a_later_statement_is(text, answer):
+    assert parse(text, "any", "choice", 4) == answer

@@ -1,0 +1,478 @@
+import copy
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from caft.cli.teacher import add_commands
+from caft.config import resolve as settings
+from caft.errors import BudgetError, CaftError
+from caft.prompting.tokens import TokenCounter
+from caft.report.purchases import PLAN, plan_purchases, render
+from caft.running.blocks import WHOLE, Shard
+from caft.store import Store
+from caft.tables import parquet
+from caft.tables.files import write_json
+from caft.teacher import Answer
+from caft.teacher.collect import collect_for_strategies
+from caft.teacher.money.estimate import (
+    Missing,
+    Outlook,
+    Seen,
+    estimate,
+    item_prices,
+    open_budget,
+    seen_of,
+)
+
+ROOT = Path(__file__).parents[3]
+ITEMS = [f"i{number}" for number in range(8)]
+BUCKET = ["easy", "easy", "medium", "medium", "medium", "hard", "hard", "hard"]
+PRICES = {"prompt": 100.0, "completion": 1000.0, "entered": "2026-11-01"}
+
+
+def write_tokenizer(folder):
+    """Write a tokenizer that counts words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    folder.mkdir(parents=True)
+    tokenizer = Tokenizer(models.WordLevel({"u": 0}, "u"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def write_buckets(bucket, student="tiny"):
+    table = pd.DataFrame(
+        {
+            "item_id": ITEMS,
+            "split": "train",
+            "complexity": range(8),
+            "bucket": bucket,
+            "missing": False,
+            "sampled": True,
+        }
+    )
+    parquet.write("buckets", table, f"data/buckets/sums/{student}/default.parquet")
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    """A run up to its buckets, in the current folder; eight items, three of them hard."""
+    monkeypatch.chdir(tmp_path)
+    items = pd.DataFrame(
+        {
+            "item_id": ITEMS,
+            "question": [f"one two number{number}" for number in range(8)],
+            "answer": "7",
+            "answer_kind": "numeric",
+            "category": "c",
+            "source": "sums",
+            "source_id": ITEMS,
+            "split": "train",
+        }
+    )
+    parquet.write("items", items, "data/items/sums.parquet")
+    for student in ("tiny", "other"):
+        write_tokenizer(Path("data/models") / student)
+        write_json(f"data/models/{student}/student.json", {"context": 512, "revision": student})
+        write_buckets(BUCKET, student)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config["teachers"] = {
+        "big": {
+            "provider": "openai",
+            "base_url": "http://127.0.0.1:9/v1",
+            "model": "big-1",
+            "api_key_env": "A_KEY_THAT_IS_NOT_SET",
+            "max_new_tokens": 100,
+            "expected_completion_tokens": 40,
+            "prices": copy.deepcopy(PRICES),
+        }
+    }
+    config["students"] = {"tiny": config["students"]["smollm2-135m"]}
+    config["run"] |= {
+        "students": ["tiny"],
+        "strategies": ["sft", "distill", "complexity_aware"],
+    }
+    config["prompts"]["letters"]["cot"] |= {"numeric": "think then answer"}
+    return settings.prepare(config, ROOT / "workflow/schemas/config.schema.yaml")
+
+
+def planned(config, strategy="complexity_aware", **names):
+    plan = plan_purchases(config)
+    rows = plan[plan["strategy"] == strategy]
+    for name, value in names.items():
+        rows = rows[rows[name] == value]
+    (row,) = rows.to_dict("records")
+    return row
+
+
+def answers_of(
+    config, texts, teacher="big", student="tiny", strategies=None, shard=WHOLE, **answer
+):
+    """Collect with a teacher that answers each item with its text; return items in asked order."""
+    asked = []
+
+    class Fake:
+        spec = config["teachers"][teacher]
+        decoding = {"max_tokens": 100, "temperature": spec["temperature"], "top_p": 1.0}
+        varies = spec["temperature"] > 0
+
+        def identify(self, item):
+            return self.spec["model"], ""
+
+        def answer(self, requests):
+            for request in requests:
+                if request is None:
+                    return
+                asked.append(request.item_id)
+                default = {"cost": 0.05, "tokens": 40, "seconds": 2.0}
+                took = {**default, **answer}
+                yield [
+                    Answer(
+                        *(request.key, texts(request.item_id, request.sample), None, "stop"),
+                        *(14, took["tokens"], took["cost"], took["seconds"], {}),
+                    )
+                ]
+
+    chosen = settings.strategies_of_teacher(config, teacher)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("caft.teacher.collect.make_teacher", lambda spec, tokenizer: Fake())
+        patch.setattr("caft.teacher.collect.load_tokenizer", lambda folder: None)
+        table = collect_for_strategies(
+            parquet.read("items", "data/items/sums.parquet"),
+            {"default": parquet.read("buckets", f"data/buckets/sums/{student}/default.parquet")},
+            {name: chosen[name] for name in strategies or chosen},
+            *(teacher, config["teachers"][teacher], config["prompts"]["letters"]),
+            *(config["engine"], config["seed"], config["run"]["seeds"]),
+            *(Path(f"data/models/{student}/student.json"), Path("data/store/teacher"), shard),
+        )
+    return asked, table
+
+
+def test_each_strategy_and_all_of_them_together_have_a_row(config):
+    plan = plan_purchases(config)
+    names = ["dataset", "student", "teacher", "strategy", "wanted", "owned", "to_buy"]
+    assert plan[names].values.tolist() == [
+        ["sums", "tiny", "big", "distill", 8, 0, 8],
+        ["sums", "tiny", "big", "complexity_aware", 3, 0, 3],
+        ["(all)", "(all)", "big", "(all)", 8, 0, 8],
+    ]
+
+
+def test_tokens_money_and_range_follow_from_counted_prompts_and_the_configured_length(config):
+    row = planned(config)
+    # Three words each of question and instruction, and four tokens to frame each message.
+    assert (row["requests"], row["prompt_tokens"]) == (3, 3 * (3 + 3 + 2 * 4))
+    assert [row[f"completion_tokens_{case}"] for case in ("low", "middle", "high")] == [
+        60,
+        120,
+        240,
+    ]
+    # 42 prompt tokens at 100 USD and 120 completion tokens at 1000 USD per million.
+    assert [row[f"cost_usd_{case}"] for case in ("low", "middle", "high")] == pytest.approx(
+        [0.0642, 0.1242, 0.2442]
+    )
+    assert row["fits"] is True
+
+
+def test_what_the_store_has_is_owned_whether_it_was_accepted_or_not(config):
+    right = {"i5": "[[7]]", "i6": "[[8]]", "i7": "hm"}
+    asked, _ = answers_of(config, lambda item, _: right[item], strategies=["complexity_aware"])
+    assert sorted(asked) == ["i5", "i6", "i7"]
+    assert (planned(config)["owned"], planned(config)["to_buy"]) == (3, 0)
+    assert planned(config, "distill")["to_buy"] == planned(config, "(all)")["to_buy"] == 5
+    assert planned(config)["cost_usd_high"] == 0
+
+
+def test_planning_stores_and_asks_nothing(config):
+    plan_purchases(config)
+    assert not Path("data/store").exists()
+
+
+def test_a_moved_threshold_plans_exactly_the_difference(config):
+    answers_of(config, lambda item, _: "[[7]]", strategies=["complexity_aware"])
+    write_buckets(["easy", "easy", "medium", *["hard"] * 5])
+    row = planned(config)
+    assert (row["wanted"], row["owned"], row["to_buy"]) == (5, 3, 2)
+
+
+def sampling(config, samples):
+    config["teachers"]["big"] |= {"samples": samples, "temperature": 1.0}
+    return config
+
+
+def test_an_item_is_owned_once_accepted_or_once_all_samples_are_used(config):
+    sampling(config, 2)
+    texts = {"i5": "[[7]]", "i6": "[[8]]", "i7": "[[8]]"}
+    asked, _ = answers_of(config, lambda item, _: texts[item], strategies=["complexity_aware"])
+    assert sorted(asked) == ["i5", "i6", "i6", "i7", "i7"]
+    assert planned(config)["owned"] == 3
+    config["teachers"]["big"]["samples"] = 4
+    row = planned(config)
+    assert (row["owned"], row["to_buy"]) == (1, 2)
+    assert row["requests"] == 2, "too few answers to know the acceptance: one more each"
+    assert row["completion_tokens_high"] == 2 * 2 * 80, "at most two more samples of each"
+
+
+def one_missing(samples, count=1):
+    from caft.teacher import Request
+
+    request = [Request(str(number), "i", [], {}, 0, None, "m", "") for number in range(count)]
+    return [Missing(one, 10, samples) for one in request]
+
+
+def test_rejected_answers_are_followed_by_others_at_the_known_acceptance(config):
+    spec = config["teachers"]["big"]
+    known = Outlook({}, judged=20, accepted=10)
+    found = estimate(one_missing(3, 4), spec, Seen(completion=(10, 20, 30)), known)
+    assert [found[case].requests for case in ("low", "middle", "high")] == [4, 7, 12]
+    assert [found[case].prompt_tokens for case in ("low", "middle", "high")] == [40, 70, 120]
+    assert [found[case].completion_tokens for case in ("low", "middle", "high")] == [40, 140, 360]
+
+
+def test_items_that_ask_the_same_are_one_request(config):
+    missing = [*one_missing(1), *one_missing(1)]
+    assert estimate(missing, config["teachers"]["big"], Seen(), Outlook({}))["high"].requests == 1
+
+
+def stored(lengths, first=0, **fields):
+    default = {"kind": "rationale", "model_id": "big-1", "revision": "", "prompt_tokens": 100}
+    default |= {"text": "", "cost_usd": 0.5, "seconds": 3.0, "raw": "{}", "finish_reason": "stop"}
+    records = [
+        {**default, "key": f"{number:064x}", "completion_tokens": length, **fields}
+        for number, length in enumerate(lengths, first)
+    ]
+    with Store("data/store/teacher") as store:
+        store.append(records)
+    return store
+
+
+def test_lengths_are_estimated_from_the_store_once_it_has_enough_answers(config):
+    spec = config["teachers"]["big"]
+    few = seen_of(stored(range(1, 20)), "big-1", "", spec)
+    assert few.completion is None
+    many = seen_of(stored([20, 21], first=19), "big-1", "", spec)
+    assert many.completion == (3.0, 11.0, 19.0)
+    assert planned(config)["completion_tokens_middle"] == 33
+
+
+def test_what_was_spent_is_everything_this_model_was_paid_for(config):
+    spec = config["teachers"]["big"]
+    seen = seen_of(stored([10, 20]), "big-1", "", spec)
+    assert (seen.spent.requests, seen.spent.tokens, seen.spent.cost_usd) == (2, 230, 1.0)
+    assert seen.seconds == 3.0
+    assert seen_of(Store("data/store/teacher"), "other", "", spec) == Seen()
+
+
+def test_imported_answers_were_not_paid_for(config):
+    imported = stored([10, 20], raw=json.dumps({"imported": True}), cost_usd=0.0)
+    seen = seen_of(imported, "big-1", "", config["teachers"]["big"])
+    assert seen.spent.requests == seen.spent.tokens == seen.spent.cost_usd == 0
+
+
+def test_answers_of_unknown_cost_count_at_todays_prices(config):
+    seen = seen_of(stored([10, 20], cost_usd=None), "big-1", "", config["teachers"]["big"])
+    # 200 prompt tokens at 100 USD and 30 completion tokens at 1000 USD per million.
+    assert seen.spent.cost_usd == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("settings_", "minutes"),
+    [
+        ({"requests_per_minute": 6}, 0.5),
+        ({"tokens_per_minute": 54}, 3.0),
+        ({"requests_per_minute": 6, "tokens_per_minute": 54}, 3.0),
+        ({"concurrency": 4}, 3 * 3.0 / 4 / 60),
+        ({"batch": True}, None),
+    ],
+)
+def test_time_follows_from_rates_or_else_from_stored_latencies(config, settings_, minutes):
+    stored([40])
+    config["teachers"]["big"] |= settings_
+    found = planned(config)["minutes"]
+    assert found == pytest.approx(minutes) if minutes else pd.isna(found)
+
+
+def test_without_prices_the_cost_is_unknown_and_not_nothing(config):
+    config["teachers"]["big"]["prices"] = None
+    plan = plan_purchases(config)
+    assert plan["cost_usd_middle"].isna().all()
+    assert "unknown" in render(plan)
+
+
+def test_a_free_teacher_has_a_plan_too(config):
+    config["teachers"] = {
+        "worked": {
+            **{"provider": "reference", "samples": 1, "parser": "any", "max_tokens": 9},
+            **{"prompt": "letters", "fallback": "drop"},
+        }
+    }
+    row = planned(config)
+    assert (row["to_buy"], row["cost_usd_high"], row["fits"]) == (3, 0.0, True)
+
+
+def test_what_is_left_of_the_budget_is_shown_and_whether_it_suffices(config):
+    stored([10])
+    config["teachers"]["big"]["budget"] = {"max_requests": 5, "max_tokens": None, "max_cost_usd": 1}
+    plan = plan_purchases(config).set_index("strategy")
+    assert plan["budget_requests_left"].tolist() == [4, 4, 4]
+    assert plan["budget_usd_left"].tolist() == [0.5, 0.5, 0.5]
+    assert plan["budget_tokens_left"].isna().all()
+    assert plan["fits"].to_dict() == {"distill": False, "complexity_aware": True, "(all)": False}
+    lines = render(plan_purchases(config)).splitlines()
+    assert lines[1].endswith("NO") and lines[2].endswith("yes")
+    assert "0.12 (0.06-0.24)" in lines[2]
+
+
+def test_students_share_answers_in_the_row_of_all(config):
+    config["run"]["students"] = ["tiny", "other"]
+    write_buckets(["hard", *["easy"] * 7], "other")
+    config["run"]["strategies"] = ["complexity_aware"]
+    assert planned(config, student="other")["to_buy"] == 1
+    assert planned(config, "(all)")["to_buy"] == 4
+    write_buckets(BUCKET, "other")
+    assert planned(config, "(all)")["to_buy"] == 3
+    answers_of(config, lambda item, _: "[[7]]")
+    assert planned(config, student="other")["owned"] == 3
+
+
+def test_a_plan_before_its_tables_names_the_command_that_makes_them(config):
+    Path("data/buckets/sums/tiny/default.parquet").unlink()
+    with pytest.raises(CaftError, match="default.parquet is not there yet.*--cores all buckets"):
+        plan_purchases(config)
+
+
+def test_a_run_without_rationales_plans_nothing(config):
+    config["run"]["strategies"] = ["sft"]
+    plan = plan_purchases(config)
+    assert plan.empty and list(plan.columns) == PLAN
+    assert "nothing to buy" in render(plan)
+
+
+def test_nothing_is_asked_when_the_middle_estimate_is_above_the_budget(config):
+    stored([10, 20])
+    config["teachers"]["big"]["budget"]["max_cost_usd"] = 1.1
+    with pytest.raises(BudgetError) as caught:
+        answers_of(config, None, strategies=["complexity_aware"])
+    assert str(caught.value).startswith(
+        "teachers.big.budget.max_cost_usd: 1.1 USD is too little: 1 USD spent and about "
+        "0.1242 USD (0.0642 USD to 0.2442 USD) to come for 3 items. Nothing was asked."
+    )
+
+
+class FirstOnly(Shard):
+    """The job that is there for `i5` alone; real ids are hashes."""
+
+    def has(self, item_id):
+        return item_id == "i5"
+
+
+def test_a_shard_asks_for_its_items_only_and_the_others_read_them(config):
+    chosen = {"strategies": ["complexity_aware"]}
+    asked, table = answers_of(config, lambda *_: "[[7]]", shard=FirstOnly(), **chosen)
+    assert asked == ["i5"] == list(table["item_id"])
+    asked, table = answers_of(config, lambda *_: "[[7]]", **chosen)
+    assert sorted(asked) == ["i6", "i7"] and len(table) == 3
+
+
+def test_a_shard_asks_nothing_where_the_budget_is_too_small_for_all_shards(config):
+    config["teachers"]["big"]["budget"]["max_cost_usd"] = 0.1  # 0.0414 USD per item
+    with pytest.raises(BudgetError, match="to come for 3 items. Nothing was asked"):
+        answers_of(config, None, strategies=["complexity_aware"], shard=FirstOnly())
+
+
+def test_what_is_stored_needs_no_budget(config):
+    answers_of(config, lambda item, _: "[[7]]", strategies=["complexity_aware"])
+    config["teachers"]["big"]["budget"]["max_cost_usd"] = 0.01
+    asked, table = answers_of(config, None, strategies=["complexity_aware"])
+    assert asked == [] and table["accepted"].all()
+
+
+def test_a_run_that_costs_more_than_expected_stops_at_the_limit_and_goes_on_later(config):
+    # Expected are 0.0414 USD per item, reserved at most 0.1014; each takes 0.1.
+    budget = config["teachers"]["big"]["budget"]
+    budget["max_cost_usd"] = 0.25
+    with pytest.raises(BudgetError, match=r"no room .* \(spent: 0.2 USD\); 2 of 3 answers"):
+        answers_of(config, lambda item, _: "[[7]]", strategies=["complexity_aware"], cost=0.1)
+    budget["max_cost_usd"] = 0.31
+    asked, table = answers_of(config, lambda *_: "[[7]]", strategies=["complexity_aware"], cost=0.1)
+    assert len(asked) == 1 and len(table) == 3
+
+
+def test_a_limit_in_money_needs_prices(config):
+    config["teachers"]["big"] |= {"prices": None, "budget": {"max_cost_usd": 1}}
+    spec = config["teachers"]["big"]
+    with pytest.raises(BudgetError, match=r"max_cost_usd: needs teachers\.big\.prices"):
+        open_budget("teachers.big", spec, Store("s"), Outlook({}), TokenCounter("."))
+
+
+def test_jobs_of_different_students_ask_in_different_orders(config):
+    spec = config["teachers"]["big"]["model"]
+    config["teachers"]["big"]["model"] = "elsewhere"
+    one, _ = answers_of(config, lambda *_: "[[7]]")
+    config["teachers"]["big"]["model"] = spec
+    two, _ = answers_of(config, lambda *_: "[[7]]", student="other")
+    assert sorted(one) == sorted(two) == ITEMS
+    assert one != two
+
+
+def test_items_are_priced_alike_before_and_after_they_were_bought(config):
+    config["buckets"]["default"]["hard"] = {"budget_usd": 1, "teacher": "big"}
+    purchase = settings.purchase_of(config, "default")
+    assert purchase["prices"] == {
+        **{"prompt": 100.0, "completion": 1000.0},
+        **{"cached": None, "batch_share": 0.5},
+    }
+    items = parquet.read("items", "data/items/sums.parquet")
+    items.loc[0, "split"] = "test"
+    items.loc[1, "question"] = "one two three four number"
+    prices = item_prices(items, purchase, Path("data/models/tiny"), 1)
+    assert prices.to_dict() == pytest.approx(
+        {"i1": (16 * 100 + 40 * 1000) / 1e6} | dict.fromkeys(ITEMS[2:], (14 * 100 + 40_000) / 1e6)
+    )
+    answers_of(config, lambda *_: "[[7]]")
+    pd.testing.assert_series_equal(
+        item_prices(items, purchase, Path("data/models/tiny"), 1), prices
+    )
+    config["teachers"]["big"]["batch"] = True
+    half = item_prices(items, settings.purchase_of(config, "default"), Path("data/models/tiny"), 1)
+    assert half["i2"] == pytest.approx(prices["i2"] / 2)
+
+
+def run_command(*arguments):
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    add_commands(parser.add_subparsers())
+    parsed = parser.parse_args(["teacher", "plan", *arguments])
+    parsed.run(parsed)
+
+
+def test_the_command_reads_files_over_each_other_and_prints_the_plan(config, capsys):
+    Path("config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    Path("more.yaml").write_text("teachers: {big: {expected_completion_tokens: 80}}")
+    Path("last.yaml").write_text("run: {strategies: [complexity_aware]}")
+    run_command("--configfile", "more.yaml", "last.yaml", "--csv", "plan.csv")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:7] == [
+        *("dataset", "student", "teacher", "strategy"),
+        *("wanted", "owned", "to_buy"),
+    ]
+    assert [line.split()[3] for line in lines[1:]] == ["complexity_aware", "(all)"]
+    assert list(pd.read_csv("plan.csv")["completion_tokens_middle"]) == [240, 240]
+
+
+def test_files_are_laid_over_each_other_as_snakemake_does(tmp_path):
+    from snakemake.utils import update_config
+
+    example = ROOT / "config/examples/mmlu_pro.yaml"
+    expected = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    update_config(expected, yaml.safe_load(example.read_text(encoding="utf-8")))
+    assert settings.read_files([ROOT / "config.yaml", example]) == expected
+
+
+def test_a_config_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(settings.ConfigError, match="gone.yaml: cannot be read"):
+        settings.read_files([tmp_path / "gone.yaml"])

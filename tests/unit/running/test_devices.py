@@ -1,0 +1,156 @@
+import logging
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from caft.errors import ConfigError
+from caft.running import devices
+
+JOB = """
+import logging, os, sys
+from caft.running.devices import held
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+with held(int(sys.argv[1]), logging.getLogger()):
+    print("has", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+    sys.stdin.read()
+"""
+FOUR = "".join(f"GPU {number}: NVIDIA H200 (UUID: GPU-{number}aaa-1)\n" for number in range(4))
+SLICED = (
+    "GPU 0: NVIDIA H200 (UUID: GPU-0aaa-1)\n"
+    "  MIG 1g.18gb     Device  0: (UUID: MIG-1-2)\n"
+    "  MIG 1g.18gb     Device  1: (UUID: MIG-3-4)\n"
+    "GPU 1: NVIDIA H200 (UUID: GPU-1aaa-1)\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path, monkeypatch):
+    """A machine with the devices that `nvidia-smi -L` is made to print."""
+    slurm = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_JOB_ID")
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", *slurm):
+        monkeypatch.setenv(name, "")  # so that what a test sets is put back
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(devices.tempfile, "tempdir", None)
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+
+    def lists(text, status=0):
+        program = tmp_path / "bin/nvidia-smi"
+        program.write_text(f"#!/bin/sh\nprintf '{text}'\nexit {status}\n")
+        program.chmod(0o755)
+
+    lists(FOUR)
+    return lists
+
+
+@pytest.fixture
+def start():
+    """Start jobs in processes of their own; `say` reads what a job printed."""
+    jobs = []
+
+    def start(count=1):
+        job = subprocess.Popen(
+            [sys.executable, "-c", JOB, str(count)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        jobs.append(job)
+        return job
+
+    yield start
+    for job in jobs:
+        job.kill()
+        job.communicate()
+
+
+def devices_of(job):
+    """Return the devices that a job has at last, and what it said before."""
+    said = []
+    for line in job.stdout:
+        if line.startswith("has "):
+            return line.split()[1], said
+        said.append(line.strip())
+    raise AssertionError(f"the job ended: {said}")
+
+
+def test_four_jobs_get_four_devices_and_a_fifth_waits_for_a_killed_one(start):
+    jobs = {devices_of(job)[0]: job for job in [start() for _ in range(4)]}
+    assert sorted(jobs) == ["0", "1", "2", "3"]
+    fifth = start()
+    assert fifth.stdout.readline() == "Waiting for 1 free of the GPUs 0, 1, 2, 3\n"
+    time.sleep(1.5)
+    assert fifth.poll() is None
+    jobs["2"].kill()
+    assert devices_of(fifth) == ("2", ["Using GPU 2"])
+
+
+def test_jobs_of_two_devices_take_both_or_none(start, machine):
+    first = devices_of(start(3))[0]
+    assert first == "0,1,2"
+    second = start(2)
+    assert second.stdout.readline().startswith("Waiting for 2")
+    assert devices_of(start(1))[0] == "3", "a job that waits for two holds none"
+
+
+def taken(count=1, environ=None):
+    os.environ.update(environ or {})
+    with devices.held(count, logging.getLogger()):
+        return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def test_only_devices_that_are_visible_already_are_taken():
+    assert taken(2, {"CUDA_VISIBLE_DEVICES": "3, GPU-1aaa-1,0"}) == "3,GPU-1aaa-1"
+    assert "CUDA_DEVICE_ORDER" not in os.environ, "the numbers mean what they meant"
+
+
+def test_a_device_has_one_lock_whatever_it_is_called(start):
+    os.environ["CUDA_VISIBLE_DEVICES"] = "1"
+    assert devices_of(start())[0] == "1"
+    assert taken(1, {"CUDA_VISIBLE_DEVICES": "GPU-1aaa-1,GPU-2aaa-1"}) == "GPU-2aaa-1"
+
+
+def test_numbers_count_in_the_order_of_nvidia_smi():
+    assert taken() == "0"
+    assert os.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+
+
+def test_slices_are_called_by_their_uuid_and_the_sliced_gpu_is_none(machine):
+    machine(SLICED)
+    assert taken(3) == "MIG-1-2,MIG-3-4,1"
+
+
+@pytest.mark.parametrize("name", ["SLURM_JOB_GPUS", "SLURM_STEP_GPUS"])
+def test_devices_that_slurm_assigned_are_left_alone(name):
+    assert taken(2, {name: "0,1", "CUDA_VISIBLE_DEVICES": "0,1"}) == "0,1"
+    assert taken(4) == "0,1"
+
+
+def test_jobs_of_a_run_inside_one_slurm_job_share_its_devices_out(start):
+    allocation = {"SLURM_JOB_GPUS": "2,3", "CUDA_VISIBLE_DEVICES": "0,1", "SLURM_JOB_ID": "7"}
+    os.environ.update(allocation)
+    assert {devices_of(start())[0], devices_of(start())[0]} == {"0", "1"}
+    os.environ["SLURM_JOB_ID"] = "8"
+    assert devices_of(start())[0] == "0", "the first device of another allocation"
+
+
+def test_a_job_that_asks_for_none_gets_no_setting():
+    assert taken(0) is None
+
+
+def test_more_than_there_are_is_an_error_that_names_the_setting():
+    with pytest.raises(ConfigError, match=r"engine\.gpus: 5 asked for and 4 here \(0, 1, 2, 3\)"):
+        taken(5)
+    with pytest.raises(ConfigError, match="CUDA_VISIBLE_DEVICES names none"):
+        taken(1, {"CUDA_VISIBLE_DEVICES": "-1,0"})
+
+
+def test_without_a_list_nothing_is_reserved_and_the_log_says_so(machine, caplog):
+    machine("", status=9)
+    caplog.set_level(logging.INFO)
+    assert taken() is None
+    assert "none is reserved" in caplog.text

@@ -1,0 +1,126 @@
+import logging
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from caft.errors import ItemError
+from caft.running import jobs
+from caft.running.jobs import Progress, clock, job
+
+
+@pytest.fixture
+def snakemake(tmp_path, monkeypatch):
+    """What Snakemake gives to a script; the process's environment and loggers are put back."""
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    loggers = [logging.getLogger(name) for name in ("caft", "caft.file")]
+    before = [(log, log.handlers, log.propagate, log.level) for log in loggers]
+    yield SimpleNamespace(
+        log=[str(tmp_path / "logs" / "score.log")],
+        rule="score_items",
+        threads=2,
+        resources={"gpu": 0},
+        wildcards={"dataset": "sums", "student": "tiny"},
+    )
+    for log, handlers, propagate, level in before:
+        log.handlers, log.propagate = handlers, propagate
+        log.setLevel(level)
+
+
+def written(snakemake):
+    with open(snakemake.log[0], encoding="utf-8") as handle:
+        return handle.read()
+
+
+def test_a_job_writes_its_log_and_says_that_it_is_done(snakemake, capsys):
+    with job(snakemake) as log:
+        log.info("43 items")
+    for text in (written(snakemake), capsys.readouterr().err):
+        assert "43 items" in text
+        assert "score_items dataset=sums student=tiny: done in 0:00:0" in text
+
+
+def test_a_log_holds_the_last_run_only(snakemake):
+    for note in ("first", "second"):
+        with job(snakemake) as log:
+            log.info(note)
+    assert "first" not in written(snakemake)
+    assert "second" in written(snakemake)
+
+
+def test_an_expected_error_is_one_line_that_names_the_log(snakemake, capsys):
+    with pytest.raises(SystemExit) as stopped, job(snakemake):
+        raise ItemError("questions.jsonl, row 2: no answer")
+    assert stopped.value.code == 1
+    line = (
+        "score_items dataset=sums student=tiny: ItemError: questions.jsonl, row 2: no answer "
+        f"(log: {snakemake.log[0]})"
+    )
+    assert capsys.readouterr().err.splitlines() == [line]
+    assert written(snakemake).count(line) == 1
+    assert "Traceback" not in written(snakemake)
+
+
+def test_the_traceback_of_an_unexpected_error_is_in_the_log_alone(snakemake, capsys):
+    with pytest.raises(SystemExit) as stopped, job(snakemake):
+        raise ZeroDivisionError("by zero")
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "score_items dataset=sums student=tiny: unexpected ZeroDivisionError: by zero "
+        f"(traceback in {snakemake.log[0]})"
+    ]
+    assert "Traceback (most recent call last)" in written(snakemake)
+    assert written(snakemake).count("unexpected ZeroDivisionError") == 1
+
+
+def test_a_jobs_threads_are_set_unless_the_environment_has_them(snakemake):
+    os.environ.pop("OMP_NUM_THREADS", None)
+    with job(snakemake):
+        assert os.environ["OMP_NUM_THREADS"] == "2"
+    os.environ["OMP_NUM_THREADS"] = "7"
+    with job(snakemake):
+        assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_seconds_are_shown_as_a_clock():
+    assert [clock(seconds) for seconds in (0, 59.9, 61, 3600, 90061)] == [
+        "0:00:00",
+        "0:00:59",
+        "0:01:01",
+        "1:00:00",
+        "25:01:01",
+    ]
+
+
+@pytest.fixture
+def time(monkeypatch):
+    """A clock that stands still until it is moved."""
+    now = SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(jobs, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    return now
+
+
+@pytest.fixture
+def lines(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("caft"), "propagate", True)
+    caplog.set_level(logging.INFO, "caft")
+    return lambda: caplog.messages
+
+
+def test_progress_shows_rate_and_time_left(time, lines):
+    progress = Progress("scoring", 200)
+    time.seconds += 10
+    progress.advance(50, "$0.12")
+    assert lines() == ["scoring: 50/200 (25%), 5.0 items/s, 0:00:30 left, $0.12"]
+    assert progress.seconds == 10
+
+
+def test_progress_is_shown_every_few_seconds_and_at_the_end(time, lines):
+    progress = Progress("training", 4, "steps")
+    for _ in range(4):
+        time.seconds += 2
+        progress.advance(1)
+    assert lines() == [
+        "training: 3/4 (75%), 0.5 steps/s, 0:00:02 left",
+        "training: 4/4 (100%), 0.5 steps/s, 0:00:00 left",
+    ]

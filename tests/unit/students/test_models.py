@@ -1,0 +1,156 @@
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from caft.errors import ModelError
+from caft.students import folders as models
+from caft.students.folders import (
+    check_folder,
+    float32_head,
+    folder_revision,
+    load_model,
+    load_tokenizer,
+    pick_device,
+    prepare_student,
+)
+from caft.tables.files import write_json
+
+
+@pytest.fixture
+def copied(student, tmp_path):
+    """A copy of the tiny student, to be spoilt."""
+    return shutil.copytree(student, tmp_path / "copied")
+
+
+def test_a_local_student_is_linked_and_described(student, tmp_path):
+    folder = tmp_path / "mine"
+    described = prepare_student({"path": str(student), "warm_up": None}, folder, tmp_path)
+    assert (folder / "model.safetensors").resolve() == student / "model.safetensors"
+    assert described["source"] == {"path": str(student)}
+    assert described["context"] == 512
+    assert described["revision"] == folder_revision(student)
+    assert json.loads((folder / "student.json").read_text()) == described
+    assert load_model(folder).config.hidden_size == 32
+
+
+def test_nothing_is_left_of_a_student_from_elsewhere(student, copied, tmp_path):
+    """A student of one file comes after one in parts, and after links to another one's folder."""
+    (copied / "model.safetensors").rename(copied / "model-00001-of-00001.safetensors")
+    names = dict.fromkeys(
+        load_file(student / "model.safetensors"), "model-00001-of-00001.safetensors"
+    )
+    write_json(copied / "model.safetensors.index.json", {"metadata": {}, "weight_map": names})
+    before = sorted(path.name for path in copied.iterdir())
+    folder = tmp_path / "mine"
+    prepare_student({"path": str(copied)}, folder, tmp_path)
+    (folder / "model.safetensors").write_text("of a model that was written here")
+    described = prepare_student({"path": str(student)}, folder, tmp_path)
+    assert described["revision"] == folder_revision(student)
+    assert sorted(path.name for path in folder.glob("*.safetensors*")) == ["model.safetensors"]
+    assert sorted(path.name for path in copied.iterdir()) == before
+
+
+def test_a_student_that_changed_its_weights_has_another_revision(copied):
+    before = folder_revision(copied)
+    (copied / "notes.md").write_text("not part of the model")
+    assert folder_revision(copied) == before
+    (copied / "chat_template.jinja").write_text("other")
+    assert folder_revision(copied) != before
+
+
+def test_a_student_without_a_chat_template_is_refused(copied, tmp_path):
+    (copied / "chat_template.jinja").unlink()
+    with pytest.raises(ModelError, match="has no chat template"):
+        prepare_student({"path": str(copied)}, tmp_path / "mine", tmp_path)
+    assert not (tmp_path / "mine" / "student.json").exists()
+
+
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        (None, "no such model folder"),
+        ([], "has no config.json"),
+        (["config.json"], "has no weights"),
+        (["config.json", "pytorch_model.bin"], "only pickled weights .* can run code"),
+        (["config.json", "model.pt"], "only pickled weights"),
+    ],
+)
+def test_a_folder_that_cannot_be_loaded_safely_is_refused(tmp_path, files, message):
+    folder = tmp_path / "model"
+    if files is not None:
+        folder.mkdir()
+        for name in files:
+            (folder / name).write_text("{}")
+    with pytest.raises(ModelError, match=message):
+        check_folder(folder)
+    with pytest.raises(ModelError):
+        load_model(folder)
+
+
+def test_a_pickle_beside_the_safetensors_is_not_read(copied):
+    (copied / "pytorch_model.bin").write_bytes(b"no pickle at all")
+    check_folder(copied)
+    assert load_model(copied).dtype == torch.float32
+
+
+def test_a_missing_pad_token_becomes_the_end_of_sequence(unnamed, tmp_path):
+    unnamed.save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize(
+    "gpu, device, dtype, expected",
+    [
+        (False, "auto", "auto", ("cpu", "float32")),
+        (True, "auto", "auto", ("cuda", "bfloat16")),
+        (True, "cpu", "auto", ("cpu", "float32")),
+        (False, "auto", "bfloat16", ("cpu", "bfloat16")),
+        (True, "auto", "float32", ("cuda", "float32")),
+    ],
+)
+def test_device_and_precision_follow_the_machine_unless_they_are_given(
+    monkeypatch, gpu, device, dtype, expected
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert pick_device({"device": device, "dtype": dtype}) == expected
+
+
+def test_a_low_precision_model_has_a_float32_head_of_its_own(student, tokenizer):
+    low = load_model(student, "bfloat16")
+    head, embeddings = low.get_output_embeddings(), low.get_input_embeddings()
+    assert embeddings.weight.dtype == torch.bfloat16
+    assert head.weight.dtype == torch.float32
+    assert head.weight.data_ptr() != embeddings.weight.data_ptr()
+    assert torch.equal(head.weight, embeddings.weight.float())
+    assert low.model.layers[0].mlp.up_proj.weight.dtype == torch.bfloat16
+
+
+def test_the_logits_of_a_low_precision_model_are_float32_and_close(student, model):
+    low = load_model(student, "bfloat16")
+    tokens = torch.arange(40)[None]
+    with torch.inference_mode():
+        rounded, exact = low(input_ids=tokens).logits, model(input_ids=tokens).logits
+    assert rounded.dtype == torch.float32
+    # Values between two bfloat16 numbers show that norm and head were not rounded.
+    assert not torch.equal(rounded, rounded.bfloat16().float())
+    assert torch.nn.functional.cosine_similarity(rounded, exact, dim=-1).min() > 0.99
+
+
+def test_a_model_without_a_known_final_norm_asks_for_float32(student, monkeypatch):
+    monkeypatch.setattr(models, "_FINAL_NORMS", ("other",))
+    with pytest.raises(ModelError, match=r"engine\.dtype: float32"):
+        float32_head(load_model(student))
+
+
+def test_a_model_of_another_family_gets_a_float32_head_too():
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    low = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_embd=32, n_layer=1, n_head=4)).bfloat16()
+    float32_head(low)
+    with torch.inference_mode():
+        assert low(input_ids=torch.arange(5)[None]).logits.dtype == torch.float32
+    assert low.transformer.wte.weight.dtype == torch.bfloat16

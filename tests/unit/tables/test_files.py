@@ -1,0 +1,54 @@
+import stat
+
+import pytest
+
+from caft.tables.files import atomic_path, read_json, write_json, write_text
+
+
+def test_a_failing_write_leaves_the_old_file_and_no_temporary_one(tmp_path):
+    target = tmp_path / "table"
+    target.write_text("old")
+    with pytest.raises(ValueError, match="disk"), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        raise ValueError("disk")
+    assert [path.name for path in tmp_path.iterdir()] == ["table"]
+    assert target.read_text() == "old"
+
+
+def test_a_first_write_that_fails_leaves_nothing(tmp_path):
+    with pytest.raises(ValueError), atomic_path(tmp_path / "new" / "table") as temporary:
+        temporary.write_text("half")
+        raise ValueError
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_the_file_is_the_old_one_until_the_write_is_done(tmp_path):
+    target = tmp_path / "table"
+    target.write_text("old")
+    with atomic_path(target) as temporary:
+        temporary.write_text("new")
+        assert target.read_text() == "old"
+        assert temporary.parent == tmp_path
+    assert target.read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["table"]
+
+
+def test_a_written_file_is_readable_by_others(tmp_path):
+    write_text(tmp_path / "a" / "b" / "note.txt", "é")
+    assert stat.S_IMODE((tmp_path / "a" / "b" / "note.txt").stat().st_mode) == 0o644
+    assert (tmp_path / "a" / "b" / "note.txt").read_bytes() == "é".encode()
+
+
+def test_json_is_written_readably_and_read_back(tmp_path):
+    write_json(tmp_path / "a.json", {"b": [1, None], "a": "é"})
+    assert (tmp_path / "a.json").read_text() == (
+        '{\n  "a": "é",\n  "b": [\n    1,\n    null\n  ]\n}\n'
+    )
+    assert read_json(tmp_path / "a.json") == {"a": "é", "b": [1, None]}
+
+
+def test_a_value_that_json_cannot_hold_leaves_the_old_file(tmp_path):
+    write_json(tmp_path / "a.json", 1)
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"x": object()})
+    assert read_json(tmp_path / "a.json") == 1

@@ -1,0 +1,140 @@
+import pytest
+
+from caft.teacher import Answer, Request
+from caft.teacher.money.budget import Budget, Spending, exceeded, price, show, teacher_price
+
+PRICES = {"prompt": 0.4, "cached": 0.1, "completion": 2.0}
+
+
+def request(key):
+    return Request(key, "i", [], {}, 0, None, "m", "")
+
+
+def answer(key, prompt=10, completion=5, cost=0.01, finish="stop"):
+    return Answer(key, "", None, finish, prompt, completion, cost, 0.0, {})
+
+
+def budget(**limits):
+    return Budget(limits, Spending(), lambda request: Spending(1, 100, 0.05))
+
+
+def test_spendings_add_up():
+    assert Spending(1, 20, 0.5) + Spending(2, 30, 0.25) == Spending(3, 50, 0.75)
+    assert Spending(3, 50, 0.75) - Spending(2, 30, 0.25) == Spending(1, 20, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("prices", "tokens", "batch", "expected"),
+    [
+        (PRICES, (1_000_000, 0, 0), False, 0.4),
+        (PRICES, (1_000_000, 250_000, 0), False, 0.325),
+        (PRICES, (0, 0, 500_000), False, 1.0),
+        (PRICES, (1_000_000, 0, 500_000), True, 0.7),
+        (PRICES | {"batch_share": 0.25}, (1_000_000, 0, 500_000), True, 0.35),
+        (PRICES | {"batch_share": 0.25}, (1_000_000, 0, 500_000), False, 1.4),
+        (PRICES | {"cached": None}, (1_000_000, 250_000, 0), False, 0.4),
+        ({"prompt": 0.4, "completion": 2.0}, (1_000_000, 250_000, 0), False, 0.4),
+        (PRICES | {"cached": 0.0}, (1_000_000, 1_000_000, 0), False, 0.0),
+        (None, (1_000_000, 0, 500_000), False, None),
+    ],
+)
+def test_tokens_have_a_price_per_million(prices, tokens, batch, expected):
+    assert price(prices, *tokens, batch=batch) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({"provider": "openai", "prices": PRICES, "batch": False}, 2.4),
+        ({"provider": "openai", "prices": PRICES, "batch": True}, 1.2),
+        ({"provider": "openai", "prices": None, "batch": False}, None),
+        ({"provider": "vllm_server", "prices": None}, 0.0),
+        ({"provider": "vllm_server", "prices": PRICES}, 2.4),
+        ({"provider": "local"}, 0.0),
+        ({"provider": "reference"}, 0.0),
+    ],
+)
+def test_without_prices_only_the_users_own_machine_costs_nothing(spec, expected):
+    assert teacher_price(spec, 1_000_000, 1_000_000) == expected
+
+
+@pytest.mark.parametrize(
+    "limits", [{"max_requests": 2}, {"max_tokens": 299}, {"max_cost_usd": 0.149}]
+)
+def test_a_reservation_holds_the_worst_case_until_it_is_settled(limits):
+    own = budget(**limits)
+    assert [own.reserve(request(key)) for key in "abc"] == [True, True, False]
+    assert own.under_way == 2
+    own.settle(answer("a"))
+    assert own.under_way == 1
+    assert own.spent == Spending(1, 15, 0.01)
+
+
+def test_what_was_set_aside_and_not_used_makes_room():
+    own = budget(max_tokens=200)
+    assert own.reserve(request("a")) and own.reserve(request("b"))
+    assert not own.reserve(request("c"))
+    own.settle(answer("a", prompt=60, completion=40))
+    assert not own.reserve(request("c"))
+    own.settle(answer("b", prompt=0, completion=0))
+    assert own.reserve(request("c"))
+
+
+def test_an_error_takes_nothing():
+    own = budget(max_requests=1)
+    assert own.reserve(request("a"))
+    own.settle(answer("a", finish="error"))
+    assert own.spent == Spending()
+    assert own.reserve(request("b"))
+
+
+def test_an_answer_of_unknown_price_takes_what_was_set_aside():
+    own = budget(max_cost_usd=1)
+    own.reserve(request("a"))
+    own.settle(answer("a", cost=None))
+    assert own.spent == Spending(1, 15, 0.05)
+
+
+def test_a_limit_can_be_reached_exactly():
+    own = Budget({"max_cost_usd": 0.3}, Spending(), lambda request: Spending(1, 1, 0.1))
+    assert [own.reserve(request(key)) for key in "abcd"] == [True, True, True, False]
+
+
+def test_without_limits_there_is_always_room():
+    own = budget(max_requests=None, max_tokens=None, max_cost_usd=None)
+    assert own.limits == {}
+    assert all(own.reserve(request(str(number))) for number in range(1000))
+
+
+def test_a_limit_of_nothing_lets_nothing_through():
+    assert not budget(max_cost_usd=0).reserve(request("a"))
+
+
+def test_looking_again_counts_what_other_jobs_spent_and_keeps_reservations():
+    seen = Spending(8, 0, 0.0)
+    own = Budget(
+        {"max_requests": 10}, Spending(), lambda request: Spending(1, 1, 0.0), lambda: seen
+    )
+    assert own.reserve(request("a"))
+    own.look_again()
+    assert own.reserve(request("b"))
+    assert not own.reserve(request("c"))
+
+
+def test_threads_never_reserve_more_than_there_is():
+    from concurrent.futures import ThreadPoolExecutor
+
+    own = budget(max_requests=50)
+    with ThreadPoolExecutor(8) as pool:
+        given = list(pool.map(own.reserve, [request(str(number)) for number in range(200)]))
+    assert sum(given) == own.under_way == 50
+
+
+def test_the_limits_that_are_exceeded_are_named():
+    limits = {"max_requests": 1, "max_tokens": 10, "max_cost_usd": 0.5}
+    assert exceeded(limits, Spending(2, 10, 0.6)) == ["max_requests", "max_cost_usd"]
+
+
+def test_amounts_are_shown_with_their_unit():
+    assert show("max_cost_usd", 12.3456) == "12.35 USD"
+    assert show("max_tokens", 1234567.0) == "1234567 tokens"

@@ -1,0 +1,234 @@
+import pytest
+import torch
+from peft.tuners.lora import dora
+from safetensors.torch import load_file
+from stages import CPU, mixture_of
+from transformers.models.llama.modeling_llama import LlamaMLP
+
+from caft.errors import TrainingError
+from caft.students.folders import load_model, load_tokenizer
+from caft.tables.files import read_json
+from caft.training import encode_mixture, is_trained, train_stage, trainer
+from caft.training.recipes import split_batch
+from caft.training.rows import check_isolation, dataset_of
+
+ROWS, HELD_OUT = mixture_of(range(16)), mixture_of(range(40, 47))
+
+
+def losses(record, name="loss"):
+    return [entry[name] for entry in record["history"] if name in entry]
+
+
+def rates(record):
+    return losses(record, "learning_rate")
+
+
+@pytest.fixture
+def train(student, recipe, tmp_path):
+    """Train for two epochs of four updates with some settings changed."""
+
+    def run(folder="model", epochs=2, rows=ROWS, validation=None, **changes):
+        if "lora" in changes:
+            changes["lora"] = {**recipe["lora"], **changes["lora"]}
+        changed = {**recipe, **changes}
+        return train_stage(
+            rows, student, tmp_path / folder, changed, epochs, 1, CPU, validation=validation
+        )
+
+    return run
+
+
+def test_an_entry_of_the_history_tells_step_epoch_loss_rate_and_gradient(train):
+    record = train(epochs=1)
+    assert [set(entry) for entry in record["history"]] == 4 * [
+        {"step", "epoch", "loss", "learning_rate", "grad_norm"}
+    ]
+    assert [entry["epoch"] for entry in record["history"]] == [0.25, 0.5, 0.75, 1.0]
+    assert record["processes"] == 1 and record["epochs"] == [] and record["chosen_epoch"] is None
+
+
+def test_each_schedule_moves_the_rate_as_its_name_says(train):
+    constant = rates(train("a", schedule="constant"))
+    assert constant == [0.01] * 8
+    warm = rates(train("b", schedule="constant_with_warmup", warmup_share=0.5))
+    assert warm == pytest.approx([0, 0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01, 0.01])
+    linear = rates(train("c", schedule="linear"))
+    assert linear == pytest.approx([0.01 * (1 - step / 8) for step in range(8)])
+    cosine = rates(train("d", schedule="cosine"))
+    assert cosine[4] == pytest.approx(0.005) and cosine[2] > linear[2] and cosine[6] < linear[6]
+
+
+def test_rslora_and_dora_train_other_adapters_that_load(train, student, tmp_path, monkeypatch):
+    magnitudes = []
+    forward = dora.DoraLinearLayer.forward
+    monkeypatch.setattr(
+        dora.DoraLinearLayer,
+        "forward",
+        lambda self, *a, **k: magnitudes.append(1) or forward(self, *a, **k),
+    )
+    records = {name: train(name, lora={"variant": name}) for name in ("lora", "rslora", "dora")}
+    config = {name: read_json(tmp_path / name / "adapter_config.json") for name in records}
+    assert [config[name]["use_rslora"] for name in records] == [False, True, False]
+    assert [config[name]["use_dora"] for name in records] == [False, False, True]
+    assert magnitudes
+    # rsLoRA scales by alpha / sqrt(r) = 8 / 2, twice as much as LoRA: the same first loss.
+    assert losses(records["rslora"])[0] == losses(records["lora"])[0]
+    assert losses(records["rslora"])[1] != losses(records["lora"])[1]
+    tokens = torch.arange(30)[None]
+    with torch.inference_mode():
+        plain = load_model(student)(input_ids=tokens).logits
+        for name in records:
+            tuned = load_model(student, adapter=tmp_path / name)(input_ids=tokens).logits
+            assert (tuned - plain).abs().max() > 0.1
+    weights = load_file(tmp_path / "dora" / "adapter_model.safetensors")
+    assert any("magnitude" in name for name in weights)
+
+
+def test_gradient_checkpointing_computes_again_and_learns_the_same(train, monkeypatch):
+    passes = []
+    forward = LlamaMLP.forward
+    monkeypatch.setattr(LlamaMLP, "forward", lambda *a: passes.append(1) or forward(*a))
+    plain, once = train("plain"), len(passes)
+    saving = train("saving", gradient_checkpointing=True)
+    assert len(passes) == once + 2 * once
+    assert losses(saving) == pytest.approx(losses(plain), abs=1e-4)
+
+
+def test_padding_free_steps_learn_what_padded_ones_do(train, monkeypatch):
+    shapes = []
+    step = trainer.StageTrainer.training_step
+
+    def recording(self, model, inputs, *arguments):
+        shapes.append(tuple(inputs["input_ids"].shape))
+        assert "attention_mask" not in inputs
+        return step(self, model, inputs, *arguments)
+
+    padded = train("padded")
+    monkeypatch.setattr(trainer.StageTrainer, "training_step", recording)
+    free = train("free", packing="padding_free", validation=HELD_OUT)
+    assert {rows for rows, _ in shapes} == {1}
+    assert losses(free) == pytest.approx(losses(padded), abs=1e-4)
+
+
+def test_packs_hold_every_row_whole_once(tokenizer):
+    rows = encode_mixture(ROWS, tokenizer)
+    longest = max(len(row["input_ids"]) for row in rows)
+    data = dataset_of(rows, "packed", 2 * longest, tokenizer.pad_token_id)
+    assert len(data) < len(rows)
+    found = []
+    for pack in list(data)[:-1]:
+        assert len(pack["input_ids"]) <= 2 * longest
+        start = 0
+        for length in pack["seq_lengths"]:
+            part = slice(start, start + length)
+            found.append((pack["input_ids"][part], pack["labels"][part]))
+            start += length
+    assert sorted(found) == sorted((row["input_ids"], row["labels"]) for row in rows)
+    assert set(data[-1]["labels"]) == {-100}
+
+
+def test_packing_takes_fewer_updates_and_learns(train):
+    record = train("packed", 6, packing="packed", batch_size=1, max_length=160)
+    assert record["rows"] == 16 and record["steps"] < 6 * 16 / 2
+    assert losses(record)[-1] < losses(record)[0] / 2
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_packed_rows_do_not_see_each_other(student, tokenizer, attention):
+    rows = encode_mixture(ROWS, tokenizer)
+    check_isolation(load_model(student, attention=attention), rows)
+
+
+def test_a_model_whose_packed_rows_see_each_other_is_refused(student, tokenizer):
+    model = load_model(student)
+    plain = model.forward
+    # As a model does that takes no notice of positions which start again.
+    model.forward = lambda input_ids, use_cache, **_: plain(input_ids=input_ids)
+    with pytest.raises(TrainingError, match=r"training\.packing: with sdpa attention the rows"):
+        check_isolation(model, encode_mixture(ROWS, tokenizer))
+
+
+def test_the_validation_loss_is_the_mean_over_its_tokens_and_moves_nothing(
+    train, student, tmp_path
+):
+    plain = train("plain")
+    record = train("watched", validation=HELD_OUT)
+    assert record["weights_sha256"] == plain["weights_sha256"]
+    assert losses(record) == losses(plain)
+    held_out = [entry for entry in record["history"] if "validation_loss" in entry]
+    assert [(entry["step"], entry["epoch"]) for entry in held_out] == [(4, 1.0), (8, 2.0)]
+    model, total, count = load_model(student, adapter=tmp_path / "watched"), 0.0, 0
+    for row in encode_mixture(HELD_OUT, load_tokenizer(student)):
+        targets = sum(label != -100 for label in row["labels"])
+        with torch.inference_mode():
+            loss = model(
+                input_ids=torch.tensor([row["input_ids"]]), labels=torch.tensor([row["labels"]])
+            ).loss.item()
+        total, count = total + targets * loss, count + targets
+    assert held_out[-1]["validation_loss"] == pytest.approx(total / count, abs=1e-4)
+
+
+def test_every_epoch_is_kept_as_a_model_of_its_own(train, student, tmp_path):
+    record = train(epochs=2.5, keep_epochs=True)
+    assert record["epochs"] == [1, 2, 3]  # the last one is half an epoch
+    folder = tmp_path / "model"
+    kept = [read_json(folder / f"epochs/{epoch}/model.json") for epoch in (2, 3)]
+    hashes = [entry.pop("weights_sha256") for entry in kept]
+    assert kept[0] == {"method": "lora", "parent": None, "spec": {}, "epoch": 2, "step": 8}
+    assert hashes[0] != hashes[1] == record["weights_sha256"]
+    last, before = (
+        load_file(folder / f"epochs/{epoch}/adapter_model.safetensors") for epoch in (3, 2)
+    )
+    final = load_file(folder / "adapter_model.safetensors")
+    assert all(torch.equal(final[name], last[name]) for name in final)
+    assert any(not torch.equal(final[name], before[name]) for name in final)
+    load_model(student, adapter=folder / "epochs/1")
+    assert is_trained(folder)
+    (folder / "epochs/1/adapter_model.safetensors").unlink()
+    assert not is_trained(folder)
+
+
+def test_a_kept_epoch_of_the_full_method_is_a_whole_model(train, tmp_path):
+    train(epochs=1, keep_epochs=True, method="full")
+    load_model(tmp_path / "model/epochs/1")
+
+
+def test_a_training_ends_when_the_validation_loss_no_longer_falls(train, student, tmp_path):
+    other = HELD_OUT.assign(completion="never said in training")
+    record = train(epochs=9, validation=other, early_stopping={"patience": 2}, learning_rate=0.05)
+    held_out = losses(record, "validation_loss")
+    best = record["chosen_epoch"]
+    assert held_out.index(min(held_out)) + 1 == best
+    assert len(held_out) == best + 2 < 9
+    assert record["steps"] == 4 * len(held_out)
+    assert record["target_tokens"] == len(held_out) * record["target_tokens_one_pass"]
+    again = train("again", epochs=9, validation=other, learning_rate=0.05, keep_epochs=True)
+    assert losses(again, "validation_loss")[: len(held_out)] == held_out
+    name = "adapter_model.safetensors"
+    kept = (tmp_path / f"again/epochs/{best}" / name).read_bytes()
+    assert (tmp_path / "model" / name).read_bytes() == kept
+    assert not (tmp_path / "model/epochs").exists() and not (tmp_path / "model/trainer").exists()
+
+
+@pytest.mark.parametrize("validation", [None, HELD_OUT[:0]])
+def test_an_early_end_needs_validation_rows(train, validation):
+    with pytest.raises(TrainingError, match="needs validation rows and there are none; give"):
+        train(early_stopping={"patience": 1}, validation=validation)
+
+
+@pytest.mark.parametrize(
+    ("batch", "accumulation", "count", "shared"),
+    [(4, 1, 1, (4, 1)), (3, 2, 1, (3, 2)), (4, 1, 2, (2, 1)), (1, 8, 2, (1, 4)),
+     (3, 2, 2, (1, 3)), (4, 3, 6, (1, 2)), (4, 1, 4, (1, 1))],
+)  # fmt: skip
+def test_an_update_has_equally_many_rows_with_any_number_of_processes(
+    batch, accumulation, count, shared
+):
+    recipe = {"batch_size": batch, "gradient_accumulation": accumulation}
+    assert split_batch(recipe, count) == shared
+    assert shared[0] * shared[1] * count == batch * accumulation
+
+
+def test_rows_that_cannot_be_shared_out_are_an_error():
+    with pytest.raises(TrainingError, match=r"= 6 rows per update cannot be shared by 4 processe"):
+        split_batch({"batch_size": 3, "gradient_accumulation": 2}, 4)
