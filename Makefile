@@ -20,7 +20,7 @@ help:
 	@echo "make report     the whole workflow, and its results as one page: results/report.html"
 	@echo "make test       all tests"
 	@echo "make lint       formatting, style, types, workflow"
-	@echo "make docs       docs/config.md from the schema, docs/reruns.md from the tests"
+	@echo "make docs       docs/config.md and the schema from the sections, docs/reruns.md from the tests"
 	@echo "make clean-env  remove $(VENV)"
 
 env: $(STAMP)

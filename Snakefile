@@ -11,8 +11,9 @@ from snakemake.utils import min_version
 from caft.config import resolve as settings
 from caft.running import locks
 from caft.config import rounds
-from caft.config import modes as views
+from caft.config import modes as views, reading
 from caft import versions
+from caft.config.prepare import prepare
 from caft.errors import CaftError
 
 min_version("9.0")
@@ -22,7 +23,8 @@ configfile: "config.yaml"
 
 
 try:
-    settings.prepare(config, Path(workflow.basedir) / "workflow/schemas/config.schema.yaml")
+    reading.lay_over(config, reading.read_words(workflow.config_settings.config))
+    prepare(config)
     if workflow.is_main_process and locks.acts(get_argument_parser().parse_known_args()[0]):
         if locks.remove_stale_lock(Path.cwd()):
             print("Removed the lock of an earlier run that was killed.", file=sys.stderr)

@@ -222,8 +222,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("data/models/smollm2-135m"))
     parser.add_argument("--environment", type=Path, default=HERE / ".venv")
     arguments = parser.parse_args()
-    schema = ROOT / "workflow/schemas/config.schema.yaml"
-    config = prepare(yaml.safe_load((ROOT / "config.yaml").read_text()), schema)
+    config = prepare(yaml.safe_load((ROOT / "config.yaml").read_text()))
     python, model = environment(arguments.environment.absolute()), arguments.model.absolute()
     if not (model / "config.json").is_file():
         prepare_student(config["students"]["smollm2-135m"], model, Path("data/downloads"))

@@ -12,10 +12,10 @@ REFERENCE = ROOT.parent / "shared" / "reference_data"
 @pytest.fixture(scope="session")
 def shipped():
     """The shipped configuration with all defaults."""
-    from caft.config.resolve import prepare
+    from caft.config.prepare import prepare
 
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    return prepare(config, ROOT / "workflow/schemas/config.schema.yaml")
+    return prepare(config)
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
+from pydantic_core import PydanticUndefined
 
+from caft.config.reading import parse
 from caft.report import summary
+from caft.settings import Section
 from caft.tables import parquet
 from caft.tables.files import write_json
 
 ROOT = Path(__file__).parents[2]
+SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
@@ -91,10 +96,26 @@ def script(name):
     return module
 
 
-def test_the_config_page_is_what_the_schema_says():
-    generate = script("generate")
-    made = generate.render(generate.read_schema())
-    assert (ROOT / "docs/config.md").read_text(encoding="utf-8") == made, "run `make docs`"
+def test_the_page_and_the_schema_of_the_configuration_are_what_its_sections_say():
+    for path, made in script("generate").files().items():
+        assert path.read_text(encoding="utf-8") == made, f"{path.name}: run `make docs`"
+
+
+def repeated(written, section, path=""):
+    """Yield each key of a section that has a default, as written and as the section has it."""
+    for name, value in written.items():
+        if isinstance(part := getattr(section, name), Section):
+            yield from repeated(value, part, f"{path}{name}.")
+        elif (default := type(section).model_fields[name].default) is not PydanticUndefined:
+            yield f"{path}{name}: {value!r}", f"{path}{name}: {default!r}"
+
+
+@pytest.mark.parametrize("name", ["run", "training", "evaluation", "engine"])
+def test_the_defaults_of_the_documentation_are_those_that_run(name):
+    """config.yaml lies under every run: what it writes of these sections is the default."""
+    section = getattr(parse(SHIPPED), name)
+    pairs = list(repeated(SHIPPED[name], section))
+    assert pairs and [one for one, _ in pairs] == [other for _, other in pairs]
 
 
 def test_the_page_of_reruns_is_what_the_tests_hold():

@@ -4,6 +4,7 @@ from glob import escape, glob
 
 from caft.report import costs
 from caft.mixtures.rows import divisions
+from caft.students.folders import precision_of
 
 ANALYSIS_TABLES = [
     "metric_quality",

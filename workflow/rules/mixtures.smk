@@ -16,7 +16,7 @@ checkpoint build_mixtures:
         prompt=config["prompts"][config["prompt"]],
         seed=config["seed"],
         seeds=config["run"]["seeds"],
-        precision=settings.precision_of(config["engine"]),
+        precision=precision_of(config["engine"]),
         code=versions.MIXTURES,
         training_code=versions.TRAINING,
     log:

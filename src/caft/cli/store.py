@@ -22,7 +22,6 @@ from caft.store.imports import (
 )
 
 STORE = "data/store/teacher"
-_ROOT = Path(__file__).parents[3]  # of the repository: caft is installed editable
 
 
 def add_commands(subparsers: Any) -> None:
@@ -188,14 +187,14 @@ def _import(arguments: argparse.Namespace) -> int:
 
 def _recorder(arguments: argparse.Namespace, items: Any) -> Any:
     """Return what turns an owned answer to an item into the record of the teacher's answer."""
-    from caft.config.resolve import prepare, read_files
+    from caft.config.prepare import prepare
+    from caft.config.reading import read_files
     from caft.prompting.prompts import all_messages
     from caft.prompting.tokens import TokenCounter
     from caft.teacher import Answer, make_teacher
     from caft.teacher.records import make_request, to_record
 
-    config = read_files([arguments.config, *arguments.configfile])
-    prepare(config, _ROOT / "workflow/schemas/config.schema.yaml")
+    config = prepare(read_files([arguments.config, *arguments.configfile]))
     if arguments.teacher not in config["teachers"]:
         known = ", ".join(config["teachers"]) or "none"
         raise ConfigError(f"--teacher: no teacher {arguments.teacher!r}; known are {known}.")

@@ -4,8 +4,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-_ROOT = Path(__file__).parents[3]  # of the repository: caft is installed editable
-
 
 def add_commands(subparsers: Any) -> None:
     """Add the group and its commands; a command is called as `run(arguments)`."""
@@ -33,11 +31,11 @@ def add_commands(subparsers: Any) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    from caft.config.resolve import prepare, read_files
+    from caft.config.prepare import prepare
+    from caft.config.reading import read_files
     from caft.report.purchases import plan_purchases, render
 
-    config = read_files([arguments.config, *arguments.configfile])
-    prepare(config, _ROOT / "workflow/schemas/config.schema.yaml")
+    config = prepare(read_files([arguments.config, *arguments.configfile]))
     plan = plan_purchases(config)
     if arguments.csv:
         plan.to_csv(arguments.csv, index=False, float_format="%.6g")

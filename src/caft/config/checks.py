@@ -195,9 +195,8 @@ def _check_analysis(config: Config) -> Iterator[str]:
 
 
 def _check_hard(path: str, spec: dict[str, Any], config: Config) -> Iterator[str]:
-    if not config["teachers"] or spec["hard"]["teacher"] not in {None, *config["teachers"]}:
-        name = spec["hard"]["teacher"]
-        yield f"{path}.hard.teacher: no teacher {name!r}{_known(config['teachers'])}"
+    if problem := _teacher_problem(f"{path}.hard", spec["hard"], config):
+        yield problem
         return
     name = teacher_of(config, spec["hard"])
     if not config["teachers"][name].get("prices"):
@@ -225,14 +224,29 @@ def _check_strategy(path: str, strategy: dict[str, Any], config: Config) -> Iter
     if needs_rationales(strategy):
         if not config["teachers"]:
             yield f"{path}: trains on rationales, but teachers defines no teacher."
-        elif strategy["teacher"] and strategy["teacher"] not in config["teachers"]:
-            yield f"{path}.teacher: no teacher {strategy['teacher']!r}{_known(config['teachers'])}"
-        else:
+        elif not (problem := _teacher_problem(path, strategy, config)):
             yield from _check_teacher(config, teacher_of(config, strategy))
+        else:
+            yield problem
     if strategy["start"] == "warm_up":
         for name in config["run"]["students"]:
             if not config["students"].get(name, {}).get("warm_up"):
                 yield f"{path}.start: students.{name} has no warm_up to start from."
+
+
+def _teacher_problem(path: str, part: Mapping[str, Any], config: Config) -> str | None:
+    """Say what is wrong with the teacher that a part names, or leaves to the top level."""
+    name = teacher_of(config, part)
+    if name in config["teachers"]:
+        return None
+    known = _known(config["teachers"])
+    if not name:
+        return f"{path}.teacher: is needed, or a top-level `teacher` for all{known}"
+    return (
+        f"{path}.teacher: no teacher {name!r}{known}"
+        if part["teacher"]
+        else (f"teacher: no teacher {name!r}, but {path} leaves its teacher to this key{known}")
+    )
 
 
 def _check_validation(config: Config) -> Iterator[str]:

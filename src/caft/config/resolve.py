@@ -1,143 +1,28 @@
-"""The configuration: files, schema with defaults, and what follows from it."""
+"""What follows from the configuration."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from copy import deepcopy
-from datetime import date
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from caft.errors import ConfigError
+from caft.complexity import METRICS
+from caft.mixtures.recipe import Recipe
 
 Config = dict[str, Any]
 
-# Keys of `training` that say how a model is made, not which model it is.
-NOT_IN_DIGEST = {"checkpoint_minutes", "launcher"}
 # Of a warm-up, whatever the stages do: it is short, and no validation rows are at hand.
 _WARM_UP = {"method": "lora", "early_stopping": None, "keep_epochs": False}
 
 
-def prepare(config: Config, schema_path: str | Path) -> Config:
-    """Fill defaults into a configuration in place and check it.
-
-    Args:
-        config: as read from YAML.
-        schema_path: the JSON schema in YAML.
-
-    Returns:
-        The same dict.
-
-    Raises:
-        ConfigError: naming every problem with its config path and what to do.
-    """
-    from caft.config.checks import cross_check
-
-    schema = _read_yaml(Path(schema_path))
-    _write_out_dates(config)
-    # Strategies that share a teacher share its problems: each is told once.
-    problems = (
-        list(_schema_problems(config, schema))
-        or list(_override_problems(config, schema))
-        or list(dict.fromkeys(cross_check(config)))
-    )
-    if problems:
-        raise ConfigError("\n".join(f"config: {problem}" for problem in problems))
-    return config
-
-
-def read_files(paths: Iterable[Path]) -> Config:
-    """Read a configuration as Snakemake does: each file is laid over those before, key by key.
-
-    Raises:
-        ConfigError: if a file cannot be read or holds no keys.
-    """
-    config: Config = {}
-    for path in paths:
-        part = _read_yaml(path)
-        if not isinstance(part, dict):
-            raise ConfigError(f"{path}: holds no keys.")
-        _lay_over(config, part)
-    return config
-
-
-def _read_yaml(path: Path) -> Any:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), loader)
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}).") from error
-
-
-def _lay_over(below: Config, above: Config) -> None:
-    for key, value in above.items():
-        if isinstance(value, dict) and isinstance(below.get(key), dict):
-            _lay_over(below[key], value)
-        else:
-            below[key] = value
-
-
-def _write_out_dates(part: Any) -> None:
-    """Turn what YAML reads as a date back into text, in place."""
-    for key, value in part.items() if isinstance(part, dict) else enumerate(part):
-        if isinstance(value, date):
-            part[key] = value.isoformat()
-        elif isinstance(value, dict | list):
-            _write_out_dates(value)
-
-
-def _override_problems(config: Config, schema: dict[str, Any]) -> Iterator[str]:
-    """Check what strategies override of `training`, on a copy: its defaults are no overrides."""
-    recipe = schema["$defs"]["training"]
-    known = {key: part for key, part in recipe["properties"].items() if key not in NOT_IN_DIGEST}
-    for name, strategy in config["strategies"].items():
-        path = ("strategies", name, "training")
-        own = deepcopy(strategy["training"])
-        yield from _schema_problems(own, {**recipe, "properties": known}, path)
-
-
-def _schema_problems(
-    config: Config, schema: dict[str, Any], path: tuple[str, ...] = ()
-) -> Iterator[str]:
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import extend
-
-    check_properties = Draft202012Validator.VALIDATORS["properties"]
-
-    def fill_defaults(validator: Any, properties: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        if isinstance(instance, dict):
-            for key, part in properties.items():
-                target = (
-                    validator._resolver.lookup(part["$ref"]).contents if "$ref" in part else part
-                )
-                if "default" in target:
-                    default = target["default"]
-                    instance.setdefault(
-                        key, dict(default) if isinstance(default, dict) else default
-                    )
-        yield from check_properties(validator, properties, instance, schema)
-
-    validator = extend(Draft202012Validator, {"properties": fill_defaults})(schema)
-    for error in validator.iter_errors(config):
-        where = ".".join([*path, *map(str, error.absolute_path)]) or "top level"
-        if error.validator == "additionalProperties":
-            known = sorted(error.schema.get("properties", {}))
-            unknown = sorted(set(error.instance) - set(known))
-            yield f"{where}: unknown key {unknown[0]!r}; known keys are {', '.join(known)}."
-        else:
-            yield f"{where}: {error.message}."
-
-
 def teacher_of(config: Config, part: Mapping[str, Any]) -> str:
-    """Return the teacher that a part of the config names, or else the first one defined."""
-    return part["teacher"] or next(iter(config["teachers"]))
+    """Return the teacher that a part of the config names, or else the top-level one."""
+    return part["teacher"] or config["teacher"] or ""
 
 
 def recipe_of(config: Config, strategy: Mapping[str, Any]) -> dict[str, Any]:
     """Return a strategy's training recipe: the common one with its own overrides."""
     common, own = config["training"], strategy["training"]
     recipe = {**common, **own, "lora": {**common["lora"], **own.get("lora", {})}}
-    return {key: value for key, value in recipe.items() if key not in NOT_IN_DIGEST}
+    return Recipe.model_validate({name: recipe[name] for name in Recipe.model_fields}).plain()
 
 
 def warm_up_recipe(config: Config) -> dict[str, Any]:
@@ -216,6 +101,7 @@ def asked_slice(config: Config) -> Config:
         "run": {key: config["run"][key] for key in ("datasets", "students", "strategies")},
         "strategies": strategies,
         "teachers": dict.fromkeys(config["teachers"]),
+        "teacher": config["teacher"],
         "buckets": buckets,
         "metrics": metrics,
         "prompt": config["prompt"],
@@ -245,8 +131,6 @@ def metric_of(config: Config, name: str) -> dict[str, Any]:
 
 def source_of(config: Config, metric: str) -> str:
     """Return which table a metric is computed from."""
-    from caft.complexity import METRICS
-
     return METRICS[metric_of(config, metric)["metric"]].source
 
 
@@ -289,10 +173,18 @@ def metrics_analysed(config: Config) -> list[str]:
     The outcome is one of them, unless it comes from a file and only says what was right.
     """
     spec, outcome = config["analysis"], config["analysis"]["outcome"]
-    names = dict.fromkeys([*(spec["metrics"] or config["metrics"]), outcome])
+    known = sorted(config["metrics"], key=lambda name: (_place(config, name), name))
+    names = dict.fromkeys([*(spec["metrics"] or known), outcome])
     if metric_of(config, outcome)["metric"] == "imported":
         del names[outcome]
     return list(names)
+
+
+def _place(config: Config, metric: str) -> int:
+    """Return the place of a metric's kind in the registry, since keys have no order."""
+    kinds = list(METRICS)
+    kind = metric_of(config, metric)["metric"]
+    return kinds.index(kind) if kind in kinds else len(kinds)
 
 
 def compared_metric(config: Config) -> str:
@@ -304,8 +196,6 @@ def compared_metric(config: Config) -> str:
 
 def labelled_metrics(config: Config) -> list[str]:
     """Return the analysed metrics that read the gold answer."""
-    from caft.complexity import METRICS
-
     return [
         name
         for name in metrics_analysed(config)
@@ -354,11 +244,6 @@ def compute_of(config: Config, *more: str) -> dict[str, Any]:
     So are threads: they can change the last digit, and nobody wants to pay for that.
     """
     return {name: config["engine"][name] for name in ("device", "dtype", "attention", *more)}
-
-
-def precision_of(engine: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the engine's settings that make another model; on which device it is made does not."""
-    return {name: engine[name] for name in ("dtype", "attention")}
 
 
 def asking_needs(engine: Mapping[str, Any], provider: str) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Question sets from different sources, all as the same raw rows.
 
-An adapter is a function `(spec, seed, downloads) -> RawRows`; `ingest` checks the rows and makes
-the items table of them.
+An adapter has a module of its own, with its section of the configuration and the function that
+reads; `ingest` checks the rows and makes the items table of them.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from caft.datasets.settings import DatasetSettings
 
 
 @dataclass
@@ -30,21 +32,31 @@ class RawRows:
     rejected: list[dict[str, Any]] = field(default_factory=list)
 
 
-Adapter = Callable[[dict[str, Any], int, Path], RawRows]
+@dataclass(frozen=True)
+class Adapter:
+    """Where questions come from. The module of each adapter ends in its own `ADAPTER`.
+
+    Attributes:
+        settings: its section of the configuration, which also tells the files that it reads.
+        read: called with the section, the seed of the run and the folder for downloads.
+    """
+
+    settings: type[DatasetSettings]
+    read: Callable[[dict[str, Any], int, Path], RawRows]
 
 
-def _adapter(module: str) -> Adapter:
-    """Import an adapter's module at its first use: some of their libraries take seconds."""
-
-    def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
-        return import_module(f"caft.datasets.{module}").read(spec, seed, downloads)
-
-    return read
-
-
-ADAPTERS: dict[str, Adapter] = {
-    name: _adapter(name) for name in ("file", "hub", "mmlu_dev", "reasoning_gym")
+ADAPTERS = {
+    "file": "caft.datasets.file",
+    "hub": "caft.datasets.hub",
+    "mmlu_dev": "caft.datasets.mmlu_dev",
+    "reasoning_gym": "caft.datasets.reasoning_gym",
 }
+"""Module of each adapter; importing one takes no time, its libraries are imported when it reads."""
+
+
+def adapter(name: str) -> Adapter:
+    """Return the adapter of a name in `ADAPTERS`."""
+    return import_module(ADAPTERS[name]).ADAPTER
 
 
 def load(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
@@ -58,4 +70,4 @@ def load(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
     Raises:
         ItemError: if the source cannot be used.
     """
-    return ADAPTERS[spec["adapter"]](spec, seed, downloads)
+    return adapter(spec["adapter"]).read(spec, seed, downloads)

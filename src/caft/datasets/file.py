@@ -8,18 +8,39 @@ import math
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from caft.datasets import RawRows
+from caft.datasets import Adapter, RawRows
+from caft.datasets.settings import FileFormat, TableSettings
 from caft.errors import ItemError
+from caft.settings import Section, key, optional
 from caft.tables.hashing import digest
 
 _FORMATS = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv"}
 
 Records = list[tuple[int, dict[str, Any]]]  # (row as an editor shows it, column -> value)
+
+
+class RationaleFile(Section):
+    """A second file with worked solutions, joined by id."""
+
+    path: str = key("The file.")
+    id: str = key("Column with the id that `columns.id` also holds.")
+    text: str = key("Column with the text.")
+
+
+class File(TableSettings):
+    """A Parquet, JSONL, CSV or TSV file of your own."""
+
+    adapter: Literal["file"]
+    path: str = key("The file.")
+    format: FileFormat | None = optional("Its format; by its ending if absent.")
+    rationales: RationaleFile | None = optional(
+        "A second file with worked solutions, joined by id."
+    )
 
 
 def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
@@ -175,11 +196,12 @@ def map_rows(records: Records, file: str, spec: dict[str, Any], prefix: str = ""
 
 def _check_columns(records: Records, file: str, columns: dict[str, Any]) -> None:
     known = dict.fromkeys(name for _, record in records for name in record)
-    for key, column in columns.items():
+    for what, column in columns.items():
         for name in column if isinstance(column, list) else [column]:
             if records and name not in known:
+                there = ", ".join(known)
                 raise ItemError(
-                    f"{file}: no column {name!r} (columns.{key}); the file has: {', '.join(known)}."
+                    f"{file}: no column {name!r} (columns.{what}); the file has: {there}."
                 )
 
 
@@ -249,3 +271,6 @@ def _join_rationales(raw: RawRows, spec: dict[str, Any], path: str) -> None:
 
 def _reject(file: str, row: int, source_id: str | None, reason: str, detail: str) -> dict[str, Any]:
     return {"file": file, "row": row, "source_id": source_id, "reason": reason, "detail": detail}
+
+
+ADAPTER = Adapter(File, read)

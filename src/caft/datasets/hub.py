@@ -1,13 +1,28 @@
 """Questions from a Hugging Face hub dataset, or from a local folder in hub format."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from caft.datasets import RawRows
+from caft.datasets import Adapter, RawRows
 from caft.datasets.file import limited, map_rows
+from caft.datasets.settings import TableSettings
 from caft.errors import ItemError
+from caft.settings import key, optional
 
 _SPLITS = ("train", "validation", "test")
+
+
+class Hub(TableSettings):
+    """A data set of the Hugging Face hub, or a local folder in the hub's format."""
+
+    adapter: Literal["hub"]
+    id: str = key("Hub id or local folder.")
+    config: str | None = optional("Configuration of the data set.")
+    revision: str | None = optional(
+        "Commit of the hub repository; required unless `id` is a local folder."
+    )
+    parts: list[str] = key("Splits of the hub data set to read.", min_length=1)
+    official_splits: bool = key("Keep the hub's own train, validation and test.", False)
 
 
 def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
@@ -51,3 +66,6 @@ def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
             raw.rejected + mapped.rejected,
         )
     return limited(raw, spec.get("limit"))
+
+
+ADAPTER = Adapter(Hub, read)

@@ -2,10 +2,11 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from caft.datasets import RawRows
+from caft.datasets import Adapter, RawRows
 from caft.datasets.file import limited
+from caft.datasets.settings import LimitedSettings
 from caft.students.packages import fetch_member
 from caft.tables.files import read_json
 
@@ -26,6 +27,12 @@ _BROKEN_COMMANDS = {
     r"\r(?=[a-z])|\n(?=ightarrow)": r"\r",
     r"\t(?=[a-z])": r"\t",
 }
+
+
+class MmluDev(LimitedSettings):
+    """The 57 x 5 MMLU questions with human chains of thought in the lm-eval package (MIT)."""
+
+    adapter: Literal["mmlu_dev"]
 
 
 def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
@@ -81,3 +88,6 @@ def _restore(text: str) -> str:
     for broken, command in _BROKEN_COMMANDS.items():
         text = re.sub(broken, re.escape(command), text)
     return text.strip()
+
+
+ADAPTER = Adapter(MmluDev, read)

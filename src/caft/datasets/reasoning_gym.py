@@ -4,12 +4,26 @@ import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from caft.datasets import RawRows
+from caft.datasets import Adapter, RawRows
+from caft.datasets.settings import DatasetSettings
 from caft.errors import ItemError
 from caft.prompting.numbers import canonical_number
+from caft.settings import Whole, key, optional
 from caft.tables.hashing import digest, unit_interval
+
+
+class ReasoningGym(DatasetSettings):
+    """Procedural questions from reasoning-gym, seeded and offline."""
+
+    adapter: Literal["reasoning_gym"]
+    generator: str = key("Name of a reasoning-gym data set.")
+    size: Whole = key("Questions to generate; equal ones collapse to one.", ge=2)
+    seed: Whole | None = optional("Seed of the generator; the run's seed if absent.")
+    settings: dict[str, Any] = key("The generator's own settings.", {})
+    answers: Literal["numeric", "choice", "text"] = key("Form of the answers.", "numeric")
+    options: Whole = key("Options per question with `answers: choice`.", 4, ge=2, le=26)
 
 
 def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
@@ -131,3 +145,6 @@ WORKED_SOLUTIONS: dict[str, Callable[[dict[str, Any]], str | None]] = {
     "leg_counting": _count_legs,
     "number_sequence": _continue_sequence,
 }
+
+
+ADAPTER = Adapter(ReasoningGym, read)

@@ -245,3 +245,8 @@ def float32_head(model: Any) -> None:
     # A float32 copy of its own: tied input embeddings stay in low precision.
     model.config.tie_word_embeddings = False
     model.set_output_embeddings(own)
+
+
+def precision_of(engine: dict[str, Any]) -> dict[str, Any]:
+    """Return the engine's settings that make another model; on which device it is made does not."""
+    return {name: engine[name] for name in ("dtype", "attention")}

@@ -9,12 +9,29 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from caft.errors import ConfigError, TeacherError
+from caft.running.settings import Precision
+from caft.settings import Count, NotNegative, Number, Section, key, optional
 from caft.students.folders import folder_revision, load_model, load_tokenizer, pick_device
 from caft.tables.hashing import digest
 from caft.teacher import Answer, Request, lots
+
+
+class Local(Section):
+    """A Hugging Face model in this process."""
+
+    provider: Literal["local"]
+    model: str = key("A local folder or a hub id.")
+    revision: str | None = optional(
+        "Commit of the hub repository; required unless `model` is a local folder."
+    )
+    max_new_tokens: Count = key("Longest answer.", 512)
+    temperature: NotNegative = key("0 is greedy.", 0.0)
+    top_p: Number = key("Nucleus of the sampling.", 1.0, gt=0, le=1)
+    batch_size: Count = key("Prompts per batch; each batch is stored at once.", 8)
+    dtype: Precision = key("Precision of the teacher.", "auto")
 
 
 def make(spec: Mapping[str, Any], tokenizer: Any) -> "LocalTeacher":
@@ -113,3 +130,6 @@ def _fetch(hub_id: str, revision: str) -> str:
             f"{hub_id} at revision {revision} could not be fetched from the hub ({error}); "
             "check id, revision and network, or give a local folder as model."
         ) from error
+
+
+KEYS = Local

@@ -1,13 +1,21 @@
 """The teacher that costs nothing: each item's own worked solution."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from caft.prompting.answers import INVALID, mark, parse
+from caft.settings import Section, key
 from caft.tables.hashing import digest
 from caft.teacher import Answer, Request, lots, token_counter
 
 _BATCH = 256  # answers per fsync
+
+
+class Reference(Section):
+    """The data set's own worked solutions; free, tokens counted with the student's tokenizer."""
+
+    provider: Literal["reference"]
+    samples: Literal[1] = key("One worked solution per item.", 1)
 
 
 def make(spec: Mapping[str, Any], tokenizer: Any) -> "ReferenceTeacher":
@@ -65,3 +73,6 @@ class ReferenceTeacher:
         return Answer(
             request.key, request.reference, None, "stop", prompt_tokens, tokens, 0.0, 0.0, {}
         )
+
+
+KEYS = Reference

@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from caft.config.resolve import precision_of
 from caft.mixtures.rows import (
     count_tokens,
     mixture_table,
@@ -14,7 +13,7 @@ from caft.mixtures.rows import (
     warm_up_rows,
     warm_up_sample,
 )
-from caft.students.folders import load_tokenizer
+from caft.students.folders import load_tokenizer, precision_of
 from caft.tables.files import read_json
 from caft.tables.hashing import digest
 from caft.training.records import DONE_FILE, is_trained

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from caft.config import resolve as settings
+from caft.config.prepare import prepare
 from caft.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 EXAMPLES = re.findall(
     r"```yaml\n(teachers:\n.*?)```", (ROOT / "docs/teachers.md").read_text(), re.DOTALL
@@ -22,21 +21,22 @@ SERVER = {"provider": "vllm_server", "command": ["serve", "{port}"], "model": "b
 PRICES = {"prompt": 0.4, "completion": 0.4, "entered": "2026-11-01"}
 
 
-def prepare(**teachers):
+def prepared(**teachers):
     """Prepare the shipped configuration with other teachers."""
     config = {**copy.deepcopy(SHIPPED), "teachers": copy.deepcopy(teachers)}
-    return settings.prepare(config, SCHEMA)["teachers"]
+    config["teacher"] = next(iter(teachers))
+    return prepare(config)["teachers"]
 
 
 def problem(spec):
     with pytest.raises(ConfigError) as caught:
-        prepare(big=spec)
+        prepared(big=spec)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.split()[1])
 def test_an_example_of_the_documentation_is_valid(example):
-    prepare(**yaml.safe_load(example)["teachers"])
+    prepared(**yaml.safe_load(example)["teachers"])
 
 
 def test_the_documentation_has_examples_of_both_providers():
@@ -48,7 +48,7 @@ def test_the_documentation_has_examples_of_both_providers():
 
 @pytest.mark.parametrize("spec", [ENDPOINT, SERVER])
 def test_what_is_left_out_is_filled_in(spec):
-    filled = prepare(big=spec)["big"]
+    filled = prepared(big=spec)["big"]
     assert (filled["concurrency"], filled["attempts"], filled["breaker"]) == (32, 6, 10)
     assert (filled["temperature"], filled["max_tokens_field"]) == (0.0, "max_tokens")
     assert (filled["revision"], filled["prices"], filled["extra_body"]) == ("", None, {})
@@ -57,7 +57,7 @@ def test_what_is_left_out_is_filled_in(spec):
 
 def test_prices_are_filled_in_and_their_day_may_be_written_as_a_date():
     day = {**PRICES, "entered": date(2026, 11, 1)}
-    assert prepare(big={**ENDPOINT, "prices": day})["big"]["prices"] == {
+    assert prepared(big={**ENDPOINT, "prices": day})["big"]["prices"] == {
         **PRICES,
         "cached": None,
         "batch_share": 0.5,
@@ -89,7 +89,7 @@ def test_a_mistake_is_named_with_its_place_and_its_mend(changed, told):
 
 def test_a_budget_in_usd_works_with_prices():
     spec = {**ENDPOINT, "prices": PRICES, "budget": {"max_cost_usd": 5}}
-    assert prepare(big=spec)["big"]["budget"]["max_cost_usd"] == 5
+    assert prepared(big=spec)["big"]["budget"]["max_cost_usd"] == 5
 
 
 def test_a_server_without_a_place_for_its_port_is_refused():

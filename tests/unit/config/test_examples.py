@@ -5,10 +5,10 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from caft.config import resolve as settings
+from caft.config.prepare import prepare
+from caft.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 EXAMPLES = sorted((ROOT / "config/examples").glob("*.yaml"))
 OFFLINE = {"smoke", "mmlu_dev", "study"}
 
@@ -58,7 +58,7 @@ def test_the_examples_are_there():
 
 def test_the_default_run_is_valid_and_needs_no_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    settings.prepare(read(ROOT / "config.yaml"), SCHEMA)
+    prepare(read(ROOT / "config.yaml"))
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -67,7 +67,7 @@ def test_an_example_is_valid_over_the_default(example, tmp_path, monkeypatch):
     config = merged(example)
     if example.stem not in OFFLINE:
         supply(config)
-    settings.prepare(config, SCHEMA)
+    prepare(config)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
@@ -84,7 +84,7 @@ def prepared(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     config = merged(ROOT / f"config/examples/{name}.yaml")
     supply(config)
-    return settings.prepare(config, SCHEMA)
+    return prepare(config)
 
 
 def shown(config, *names):
@@ -161,5 +161,5 @@ def test_students_and_questions_of_the_hub_are_pinned(example, students):
 def test_a_mistake_in_an_example_is_found(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = merged(ROOT / "config/examples/own_data.yaml")
-    with pytest.raises(settings.ConfigError, match=r"no file questions\.jsonl"):
-        settings.prepare(config, SCHEMA)
+    with pytest.raises(ConfigError, match=r"no file questions\.jsonl"):
+        prepare(config)

@@ -8,6 +8,7 @@ import yaml
 
 from caft.cli.teacher import add_commands
 from caft.config import resolve as settings
+from caft.config.prepare import prepare
 from caft.errors import BudgetError, CaftError
 from caft.prompting.tokens import TokenCounter
 from caft.report.purchases import PLAN, plan_purchases, render
@@ -90,13 +91,14 @@ def config(tmp_path, monkeypatch):
             "prices": copy.deepcopy(PRICES),
         }
     }
+    config["teacher"] = "big"
     config["students"] = {"tiny": config["students"]["smollm2-135m"]}
     config["run"] |= {
         "students": ["tiny"],
         "strategies": ["sft", "distill", "complexity_aware"],
     }
     config["prompts"]["letters"]["cot"] |= {"numeric": "think then answer"}
-    return settings.prepare(config, ROOT / "workflow/schemas/config.schema.yaml")
+    return prepare(config)
 
 
 def planned(config, strategy="complexity_aware", **names):
@@ -303,6 +305,7 @@ def test_without_prices_the_cost_is_unknown_and_not_nothing(config):
 
 
 def test_a_free_teacher_has_a_plan_too(config):
+    config["teacher"] = "worked"
     config["teachers"] = {
         "worked": {
             **{"provider": "reference", "samples": 1, "parser": "any", "max_tokens": 9},
@@ -462,17 +465,3 @@ def test_the_command_reads_files_over_each_other_and_prints_the_plan(config, cap
     ]
     assert [line.split()[3] for line in lines[1:]] == ["complexity_aware", "(all)"]
     assert list(pd.read_csv("plan.csv")["completion_tokens_middle"]) == [240, 240]
-
-
-def test_files_are_laid_over_each_other_as_snakemake_does(tmp_path):
-    from snakemake.utils import update_config
-
-    example = ROOT / "config/examples/mmlu_pro.yaml"
-    expected = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
-    update_config(expected, yaml.safe_load(example.read_text(encoding="utf-8")))
-    assert settings.read_files([ROOT / "config.yaml", example]) == expected
-
-
-def test_a_config_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(settings.ConfigError, match="gone.yaml: cannot be read"):
-        settings.read_files([tmp_path / "gone.yaml"])

@@ -16,8 +16,8 @@ from caft.complexity.judge_questions import (
     read_label,
     read_rating,
 )
-from caft.config import resolve as settings
 from caft.config.checks import cross_check
+from caft.config.prepare import prepare
 from caft.errors import BudgetError, ConfigError, TeacherError
 from caft.store import Store
 from caft.tables import parquet
@@ -26,7 +26,6 @@ from caft.teacher.judge import judge_items, look_ahead
 from caft.teacher.money.estimate import open_budget
 
 ROOT = Path(__file__).parents[3]
-SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 BOTH = ["education_level", "reasoning_steps"]
 NO_LIMITS = {"max_requests": None, "max_tokens": None, "max_cost_usd": None}
 
@@ -421,7 +420,7 @@ def config():
 
 
 def test_a_judge_has_defaults_and_no_settings_of_rationales(config):
-    judge = settings.prepare(config, SCHEMA)["judges"]["strict"]
+    judge = prepare(config)["judges"]["strict"]
     assert (judge["questions"], judge["minimum_rating"]) == (BOTH, 9)
     assert (judge["max_new_tokens"], judge["concurrency"], judge["budget"]) == (512, 32, NO_LIMITS)
     assert {"prompt", "parser", "fallback", "samples", "max_tokens"} & set(judge) == set()
@@ -430,11 +429,11 @@ def test_a_judge_has_defaults_and_no_settings_of_rationales(config):
 def test_worked_solutions_are_no_judge(config):
     config["judges"]["strict"] = {"provider": "reference"}
     with pytest.raises(ConfigError, match=r"judges.strict.provider: 'reference' is not one of"):
-        settings.prepare(config, SCHEMA)
+        prepare(config)
 
 
 def test_a_metric_needs_a_judge_that_is_defined_and_in_order(config):
-    settings.prepare(config, SCHEMA)
+    prepare(config)
     level = {"metric": "judge_education_level", "prompt": None, "scored_with": "default"}
     config["metrics"]["level"] = {**level, "judge": "lenient"}
     assert list(cross_check(config)) == [

@@ -7,10 +7,11 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import chain, cycle
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from caft.errors import ConfigError, TeacherError
+from caft.settings import Positive, key
 from caft.teacher import Answer, Request, token_counter
 from caft.teacher.endpoint.batch import answer_in_batches, submitted_keys
 from caft.teacher.endpoint.client import ask_all
@@ -22,10 +23,26 @@ from caft.teacher.endpoint.replies import (
     read_json_body,
     refused,
 )
+from caft.teacher.settings import Endpoint
 
 _NO_KEY = "none"  # the client wants one, and would take OPENAI_API_KEY where none is given
 _POOL = 16  # connections
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class OpenAI(Endpoint):
+    """Any OpenAI-compatible chat endpoint; docs/teachers.md has examples."""
+
+    provider: Literal["openai"]
+    base_url: str = key("Address up to and with `/v1`, without any key.")
+    api_key_env: str | None = key(
+        "Name of the environment variable that holds the key; null for an endpoint without keys.",
+        None,
+    )
+    batch: bool = key("Ask through the batch interface: cheaper, within a day.", False)
+    batch_poll_s: Positive = key(
+        "Seconds between looks at a batch; they grow to ten times as long.", 30
+    )
 
 
 def make(spec: Mapping[str, Any], tokenizer: Any) -> "OpenAITeacher":
@@ -254,3 +271,6 @@ def translate(error: Exception, spec: Mapping[str, Any], secret: str | None) -> 
     if isinstance(error, openai.APIConnectionError):
         return Fault(f"the connection to {address} failed ({said})")
     return TeacherError(f"{address} cannot be asked ({said}).")
+
+
+KEYS = OpenAI

@@ -11,19 +11,33 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from caft.errors import TeacherError
 from caft.running.jobs import clock
+from caft.settings import Positive, key
 from caft.teacher import Answer, Request
 from caft.teacher.endpoint.guard import GRACE
 from caft.teacher.endpoint.openai import OpenAITeacher
+from caft.teacher.settings import Endpoint
 
 _FREE = {"prompt": 0.0, "cached": 0.0, "completion": 0.0}
 _SECONDS_BETWEEN_LINES = 15.0
 _TAIL = 2000  # characters of the server's log in an error
 
 log = logging.getLogger("caft")
+
+
+class VllmServer(Endpoint):
+    """A server that the job starts when something has to be asked: vLLM, or one like it."""
+
+    provider: Literal["vllm_server"]
+    command: list[str] = key(
+        "Program and arguments; `{port}` is replaced by a free port.", min_length=1
+    )
+    health: str = key("Path that answers 200 once the server is up.", "/health")
+    path: str = key("Path of its OpenAI-compatible interface.", "/v1")
+    start_timeout_s: Positive = key("Longest start.", 600)
 
 
 def make(spec: Mapping[str, Any], tokenizer: Any) -> "ServerTeacher":
@@ -145,3 +159,6 @@ def _end(guard: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         guard.kill()  # the kernel then kills the server
         guard.wait()
+
+
+KEYS = VllmServer

@@ -1,0 +1,57 @@
+"""Section `metrics.<name>`: which complexity metric, and what it is made from."""
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from caft.complexity import METRICS
+from caft.settings import Count, Number, Positive, Section, key, optional
+
+if TYPE_CHECKING:
+    Kind = str
+else:
+    Kind = Literal[tuple(METRICS)]
+
+
+class Weights(Section):
+    """Weights of `cot_mix`."""
+
+    mean: Number | None = optional("Weight of the mean entropy; 0 if left out.")
+    max: Number | None = optional("Weight of the largest one; 0 if left out.")
+    answer: Number | None = optional("Weight of the answer's; 0 if left out.")
+
+
+class MetricSettings(Section):
+    """A complexity metric of the run."""
+
+    metric: Kind | None = key(
+        "What is computed (docs/metrics.md); the entry's own name if absent.", None
+    )
+    prompt: str | None = key(
+        "The prompt variant the student is scored with; the top-level `prompt` if absent.", None
+    )
+    scored_with: str = key(
+        "`base`, `warm_up`, the model after a stage (`sft.1`), or `default`: warmed up where the "
+        "student has a warm-up.",
+        "default",
+    )
+    weights: Weights | None = optional("For `cot_mix`: a third each if absent.")
+    samples: Count = key("For `pass_rate`: chains of thought per item.", 4)
+    temperature: Positive = key("For `pass_rate`.", 0.7)
+    top_p: Number = key("For `pass_rate`.", 1.0, gt=0, le=1)
+    judge: str | None = optional("For the judge metrics: a name under `judges`.")
+    teacher: str | None = optional(
+        "For `topk_entropy`: a teacher whose `extra_body` asks for `logprobs` and `top_logprobs`."
+    )
+    path: str | None = optional("For `imported`: a Parquet, JSONL, CSV or TSV file.")
+    format: Literal["parquet", "jsonl", "csv", "tsv"] | None = optional(
+        "Of that file, where its name does not tell."
+    )
+    column: str | None = optional("The values' column.")
+    where: dict[str, Any] | None = optional("Only rows whose columns have these values.")
+    join: Literal["item_id", "source_id", "question"] = key(
+        "What rows and items are joined by.", "source_id"
+    )
+    id: str | None = optional("The file's column for that; of the same name if absent.")
+    columns: dict[str, Any] | None = optional(
+        "With `join: question`: columns of `question` and, if wanted, `options`."
+    )
+    reads_label: bool = key("An imported metric that was made with the gold answer.", False)

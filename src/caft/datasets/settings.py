@@ -1,0 +1,64 @@
+"""What the sections `datasets.<name>` of several adapters share."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from caft.settings import Count, Number, Section, Share, key, optional
+
+FileFormat = Literal["parquet", "jsonl", "csv", "tsv"]
+
+
+class Splits(Section):
+    """Shares of the items; each item's split follows from its question text and the seed alone."""
+
+    train: Number = key("Share to train on.", gt=0, le=1)
+    validation: Share = key("Share for choosing settings.", 0.0)
+    test: Number = key("Share that is reported.", gt=0, le=1)
+
+
+class Columns(Section):
+    """Which column holds what."""
+
+    question: str = key("The question.")
+    options: str | Annotated[list[str], Field(min_length=2)] | None = optional(
+        "One column (a list, a JSON list or a Python list as text), or a list of columns, one per "
+        "option."
+    )
+    answer: str = key("The gold answer.")
+    id: str | None = optional(
+        "An id of the source; the same id with different content is an error."
+    )
+    category: str | None = optional("A topic for reports.")
+    rationale: str | None = optional("A worked solution.")
+    split: str | None = optional(
+        "An official split (train, validation, test); it wins over `splits`."
+    )
+
+
+class DatasetSettings(Section):
+    """What every question set has, whatever its adapter."""
+
+    splits: Splits = key(
+        "Shares of the items; each item's split follows from its question text and the seed alone."
+    )
+    max_bad_share: Share = key(
+        "Above this share of rejected rows the run stops (a single bad row never stops it).", 0.1
+    )
+
+
+class LimitedSettings(DatasetSettings):
+    """A question set of which a part may be taken."""
+
+    limit: Count | None = optional("Take this many rows only, drawn by their content.")
+
+
+class TableSettings(LimitedSettings):
+    """A question set that lies in columns."""
+
+    columns: Columns = key("Which column holds what.")
+    answer_format: Literal["letter", "index0", "index1", "text"] = key(
+        "How the answer names an option.", "letter"
+    )
+    answer_kind: Literal["choice", "numeric", "text"] = key("Kind of answer.", "choice")
+    answer_regex: str | None = optional("A regular expression whose one group is the answer.")

@@ -1,0 +1,78 @@
+"""Section `training`: the recipe. What of it makes another model is part of the model's digest."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from caft.settings import Amount, Count, NotNegative, Number, Positive, Section, Share, Whole, key
+
+
+class Lora(Section):
+    """Settings of the adapters."""
+
+    variant: Literal["lora", "rslora", "dora"] = key(
+        "`rslora` scales by alpha / sqrt(r), `dora` learns magnitudes apart from directions.",
+        "lora",
+    )
+    r: Count = key("Rank.", 16)
+    alpha: Amount = key("Scale.", 32)
+    dropout: Share = key("Dropout.", 0.0)
+    target_modules: str | list[str] = key("Which layers.", "all-linear")
+
+
+class EarlyStopping(Section):
+    """When a training ends before its epochs do."""
+
+    patience: Count = key("Epochs without a better validation loss.")
+
+
+class Recipe(Section):
+    """Which model is made; a strategy may override these keys."""
+
+    method: Literal["lora", "full"] = key("Low-rank adapters or all weights.", "lora")
+    lora: Lora = key("Settings of the adapters.", Lora())
+    learning_rate: Positive = key("Peak learning rate.", 0.001)
+    schedule: Literal["cosine", "linear", "constant", "constant_with_warmup"] = key(
+        "Its schedule; `constant` has no warm-up.", "cosine"
+    )
+    warmup_share: Number = key("Share of the steps in which it rises.", 0.1, ge=0, lt=1)
+    weight_decay: NotNegative = key("AdamW weight decay.", 0.0)
+    batch_size: Count = key(
+        "Rows per step, over all processes (packs of rows with `packing: packed`).", 4
+    )
+    gradient_accumulation: Count = key("Steps per update.", 1)
+    gradient_checkpointing: bool = key("Less memory for more time.", False)
+    packing: Literal["none", "padding_free", "packed"] = key(
+        "`padding_free` lays the rows of a step end to end, `packed` fills packs of `max_length` "
+        "tokens with whole rows; rows never see each other (checked before training).",
+        "none",
+    )
+    early_stopping: EarlyStopping | None = key(
+        "End when the validation loss has not fallen for `patience` epochs, with the weights of "
+        "the best epoch.",
+        None,
+    )
+    keep_epochs: bool = key(
+        "Keep the weights of every epoch's end under `epochs/<n>/` in the model's folder.", False
+    )
+    max_length: Whole = key(
+        "Longest row in tokens; longer rows are left out and counted.", 1024, ge=8
+    )
+    max_overlong_share: Share = key(
+        "Above this share of over-long rows the run stops. Not part of the model's digest.", 0.05
+    )
+
+
+class Training(Recipe):
+    """The training recipe."""
+
+    checkpoint_minutes: Positive | None = key(
+        "Minutes between checkpoints that an interrupted training goes on from; null writes none. "
+        "Not part of the model's digest.",
+        10,
+    )
+    launcher: Annotated[list[str], Field(min_length=1)] | None = key(
+        "Words of a command that starts the training in several processes, such as `accelerate "
+        "launch --config_file FILE`; this process if absent. Not part of the model's digest.",
+        None,
+    )

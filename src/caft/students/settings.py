@@ -1,0 +1,65 @@
+"""Sections `students.<name>` and, for whatever lets a model write, `evaluation`."""
+
+from typing import TYPE_CHECKING, Literal
+
+from caft.prompting.answers import PARSERS
+from caft.settings import Count, PositiveAmount, Section, key, optional
+
+if TYPE_CHECKING:
+    Parser = str
+else:
+    Parser = Literal[tuple(PARSERS)]
+
+
+class WarmUp(Section):
+    """A short answer-only tuning for scoring alone."""
+
+    items: Count = key("Training items in the sample.")
+    epochs: PositiveAmount = key("Passes over it.")
+
+
+class Student(Section):
+    """A model that is tuned."""
+
+    package: str | None = optional(
+        "A pinned package, `name==version`.", pattern="^[A-Za-z0-9._-]+==[A-Za-z0-9.]+$"
+    )
+    member: str | None = optional("The GGUF file inside the package.")
+    sha256: str | None = optional("Of that file.", pattern="^[0-9a-f]{64}$")
+    path: str | None = optional("A local model folder with safetensors weights.")
+    hub: str | None = optional("A hub id.")
+    revision: str | None = optional("Commit of the hub repository.")
+    license: str | None = optional(
+        "Its licence as the hub names it (`apache-2.0`), for the cards of exported models."
+    )
+    warm_up: WarmUp | None = key(
+        "A short answer-only tuning for scoring alone, for students that do not answer in the "
+        "asked form yet.",
+        None,
+    )
+
+
+class TokensPerMode(Section):
+    """Longest answer in tokens, per mode."""
+
+    direct: Count = key("For the answer alone.", 12)
+    cot: Count = key("For a chain of thought.", 56)
+
+
+class ParserPerMode(Section):
+    """Which parser reads the answer, per mode."""
+
+    direct: Parser = key("For the answer alone.", "leading")
+    cot: Parser = key("For a chain of thought.", "any")
+
+
+class Writing(Section):
+    """How a student is let write, and how its answer is read."""
+
+    max_new_tokens: TokensPerMode = key("Longest answer in tokens, per mode.", TokensPerMode())
+    parser: ParserPerMode = key(
+        "Which parser reads the answer, per mode. What it cannot read is `[invalid]` and counts "
+        "as wrong.",
+        ParserPerMode(),
+    )
+    batch_size: Count = key("Prompts per generation batch; vLLM chooses its own.", 64)
