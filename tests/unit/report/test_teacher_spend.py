@@ -98,7 +98,7 @@ def run(tmp_path, monkeypatch):
     return {
         "run": {"datasets": ["one", "two"], "students": ["tiny"], "strategies": ["hard_only"]},
         "strategies": {"hard_only": strategy, "sft": {"stages": [], "teacher": None}},
-        "teacher": None,
+        "teacher": "big",
         "teachers": {"big": {}},
         "buckets": {"default": {"metric": "margin"}},
         "metrics": {"margin": {"metric": None, "prompt": "letters", "scored_with": "default"}},
