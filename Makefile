@@ -57,6 +57,7 @@ lint: env
 	$(IN_ENV) snakefmt --check Snakefile workflow/rules
 	$(IN_ENV) mypy
 	$(IN_ENV) python .ci/lint_workflow
+	$(IN_ENV) python .ci/lint_wraps
 
 docs: env
 	$(IN_ENV) python docs/generate.py
