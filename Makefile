@@ -20,7 +20,7 @@ help:
 	@echo "make report     the whole workflow, and its results as one page: results/report.html"
 	@echo "make test       all tests"
 	@echo "make lint       formatting, style, types, workflow"
-	@echo "make docs       docs/config.md from the schema, docs/reruns.md from the tests"
+	@echo "make docs       docs/config.md from the schema, docs/reruns.md from the tests, the picture of the rules"
 	@echo "make clean-env  remove $(VENV)"
 
 env: $(STAMP)
@@ -62,6 +62,7 @@ lint: env
 docs: env
 	$(IN_ENV) python docs/generate.py
 	$(IN_ENV) python docs/generate_reruns.py
+	$(IN_ENV) python docs/draw_rules.py
 
 clean-env:
 	rm -rf $(VENV)
