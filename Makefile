@@ -20,7 +20,7 @@ help:
 	@echo "make report     the whole workflow, and its results as one page: results/report.html"
 	@echo "make test       all tests"
 	@echo "make lint       formatting, style, types, workflow"
-	@echo "make docs       docs/config.md and the schema from the sections, docs/reruns.md from the tests"
+	@echo "make docs       docs/config.md, the schema, docs/reruns.md and the picture of the rules, from the code"
 	@echo "make clean-env  remove $(VENV)"
 
 env: $(STAMP)
@@ -57,10 +57,12 @@ lint: env
 	$(IN_ENV) snakefmt --check Snakefile workflow/rules
 	$(IN_ENV) mypy
 	$(IN_ENV) python .ci/lint_workflow
+	$(IN_ENV) python .ci/lint_wraps
 
 docs: env
 	$(IN_ENV) python docs/generate.py
 	$(IN_ENV) python docs/generate_reruns.py
+	$(IN_ENV) python docs/draw_rules.py
 
 clean-env:
 	rm -rf $(VENV)

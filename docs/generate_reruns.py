@@ -19,7 +19,7 @@ that makes the change in a finished run, gives the same command again, and compa
 run and the answers that a counting teacher is asked for.
 
 The run has one question set of 24 items, one student with a warm-up, one training seed, the
-strategies `base`, `sft` and `complexity_aware`, and answers asked for directly. Light jobs take
+strategies `base`, `sft` and `complexity_aware`, and asks for answers directly. Light jobs take
 seconds and run where Snakemake runs; the others load a model.
 
 | change | light jobs | warm-up | scoring | training | evaluation | answers bought |
@@ -33,18 +33,20 @@ TAIL = """
     snakemake --cores all teacher_plan        # what would be bought, and for how much
 
 The reason names what changed: `Params have changed since last execution` shows the old and the
-new value, `Input files updated by another job` the job that comes first. Jobs behind
-`build_mixtures` are decided when it has run, because only then it is known which models are there
-already: `-n` ends with a line about checkpoints, and `snakemake --cores all mixtures` goes up to
-that point (it collects the rationales first), after which `-n` shows the rest exactly.
+new value, `Input files updated by another job` names the job that comes first. Snakemake decides
+about the jobs behind `build_mixtures` only when that job has run, because only then it knows which
+models are there already. So `-n` ends with a line about checkpoints. The command
+`snakemake --cores all mixtures` goes up to that point and collects the rationales before it; after
+that `-n` shows the rest exactly.
 
-Files of yours are inputs of the jobs that read them, those in a local folder too: of a student, of
-a `hub` data set, of a `local` teacher or judge. Stored answers stay as long as the model's files
-are the same.
+Your own files are inputs of the jobs that read them. This holds for the files in a local folder
+too: of a student, of a `hub` data set, of a `local` teacher or judge. Stored answers stay valid as
+long as the files of the model that gave them are the same.
 
-Code is numbered: what a step means stands in `src/caft/versions.py`, and a raised number runs it
-again. A changed script is noticed by Snakemake as well; its jobs then find what they made before
-under its content (blocks of items, models, answers) and make none of it twice.
+Each step of the code has a number in `src/caft/versions.py`; when the number is raised, the step
+runs again. Snakemake notices a changed script as well. The jobs of that script then find what they
+made before (blocks of items, models, answers), because all of it is named by a hash of its content,
+and make none of it twice.
 """
 HEAVY = ("warm_up_student", "score_items", "train_stage", "evaluate_model")
 

@@ -18,6 +18,8 @@ SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 PAGES = [
     ROOT / "README.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     ROOT / "benchmarks/README.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
@@ -124,6 +126,14 @@ def test_the_page_of_reruns_is_what_the_tests_hold():
     assert (ROOT / "docs/reruns.md").read_text(encoding="utf-8") == made, "run `make docs`"
 
 
+def test_the_picture_of_the_rules_is_what_snakemake_says():
+    draw = script("draw_rules")
+    page = draw.PAGE.read_text(encoding="utf-8")
+    assert draw.insert(page, draw.render(draw.shorten(draw.read_graph()))) == page, (
+        "run `make docs`"
+    )
+
+
 def test_every_column_of_the_comparison_is_described_in_order(run):
     made = summary.summarize(run)
     for name, table in zip(("summary", "tables/runs", "tables/comparisons"), made, strict=True):
@@ -140,7 +150,7 @@ def test_every_column_of_a_parquet_table_is_described_in_order(name):
     assert described(name) == parquet.SCHEMAS[name].names
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_lines_are_short_and_links_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
     assert [line for line in text.splitlines() if len(line) > 120] == []

@@ -213,7 +213,7 @@ SETTINGS = [  # of the config
             "build_mixtures": 1,
             "summarize": 1,
         },
-        note="the warm-up finds its model, scoring its blocks",
+        note="the warm-up finds its model, and the scoring finds its blocks",
     ),
     Promise(
         "the training recipe of a strategy with a teacher",

@@ -1,8 +1,8 @@
 """Build every strategy's training tables, and name each model by what it is made from.
 
 Inputs    items, student, buckets, rationales, warm_up (optional)
-Outputs   plan: strategies -> stages -> digests; index: the same as a table; over_long: rows left
-out
+Outputs   plan: strategies -> stages -> digests; index: the same as a table;
+          over_long: the rows that were left out as too long;
           beside them, under content hashes: rows/<mixture>.parquet and stages/<model>.json
 Settings  params.strategies, params.prompt, params.seed (of the data), params.seeds (of training),
           params.precision

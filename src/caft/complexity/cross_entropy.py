@@ -1,4 +1,7 @@
-"""Cross-entropy of the gold answer. It reads the label: never a predictor of correctness."""
+"""Cross-entropy of the gold answer.
+
+It needs the gold answer, so it cannot predict mistakes on new questions.
+"""
 
 from collections.abc import Mapping
 from typing import Any

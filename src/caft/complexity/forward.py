@@ -59,9 +59,8 @@ def score_items(
     """Score every item with the student's next-token distribution, one forward pass each.
 
     An open question's gold answer is appended to its prompt, so that the same pass also tells
-    whether greedy
-    decoding would write exactly that answer (`correct`); a causal model's answer distribution
-    cannot see it.
+    whether greedy decoding would write exactly that answer (`correct`); a causal model's answer
+    distribution cannot see it.
 
     Args:
         items: the items table.
@@ -147,8 +146,7 @@ def answer_logits(model: Any, batch: list[Row], pad: int) -> list[Any]:
 
     width = max(len(row.tokens) for row in batch)
     # Right padding and no mask: with a causal decoder later pads cannot reach an earlier token
-    # (checked in
-    # tests/unit/complexity/test_forward.py), and sdpa keeps its fast causal path.
+    # (checked in tests/unit/complexity/test_forward.py), and sdpa keeps its fast causal path.
     tokens = torch.tensor([row.tokens + [pad] * (width - len(row.tokens)) for row in batch])
     wanted = [range(row.first, row.first + max(1, len(row.gold))) for row in batch]
     kept = sorted({position for positions in wanted for position in positions})

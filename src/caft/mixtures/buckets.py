@@ -104,8 +104,7 @@ def build_buckets(
     """Turn a metrics table into a buckets table.
 
     Thresholds come from the training split alone; the items of the other splits are placed by the
-    same
-    thresholds, for reporting only.
+    same thresholds, for reporting only.
 
     Args:
         metrics: a metrics table.

@@ -16,8 +16,8 @@ def encode_completion(tokenizer: Any, messages: Messages, text: str) -> list[int
     """Encode the model's turn after `encode_prompt`, with the token that ends the turn.
 
     The template decides how a turn goes on and ends. Where it renders earlier turns differently
-    (some drop or
-    add a thinking block) the text is encoded alone and closed with the end-of-sequence token.
+    (some drop or add a thinking block) the text is encoded alone and closed with the
+    end-of-sequence token.
     """
     prompt = encode_prompt(tokenizer, messages)
     turn = [*messages, {"role": "assistant", "content": text}]
@@ -91,8 +91,7 @@ def _encode(tokenizer: Any, messages: Messages, add_generation_prompt: bool) -> 
     if not guard:
         return tokenizer(text, add_special_tokens=False)["input_ids"]
     # Every special token left in the text is the template's own; what lies between is plain text,
-    # and the
-    # items' own look-alikes are put back only there.
+    # and the items' own look-alikes are put back only there.
     ids: list[int] = []
     position = 0
     for match in [*pattern.finditer(text), None]:

@@ -68,7 +68,6 @@ def unit_interval(*parts: Any) -> float:
     """Map any values to a reproducible number in [0, 1), uniform over different inputs.
 
     The seeded draws of splits, samples and random buckets use it: a row's draw depends on the row
-    alone, so
-    adding rows moves no other row.
+    alone, so adding rows moves no other row.
     """
     return int(digest(list(parts)), 16) / 16**16
