@@ -34,11 +34,11 @@ from caft.teacher.money.estimate import (
 
 ALL = "(all)"
 PLAN = [
-    *("dataset", "student", "teacher", "strategy", "wanted", "owned", "to_buy", "requests"),
-    *("prompt_tokens", *(f"completion_tokens_{case}" for case in CASES)),
-    *(*(f"cost_usd_{case}" for case in CASES), "minutes"),
-    *("budget_requests_left", "budget_tokens_left", "budget_usd_left", "fits"),
-]
+    "dataset", "student", "teacher", "strategy", "wanted", "owned", "to_buy", "requests",
+    "prompt_tokens", *(f"completion_tokens_{case}" for case in CASES),
+    *(f"cost_usd_{case}" for case in CASES), "minutes",
+    "budget_requests_left", "budget_tokens_left", "budget_usd_left", "fits",
+]  # fmt: skip
 
 
 def plan_purchases(

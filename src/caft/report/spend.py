@@ -15,15 +15,14 @@ from caft.tables import parquet
 from caft.teacher.acceptance import REASONS, item_status
 
 SPEND = [
-    *("dataset", "student", "teacher", "items", "accepted"),
+    "dataset", "student", "teacher", "items", "accepted",
     *(f"rejected_{reason}" for reason in REASONS),
-    *("samples", "answers", "imported", "prompt_tokens", "completion_tokens", "cost_usd"),
-    "seconds",
-]
+    "samples", "answers", "imported", "prompt_tokens", "completion_tokens", "cost_usd", "seconds",
+]  # fmt: skip
 ACCEPTANCE = [
-    *("dataset", "student", "teacher", "by", "buckets", "group", "items", "accepted"),
-    *("share", "share_low", "share_high"),
-]
+    "dataset", "student", "teacher", "by", "buckets", "group", "items", "accepted",
+    "share", "share_low", "share_high",
+]  # fmt: skip
 _NO_CATEGORY = "(none)"
 
 
