@@ -56,6 +56,7 @@ lint: env
 	$(IN_ENV) ruff format --check .
 	$(IN_ENV) snakefmt --check Snakefile workflow/rules
 	$(IN_ENV) mypy
+	$(IN_ENV) lint-imports --no-logo
 	$(IN_ENV) python .ci/lint_workflow
 	$(IN_ENV) python .ci/lint_wraps
 

@@ -1,6 +1,5 @@
 """Complexity-aware fine-tuning: from a question set to a table of which method is best, and at what cost."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from caft.config import resolve as settings
 from caft.running import locks
 from caft.config import rounds
 from caft.config import modes as views, reading
-from caft import versions
+from caft import layout, versions
 from caft.config.prepare import prepare
 from caft.errors import CaftError
 

@@ -228,3 +228,17 @@ def recipe():
         "max_length": 512,
         "max_overlong_share": 0.5,
     }
+
+
+@pytest.fixture
+def planned_stage():
+    """Make a stage of a plan that has whatever a test does not name."""
+    from caft.mixtures.plan import PlannedStage
+
+    def make(**named):
+        counts = ("rows", "answer_rows", "rationale_rows", "over_long", "without_rationale")
+        tokens = ("target_tokens_one_pass", "target_tokens", "all_tokens")
+        others = {"model": "m", "parent": None, "mixture": "x", "epochs": 1}
+        return PlannedStage(**{**others, **dict.fromkeys((*counts, *tokens), 1), **named})
+
+    return make

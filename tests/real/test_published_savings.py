@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from caft.mixtures.rows import Materials, build_stages
-from caft.report.summary import saved
+from caft.report.costs import saved
 from caft.students.folders import load_tokenizer
 from caft.tables.files import read_json
 

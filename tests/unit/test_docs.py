@@ -8,7 +8,7 @@ import yaml
 from pydantic_core import PydanticUndefined
 
 from caft.config.reading import parse
-from caft.report import summary
+from caft.report import complexity, summary
 from caft.settings import Section
 from caft.tables import parquet
 from caft.tables.files import write_json
@@ -141,7 +141,7 @@ def test_every_column_of_the_comparison_is_described_in_order(run):
 
 
 def test_every_column_of_the_complexity_table_is_described_in_order(run):
-    expected = list(summary.complexity_table(run).columns)
+    expected = list(complexity.complexity_table(run).columns)
     assert described("results/tables/complexity.csv") == expected
 
 

@@ -1,17 +1,17 @@
 # Which complexity metric to trust: `snakemake --cores all analysis`. Nothing of the comparison depends on it.
 rule analyse_metrics:
     input:
-        item_table="data/items/{dataset}.parquet",
+        item_table=layout.ITEMS,
         metrics=analysed_tables,
         outcome=outcome_table,
         buckets=analysed_buckets,
     output:
         report(
-            expand("results/analysis/{{dataset}}/{{student}}/{table}.csv", table=ANALYSIS_TABLES),
+            analysed("csv", ANALYSIS_TABLES),
             caption="../report/analysis_table.rst",
             category="Metrics",
         ),
-        expand("results/analysis/{{dataset}}/{{student}}/{table}.parquet", table=ANALYSIS_TABLES),
+        analysed("parquet", ANALYSIS_TABLES),
     params:
         names=settings.metrics_analysed(config),
         reads_label=settings.labelled_metrics(config),
@@ -31,18 +31,14 @@ rule plot_analysis:
     input:
         metrics=analysed_tables,
         outcome=outcome_table,
-        tables=expand(
-            "results/analysis/{{dataset}}/{{student}}/{table}.parquet", table=ANALYSIS_TABLES
-        ),
+        tables=analysed("parquet", ANALYSIS_TABLES),
     output:
         report(
-            expand(
-                "results/analysis/{{dataset}}/{{student}}/{figure}.svg", figure=ANALYSIS_FIGURES
-            ),
+            analysed("svg", ANALYSIS_FIGURES),
             caption="../report/analysis_figure.rst",
             category="Metrics",
         ),
-        expand("results/analysis/{{dataset}}/{{student}}/{figure}.png", figure=ANALYSIS_FIGURES),
+        analysed("png", ANALYSIS_FIGURES),
     params:
         names=settings.metrics_analysed(config),
         reads_label=settings.labelled_metrics(config),

@@ -3,8 +3,8 @@ rule assign_buckets:
         metrics=bucket_metric,
         priced=priced_items,
     output:
-        buckets="data/buckets/{dataset}/{student}/{buckets}.parquet",
-        report="data/buckets/{dataset}/{student}/{buckets}.report.json",
+        buckets=layout.BUCKETS,
+        report=layout.BUCKETS_REPORT,
     params:
         buckets=lambda wildcards: config["buckets"][wildcards.buckets],
         decimals=lambda wildcards: settings.decimals_of(config, wildcards.buckets),

@@ -3,6 +3,7 @@ import os
 from glob import escape, glob
 
 from caft.report import costs
+from caft.mixtures.plan import read_plan
 from caft.mixtures.rows import divisions
 from caft.students.folders import precision_of
 
@@ -85,81 +86,83 @@ def dataset_files(wildcards):
     return [spec["path"], *([spec["rationales"]["path"]] if "rationales" in spec else [])]
 
 
+def every_pair(pattern, **names):
+    """Fill a pattern for each data set and student, and each of what else is named."""
+    return expand(pattern, dataset=DATASETS, student=STUDENTS, **names)
+
+
+def analysed(suffix, names):
+    """The files of the analysis of one data set and student."""
+    return expand(layout.ANALYSIS, name=names, suffix=suffix, allow_missing=True)
+
+
 # Named beside what is read from them: an input function stops at the first that is missing. Not those of later
 # rounds: their scores would wait for the plan of the first as for an input, and what follows would run again.
-FIRST_PLANS = ancient(
-    expand("data/mixtures/{dataset}/{student}/1/plan.json", dataset=DATASETS, student=STUDENTS)
-)
+FIRST_PLANS = ancient(every_pair(layout.PLAN, round=1))
 
 
 def plan(dataset, student, numbers=ROUNDS):
     """The models of a data set and student, read once the mixtures of these rounds are known."""
-    from caft.tables.files import read_json
-
-    plans = (
+    made = [
         checkpoints.build_mixtures.get(dataset=dataset, student=student, round=number)
         for number in numbers
-    )
-    return {name: entry for made in plans for name, entry in read_json(made.output.plan).items()}
+    ]
+    return read_plan(one.output.plan for one in made)
 
 
 def planned_models(dataset, student):
     """Digests of all stages' models, in training order, without repeats."""
-    trained = [
-        seed for entry in plan(dataset, student).values() for seed in entry["seeds"].values()
-    ]
-    return list(dict.fromkeys(stage["model"] for seed in trained for stage in seed["stages"]))
+    return plan(dataset, student).models()
 
 
 def final_models(dataset, student):
     """What is evaluated: the last model of each strategy and seed, `base` for the untuned student."""
-    entries = plan(dataset, student).values()
-    finals = [seed["final"] for entry in entries for seed in entry["seeds"].values()]
-    checkpoints_used = config["run"]["checkpoints"]
-    return list(
-        dict.fromkeys(
-            views.weights_of(final, which) for final in finals for which in checkpoints_used
-        )
-    )
+    finals = plan(dataset, student).finals()
+    names = [
+        layout.weights_of(final, which)
+        for final in finals
+        for which in config["run"]["checkpoints"]
+    ]
+    return list(dict.fromkeys(names))
 
 
 def models_at_best(dataset, student):
     """The models of which the best epoch is evaluated."""
     finals = final_models(dataset, student)
-    return [name.removesuffix(views.BEST) for name in finals if name.endswith(views.BEST)]
+    return [name.removesuffix(layout.BEST) for name in finals if name.endswith(layout.BEST)]
 
 
 def trained_mode(wildcards):
     """The mode that the strategy of a model was trained for."""
-    entries = plan(wildcards.dataset, wildcards.student).values()
+    strategies = plan(wildcards.dataset, wildcards.student).strategies.values()
     return next(
-        entry["trained_mode"]
-        for entry in entries
-        if any(seed["final"] == wildcards.digest for seed in entry["seeds"].values())
+        strategy.trained_mode
+        for strategy in strategies
+        if any(seed.final == wildcards.digest for seed in strategy.seeds.values())
     )
 
 
 def chosen_epoch(wildcards):
     """Which epoch of a model is the best one, where that one is evaluated."""
-    if not wildcards.model.endswith(views.BEST):
+    if not wildcards.model.endswith(layout.BEST):
         return []
-    digest = wildcards.model.removesuffix(views.BEST)
-    return f"results/selection/{wildcards.dataset}/{wildcards.student}/{digest}.json"
+    digest = wildcards.model.removesuffix(layout.BEST)
+    return layout.at(layout.SELECTION, **wildcards, digest=digest)
 
 
-def every(pattern, function):
-    """Expand a pattern with what a function returns for each data set and student."""
+def every_model(pattern, models_of):
+    """Fill a pattern with the digests of the models of each data set and student."""
     return [
-        pattern.format(dataset=dataset, student=student, name=name)
+        layout.at(pattern, dataset=dataset, student=student, digest=digest)
         for dataset in DATASETS
         for student in STUDENTS
-        for name in function(dataset, student)
+        for digest in models_of(dataset, student)
     ]
 
 
 def all_predictions(wildcards):
     return [
-        f"results/predictions/{dataset}/{student}/{model}.{mode}.parquet"
+        layout.at(layout.PREDICTIONS, dataset=dataset, student=student, model=model, mode=mode)
         for dataset in DATASETS
         for student in STUDENTS
         for model in final_models(dataset, student)
@@ -168,31 +171,38 @@ def all_predictions(wildcards):
 
 
 def all_models(wildcards):
-    return every("results/models/{name}/model.json", planned_models)
+    return every_model(layout.MODEL, planned_models)
 
 
 def models_of_pair(wildcards):
     digests = planned_models(wildcards.dataset, wildcards.student)
-    return [f"results/models/{digest}/model.json" for digest in digests]
+    return [layout.at(layout.MODEL, digest=digest) for digest in digests]
+
+
+def wait_for_plans():
+    """Stop here until the mixtures of all rounds are known; what follows is asked for again then."""
+    for dataset in DATASETS:
+        for student in STUDENTS:
+            plan(dataset, student)
 
 
 def all_results(wildcards):
-    all_models(wildcards)
+    # Else the summary stood in the graph from the start, and ran again whenever a plan is written again,
+    # though it says the same.
+    wait_for_plans()
+    figures = ["accuracy", "cost", "buckets", "tokens"]
+    if settings.plotted_metric(config):
+        figures.append("complexity")
     return [
-        "results/summary.csv",
-        "results/tables/runs.csv",
-        "results/tables/comparisons.csv",
-        "results/provenance.json",
-        *expand("results/figures/{name}.svg", name=["accuracy", "cost", "buckets", "tokens"]),
-        "results/tables/summary.md",
-        *(["results/figures/complexity.svg"] if settings.plotted_metric(config) else []),
-        "results/tables/teacher_spend.csv",
-        "results/tables/teacher_acceptance.csv",
-        *(
-            every_pair("results/training/{dataset}/{student}/{name}", ["losses.svg"])
-            if TRAINS
-            else []
-        ),
+        layout.SUMMARY,
+        layout.RUNS,
+        layout.COMPARISONS,
+        layout.PROVENANCE,
+        *expand(layout.FIGURE, name=figures, suffix="svg"),
+        layout.SUMMARY_MARKDOWN,
+        layout.TEACHER_SPEND,
+        layout.TEACHER_ACCEPTANCE,
+        *(every_pair(layout.LOSSES_SVG) if TRAINS else []),
     ]
 
 
@@ -203,13 +213,13 @@ def scoring_model(wildcards):
     if wildcards.scorer == "warm_up":
         # Drawn chains are named by their metric, which knows the prompt.
         prompt = wildcards.get("prompt") or metric_slice(wildcards)["prompt"]
-        return f"data/warm_up/{wildcards.dataset}/{wildcards.student}/{prompt}/model.json"
+        return layout.at(layout.WARM_UP, **{**wildcards, "prompt": prompt})
     strategy, stage = wildcards.scorer.split(".")
     number = rounds.round_of(config, strategy)
-    trained = plan(wildcards.dataset, wildcards.student, [number])[strategy]["seeds"]
+    planned = plan(wildcards.dataset, wildcards.student, [number]).strategies[strategy]
     # One model scores for all seeds: that of the first.
-    stages = trained[str(config["run"]["seeds"][0])]["stages"]
-    return ancient(f"results/models/{stages[int(stage) - 1]['model']}/model.json")
+    stages = planned.seeds[config["run"]["seeds"][0]].stages
+    return ancient(layout.at(layout.MODEL, digest=stages[int(stage) - 1].model))
 
 
 def metric_source(dataset, student, metric):
@@ -218,8 +228,8 @@ def metric_source(dataset, student, metric):
         return str(table)
     spec = settings.metric_of(config, metric)
     return {
-        "judgements": f"data/judgements/{dataset}/{spec.get('judge')}.parquet",
-        "topk": f"data/topk/{dataset}/{metric}.parquet",
+        "judgements": layout.at(layout.JUDGEMENTS, dataset=dataset, judge=spec.get("judge")),
+        "topk": layout.at(layout.FIRST_TOKENS, dataset=dataset, metric=metric),
         "imported": spec.get("path"),
     }[settings.source_of(config, metric)]
 
@@ -234,14 +244,14 @@ def metric_slice(wildcards):
 
 def bucket_metric(wildcards):
     metric = config["buckets"][wildcards.buckets]["metric"]
-    return f"data/metrics/{wildcards.dataset}/{wildcards.student}/{metric}.parquet"
+    return layout.at(layout.METRICS, **wildcards, metric=metric)
 
 
 def priced_items(wildcards):
     """Items and student, where a budget draws the threshold: prompts are counted then."""
     if not config["buckets"][wildcards.buckets].get("hard"):
         return []
-    return ["data/items/{dataset}.parquet", "data/models/{student}/student.json"]
+    return [layout.ITEMS, layout.STUDENT]
 
 
 def planned_strategies(wildcards):
@@ -260,8 +270,7 @@ def asking_strategies(wildcards):
 
 def bucket_files(wildcards, strategies):
     names = sorted({name for strategy in strategies.values() for name in divisions(strategy)})
-    folder = f"data/buckets/{wildcards.dataset}/{wildcards.student}"
-    return [f"{folder}/{name}.parquet" for name in names]
+    return [layout.at(layout.BUCKETS, **wildcards, buckets=name) for name in names]
 
 
 def buckets_of_teacher(wildcards):
@@ -275,55 +284,50 @@ def bucket_tables(wildcards):
 def rationale_tables(wildcards):
     strategies = planned_strategies(wildcards).values()
     teachers = sorted({strategy["teacher"] for strategy in strategies if strategy["teacher"]})
-    folder = f"data/rationales/{wildcards.dataset}/{wildcards.student}/{wildcards.round}"
-    return [f"{folder}/{teacher}.parquet" for teacher in teachers]
+    return [layout.at(layout.RATIONALES, **wildcards, teacher=teacher) for teacher in teachers]
 
 
 def warm_up_start(wildcards):
     """The warm-up model, where a strategy starts from it."""
     if all(strategy["start"] == "student" for strategy in planned_strategies(wildcards).values()):
         return []
-    return f"data/warm_up/{wildcards.dataset}/{wildcards.student}/{config['prompt']}/model.json"
+    return layout.at(layout.WARM_UP, **wildcards, prompt=config["prompt"])
 
 
 def stage_inputs(wildcards):
     """The student and, for a later stage, the model it goes on from."""
     from caft.tables.files import read_json
 
-    spec = read_json(f"data/mixtures/stages/{wildcards.digest}.json")
+    spec = read_json(layout.at(layout.PLANNED_STAGE, **wildcards))
     return [spec["student_file"], *([spec["parent_file"]] if spec["parent_file"] else [])]
 
 
 def evaluated_model(wildcards):
     """The trained model's record, whose name stands for its content; for `base` the student itself."""
     if wildcards.model == "base":
-        return f"data/models/{wildcards.student}/student.json"
-    digest = wildcards.model.removesuffix(views.BEST)
-    return ancient(f"results/models/{digest}/model.json")
-
-
-def every_pair(pattern, names):
-    """Expand a pattern for each data set, student and name."""
-    return expand(pattern, dataset=DATASETS, student=STUDENTS, name=names)
+        return layout.at(layout.STUDENT, **wildcards)
+    digest = wildcards.model.removesuffix(layout.BEST)
+    return ancient(layout.at(layout.MODEL, digest=digest))
 
 
 def all_buckets(wildcards):
-    return every_pair(
-        "data/buckets/{dataset}/{student}/{name}.parquet", settings.buckets_used(config)
-    )
+    return every_pair(layout.BUCKETS, buckets=settings.buckets_used(config))
 
 
 def first_buckets(wildcards):
     """The buckets that are known before anything is trained."""
     strategies = rounds.strategies_of_round(config, 1).values()
     names = sorted({name for strategy in strategies for name in divisions(strategy)})
-    return every_pair("data/buckets/{dataset}/{student}/{name}.parquet", names)
+    return every_pair(layout.BUCKETS, buckets=names)
 
 
 def all_rationales(wildcards):
-    return every_pair(
-        "data/rationales/{dataset}/{student}/{name}.parquet", rounds.rationale_tables(config)
-    )
+    tables = [name.split("/") for name in rounds.rationale_tables(config)]
+    return [
+        path
+        for number, teacher in tables
+        for path in every_pair(layout.RATIONALES, round=number, teacher=teacher)
+    ]
 
 
 def bucket_scores(wildcards):
@@ -345,7 +349,7 @@ def plotted_scores(wildcards):
 def analysed_tables(wildcards):
     """The metrics tables of one data set and student, in the order of the config."""
     return [
-        f"data/metrics/{wildcards.dataset}/{wildcards.student}/{metric}.parquet"
+        layout.at(layout.METRICS, **wildcards, metric=metric)
         for metric in settings.metrics_analysed(config)
     ]
 
@@ -354,13 +358,13 @@ def outcome_table(wildcards):
     """What says which items are wrong: the student's own answers, or an imported column."""
     outcome = config["analysis"]["outcome"]
     if settings.source_of(config, outcome) == "imported":
-        return f"data/metrics/{wildcards.dataset}/{wildcards.student}/{outcome}.parquet"
+        return layout.at(layout.METRICS, **wildcards, metric=outcome)
     return metric_source(wildcards.dataset, wildcards.student, outcome)
 
 
 def analysed_buckets(wildcards):
     name = settings.buckets_used(config)[0]
-    return f"data/buckets/{wildcards.dataset}/{wildcards.student}/{name}.parquet"
+    return layout.at(layout.BUCKETS, **wildcards, buckets=name)
 
 
 def warm_ups(wildcards):
@@ -377,7 +381,7 @@ def warm_ups(wildcards):
 
 def chosen_epochs(wildcards):
     """What the choice of the best epochs took, where they are evaluated."""
-    return every("results/selection/{dataset}/{student}/{name}.json", models_at_best)
+    return every_model(layout.SELECTION, models_at_best)
 
 
 def summary_inputs(wildcards):
@@ -388,7 +392,7 @@ def summary_inputs(wildcards):
         *bucket_scores(wildcards),
         *warm_ups(wildcards),
         *chosen_epochs(wildcards),
-        "results/tables/teacher_spend.csv",
+        layout.TEACHER_SPEND,
         *all_buckets(wildcards),
         *all_rationales(wildcards),
     ]
@@ -396,38 +400,23 @@ def summary_inputs(wildcards):
 
 def store_state(wildcards):
     """Names and sizes of the stored files: a plan is made again when there are other answers."""
-    files = [path for path in Path(STORE).glob("*/*") if path.is_file()]
+    files = [path for path in Path(layout.TEACHER_STORE).glob("*/*") if path.is_file()]
     return sorted(f"{path.parent.name}/{path.name} {path.stat().st_size}" for path in files)
 
 
-# What can be divided into shards, and where its whole tables lie.
-SHARDED = {
-    "scores": "data/scores",
-    "generations": "data/(generations|samples|likelihoods)",
-    "evaluation": "results/predictions",
-}
-
-
 def shards_of(kind):
+    """How many jobs share a table of this kind."""
     return config["engine"]["shards"][kind]
 
 
 def shard_pattern(kind):
-    """What `{shard}` stands for in the files of a job: nothing, where one job makes a table."""
-    count = shards_of(kind)
-    return f"[.]shards/[0-9]+-of-{count}" if count > 1 else "()"
-
-
-def shard_tables(stem, kind):
-    count = shards_of(kind)
-    return [f"{stem}.shards/{number}-of-{count}.parquet" for number in range(1, count + 1)]
+    return layout.shard_pattern(shards_of(kind))
 
 
 def shards_of_table(wildcards):
-    kind = next(kind for kind in SHARDED if re.match(SHARDED[kind], wildcards.whole))
-    return shard_tables(wildcards.whole, kind)
+    return layout.shards_of(wildcards.whole, shards_of(layout.shared_kind(wildcards.whole)))
 
 
 def shards_of_rationales(wildcards):
-    stem = "data/rationales/{dataset}/{student}/{round}/{teacher}".format(**wildcards)
-    return shard_tables(stem, "rationales")
+    stem = layout.at(layout.RATIONALES, **wildcards).removesuffix(".parquet")
+    return layout.shards_of(stem, shards_of("rationales"))

@@ -2,10 +2,10 @@ rule prepare_student:
     input:
         student_files,
     output:
-        "data/models/{student}/student.json",
+        layout.STUDENT,
     params:
         student=student_slice,
-        downloads="data/downloads",
+        downloads=layout.DOWNLOADS,
         code=versions.MODELS,
     log:
         "logs/prepare_student/{student}.log",
@@ -23,13 +23,13 @@ rule ingest_items:
     input:
         dataset_files,
     output:
-        item_table="data/items/{dataset}.parquet",
-        quarantine="data/quarantine/items/{dataset}.parquet",
-        report="data/items/{dataset}.report.json",
+        item_table=layout.ITEMS,
+        quarantine=layout.REJECTED_ROWS,
+        report=layout.ITEMS_REPORT,
     params:
         dataset=lambda wildcards: config["datasets"][wildcards.dataset],
         seed=config["seed"],
-        downloads="data/downloads",
+        downloads=layout.DOWNLOADS,
         code=versions.ITEMS,
     log:
         "logs/ingest_items/{dataset}.log",

@@ -1,9 +1,9 @@
 rule select_epoch:
     input:
-        item_table="data/items/{dataset}.parquet",
-        model=ancient("results/models/{digest}/model.json"),
+        item_table=layout.ITEMS,
+        model=ancient(layout.MODEL),
     output:
-        "results/selection/{dataset}/{student}/{digest}.json",
+        layout.SELECTION,
     params:
         prompt=config["prompts"][config["prompt"]],
         mode=trained_mode,
@@ -28,12 +28,12 @@ rule select_epoch:
 
 rule evaluate_model:
     input:
-        item_table="data/items/{dataset}.parquet",
+        item_table=layout.ITEMS,
         model=evaluated_model,
         chosen=chosen_epoch,
     output:
-        predictions="results/predictions/{dataset}/{student}/{model}.{mode}{shard}.parquet",
-        run="results/predictions/{dataset}/{student}/{model}.{mode}{shard}.run.json",
+        predictions=layout.sharded(layout.PREDICTIONS),
+        run=layout.run_of(layout.sharded(layout.PREDICTIONS)),
     params:
         prompt=config["prompts"][config["prompt"]],
         evaluation=config["evaluation"],

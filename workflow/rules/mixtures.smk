@@ -2,15 +2,15 @@
 # that are hashes of their content: models have no input edge from a table that is merely written again.
 checkpoint build_mixtures:
     input:
-        item_table="data/items/{dataset}.parquet",
-        student="data/models/{student}/student.json",
+        item_table=layout.ITEMS,
+        student=layout.STUDENT,
         buckets=bucket_tables,
         rationales=rationale_tables,
         warm_up=warm_up_start,
     output:
-        plan="data/mixtures/{dataset}/{student}/{round}/plan.json",
-        index="data/mixtures/{dataset}/{student}/{round}/index.csv",
-        over_long="data/quarantine/mixtures/{dataset}/{student}/{round}.csv",
+        plan=layout.PLAN,
+        index=layout.PLAN_INDEX,
+        over_long=layout.OVER_LONG,
     params:
         strategies=planned_strategies,
         prompt=config["prompts"][config["prompt"]],

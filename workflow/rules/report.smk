@@ -3,20 +3,20 @@ rule summarize:
         FIRST_PLANS,
         summary_inputs,
     output:
-        summary=report("results/summary.csv", caption="../report/summary.rst", category="Summary"),
-        runs=report("results/tables/runs.csv", caption="../report/runs.rst", category="Summary"),
+        summary=report(layout.SUMMARY, caption="../report/summary.rst", category="Summary"),
+        runs=report(layout.RUNS, caption="../report/runs.rst", category="Summary"),
         comparisons=report(
-            "results/tables/comparisons.csv",
+            layout.COMPARISONS,
             caption="../report/comparisons.rst",
             category="Summary",
         ),
         complexity=report(
-            "results/tables/complexity.csv",
+            layout.COMPLEXITY,
             caption="../report/complexity_table.rst",
             category="Complexity",
         ),
-        models="results/models/index.csv",
-        provenance="results/provenance.json",
+        models=layout.MODEL_INDEX,
+        provenance=layout.PROVENANCE,
     params:
         config=config,
         code=versions.SUMMARY,
@@ -30,10 +30,10 @@ rule summarize:
 
 rule tabulate_summary:
     input:
-        "results/summary.csv",
+        layout.SUMMARY,
     output:
-        markdown="results/tables/summary.md",
-        latex="results/tables/summary.tex",
+        markdown=layout.SUMMARY_MARKDOWN,
+        latex=layout.SUMMARY_LATEX,
     params:
         code=versions.SUMMARY,
     log:
@@ -46,12 +46,14 @@ rule tabulate_summary:
 
 rule plot_accuracy:
     input:
-        "results/summary.csv",
+        layout.SUMMARY,
     output:
         svg=report(
-            "results/figures/accuracy.svg", caption="../report/accuracy.rst", category="Summary"
+            layout.at(layout.FIGURE, name="accuracy", suffix="svg"),
+            caption="../report/accuracy.rst",
+            category="Summary",
         ),
-        png="results/figures/accuracy.png",
+        png=layout.at(layout.FIGURE, name="accuracy", suffix="png"),
     params:
         figure="accuracy",
         code=versions.SUMMARY,
@@ -65,8 +67,12 @@ rule plot_accuracy:
 
 use rule plot_accuracy as plot_cost with:
     output:
-        svg=report("results/figures/cost.svg", caption="../report/cost.rst", category="Summary"),
-        png="results/figures/cost.png",
+        svg=report(
+            layout.at(layout.FIGURE, name="cost", suffix="svg"),
+            caption="../report/cost.rst",
+            category="Summary",
+        ),
+        png=layout.at(layout.FIGURE, name="cost", suffix="png"),
     params:
         figure="cost",
         code=versions.SUMMARY,
@@ -79,9 +85,11 @@ use rule plot_accuracy as plot_cost with:
 use rule plot_accuracy as plot_buckets with:
     output:
         svg=report(
-            "results/figures/buckets.svg", caption="../report/buckets.rst", category="Summary"
+            layout.at(layout.FIGURE, name="buckets", suffix="svg"),
+            caption="../report/buckets.rst",
+            category="Summary",
         ),
-        png="results/figures/buckets.png",
+        png=layout.at(layout.FIGURE, name="buckets", suffix="png"),
     params:
         figure="buckets",
         code=versions.SUMMARY,
@@ -93,8 +101,12 @@ use rule plot_accuracy as plot_buckets with:
 
 use rule plot_accuracy as plot_tokens with:
     output:
-        svg=report("results/figures/tokens.svg", caption="../report/tokens.rst", category="Summary"),
-        png="results/figures/tokens.png",
+        svg=report(
+            layout.at(layout.FIGURE, name="tokens", suffix="svg"),
+            caption="../report/tokens.rst",
+            category="Summary",
+        ),
+        png=layout.at(layout.FIGURE, name="tokens", suffix="png"),
     params:
         figure="tokens",
         code=versions.SUMMARY,
@@ -109,11 +121,11 @@ rule plot_complexity:
         scores=plotted_scores,
     output:
         svg=report(
-            "results/figures/complexity.svg",
+            layout.at(layout.FIGURE, name="complexity", suffix="svg"),
             caption="../report/complexity.rst",
             category="Complexity",
         ),
-        png="results/figures/complexity.png",
+        png=layout.at(layout.FIGURE, name="complexity", suffix="png"),
     params:
         titles=[f"{dataset}, {student}" for dataset in DATASETS for student in STUDENTS],
         metric=settings.plotted_metric(config),

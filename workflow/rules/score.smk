@@ -1,9 +1,9 @@
 rule warm_up_student:
     input:
-        item_table="data/items/{dataset}.parquet",
-        student="data/models/{student}/student.json",
+        item_table=layout.ITEMS,
+        student=layout.STUDENT,
     output:
-        "data/warm_up/{dataset}/{student}/{prompt}/model.json",
+        layout.WARM_UP,
     params:
         warm_up=lambda wildcards: config["students"][wildcards.student]["warm_up"],
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
@@ -28,12 +28,12 @@ rule warm_up_student:
 
 rule score_items:
     input:
-        item_table="data/items/{dataset}.parquet",
-        student="data/models/{student}/student.json",
+        item_table=layout.ITEMS,
+        student=layout.STUDENT,
         trained=scoring_model,
     output:
-        table="data/scores/{dataset}/{student}/{scorer}/{prompt}{shard}.parquet",
-        run="data/scores/{dataset}/{student}/{scorer}/{prompt}{shard}.run.json",
+        table=layout.sharded(layout.SCORES),
+        run=layout.run_of(layout.sharded(layout.SCORES)),
     params:
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
         engine=settings.compute_of(config, "token_budget"),
@@ -58,12 +58,12 @@ rule score_items:
 
 rule generate_chains:
     input:
-        item_table="data/items/{dataset}.parquet",
-        student="data/models/{student}/student.json",
+        item_table=layout.ITEMS,
+        student=layout.STUDENT,
         trained=scoring_model,
     output:
-        table="data/generations/{dataset}/{student}/{scorer}/{prompt}{shard}.parquet",
-        run="data/generations/{dataset}/{student}/{scorer}/{prompt}{shard}.run.json",
+        table=layout.sharded(layout.GENERATIONS),
+        run=layout.run_of(layout.sharded(layout.GENERATIONS)),
     params:
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
         evaluation=CHAIN_SETTINGS,
@@ -89,12 +89,12 @@ rule generate_chains:
 
 rule measure_likelihoods:
     input:
-        item_table="data/items/{dataset}.parquet",
-        student="data/models/{student}/student.json",
+        item_table=layout.ITEMS,
+        student=layout.STUDENT,
         trained=scoring_model,
     output:
-        table="data/likelihoods/{dataset}/{student}/{scorer}/{prompt}{shard}.parquet",
-        run="data/likelihoods/{dataset}/{student}/{scorer}/{prompt}{shard}.run.json",
+        table=layout.sharded(layout.LIKELIHOODS),
+        run=layout.run_of(layout.sharded(layout.LIKELIHOODS)),
     params:
         prompt=lambda wildcards: config["prompts"][wildcards.prompt],
         engine=settings.compute_of(config),
@@ -119,12 +119,12 @@ rule measure_likelihoods:
 
 rule sample_chains:
     input:
-        item_table="data/items/{dataset}.parquet",
-        student="data/models/{student}/student.json",
+        item_table=layout.ITEMS,
+        student=layout.STUDENT,
         trained=scoring_model,
     output:
-        table="data/samples/{dataset}/{student}/{scorer}/{metric}{shard}.parquet",
-        run="data/samples/{dataset}/{student}/{scorer}/{metric}{shard}.run.json",
+        table=layout.sharded(layout.SAMPLES),
+        run=layout.run_of(layout.sharded(layout.SAMPLES)),
     params:
         prompt=lambda wildcards: config["prompts"][metric_slice(wildcards)["prompt"]],
         evaluation=CHAIN_SETTINGS,
@@ -151,12 +151,12 @@ rule sample_chains:
 
 rule compute_metric:
     input:
-        item_table="data/items/{dataset}.parquet",
+        item_table=layout.ITEMS,
         source=metric_inputs,
     output:
-        metrics="data/metrics/{dataset}/{student}/{metric}.parquet",
-        report="data/metrics/{dataset}/{student}/{metric}.report.json",
-        problems="data/quarantine/metrics/{dataset}/{student}/{metric}.csv",
+        metrics=layout.METRICS,
+        report=layout.METRICS_REPORT,
+        problems=layout.UNUSED_VALUES,
     params:
         metric=metric_slice,
         code=versions.METRICS,

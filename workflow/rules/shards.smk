@@ -1,5 +1,10 @@
 # Work that is divided over several jobs is joined here: each of them makes `<table>.shards/<i>-of-<n>.parquet`.
-DIVIDED = [folder for kind, folder in SHARDED.items() if shards_of(kind) > 1]
+DIVIDED = [
+    layout.root_of(table)
+    for kind, tables in layout.SHARDED.items()
+    for table in tables
+    if shards_of(kind) > 1
+]
 
 if DIVIDED:
 

@@ -34,7 +34,7 @@ localrules:
 
 rule data:
     input:
-        expand("data/items/{dataset}.parquet", dataset=DATASETS),
+        expand(layout.ITEMS, dataset=DATASETS),
 
 
 rule scores:
@@ -54,17 +54,12 @@ rule rationales:
 
 rule teacher_plan:
     input:
-        "results/tables/teacher_plan.csv",
+        layout.TEACHER_PLAN,
 
 
 rule mixtures:
     input:
-        expand(
-            "data/mixtures/{dataset}/{student}/{round}/plan.json",
-            dataset=DATASETS,
-            student=STUDENTS,
-            round=ROUNDS,
-        ),
+        every_pair(layout.PLAN, round=ROUNDS),
 
 
 rule models:
@@ -87,14 +82,5 @@ rule summary:
 
 rule analysis:
     input:
-        expand(
-            "results/analysis/{dataset}/{student}/metric_quality.csv",
-            dataset=DATASETS,
-            student=STUDENTS,
-        ),
-        expand(
-            "results/analysis/{dataset}/{student}/{figure}.svg",
-            dataset=DATASETS,
-            student=STUDENTS,
-            figure=ANALYSIS_FIGURES,
-        ),
+        every_pair(layout.ANALYSIS, name="metric_quality", suffix="csv"),
+        every_pair(layout.ANALYSIS, name=ANALYSIS_FIGURES, suffix="svg"),

@@ -1,16 +1,13 @@
-# Paid answers go to data/store, which no rule declares: Snakemake deletes what a rule declares.
-STORE = "data/store/teacher"
-
-
+# Paid answers go to a store that no rule declares: Snakemake deletes what a rule declares.
 rule generate_rationales:
     input:
-        item_table="data/items/{dataset}.parquet",
-        student="data/models/{student}/student.json",
+        item_table=layout.ITEMS,
+        student=layout.STUDENT,
         buckets=buckets_of_teacher,
         model=lambda wildcards: asked_files(config["teachers"][wildcards.teacher]),
     output:
-        rationales="data/rationales/{dataset}/{student}/{round}/{teacher}{shard}.parquet",
-        quarantine="data/quarantine/rationales/{dataset}/{student}/{round}/{teacher}{shard}.csv",
+        rationales=layout.sharded(layout.RATIONALES),
+        quarantine=layout.sharded(layout.REJECTED_ANSWERS),
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
         strategies=asking_strategies,
@@ -18,7 +15,7 @@ rule generate_rationales:
         prompt=lambda wildcards: config["prompts"][config["teachers"][wildcards.teacher]["prompt"]],
         engine=settings.compute_of(config),
         seed=config["seed"],
-        store=STORE,
+        store=layout.TEACHER_STORE,
         code=versions.RATIONALES,
     log:
         "logs/generate_rationales/{dataset}.{student}.{round}.{teacher}{shard}.log",
@@ -41,8 +38,8 @@ if shards_of("rationales") > 1:
         input:
             shards_of_rationales,
         output:
-            rationales="data/rationales/{dataset}/{student}/{round}/{teacher}.parquet",
-            quarantine="data/quarantine/rationales/{dataset}/{student}/{round}/{teacher}.csv",
+            rationales=layout.RATIONALES,
+            quarantine=layout.REJECTED_ANSWERS,
         log:
             "logs/merge_rationales/{dataset}.{student}.{round}.{teacher}.log",
         resources:
@@ -55,18 +52,18 @@ if shards_of("rationales") > 1:
 
 rule plan_teacher:
     input:
-        item_tables=expand("data/items/{dataset}.parquet", dataset=DATASETS),
-        students=expand("data/models/{student}/student.json", student=STUDENTS),
+        item_tables=expand(layout.ITEMS, dataset=DATASETS),
+        students=expand(layout.STUDENT, student=STUDENTS),
         buckets=first_buckets,
     output:
         report(
-            "results/tables/teacher_plan.csv",
+            layout.TEACHER_PLAN,
             caption="../report/teacher_plan.rst",
             category="Teacher",
         ),
     params:
         config=config,
-        store=STORE,
+        store=layout.TEACHER_STORE,
         state=store_state,
         code=versions.RATIONALES,
     log:
@@ -79,17 +76,17 @@ rule plan_teacher:
 
 rule tabulate_teacher:
     input:
-        item_tables=expand("data/items/{dataset}.parquet", dataset=DATASETS),
+        item_tables=expand(layout.ITEMS, dataset=DATASETS),
         buckets=all_buckets,
         rationales=all_rationales,
     output:
         spend=report(
-            "results/tables/teacher_spend.csv",
+            layout.TEACHER_SPEND,
             caption="../report/teacher_spend.rst",
             category="Teacher",
         ),
         acceptance=report(
-            "results/tables/teacher_acceptance.csv",
+            layout.TEACHER_ACCEPTANCE,
             caption="../report/teacher_acceptance.rst",
             category="Teacher",
         ),
@@ -106,15 +103,15 @@ rule tabulate_teacher:
 
 rule judge_items:
     input:
-        item_table="data/items/{dataset}.parquet",
-        student=f"data/models/{STUDENTS[0]}/student.json",  # its tokenizer counts what nobody else does
+        item_table=layout.ITEMS,
+        student=layout.at(layout.STUDENT, student=STUDENTS[0]),  # its tokenizer counts what nobody else does
         model=lambda wildcards: asked_files(config["judges"][wildcards.judge]),
     output:
-        "data/judgements/{dataset}/{judge}.parquet",
+        layout.JUDGEMENTS,
     params:
         judge=lambda wildcards: config["judges"][wildcards.judge],
         engine=settings.compute_of(config),
-        store="data/store/judge",
+        store=layout.JUDGE_STORE,
         code=versions.JUDGEMENTS,
     log:
         "logs/judge_items/{dataset}.{judge}.log",
@@ -131,17 +128,17 @@ rule judge_items:
 
 rule ask_first_tokens:
     input:
-        item_table="data/items/{dataset}.parquet",
-        student=f"data/models/{STUDENTS[0]}/student.json",  # as above
+        item_table=layout.ITEMS,
+        student=layout.at(layout.STUDENT, student=STUDENTS[0]),  # as above
     output:
-        "data/topk/{dataset}/{metric}.parquet",
+        layout.FIRST_TOKENS,
     params:
         name=lambda wildcards: metric_slice(wildcards)["teacher"],
         teacher=lambda wildcards: config["teachers"][metric_slice(wildcards)["teacher"]],
         prompt=lambda wildcards: config["prompts"][metric_slice(wildcards)["prompt"]],
         engine=settings.compute_of(config),
         seed=config["seed"],
-        store=STORE,
+        store=layout.TEACHER_STORE,
         code=versions.FIRST_TOKENS,
     log:
         "logs/ask_first_tokens/{dataset}.{metric}.log",

@@ -3,9 +3,9 @@ rule train_stage:
         # The digest in the name already stands for their content.
         ancient(stage_inputs),
     output:
-        "results/models/{digest}/model.json",
+        layout.MODEL,
     params:
-        spec="data/mixtures/stages/{digest}.json",
+        spec=layout.PLANNED_STAGE,
         engine=settings.compute_of(config),
         launcher=config["training"]["launcher"],
         checkpoint_minutes=config["training"]["checkpoint_minutes"],
@@ -26,23 +26,23 @@ rule train_stage:
 
 rule report_training:
     input:
-        plans=expand("data/mixtures/{{dataset}}/{{student}}/{round}/plan.json", round=ROUNDS),
+        plans=expand(layout.PLAN, round=ROUNDS, allow_missing=True),
         models=models_of_pair,
-        student="data/models/{student}/student.json",
+        student=layout.STUDENT,
     output:
         losses=report(
-            "results/training/{dataset}/{student}/losses.csv",
+            layout.LOSSES,
             caption="../report/losses.rst",
             category="Training",
         ),
         svg=report(
-            "results/training/{dataset}/{student}/losses.svg",
+            layout.LOSSES_SVG,
             caption="../report/losses.rst",
             category="Training",
         ),
-        png="results/training/{dataset}/{student}/losses.png",
+        png=layout.LOSSES_PNG,
         samples=report(
-            "results/training/{dataset}/{student}/samples.html",
+            layout.TRAINING_SAMPLES,
             caption="../report/samples.rst",
             category="Training",
         ),

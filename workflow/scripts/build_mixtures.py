@@ -1,16 +1,15 @@
 """Build every strategy's training tables, and name each model by what it is made from.
 
 Inputs    items, student, buckets, rationales, warm_up (optional)
-Outputs   plan: strategies -> stages -> digests; index: the same as a table;
-          over_long: the rows that were left out as too long;
-          beside them, under content hashes: rows/<mixture>.parquet and stages/<model>.json
+Outputs   plan: strategies -> stages -> digests; index: the same as a table; over_long: rows left
+          out; beside them, under content hashes: the mixtures and the stages to train
 Settings  params.strategies, params.prompt, params.seed (of the data), params.seeds (of training),
           params.precision
 """
 
 from pathlib import Path
 
-from caft.mixtures.plan import build_plan
+from caft.mixtures.building import build_plan
 from caft.mixtures.rows import Materials
 from caft.running.jobs import job
 from caft.students.folders import load_tokenizer
@@ -31,10 +30,10 @@ with job(snakemake) as log:
     )  # fmt: skip
     plan, index, over_long = build_plan(
         materials, buckets, rationales, params.strategies, params.seeds,
-        Path(inputs.student), warm_up, Path("data/mixtures"),
+        Path(inputs.student), warm_up,
     )  # fmt: skip
     for table, path in ((index, snakemake.output.index), (over_long, snakemake.output.over_long)):
         with atomic_path(path) as temporary:
             table.to_csv(temporary, index=False)
-    write_json(snakemake.output.plan, plan)
+    write_json(snakemake.output.plan, plan.json())
     log.info("\n%s", index.to_string(index=False))

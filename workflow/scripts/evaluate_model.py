@@ -8,6 +8,7 @@ Settings  params.prompt, params.evaluation, params.split, params.engine, params.
 
 from pathlib import Path
 
+from caft import layout
 from caft.config.modes import read_view
 from caft.evaluation.evaluate import evaluate_model
 from caft.running.blocks import Cache, Shard
@@ -18,7 +19,7 @@ from caft.tables.files import read_json, write_json
 with job(snakemake) as log:
     items = parquet.read("items", snakemake.input.item_table)
     params, wildcards = snakemake.params, snakemake.wildcards
-    student = Path("data/models") / wildcards.student
+    student = Path(layout.at(layout.STUDENT, **wildcards)).parent
     trained = None if wildcards.model == "base" else Path(snakemake.input.model)
     if snakemake.input.get("chosen"):
         epoch = read_json(snakemake.input.chosen)["epoch"]

@@ -8,7 +8,7 @@ Settings  params.figure
 import pandas as pd
 
 from caft.figures.plots import FIGURES, save
-from caft.report.summary import as_prompted
+from caft.report.render import as_prompted
 from caft.running.jobs import job
 
 with job(snakemake) as log:

@@ -7,15 +7,14 @@ Outputs   losses, svg, png, samples (a page)
 from pathlib import Path
 
 from caft.figures.training import plot_losses
+from caft.mixtures.plan import read_plan
 from caft.report import training as training_report
 from caft.running.jobs import job
 from caft.students.folders import load_tokenizer
-from caft.tables.files import atomic_path, read_json, write_text
+from caft.tables.files import atomic_path, write_text
 
 with job(snakemake) as log:
-    plan = {
-        name: entry for path in snakemake.input.plans for name, entry in read_json(path).items()
-    }
+    plan = read_plan(snakemake.input.plans)
     output = snakemake.output
     losses = training_report.losses_of_run(plan)
     with atomic_path(output.losses) as path:

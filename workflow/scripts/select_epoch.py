@@ -7,6 +7,7 @@ Settings  params.prompt, params.mode, params.evaluation, params.engine, params.s
 
 from pathlib import Path
 
+from caft import layout
 from caft.evaluation.best_epoch import choose_epoch
 from caft.running.blocks import Cache
 from caft.running.jobs import job
@@ -15,7 +16,8 @@ from caft.tables.files import write_json
 
 with job(snakemake) as log:
     items = parquet.read("items", snakemake.input.item_table)
-    params, student = snakemake.params, Path("data/models") / snakemake.wildcards.student
+    params = snakemake.params
+    student = Path(layout.at(layout.STUDENT, **snakemake.wildcards)).parent
     epoch, table, blocks = choose_epoch(
         items, student, Path(snakemake.input.model), params.prompt, params.mode,
         params.evaluation, params.engine, params.seed, Cache(),

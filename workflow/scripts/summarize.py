@@ -6,8 +6,10 @@ Outputs   summary; runs (per training seed); comparisons (every pair of strategi
 Settings  params.config
 """
 
+from caft.report.complexity import complexity_table
 from caft.report.provenance import provenance
-from caft.report.summary import complexity_table, model_index, render, summarize
+from caft.report.render import render
+from caft.report.summary import model_index, summarize
 from caft.running.jobs import job
 from caft.tables.files import atomic_path, write_json
 

@@ -14,12 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from caft.analysis.intervals import Estimate, accuracy_interval
+from caft.analysis.intervals import UNKNOWN, Estimate, accuracy_interval
 from caft.errors import ComparisonError
 
 _ERROR_RATE = 0.05
 _POWER = 0.8
-_UNKNOWN = Estimate(math.nan, math.nan, math.nan)
 # Two significant digits are all that a plan deserves: 2 to 9, 10 to 99, 100, 110, ...
 _COUNTS = [*range(2, 10), *(number * 10**power for power in range(12) for number in range(10, 100))]
 
@@ -162,7 +161,7 @@ def difference_interval(one: ArrayLike, other: ArrayLike) -> Estimate:
     contrast = _contrast(one, other)
     first, second = (side.shares for side in contrast.sides)
     if not len(first):
-        return _UNKNOWN
+        return UNKNOWN
     half = _quantile(1 - _ERROR_RATE / 2, contrast.freedom) * math.sqrt(contrast.variance)
     low, high = max(-1.0, contrast.centre - half), min(1.0, contrast.centre + half)
     return Estimate(float(first.mean() - second.mean()), low, high)

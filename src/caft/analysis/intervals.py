@@ -19,8 +19,12 @@ class Estimate:
     low: float
     high: float
 
+    def named(self, name: str) -> dict[str, float]:
+        """Return the columns of a table: `name`, `name_low` and `name_high`."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
 
-_UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
+
+UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 
 
 def accuracy_interval(correct: ArrayLike) -> Estimate:
@@ -33,7 +37,7 @@ def accuracy_interval(correct: ArrayLike) -> Estimate:
 
     values = np.asarray(correct, dtype=bool)
     if not len(values):
-        return _UNKNOWN
+        return UNKNOWN
     interval = binomtest(int(values.sum()), len(values)).proportion_ci(_LEVEL, method="wilson")
     return Estimate(float(values.mean()), float(interval.low), float(interval.high))
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from caft.analysis.intervals import Estimate, accuracy_interval, paired_areas
+from caft.analysis.intervals import UNKNOWN, accuracy_interval, paired_areas
 from caft.mixtures.buckets import BUCKETS, assign_buckets
 from caft.tables.files import atomic_path
 
@@ -21,7 +21,6 @@ NO_CATEGORY = "(none)"
 SPLITS = ["train", "validation", "test"]
 _RANK_COLUMNS = ["metric", "reads_label", "bin", "rank", "value_low", "value_high", "n"]
 _RANK_COLUMNS += ["accuracy", "accuracy_low", "accuracy_high"]
-_UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 
 Metrics = Mapping[str, pd.DataFrame]
 
@@ -112,7 +111,7 @@ def metric_quality(
             known = labels[part[name].notna()].astype(bool)
             refused = "reads_label" if name not in judged else _one_class(known)
             missing = why.loc[member, name].dropna().value_counts()
-            found, difference = (_UNKNOWN, _UNKNOWN) if refused else areas[name]
+            found, difference = (UNKNOWN, UNKNOWN) if refused else areas[name]
             rows.append(
                 {
                     "metric": name,
@@ -122,10 +121,10 @@ def metric_quality(
                     "n_wrong": int(known.sum()),
                     "n_missing": int(missing.sum()),
                     "missing_reasons": _compact(missing),
-                    **_spread("accuracy", accuracy_interval(~known)),
-                    **_spread("roc_auc", found),
+                    **accuracy_interval(~known).named("accuracy"),
+                    **found.named("roc_auc"),
                     "reason": refused,
-                    **_spread("vs_reference", difference),
+                    **difference.named("vs_reference"),
                     "reference": reference,
                 }
             )
@@ -217,7 +216,7 @@ def bucket_accuracy(
             chosen = part if bucket == ALL else part[part["bucket"] == bucket]
             estimate = accuracy_interval(~chosen["wrong"].astype(bool))
             place = {"split": split, "bucket": bucket, "n": len(chosen)}
-            rows.append({**place, **_spread("accuracy", estimate)})
+            rows.append({**place, **estimate.named("accuracy")})
     return pd.DataFrame(rows)
 
 
@@ -262,7 +261,7 @@ def complexity_accuracy(
                     "value_low": chosen.min(),
                     "value_high": chosen.max(),
                     "n": len(chosen),
-                    **_spread("accuracy", accuracy_interval(right)),
+                    **accuracy_interval(right).named("accuracy"),
                 }
             )
     return pd.DataFrame(rows, columns=_RANK_COLUMNS)
@@ -319,7 +318,7 @@ def calibration(
             "confidence": part["confidence"].mean(),
             "confidence_low": part["confidence"].min(),
             "confidence_high": part["confidence"].max(),
-            **_spread("accuracy", accuracy_interval(part["right"])),
+            **accuracy_interval(part["right"]).named("accuracy"),
             "option_mass": part["mass"].mean(),
         }
         for place, part in parts.items()
@@ -424,10 +423,6 @@ def _rank_bins(values: pd.Series, bins: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _ratio(part: Any, whole: Any) -> float:
     return float(part / whole) if whole else float("nan")
-
-
-def _spread(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
 def _table(

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from caft import layout
+
 
 def add_commands(subparsers: Any) -> None:
     """Add the command; it is called as `run(arguments)`."""
@@ -22,14 +24,14 @@ def add_commands(subparsers: Any) -> None:
         default=[],
         metavar="PROVENANCE",
         help="provenance.json files of further runs whose models are kept; "
-        "results/provenance.json is one always",
+        f"{layout.PROVENANCE} is one always",
     )
     clean.set_defaults(run=_clean)
 
 
 def _clean(arguments: argparse.Namespace) -> None:
     from caft.errors import CaftError
-    from caft.running.leftovers import find_unused, remove, render
+    from caft.report.leftovers import find_unused, remove, render
     from caft.running.locks import is_locked
 
     for path in arguments.keep:
@@ -38,7 +40,7 @@ def _clean(arguments: argparse.Namespace) -> None:
     if arguments.remove and is_locked(Path.cwd()):
         raise CaftError("a run is under way in this folder, or was killed; let it end first.")
     root = Path()
-    unused = find_unused(root, [root / "results/provenance.json", *arguments.keep])
+    unused = find_unused(root, [root / layout.PROVENANCE, *arguments.keep])
     if arguments.remove:
         remove(unused)
     print(render(unused, arguments.remove))

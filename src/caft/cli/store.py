@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from caft import layout
 from caft.errors import ConfigError, StoreError
 from caft.store import Store, stats
 from caft.store.check import check
@@ -21,8 +22,6 @@ from caft.store.imports import (
     write_rejected,
 )
 
-STORE = "data/store/teacher"
-
 
 def add_commands(subparsers: Any) -> None:
     """Add the group and its commands; a command is called as `run(arguments)`."""
@@ -32,7 +31,11 @@ def add_commands(subparsers: Any) -> None:
     def add(name: str, run: Any, text: str) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text.split(".")[0].split(";")[0], description=text)
         command.add_argument(
-            "--store", type=Path, default=Path(STORE), metavar="FOLDER", help="default: %(default)s"
+            "--store",
+            type=Path,
+            default=Path(layout.TEACHER_STORE),
+            metavar="FOLDER",
+            help="default: %(default)s",
         )
         command.set_defaults(run=run)
         return command
@@ -72,7 +75,11 @@ def _add_import(command: argparse.ArgumentParser) -> None:
     command.add_argument("--revision", help="its revision, if it is to be checked too")
     command.add_argument("--prompt", metavar="NAME", help="the teacher's prompt, to be checked")
     command.add_argument(
-        "--items", required=True, type=Path, metavar="FILE", help="data/items/NAME.parquet"
+        "--items",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help=layout.at(layout.ITEMS, dataset="NAME"),
     )
     command.add_argument(
         "--columns",

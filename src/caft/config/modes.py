@@ -1,8 +1,6 @@
-"""How models are asked: in a mode, with so many worked examples; and with which weights."""
+"""How models are asked: in a mode, with so many worked examples."""
 
 from typing import Any, NamedTuple
-
-BEST = "-best"  # after a digest: the epoch that answers the validation split best
 
 
 class View(NamedTuple):
@@ -27,8 +25,3 @@ def read_view(name: str, own: int) -> View:
     """Read a view's name: `cot` or `cot-3shot`; without a number it is the prompt's own."""
     mode, _, shots = name.removesuffix("shot").partition("-")
     return View(name, mode, int(shots) if shots else own)
-
-
-def weights_of(final: str, checkpoint: str) -> str:
-    """Return the name of a model at a checkpoint, `last` or `best`; the untuned student has one."""
-    return final + BEST if checkpoint == "best" and final != "base" else final

@@ -6,14 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from caft import layout
 from caft.errors import ExportError
 from caft.tables.files import read_json
 from caft.tables.parquet import records
-
-INDEX = Path("results/models/index.csv")
-RUNS = Path("results/tables/runs.csv")
-PROVENANCE = Path("results/provenance.json")
-SPEND = Path("results/tables/teacher_spend.csv")
 
 
 @dataclass(frozen=True)
@@ -48,12 +44,12 @@ class Choice:
     @property
     def folder(self) -> Path:
         """Where the weights are."""
-        return _folder(self.model)
+        return _record_file(self.model).parent
 
     @property
     def student_folder(self) -> Path:
         """Where the untuned student is."""
-        return Path("data/models") / self.student
+        return Path(layout.at(layout.STUDENT, student=self.student)).parent
 
     @property
     def source(self) -> dict[str, str]:
@@ -80,7 +76,7 @@ def find(
     Raises:
         ExportError: if there is no such model, or more than one.
     """
-    index = _read(INDEX).astype({"model": str})
+    index = _read(layout.MODEL_INDEX).astype({"model": str})
     keys = ["dataset", "student", "strategy", "seed"]
     last = index.groupby(keys)["stage"].transform("max") == index["stage"]
     chosen = index[last & (index["strategy"] == name)]
@@ -97,9 +93,13 @@ def find(
 
 def _choice(row: pd.Series, index: pd.DataFrame, keys: list[str], last: bool) -> Choice:
     own = (index[keys] == row[keys]).all(axis=1) & (index["stage"] <= row["stage"])
-    runs = _read(RUNS)
+    runs = _read(layout.RUNS)
     same = (runs[keys] == row[keys]).all(axis=1) & (runs["checkpoint"] == "last")
-    spend = _read(SPEND) if SPEND.is_file() else pd.DataFrame(columns=["dataset", "student"])
+    spend = (
+        _read(layout.TEACHER_SPEND)
+        if Path(layout.TEACHER_SPEND).is_file()
+        else pd.DataFrame(columns=["dataset", "student"])
+    )
     asked = spend[(spend["dataset"] == row["dataset"]) & (spend["student"] == row["student"])]
     trained_on = index.loc[index["model"] == row["model"], "dataset"]
     return Choice(
@@ -112,23 +112,23 @@ def _choice(row: pd.Series, index: pd.DataFrame, keys: list[str], last: bool) ->
         record=_record(row["model"]),
         rows=runs[same & last],
         spend={row["teacher"]: row for row in records(asked)},
-        provenance=read_json(PROVENANCE),
+        provenance=read_json(layout.PROVENANCE),
     )
 
 
-def _folder(model: str) -> Path:
-    return Path("results/models") / model
+def _record_file(model: str) -> Path:
+    return Path(layout.at(layout.MODEL, digest=model))
 
 
 def _record(model: str) -> dict[str, Any]:
-    path = _folder(model) / "model.json"
+    path = _record_file(model)
     if not path.is_file():
         raise ExportError(f"{path}: is not there; run `snakemake --cores all models` first.")
     return read_json(path)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    if not path.is_file():
+def _read(path: str) -> pd.DataFrame:
+    if not Path(path).is_file():
         raise ExportError(
             f"{path}: is not there; call this in the folder of a run, after "
             "`snakemake --cores all results/summary.csv`."
@@ -140,8 +140,8 @@ def _which(name: str, index: pd.DataFrame, chosen: pd.DataFrame) -> str:
     if chosen.empty:
         known = ", ".join(sorted(index["strategy"].unique()))
         return (
-            f"{name}: is no trained model of this run that fits; {INDEX} lists all digests, and "
-            f"the strategies with a model are: {known}."
+            f"{name}: is no trained model of this run that fits; {layout.MODEL_INDEX} lists all "
+            f"digests, and the strategies with a model are: {known}."
         )
     shown = [
         f"{row['model']} (--dataset {row['dataset']} --student {row['student']} "

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from caft import layout
 from caft.errors import ExportError
 from caft.export import cards
 from caft.export.choice import Choice
@@ -91,7 +92,7 @@ def export_data(choice: Choice, target: Path) -> None:
     with new_folder(target) as folder:
         mixtures = []
         for stage in choice.stages:
-            planned = read_json(f"data/mixtures/stages/{stage['model']}.json")
+            planned = read_json(layout.at(layout.PLANNED_STAGE, digest=stage["model"]))
             shutil.copyfile(planned["mixture_file"], folder / f"stage-{stage['stage']}.parquet")
             mixtures.append(parquet.read("mixtures", planned["mixture_file"]))
         card = cards.dataset_card(

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from caft import layout
 from caft.errors import ExportError, MergeError
 from caft.evaluation.evaluate import evaluate
 from caft.export.choice import Choice
@@ -87,7 +88,7 @@ def _answers(choice: Choice, model: Any, items: int) -> pd.DataFrame:
     tokenizer = load_tokenizer(choice.student_folder)
     variant, found = config["prompts"][config["prompt"]], []
     for dataset in choice.datasets:
-        table = parquet.read("items", f"data/items/{dataset}.parquet")
+        table = parquet.read("items", layout.at(layout.ITEMS, dataset=dataset))
         # item_id is a hash, so the first ones are a sample.
         chosen = (table["split"] == config["run"]["split"]).to_numpy().nonzero()[0][:items]
         for mode in config["run"]["modes"]:

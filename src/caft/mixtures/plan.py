@@ -1,158 +1,151 @@
-"""The plan of a run: which models its strategies need, named by what they are made from."""
+"""The plan of a run as it is written and read: which models its strategies need.
 
-from collections.abc import Mapping
+Rules read it before any job starts, so nothing heavy is imported here; `building` makes it.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import pandas as pd
-
-from caft import versions
-from caft.mixtures.rows import (
-    Materials,
-    Stage,
-    build_stages,
-    mixture_digest,
-    mixture_table,
-    trained_mode,
-)
-from caft.tables import parquet
-from caft.tables.files import read_json, write_json
-
-Plan = dict[str, dict[str, Any]]
+from caft.tables.files import read_json
 
 
-def build_plan(
-    materials: Materials,
-    buckets: Mapping[str, pd.DataFrame],
-    rationales: Mapping[str, pd.DataFrame],
-    strategies: Mapping[str, Mapping[str, Any]],
-    seeds: list[int],
-    student_file: Path,
-    warm_up_file: Path | None,
-    folder: Path,
-) -> tuple[Plan, pd.DataFrame, pd.DataFrame]:
-    """Resolve every strategy to mixtures and model digests, and write both under their hashes.
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage of one training seed.
 
-    Args:
-        materials: items, prompts and the student.
-        buckets: buckets tables by name.
-        rationales: rationales tables by teacher.
-        strategies: strategies of the run with `recipe`, `teacher` and `fallback` resolved.
-        seeds: of training; each makes models of its own.
-        student_file: the student's `student.json`.
-        warm_up_file: the warm-up's `model.json` where a strategy starts from it.
-        folder: `rows/<mixture>.parquet` and `stages/<model>.json` go there, if they are not there
-            yet.
-
-    Returns:
-        The plan, one table of all stages for people to read, and the rows left out as too long.
+    Attributes:
+        model: digest of the model it makes.
+        parent: digest of the model it starts from; None for the untuned student.
+        mixture: digest of its rows.
+        epochs: over them, perhaps a fraction.
+        rows: of the mixture.
+        answer_rows: those of them that train on an answer.
+        rationale_rows: those that train on a rationale.
+        over_long: rows that were left out because they exceed the length limit.
+        without_rationale: items whose rationale was not accepted.
+        target_tokens_one_pass: tokens that carry loss, each row once.
+        target_tokens: the same over all epochs.
+        all_tokens: those of the prompts too, over all epochs.
     """
-    texts = {teacher: _selected(table) for teacher, table in rationales.items()}
-    plan: Plan = {}
-    over_long = []
-    for seed in seeds:
-        built: dict[str, list[Stage]] = {}
-        # A strategy that matches another one's amount is built after it.
-        for name, strategy in sorted(strategies.items(), key=lambda one: bool(one[1]["match"])):
-            start = warm_up_file if strategy["start"] == "warm_up" else None
-            built[name] = build_stages(
-                materials,
-                buckets,
-                strategy,
-                texts.get(strategy["teacher"] or "", pd.Series(dtype=object)),
-                seed,
-                read_json(start)["digest"] if start else None,
-                name,
-                built[strategy["match"]["strategy"]] if strategy["match"] else None,
-            )
-            parent_file = start
-            for stage in built[name]:
-                _write_stage(stage, student_file, parent_file, folder)
-                parent_file = Path("results/models") / stage.model / "model.json"
-        for name, strategy in strategies.items():
-            entry = plan.setdefault(name, _describe_strategy(strategy))
-            entry["seeds"][str(seed)] = _describe_stages(built[name])
-            over_long += [
-                stage.over_long[["item_id", "target", "prompt_tokens", "target_tokens"]].assign(
-                    strategy=name, seed=seed, stage=number, reason="too_long"
-                )
-                for number, stage in enumerate(built[name], start=1)
-            ]
-    left_out = pd.concat(over_long) if over_long else pd.DataFrame(columns=["item_id"])
-    return plan, _index(plan), left_out
+
+    model: str
+    parent: str | None
+    mixture: str
+    epochs: float
+    rows: int
+    answer_rows: int
+    rationale_rows: int
+    over_long: int
+    without_rationale: int
+    target_tokens_one_pass: int
+    target_tokens: int
+    all_tokens: int
 
 
-def _selected(rationales: pd.DataFrame) -> pd.Series:
-    chosen = rationales[rationales["selected"]]
-    return pd.Series(chosen["text"].to_numpy(), index=chosen["item_id"])
+@dataclass(frozen=True)
+class Trained:
+    """What a strategy is with one training seed.
+
+    Attributes:
+        final: digest of its last model; `base`, the untuned student, without any stage.
+        items: different items that it trains on.
+        stages: in the order of training.
+    """
+
+    final: str
+    items: int
+    stages: list[PlannedStage]
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Trained":
+        """Read what `json` of a plan holds for one seed."""
+        stages = [PlannedStage(**stage) for stage in content["stages"]]
+        return cls(**{**content, "stages": stages})
 
 
-def _describe_strategy(strategy: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "trained_mode": trained_mode(strategy),
-        "buckets": strategy["buckets"],
-        "teacher": strategy["teacher"],
-        "seeds": {},
-    }
+@dataclass(frozen=True)
+class PlannedStrategy:
+    """A strategy with its models.
+
+    Attributes:
+        trained_mode: the mode that it is last trained to answer in.
+        buckets: the bucket definition that it is reported by.
+        teacher: whose rationales it trains on; None for nobody's.
+        seeds: what it is with each training seed.
+    """
+
+    trained_mode: str
+    buckets: str
+    teacher: str | None
+    seeds: dict[int, Trained]
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "PlannedStrategy":
+        """Read what `json` of a plan holds for one strategy."""
+        seeds = {int(seed): Trained.from_json(one) for seed, one in content["seeds"].items()}
+        return cls(**{**content, "seeds": seeds})
+
+    @property
+    def first(self) -> Trained:
+        """What it is with the first training seed of its plan."""
+        return next(iter(self.seeds.values()))
 
 
-def _describe_stages(stages: list[Stage]) -> dict[str, Any]:
-    return {
-        "final": stages[-1].model if stages else "base",
-        "items": len({item for stage in stages for item in stage.mixture["item_id"]}),
-        "stages": [_describe(stage) for stage in stages],
-    }
+class Place(NamedTuple):
+    """Where a stage stands in a plan; stages are counted from 1."""
+
+    strategy: str
+    seed: int
+    stage: int
 
 
-def _write_stage(stage: Stage, student_file: Path, parent_file: Path | None, folder: Path) -> None:
-    planned = {
-        "spec": stage.spec,
-        "mixture_file": _write_rows(stage.mixture, stage.spec["mixture"], folder),
-        "validation_file": None,
-        "student_file": str(student_file),
-        "parent_file": str(parent_file) if parent_file else None,
-    }
-    if stage.validation is not None:
-        name = mixture_digest(stage.validation)
-        planned["validation_file"] = _write_rows(stage.validation, name, folder)
-    write_json(folder / "stages" / f"{stage.model}.json", planned)
+@dataclass(frozen=True)
+class Plan:
+    """The strategies of a data set and student, by name."""
+
+    strategies: dict[str, PlannedStrategy]
+
+    def final(self, strategy: str, seed: int) -> str:
+        """Return the last model of a strategy, `base` for one without any stage."""
+        return self.strategies[strategy].seeds[seed].final
+
+    def finals(self) -> list[str]:
+        """Return the last models of all strategies and seeds, each once."""
+        trained = (one for strategy in self.strategies.values() for one in strategy.seeds.values())
+        return list(dict.fromkeys(one.final for one in trained))
+
+    def stages(self) -> Iterator[tuple[Place, PlannedStage]]:
+        """Yield every stage of every seed; equal stages of several strategies each time."""
+        for name, strategy in self.strategies.items():
+            for seed, trained in strategy.seeds.items():
+                for number, stage in enumerate(trained.stages, start=1):
+                    yield Place(name, seed, number), stage
+
+    def models(self) -> list[str]:
+        """Return the models of all stages in the order of training, each once."""
+        return list(dict.fromkeys(stage.model for _, stage in self.stages()))
+
+    def json(self) -> dict[str, Any]:
+        """Return the plan as it is written to `plan.json`."""
+        return {
+            name: {
+                **vars(strategy),
+                "seeds": {str(seed): asdict(trained) for seed, trained in strategy.seeds.items()},
+            }
+            for name, strategy in self.strategies.items()
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Plan":
+        """Read what `json` returns."""
+        return cls({name: PlannedStrategy.from_json(one) for name, one in content.items()})
 
 
-def _write_rows(rows: pd.DataFrame, name: str, folder: Path) -> str:
-    path = folder / "rows" / f"{name}.parquet"
-    if not path.is_file():
-        parquet.write("mixtures", mixture_table(rows), path, code=versions.MIXTURES)
-    return str(path)
-
-
-def _describe(stage: Stage) -> dict[str, Any]:
-    mixture, epochs = stage.mixture, stage.spec["epochs"]
-    targets = int(mixture["target_tokens"].sum())
-    return {
-        "model": stage.model,
-        "parent": stage.parent,
-        "mixture": stage.spec["mixture"],
-        "epochs": epochs,
-        "rows": len(mixture),
-        "answer_rows": int((mixture["target"] == "answer").sum()),
-        "rationale_rows": int((mixture["target"] == "rationale").sum()),
-        "over_long": len(stage.over_long),
-        "without_rationale": stage.without_rationale,
-        "target_tokens_one_pass": targets,
-        "target_tokens": round(targets * epochs),
-        "all_tokens": round((targets + int(mixture["prompt_tokens"].sum())) * epochs),
-    }
-
-
-def _index(plan: Plan) -> pd.DataFrame:
-    shown = [
-        "model", "parent", "epochs", "rows", "answer_rows", "rationale_rows", "over_long",
-        "without_rationale", "target_tokens_one_pass", "target_tokens", "all_tokens",
-    ]  # fmt: skip
-    rows = [
-        {"strategy": name, "seed": int(seed), "stage": number, **{key: stage[key] for key in shown}}
-        for name, strategy in plan.items()
-        for seed, trained in strategy["seeds"].items()
-        for number, stage in enumerate(trained["stages"], start=1)
-    ]
-    return pd.DataFrame(rows, columns=["strategy", "seed", "stage", *shown])
+def read_plan(paths: Iterable[str | Path]) -> Plan:
+    """Read the plans of several rounds as one; a strategy belongs to one round."""
+    strategies: dict[str, PlannedStrategy] = {}
+    for path in paths:
+        strategies |= Plan.from_json(read_json(path)).strategies
+    return Plan(strategies)

@@ -1,14 +1,15 @@
 """What a strategy took on its own: tokens, money, time and energy, from the records of its jobs."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from caft import layout
 from caft.complexity import METRICS
 from caft.config.resolve import Config, metric_of, metric_table, scorer_of, source_of
 from caft.mixtures.buckets import BUCKETS
+from caft.mixtures.plan import Plan, PlannedStage, Trained
 from caft.mixtures.rows import divisions, parts_of, wanted_rationales
 from caft.report.spend import paid_answers, total_cost
 from caft.running.meter import add
@@ -16,28 +17,27 @@ from caft.tables import parquet
 from caft.tables.files import read_json
 
 COUNTS = [
-    *("items", "target_tokens_one_pass", "target_tokens", "all_tokens", "teacher_requests"),
-    *("teacher_prompt_tokens", "teacher_completion_tokens"),
-    *("metric_prompt_tokens", "metric_completion_tokens"),
-    *("warm_up_items", "warm_up_target_tokens", "warm_up_all_tokens"),
-]
+    "items", "target_tokens_one_pass", "target_tokens", "all_tokens", "teacher_requests",
+    "teacher_prompt_tokens", "teacher_completion_tokens",
+    "metric_prompt_tokens", "metric_completion_tokens",
+    "warm_up_items", "warm_up_target_tokens", "warm_up_all_tokens",
+]  # fmt: skip
 AMOUNTS = [
-    *("cost_usd", "metric_cost_usd", "score_seconds", "warm_up_seconds", "train_seconds"),
-    *("evaluate_seconds", "energy_wh"),
-]
+    "cost_usd", "metric_cost_usd", "score_seconds", "warm_up_seconds", "train_seconds",
+    "evaluate_seconds", "energy_wh",
+]  # fmt: skip
 
 
-def training_costs(seed: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def training_costs(trained: Trained) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return what training took, and the records of its stages.
 
     Args:
-        seed: the plan's entry of a strategy and training seed.
+        trained: the plan of a strategy with one training seed.
     """
-    stages = seed["stages"]
-    records = _records(stages)
+    records = _records(trained.stages)
     return {
-        "items": seed["items"],
-        "target_tokens_one_pass": sum(stage["target_tokens_one_pass"] for stage in stages),
+        "items": trained.items,
+        "target_tokens_one_pass": sum(stage.target_tokens_one_pass for stage in trained.stages),
         # As trained: an early end is not in the plan.
         "target_tokens": sum(record["target_tokens"] for record in records),
         "all_tokens": sum(record["all_tokens"] for record in records),
@@ -45,8 +45,8 @@ def training_costs(seed: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[s
     }, records
 
 
-def _records(stages: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [read_json(f"results/models/{stage['model']}/model.json") for stage in stages]
+def _records(stages: Iterable[PlannedStage]) -> list[dict[str, Any]]:
+    return [read_json(layout.at(layout.MODEL, digest=stage.model)) for stage in stages]
 
 
 def teacher_costs(
@@ -80,7 +80,7 @@ def complexity_costs(
     dataset: str,
     student: str,
     name: str,
-    plan: Mapping[str, Any],
+    plan: Plan,
     own: Iterable[str],
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return what knowing the complexity took; nothing for strategies that do not use it.
@@ -92,7 +92,7 @@ def complexity_costs(
         dataset: its name.
         student: its name.
         name: of the strategy.
-        plan: the plans of all strategies.
+        plan: of the data set and student, all rounds.
         own: models of the strategy's own stages: where one of them scores, it is paid already.
 
     Returns:
@@ -105,7 +105,7 @@ def complexity_costs(
         for metric in metrics
         if (path := metric_table(config, dataset, student, metric))
     }
-    runs = [read_json(path.with_suffix(".run.json")) for path in sources]
+    runs = [read_json(layout.run_of(str(path))) for path in sources]
     tuned = _records(_scoring_stages(plan, sources.values(), set(own)))
     warm_ups = [read_json(file) for file in warm_up_files(config, dataset, student, name)]
     return {
@@ -126,19 +126,20 @@ def warm_up_files(config: Config, dataset: str, student: str, name: str) -> list
         made = metric_table(config, dataset, student, metric)
         if made and scorer_of(config, student, metric) == "warm_up":
             prompts.add(metric_of(config, metric)["prompt"])
-    return [f"data/warm_up/{dataset}/{student}/{prompt}/model.json" for prompt in sorted(prompts)]
+    return [
+        layout.at(layout.WARM_UP, dataset=dataset, student=student, prompt=prompt)
+        for prompt in sorted(prompts)
+    ]
 
 
-def _scoring_stages(
-    plan: Mapping[str, Any], scorers: Iterable[str], own: set[str]
-) -> list[Mapping[str, Any]]:
+def _scoring_stages(plan: Plan, scorers: Iterable[str], own: set[str]) -> list[PlannedStage]:
     """The stages, of the first seed, that made models that score; none of the strategy's own."""
-    stages: dict[str, Mapping[str, Any]] = {}
+    stages: dict[str, PlannedStage] = {}
     for scorer in sorted(set(scorers)):
         strategy, dot, count = scorer.partition(".")
         if dot:
-            trained = next(iter(plan[strategy]["seeds"].values()))["stages"]
-            stages |= {stage["model"]: stage for stage in trained[: int(count)]}
+            trained = plan.strategies[strategy].first.stages
+            stages |= {stage.model: stage for stage in trained[: int(count)]}
     return [stage for model, stage in stages.items() if model not in own]
 
 
@@ -157,10 +158,12 @@ def _paid(config: Config, dataset: str, metrics: Iterable[str]) -> dict[str, Any
 def _paid_for(config: Config, dataset: str, metric: str) -> pd.DataFrame:
     source, spec = source_of(config, metric), metric_of(config, metric)
     if source == "topk":
-        table = parquet.read("topk", f"data/topk/{dataset}/{metric}.parquet")
+        path = layout.at(layout.FIRST_TOKENS, dataset=dataset, metric=metric)
+        table = parquet.read("topk", path)
         return table[table["key"].notna()]
     if source == "judgements":
-        table = parquet.read("judgements", f"data/judgements/{dataset}/{spec['judge']}.parquet")
+        path = layout.at(layout.JUDGEMENTS, dataset=dataset, judge=spec["judge"])
+        table = parquet.read("judgements", path)
         asked = METRICS[spec["metric"]].compute.partition(":")[2]
         return table[(table["question"] == asked) & table["label_key"].notna()]
     return pd.DataFrame(columns=["prompt_tokens", "completion_tokens", "cost_usd"])
@@ -180,7 +183,7 @@ def energy(runs: Iterable[Mapping[str, Any]]) -> float | None:
 
 def choice_of_epoch(dataset: str, student: str, digest: str) -> list[dict[str, Any]]:
     """Return the jobs that answered the validation split with every epoch of a model."""
-    path = Path(f"results/selection/{dataset}/{student}/{digest}.json")
+    path = layout.at(layout.SELECTION, dataset=dataset, student=student, digest=digest)
     return list(read_json(path)["epochs"])
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from caft import __version__
+from caft import __version__, layout
 from caft.tables import parquet
 from caft.tables.files import read_json
 
@@ -44,13 +44,13 @@ def provenance(config: dict[str, Any], models: Iterable[str]) -> dict[str, Any]:
         "libraries": {name: _version(name) for name in _LIBRARIES},
         "datasets": {
             name: {
-                **parquet.footer(f"data/items/{name}.parquet"),
-                "report": read_json(f"data/items/{name}.report.json"),
+                **parquet.footer(layout.at(layout.ITEMS, dataset=name)),
+                "report": read_json(layout.at(layout.ITEMS_REPORT, dataset=name)),
             }
             for name in run["datasets"]
         },
         "students": {
-            name: read_json(f"data/models/{name}/student.json") for name in run["students"]
+            name: read_json(layout.at(layout.STUDENT, student=name)) for name in run["students"]
         },
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from caft import layout
 from caft.config import resolve as settings
 from caft.config.rounds import strategies_of_round
 from caft.errors import CaftError
@@ -31,17 +32,18 @@ from caft.teacher.money.estimate import (
     seen_of,
 )
 
-STORE = "data/store/teacher"
 ALL = "(all)"
 PLAN = [
-    *("dataset", "student", "teacher", "strategy", "wanted", "owned", "to_buy", "requests"),
-    *("prompt_tokens", *(f"completion_tokens_{case}" for case in CASES)),
-    *(*(f"cost_usd_{case}" for case in CASES), "minutes"),
-    *("budget_requests_left", "budget_tokens_left", "budget_usd_left", "fits"),
-]
+    "dataset", "student", "teacher", "strategy", "wanted", "owned", "to_buy", "requests",
+    "prompt_tokens", *(f"completion_tokens_{case}" for case in CASES),
+    *(f"cost_usd_{case}" for case in CASES), "minutes",
+    "budget_requests_left", "budget_tokens_left", "budget_usd_left", "fits",
+]  # fmt: skip
 
 
-def plan_purchases(config: settings.Config, store_folder: str | Path = STORE) -> pd.DataFrame:
+def plan_purchases(
+    config: settings.Config, store_folder: str | Path = layout.TEACHER_STORE
+) -> pd.DataFrame:
     """Tell what the strategies of a run want of their teachers, have and would have to buy.
 
     Args:
@@ -78,10 +80,10 @@ class _Sources:
         self.config = config
         self.items = cache(self._items)
         self.messages = cache(self._messages)
-        self.counter = cache(lambda student: TokenCounter(f"data/models/{student}"))
+        self.counter = cache(lambda student: TokenCounter(_student_file(student).parent))
 
     def _items(self, dataset: str) -> pd.DataFrame:
-        return self.table("items", f"data/items/{dataset}.parquet")
+        return self.table("items", layout.at(layout.ITEMS, dataset=dataset))
 
     def _messages(self, dataset: str, prompt: str) -> dict[str, Messages]:
         items = self.items(dataset)
@@ -90,9 +92,10 @@ class _Sources:
         return dict(zip(items["item_id"], texts, strict=True))
 
     def wanted(self, dataset: str, student: str, strategy: Mapping[str, Any]) -> set[str]:
-        folder = f"data/buckets/{dataset}/{student}"
+        place = {"dataset": dataset, "student": student}
         buckets = {
-            name: self.table("buckets", f"{folder}/{name}.parquet") for name in divisions(strategy)
+            name: self.table("buckets", layout.at(layout.BUCKETS, **place, buckets=name))
+            for name in divisions(strategy)
         }
         seeds = settings.asking_seeds(self.config, {"": strategy})
         return set().union(*(wanted_rationales(buckets, strategy, seed) for seed in seeds))
@@ -102,6 +105,10 @@ class _Sources:
         if not Path(path).is_file():
             raise CaftError(f"{path} is not there yet; make it: snakemake --cores all buckets")
         return parquet.read(name, path)
+
+
+def _student_file(student: str) -> Path:
+    return Path(layout.at(layout.STUDENT, student=student))
 
 
 class _Part:
@@ -121,7 +128,7 @@ class _Part:
         items = sources.items(dataset)
         wanted = parquet.records(items[items["item_id"].isin(self.union)])
         turns = sources.messages(dataset, spec["prompt"])
-        context = read_json(f"data/models/{student}/student.json")["context"]
+        context = read_json(_student_file(student))["context"]
         counter = sources.counter(student)
         self.outlook = look_up(
             wanted,

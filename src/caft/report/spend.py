@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from caft import layout
 from caft.analysis.intervals import accuracy_interval
 from caft.config import resolve as settings
 from caft.config.rounds import rationale_tables
@@ -14,15 +15,14 @@ from caft.tables import parquet
 from caft.teacher.acceptance import REASONS, item_status
 
 SPEND = [
-    *("dataset", "student", "teacher", "items", "accepted"),
+    "dataset", "student", "teacher", "items", "accepted",
     *(f"rejected_{reason}" for reason in REASONS),
-    *("samples", "answers", "imported", "prompt_tokens", "completion_tokens", "cost_usd"),
-    "seconds",
-]
+    "samples", "answers", "imported", "prompt_tokens", "completion_tokens", "cost_usd", "seconds",
+]  # fmt: skip
 ACCEPTANCE = [
-    *("dataset", "student", "teacher", "by", "buckets", "group", "items", "accepted"),
-    *("share", "share_low", "share_high"),
-]
+    "dataset", "student", "teacher", "by", "buckets", "group", "items", "accepted",
+    "share", "share_low", "share_high",
+]  # fmt: skip
 _NO_CATEGORY = "(none)"
 
 
@@ -77,16 +77,20 @@ def acceptance_table(config: settings.Config) -> pd.DataFrame:
     """
     rows = []
     for names, rationales in _runs(config):
-        items = parquet.read("items", f"data/items/{names['dataset']}.parquet")
+        items = parquet.read("items", layout.at(layout.ITEMS, **names))
         category = items.set_index("item_id")["category"].fillna(_NO_CATEGORY)
-        folder = f"data/buckets/{names['dataset']}/{names['student']}"
         strategies = settings.strategies_of_teacher(config, names["teacher"]).values()
         buckets = {
-            name: parquet.read("buckets", f"{folder}/{name}.parquet").set_index("item_id")["bucket"]
+            name: _read_buckets(**names, buckets=name)
             for name in sorted({name for strategy in strategies for name in divisions(strategy)})
         }
         rows += [{**names, **row} for row in acceptance(rationales, category, buckets)]
     return pd.DataFrame(rows, columns=ACCEPTANCE)
+
+
+def _read_buckets(**names: str) -> pd.Series:
+    path = layout.at(layout.BUCKETS, **names)
+    return parquet.read("buckets", path).set_index("item_id")["bucket"]
 
 
 def acceptance(
@@ -139,10 +143,11 @@ def read_rationales(
     config: settings.Config, dataset: str, student: str, teacher: str
 ) -> pd.DataFrame:
     """Read what a teacher wrote for a data set and student, in all rounds; each answer once."""
-    folder = f"data/rationales/{dataset}/{student}"
+    names = {"dataset": dataset, "student": student}
+    tables = [name.split("/") for name in rationale_tables(config)]
     parts = [
-        parquet.read("rationales", f"{folder}/{name}.parquet")
-        for name in rationale_tables(config)
-        if name.partition("/")[2] == teacher
+        parquet.read("rationales", layout.at(layout.RATIONALES, **names, round=number, teacher=one))
+        for number, one in tables
+        if one == teacher
     ]
     return pd.concat(parts, ignore_index=True).drop_duplicates(["item_id", "sample"])

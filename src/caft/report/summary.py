@@ -1,18 +1,20 @@
 """The comparison: one row per data set, student, strategy and mode, with intervals and costs."""
 
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from caft import layout
 from caft.analysis.comparisons import compare_all, difference_interval, mean_interval, seed_spread
-from caft.analysis.intervals import Estimate, roc_auc
-from caft.complexity import METRICS
-from caft.config.modes import View, views, weights_of
-from caft.config.resolve import buckets_used, metric_of, metric_table, scorer_of
+from caft.analysis.intervals import UNKNOWN, Estimate
+from caft.config.modes import View, views
+from caft.config.resolve import Config, buckets_used
 from caft.config.rounds import rounds_used
 from caft.mixtures.buckets import BUCKETS
+from caft.mixtures.plan import Plan, PlannedStrategy, read_plan
 from caft.report.costs import (
     AMOUNTS,
     COUNTS,
@@ -29,15 +31,49 @@ from caft.tables.files import read_json
 
 _REFERENCES = ("base", "sft", "distill", "random_same_size")
 _SAME = [
-    *("dataset", "student", "strategy", "mode", "shots", "checkpoint", "trained_mode", "n"),
-]
+    "dataset", "student", "strategy", "mode", "shots", "checkpoint", "trained_mode", "n",
+]  # fmt: skip
 _SAVED = [
-    *("target_tokens_one_pass", "target_tokens", "all_tokens", "teacher_completion_tokens"),
-]
-_STAR = {True: "*", False: ""}
+    "target_tokens_one_pass", "target_tokens", "all_tokens", "teacher_completion_tokens",
+]  # fmt: skip
 
 
-def summarize(config: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+@dataclass(frozen=True)
+class Results:
+    """What a run wrote about one student on one data set.
+
+    Attributes:
+        dataset: its name.
+        student: its name.
+        plan: of all rounds.
+        predictions: by model and name of the view, indexed by item_id, in its order.
+        buckets: buckets tables by name.
+        rationales: rationales tables by teacher.
+    """
+
+    dataset: str
+    student: str
+    plan: Plan
+    predictions: dict[tuple[str, str], pd.DataFrame]
+    buckets: dict[str, pd.DataFrame]
+    rationales: dict[str, pd.DataFrame]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The wildcards of its paths."""
+        return {"dataset": self.dataset, "student": self.student}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A strategy asked in one way, with the weights of one checkpoint."""
+
+    strategy: str
+    view: View
+    checkpoint: str
+
+
+def summarize(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Compare all strategies of a run, reading the tables that the run has written.
 
     Args:
@@ -48,349 +84,260 @@ def summarize(config: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame, pd.Da
         per training seed; and every pair of strategies with its test. Columns are described in
         docs/summary.md.
     """
-    run = config["run"]
-    pairs = [
-        _Pair(config, dataset, student)
-        for dataset in run["datasets"]
-        for student in run["students"]
-    ]
-    summary = pd.DataFrame([row for pair in pairs for row in pair.rows()])
-    runs = pd.concat([pair.runs for pair in pairs], ignore_index=True)
-    return summary, runs, pd.concat([pair.comparisons() for pair in pairs], ignore_index=True)
+    rows: list[dict[str, Any]] = []
+    all_runs: list[pd.DataFrame] = []
+    comparisons: list[pd.DataFrame] = []
+    for dataset in config["run"]["datasets"]:
+        for student in config["run"]["students"]:
+            results = read_results(config, dataset, student)
+            asked = list(ways_of_asking(config, results.plan))
+            runs = runs_table(config, results)
+            rows += [_row(config, results, runs, one) for one in asked]
+            all_runs.append(runs)
+            comparisons += _comparisons(config, results)
+    return (
+        pd.DataFrame(rows),
+        pd.concat(all_runs, ignore_index=True),
+        pd.concat(comparisons, ignore_index=True),
+    )
 
 
-class _Pair:
-    """Everything known about one student on one data set."""
-
-    def __init__(self, config: dict[str, Any], dataset: str, student: str):
-        self.config, self.names = config, {"dataset": dataset, "student": student}
-        self.views, self.folder = views(config), f"{dataset}/{student}"
-        self.checkpoints = config["run"]["checkpoints"]
-        self.plan = read_plan(config, dataset, student)
-        self.predictions = {
-            (model, view.name): parquet.read(
-                "predictions", self._prediction_path(model, view.name, "parquet")
-            )
-            .set_index("item_id")
-            .sort_index()
-            for model in self._evaluated()
-            for view in self.views
-        }
-        self.buckets = {
-            name: parquet.read("buckets", f"data/buckets/{self.folder}/{name}.parquet")
+def read_results(config: Config, dataset: str, student: str) -> Results:
+    """Read what the run wrote about one student on one data set."""
+    names = {"dataset": dataset, "student": student}
+    rounds = rounds_used(config)
+    plan = read_plan(layout.at(layout.PLAN, **names, round=number) for number in rounds)
+    models = {
+        layout.weights_of(final, checkpoint)
+        for final in plan.finals()
+        for checkpoint in config["run"]["checkpoints"]
+    }
+    teachers = {strategy.teacher for strategy in plan.strategies.values() if strategy.teacher}
+    return Results(
+        dataset,
+        student,
+        plan,
+        predictions={
+            (model, view.name): _read_predictions(**names, model=model, mode=view.name)
+            for model in models
+            for view in views(config)
+        },
+        buckets={
+            name: parquet.read("buckets", layout.at(layout.BUCKETS, **names, buckets=name))
             for name in buckets_used(config)
-        }
-        self.answers = {
+        },
+        rationales={
             teacher: read_rationales(config, dataset, student, teacher)
-            for teacher in sorted({entry["teacher"] or "" for entry in self.plan.values()} - {""})
-        }
-        self.runs = pd.DataFrame(
-            [
-                self._run(name, seed, view, checkpoint)
-                for name in config["run"]["strategies"]
-                for seed in self._seeds(name)
-                for view in self.views
-                for checkpoint in self._checkpoints(name)
-            ]
-        )
+            for teacher in sorted(teachers)
+        },
+    )
 
-    def _evaluated(self) -> set[str]:
-        return {
-            weights_of(seed["final"], checkpoint)
-            for entry in self.plan.values()
-            for seed in entry["seeds"].values()
-            for checkpoint in self.checkpoints
-        }
 
-    def _prediction_path(self, model: str, view: str, suffix: str) -> str:
-        return f"results/predictions/{self.folder}/{model}.{view}.{suffix}"
+def _read_predictions(**names: str) -> pd.DataFrame:
+    table = parquet.read("predictions", layout.at(layout.PREDICTIONS, **names))
+    return table.set_index("item_id").sort_index()
 
-    def _seeds(self, name: str) -> list[str]:
-        """The training seeds of a strategy; the untuned student has only one answer to an item."""
-        seeds = list(self.plan[name]["seeds"])
-        return seeds if self.plan[name]["seeds"][seeds[0]]["stages"] else seeds[:1]
 
-    def _checkpoints(self, name: str) -> list[str]:
-        """The checkpoints of a strategy; the untuned student has only one."""
-        trained = self.plan[name]["seeds"][self._seeds(name)[0]]["stages"]
-        return self.checkpoints if trained else self.checkpoints[:1]
+def ways_of_asking(config: Config, plan: Plan) -> Iterator[Asked]:
+    """Yield how each strategy was asked, in the order of the summary."""
+    for name in config["run"]["strategies"]:
+        for view in views(config):
+            for checkpoint in _checkpoints(config, plan.strategies[name]):
+                yield Asked(name, view, checkpoint)
 
-    def _correct(self, name: str, view: str, checkpoint: str) -> np.ndarray:
-        """What a strategy got right, shape (n_seeds, n_items), items in the order of their id."""
-        finals = [self.plan[name]["seeds"][seed]["final"] for seed in self._seeds(name)]
-        models = [weights_of(final, checkpoint) for final in finals]
-        answers = [self.predictions[model, view]["correct"] for model in models]
-        return np.array([answer.to_numpy(dtype=bool) for answer in answers])
 
-    def _as_trained(self, name: str, shots: int) -> str | None:
-        """The view that asks a strategy as it was trained, with so many worked examples."""
-        mode = self.plan[name]["trained_mode"]
-        fitting = (view.name for view in self.views if (view.mode, view.shots) == (mode, shots))
-        return next(fitting, None)
+def _checkpoints(config: Config, planned: PlannedStrategy) -> list[str]:
+    """The checkpoints of a strategy; the untuned student has only one."""
+    checkpoints: list[str] = config["run"]["checkpoints"]
+    return checkpoints if planned.first.stages else checkpoints[:1]
 
-    def _run(self, name: str, seed: str, view: View, checkpoint: str) -> dict[str, Any]:
-        entry = self.plan[name]
-        trained = entry["seeds"][seed]
-        model = weights_of(trained["final"], checkpoint)
-        predictions = self.predictions[model, view.name]
-        correct = predictions["correct"].to_numpy(dtype=bool)[None]
-        return {
-            **self.names,
-            "strategy": name,
-            "mode": view.mode,
-            "shots": view.shots,
-            "checkpoint": checkpoint,
-            "trained_mode": entry["trained_mode"],
-            "seed": int(seed) if trained["stages"] else None,
-            "n": len(predictions),
-            **_spread("accuracy", mean_interval(correct)),
-            **self._by_bucket(name, correct),
-            "invalid_rate": float(predictions["invalid"].mean()),
-            **self._costs(name, seed, model, view.name, checkpoint),
-            "model": trained["final"],
-        }
 
-    def _bucket(self, name: str) -> pd.Series:
-        """The bucket of each reported item under a strategy's definition, in order of the id."""
-        table = self.buckets[self.plan[name]["buckets"]].set_index("item_id")["bucket"]
-        predictions = next(iter(self.predictions.values()))
-        return table.reindex(predictions.index)
+def _seeds(planned: PlannedStrategy) -> list[int]:
+    """The training seeds of a strategy; the untuned student has only one answer to an item."""
+    seeds = list(planned.seeds)
+    return seeds if planned.first.stages else seeds[:1]
 
-    def _by_bucket(self, name: str, correct: np.ndarray) -> dict[str, Any]:
-        bucket = self._bucket(name).to_numpy()
-        shares: dict[str, Any] = {}
-        for one in BUCKETS:
-            shares |= _spread(f"accuracy_{one}", mean_interval(correct[:, bucket == one]))
-        return {**shares, **{f"n_{one}": int((bucket == one).sum()) for one in BUCKETS}}
 
-    def rows(self) -> list[dict[str, Any]]:
-        return [
-            self._row(name, view, checkpoint)
-            for name in self.config["run"]["strategies"]
-            for view in self.views
-            for checkpoint in self._checkpoints(name)
+def runs_table(config: Config, results: Results) -> pd.DataFrame:
+    """Return accuracy and costs per training seed: what the summary is the mean of."""
+    return pd.DataFrame(
+        [
+            _run(config, results, Asked(name, view, checkpoint), seed)
+            for name in config["run"]["strategies"]
+            for seed in _seeds(results.plan.strategies[name])
+            for view in views(config)
+            for checkpoint in _checkpoints(config, results.plan.strategies[name])
         ]
-
-    def _select(self, name: str, view: View, checkpoint: str) -> pd.DataFrame:
-        wanted = {"strategy": name, "mode": view.mode, "shots": view.shots}
-        found = self.runs
-        for column, value in {**wanted, "checkpoint": checkpoint}.items():
-            found = found[found[column] == value]
-        return found
-
-    def _row(self, name: str, view: View, checkpoint: str) -> dict[str, Any]:
-        runs = self._select(name, view, checkpoint)
-        correct = self._correct(name, view.name, checkpoint)
-        first = runs.iloc[0]
-        return {
-            **{column: first[column] for column in _SAME},
-            "n_seeds": len(runs),
-            **_spread("accuracy", mean_interval(correct)),
-            "accuracy_sd": seed_spread(correct)[1],
-            **self._by_bucket(name, correct),
-            "invalid_rate": runs["invalid_rate"].mean(),
-            **self._differences(correct, view, checkpoint),
-            **{column: round(runs[column].mean()) for column in COUNTS},
-            **{column: runs[column].mean(skipna=False) for column in AMOUNTS},
-            **self._savings(runs, view),
-        }
-
-    def _savings(self, runs: pd.DataFrame, view: View) -> dict[str, float]:
-        """Which share of `distill`'s tokens a strategy does without, under each definition."""
-        whole = self._select("distill", view, self.checkpoints[0])
-        return {
-            f"saved_{column}": saved(runs[column].mean(), whole[column].mean()) for column in _SAVED
-        }
-
-    def _differences(self, correct: np.ndarray, view: View, checkpoint: str) -> dict[str, float]:
-        """Paired differences to the references: asked alike, and asked as each was trained."""
-        found: dict[str, float] = {}
-        for reference in _REFERENCES:
-            known = reference in self.plan
-            pairs = {f"vs_{reference}": view.name if known else None}
-            if reference != "base":
-                trained = self._as_trained(reference, view.shots) if known else None
-                pairs[f"vs_{reference}_as_trained"] = trained
-            for name, other in pairs.items():
-                estimate = (
-                    difference_interval(correct, self._correct(reference, other, checkpoint))
-                    if other
-                    else Estimate(float("nan"), float("nan"), float("nan"))
-                )
-                found.update(_spread(name, estimate))
-        return found
-
-    def comparisons(self) -> pd.DataFrame:
-        """Every pair of strategies, asked alike and each as it was trained."""
-        names = self.config["run"]["strategies"]
-        families = [(view.mode, view.shots, dict.fromkeys(names, view.name)) for view in self.views]
-        for shots in dict.fromkeys(view.shots for view in self.views):
-            asked = {name: self._as_trained(name, shots) for name in names}
-            trained = {name: view for name, view in asked.items() if view}
-            if len(trained) == len(names):
-                families.append(("as_trained", shots, trained))
-        found = []
-        for checkpoint in self.checkpoints:
-            for mode, shots, modes in families:
-                correct = {name: self._correct(name, modes[name], checkpoint) for name in names}
-                where = {**self.names, "mode": mode, "shots": shots, "checkpoint": checkpoint}
-                table = compare_all(correct, self.config["run"]["relevant_difference"])
-                found.append(pd.DataFrame(where, index=table.index).join(table))
-        return pd.concat(found, ignore_index=True)
-
-    def _costs(
-        self, name: str, seed: str, model: str, view: str, checkpoint: str
-    ) -> dict[str, Any]:
-        trained, strategy = self.plan[name]["seeds"][seed], self.config["strategies"][name]
-        training, records = training_costs(trained)
-        own = [stage["model"] for stage in trained["stages"]]
-        knowing, scorings = complexity_costs(
-            self.config, **self.names, name=name, plan=self.plan, own=own
-        )
-        answering = read_json(self._prediction_path(model, view, "run.json"))
-        choosing = (
-            choice_of_epoch(**self.names, digest=own[-1]) if own and checkpoint == "best" else []
-        )
-        training["train_seconds"] += sum(run["seconds"] for run in choosing)
-        found = {
-            **training,
-            **teacher_costs(
-                self.answers.get(self.plan[name]["teacher"]), self.buckets, strategy, int(seed)
-            ),
-            **knowing,
-            "evaluate_seconds": answering["seconds"],
-            "energy_wh": energy([*scorings, *records, *choosing, answering]),
-        }
-        return {column: found[column] for column in (*COUNTS, *AMOUNTS)}
+    )
 
 
-def read_plan(config: dict[str, Any], dataset: str, student: str) -> dict[str, Any]:
-    """Read the models of all strategies of a data set and student, from all rounds."""
-    folder = Path(f"data/mixtures/{dataset}/{student}")
+def _run(config: Config, results: Results, asked: Asked, seed: int) -> dict[str, Any]:
+    planned = results.plan.strategies[asked.strategy]
+    trained = planned.seeds[seed]
+    model = layout.weights_of(trained.final, asked.checkpoint)
+    predictions = results.predictions[model, asked.view.name]
+    correct = predictions["correct"].to_numpy(dtype=bool)[None]
     return {
-        name: entry
-        for number in rounds_used(config)
-        for name, entry in read_json(folder / str(number) / "plan.json").items()
+        **results.names,
+        "strategy": asked.strategy,
+        "mode": asked.view.mode,
+        "shots": asked.view.shots,
+        "checkpoint": asked.checkpoint,
+        "trained_mode": planned.trained_mode,
+        "seed": seed if trained.stages else None,
+        "n": len(predictions),
+        **mean_interval(correct).named("accuracy"),
+        **_by_bucket(results, planned.buckets, correct),
+        "invalid_rate": float(predictions["invalid"].mean()),
+        **_costs(config, results, asked, seed),
+        "model": trained.final,
     }
 
 
-def _spread(name: str, estimate: Estimate) -> dict[str, float]:
-    return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+def _costs(config: Config, results: Results, asked: Asked, seed: int) -> dict[str, Any]:
+    planned = results.plan.strategies[asked.strategy]
+    trained = planned.seeds[seed]
+    training, records = training_costs(trained)
+    knowing, scorings = complexity_costs(
+        config,
+        **results.names,
+        name=asked.strategy,
+        plan=results.plan,
+        own=[stage.model for stage in trained.stages],
+    )
+    model = layout.weights_of(trained.final, asked.checkpoint)
+    table = layout.at(layout.PREDICTIONS, **results.names, model=model, mode=asked.view.name)
+    answering = read_json(layout.run_of(table))
+    chosen = trained.stages and asked.checkpoint == "best"
+    choosing = choice_of_epoch(**results.names, digest=trained.final) if chosen else []
+    training["train_seconds"] += sum(run["seconds"] for run in choosing)
+    found = {
+        **training,
+        **teacher_costs(
+            results.rationales.get(planned.teacher or ""),
+            results.buckets,
+            config["strategies"][asked.strategy],
+            seed,
+        ),
+        **knowing,
+        "evaluate_seconds": answering["seconds"],
+        "energy_wh": energy([*scorings, *records, *choosing, answering]),
+    }
+    return {column: found[column] for column in (*COUNTS, *AMOUNTS)}
 
 
-def complexity_table(config: dict[str, Any]) -> pd.DataFrame:
-    """Tell how well each metric ranks the items that the scored student itself got wrong.
-
-    Items whose answers the scored model has seen are left out: those of the warm-up sample, and for
-    a model that a strategy has trained all but the test split. Metrics that read the label are left
-    out as well: they cannot predict anything.
-
-    Returns:
-        One row per data set, student, scorer, prompt and metric: n, the student's accuracy, ROC AUC
-        with interval.
-    """
-    names = sorted({config["buckets"][name]["metric"] for name in buckets_used(config)})
-    rows: list[dict[str, Any]] = []
-    for dataset in config["run"]["datasets"]:
-        for student in config["run"]["students"]:
-            paths = {metric_table(config, dataset, student, name): name for name in names}
-            for path, name in paths.items():
-                if path and path.parts[1] == "scores":
-                    prompt = metric_of(config, name)["prompt"]
-                    scorer = scorer_of(config, student, name)
-                    where = {"dataset": dataset, "student": student}
-                    where |= {"scorer": scorer, "prompt": prompt}
-                    scores = parquet.read("scores", path)
-                    if "." in scorer:
-                        scores = scores[scores["split"] == "test"]
-                    rows += [{**where, **row} for row in rank_metrics(scores, config["seed"])]
-    return pd.DataFrame(rows)
+def _by_bucket(results: Results, definition: str, correct: np.ndarray) -> dict[str, Any]:
+    """Accuracy and number of the reported items in each bucket of a definition."""
+    items = next(iter(results.predictions.values())).index
+    table = results.buckets[definition].set_index("item_id")["bucket"]
+    bucket = table.reindex(items).to_numpy()
+    shares: dict[str, Any] = {}
+    for name in BUCKETS:
+        shares |= mean_interval(correct[:, bucket == name]).named(f"accuracy_{name}")
+    return {**shares, **{f"n_{name}": int((bucket == name).sum()) for name in BUCKETS}}
 
 
-def rank_metrics(scores: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
-    """Return the ROC AUC of each label-free metric against the student's own errors."""
-    usable = scores[(scores["status"] == "ok") & ~scores["warm_up"]]
-    rows = []
-    for name, metric in METRICS.items():
-        if metric.source != "scores" or "label" in metric.needs:
-            continue
-        known = usable[usable[name].notna()]
-        if known.empty:
-            continue
-        wrong = ~known["correct"].astype(bool)
-        rows.append(
-            {
-                "metric": name,
-                "n": len(known),
-                "student_accuracy": float(1 - wrong.mean()),
-                "answer_valid": float(known["answer_valid"].astype(bool).mean()),
-                **_spread("roc_auc", roc_auc(known[name], wrong, seed=seed)),
-            }
+def _row(config: Config, results: Results, runs: pd.DataFrame, asked: Asked) -> dict[str, Any]:
+    """One row of the summary: what one way of asking gave, over all training seeds."""
+    own, correct = _select(runs, asked), _correct(results, asked)
+    first = own.iloc[0]
+    return {
+        **{column: first[column] for column in _SAME},
+        "n_seeds": len(own),
+        **mean_interval(correct).named("accuracy"),
+        "accuracy_sd": seed_spread(correct)[1],
+        **_by_bucket(results, results.plan.strategies[asked.strategy].buckets, correct),
+        "invalid_rate": own["invalid_rate"].mean(),
+        **_differences(config, results, asked),
+        **{column: round(own[column].mean()) for column in COUNTS},
+        **{column: own[column].mean(skipna=False) for column in AMOUNTS},
+        **_savings(config, runs, asked),
+    }
+
+
+def _select(runs: pd.DataFrame, asked: Asked) -> pd.DataFrame:
+    return runs[
+        (runs["strategy"] == asked.strategy)
+        & (runs["mode"] == asked.view.mode)
+        & (runs["shots"] == asked.view.shots)
+        & (runs["checkpoint"] == asked.checkpoint)
+    ]
+
+
+def _correct(results: Results, asked: Asked) -> np.ndarray:
+    """What a strategy got right, shape (n_seeds, n_items), items in the order of their id."""
+    answers = []
+    for seed in _seeds(results.plan.strategies[asked.strategy]):
+        final = results.plan.final(asked.strategy, seed)
+        model = layout.weights_of(final, asked.checkpoint)
+        answers.append(results.predictions[model, asked.view.name]["correct"])
+    return np.array([answer.to_numpy(dtype=bool) for answer in answers])
+
+
+def _savings(config: Config, runs: pd.DataFrame, asked: Asked) -> dict[str, float]:
+    """Which share of `distill`'s tokens a strategy does without, under each definition."""
+    own = _select(runs, asked)
+    # Any checkpoint will do: all are of the same training.
+    whole = _select(runs, Asked("distill", asked.view, config["run"]["checkpoints"][0]))
+    return {f"saved_{column}": saved(own[column].mean(), whole[column].mean()) for column in _SAVED}
+
+
+def _differences(config: Config, results: Results, asked: Asked) -> dict[str, float]:
+    """Paired differences to the references: asked alike, and asked as each was trained."""
+    correct = _correct(results, asked)
+
+    def difference(reference: str, view: View | None) -> Estimate:
+        if view is None:
+            return UNKNOWN
+        return difference_interval(
+            correct, _correct(results, Asked(reference, view, asked.checkpoint))
         )
-    return rows
+
+    found: dict[str, float] = {}
+    for reference in _REFERENCES:
+        planned = results.plan.strategies.get(reference)
+        alike = asked.view if planned else None
+        found |= difference(reference, alike).named(f"vs_{reference}")
+        if reference != "base":
+            trained = _as_trained(config, planned, asked.view.shots) if planned else None
+            found |= difference(reference, trained).named(f"vs_{reference}_as_trained")
+    return found
 
 
-def model_index(config: dict[str, Any]) -> pd.DataFrame:
+def _as_trained(config: Config, planned: PlannedStrategy, shots: int) -> View | None:
+    """The view that asks a strategy as it was trained, with so many worked examples."""
+    wanted = (planned.trained_mode, shots)
+    return next((view for view in views(config) if (view.mode, view.shots) == wanted), None)
+
+
+def _comparisons(config: Config, results: Results) -> Iterator[pd.DataFrame]:
+    """Every pair of strategies, asked alike and each as it was trained."""
+    names = config["run"]["strategies"]
+    families = [(view.mode, view.shots, dict.fromkeys(names, view)) for view in views(config)]
+    for shots in dict.fromkeys(view.shots for view in views(config)):
+        asked = {name: _as_trained(config, results.plan.strategies[name], shots) for name in names}
+        trained = {name: view for name, view in asked.items() if view}
+        if len(trained) == len(names):
+            families.append(("as_trained", shots, trained))
+    for checkpoint in config["run"]["checkpoints"]:
+        for mode, shots, asked_in in families:
+            correct = {
+                name: _correct(results, Asked(name, asked_in[name], checkpoint)) for name in names
+            }
+            where = {**results.names, "mode": mode, "shots": shots, "checkpoint": checkpoint}
+            table = compare_all(correct, config["run"]["relevant_difference"])
+            yield pd.DataFrame(where, index=table.index).join(table)
+
+
+def model_index(config: Config) -> pd.DataFrame:
     """List the trained models of a run: which strategy and stage each digest is."""
     frames = []
     for dataset in config["run"]["datasets"]:
         for student in config["run"]["students"]:
             for number in rounds_used(config):
-                table = pd.read_csv(
-                    f"data/mixtures/{dataset}/{student}/{number}/index.csv",
-                    dtype={"model": str, "parent": str},
-                )
+                path = layout.at(layout.PLAN_INDEX, dataset=dataset, student=student, round=number)
+                table = pd.read_csv(path, dtype={"model": str, "parent": str})
                 table.insert(0, "student", student)
                 table.insert(0, "dataset", dataset)
                 frames.append(table)
     return pd.concat(frames)
-
-
-def as_prompted(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with the first number of worked examples and the first checkpoint of a run.
-
-    These are what figures and tables for papers show; all others are in the summary itself.
-    """
-    first = summary.iloc[0]
-    return summary[
-        (summary["shots"] == first["shots"]) & (summary["checkpoint"] == first["checkpoint"])
-    ]
-
-
-def render(summary: pd.DataFrame) -> str:
-    """Render the summary for a terminal: accuracy with interval, differences and costs."""
-    summary = as_prompted(summary)
-    shown = pd.DataFrame(
-        {
-            "strategy": summary["strategy"],
-            "mode": summary["mode"] + (summary["mode"] == summary["trained_mode"]).map(_STAR),
-            "accuracy": [_interval(row, "accuracy") for _, row in summary.iterrows()],
-            "easy": summary["accuracy_easy"].map("{:.2f}".format),
-            "medium": summary["accuracy_medium"].map("{:.2f}".format),
-            "hard": summary["accuracy_hard"].map("{:.2f}".format),
-            "vs base": [_interval(row, "vs_base") for _, row in summary.iterrows()],
-            "vs distill*": [
-                _interval(row, "vs_distill_as_trained") for _, row in summary.iterrows()
-            ],
-            "teacher tokens": summary["teacher_completion_tokens"],
-        }
-    )
-    parts = []
-    for (dataset, student), rows in shown.groupby(
-        [summary["dataset"], summary["student"]], sort=False
-    ):
-        count = summary.loc[rows.index[0], "n"]
-        parts.append(
-            f"{dataset}, {student}, {count} items, 95% intervals, * = the mode it was trained for"
-        )
-        parts.append(rows.to_string(index=False))
-    return "\n".join(parts)
-
-
-def _interval(row: pd.Series, name: str) -> str:
-    if pd.isna(row[name]):
-        return "-"
-    sign = "+" if name.startswith("vs") else ""
-    return (
-        f"{row[name]:{sign}.3f} [{row[f'{name}_low']:{sign}.2f}, {row[f'{name}_high']:{sign}.2f}]"
-    )

@@ -1,12 +1,13 @@
 """What training looked like, for people: loss curves, and samples of what was trained on."""
 
-from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
 import pandas as pd
 
+from caft import layout
 from caft.figures.training import LOSS_COLUMNS, loss_table
+from caft.mixtures.plan import Plan
 from caft.tables import parquet
 from caft.tables.files import read_json
 from caft.training.rows import IGNORED, encode_mixture
@@ -23,30 +24,20 @@ mark { color: #000; background: #d7ecd9 }
 loss; the rest is the prompt.</p>
 """
 
-Plan = Mapping[str, Mapping[str, Any]]
-
-
-def stages_of(plan: Plan) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield strategy, seed and stage of every trained stage, with its entry in the plan."""
-    for strategy, entry in plan.items():
-        for seed, trained in entry["seeds"].items():
-            for number, stage in enumerate(trained["stages"], start=1):
-                yield {"strategy": strategy, "seed": int(seed), "stage": number}, stage
-
 
 def losses_of_run(plan: Plan) -> pd.DataFrame:
     """Return the losses of every stage, one row per update.
 
     Args:
-        plan: strategies with the stages of every training seed.
+        plan: of one data set and student, all rounds.
 
     Returns:
         strategy, seed, stage, model, step, epoch, loss, validation_loss (nats per target token).
     """
     parts = []
-    for where, stage in stages_of(plan):
-        table = loss_table(read_json(f"results/models/{stage['model']}/model.json"))
-        parts.append(table.assign(**where, model=stage["model"]))
+    for place, stage in plan.stages():
+        table = loss_table(read_json(layout.at(layout.MODEL, digest=stage.model)))
+        parts.append(table.assign(**place._asdict(), model=stage.model))
     columns = ["strategy", "seed", "stage", "model", *LOSS_COLUMNS]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
@@ -64,16 +55,16 @@ def sample_page(plan: Plan, tokenizer: Any) -> str:
     """Return an HTML page with the first rows of each stage and what of them carries loss.
 
     Args:
-        plan: strategies with the stages of every training seed; the first one's are shown.
+        plan: of one data set and student; what the first training seed trains on is shown.
         tokenizer: of the student.
     """
     parts, shown = [_HEAD], set()
-    for where, stage in stages_of(plan):
-        if stage["mixture"] in shown:
+    for place, stage in plan.stages():
+        if stage.mixture in shown:
             continue
-        shown.add(stage["mixture"])
-        rows = parquet.read("mixtures", f"data/mixtures/rows/{stage['mixture']}.parquet")
-        title = f"{where['strategy']}, stage {where['stage']}: {len(rows)} rows"
+        shown.add(stage.mixture)
+        rows = parquet.read("mixtures", layout.at(layout.MIXTURE, mixture=stage.mixture))
+        title = f"{place.strategy}, stage {place.stage}: {len(rows)} rows"
         parts.append(f"<h2>{escape(title)}</h2>\n")
         # One of each target, where a stage mixes them.
         sample = rows.groupby("target", sort=True).head(_SAMPLE)

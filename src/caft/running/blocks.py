@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from caft import layout
 from caft.errors import CaftError
 from caft.prompting.prompts import Messages
 from caft.running.jobs import Progress
@@ -59,7 +60,7 @@ WHOLE = Shard()
 class Cache:
     """Where finished blocks lie, and which of them a job is there for."""
 
-    folder: Path = Path("data/blocks")
+    folder: Path = Path(layout.BLOCKS)
     shard: Shard = WHOLE
     block_items: int = BLOCK_ITEMS
 
@@ -212,7 +213,7 @@ def merge_shards(paths: Sequence[Path]) -> tuple[pd.DataFrame, dict[str, Any], d
                 "engine.device and engine.dtype out, use one environment, delete one of the two "
                 "and run again."
             )
-    runs = [read_json(path.with_suffix(".run.json")) for path in paths]
+    runs = [read_json(layout.run_of(str(path))) for path in paths]
     counted = ("seconds", "energy_wh", "new_tokens")
     sums = add({name: run[name] for name in counted if name in run} for run in runs)
     blocks = sorted(name for run in runs for name in run["blocks"])

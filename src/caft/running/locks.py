@@ -19,10 +19,10 @@ _CANCEL_SECONDS = 120.0  # for Slurm to end jobs that were cancelled
 # Options with which Snakemake only looks, shows or reports. `unlock` is none of them: once the
 # lock is gone, nothing tells the next run of jobs that a dead one has left behind.
 _LOOKING = (
-    *("dryrun", "lint", "report", "dag", "rulegraph", "filegraph", "d3dag", "summary"),
-    *("detailed_summary", "list_rules", "list_target_rules", "list_changes", "list_input_changes"),
-    *("list_params_changes", "list_untracked", "list_resources", "print_compilation"),
-)
+    "dryrun", "lint", "report", "dag", "rulegraph", "filegraph", "d3dag", "summary",
+    "detailed_summary", "list_rules", "list_target_rules", "list_changes", "list_input_changes",
+    "list_params_changes", "list_untracked", "list_resources", "print_compilation",
+)  # fmt: skip
 
 
 def acts(command: Any) -> bool:

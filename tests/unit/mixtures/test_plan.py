@@ -1,22 +1,27 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from caft.mixtures.plan import build_plan
+from caft import layout
+from caft.mixtures.building import build_plan
+from caft.mixtures.plan import Plan, PlannedStage, PlannedStrategy, Trained, read_plan
 from caft.mixtures.rows import Materials
 from caft.students.folders import load_tokenizer
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
 
 ANSWER = {"buckets": ["easy", "medium"], "target": "answer", "epochs": 2}
+FOLDER = Path("data/mixtures")
 RATIONALE = {"buckets": ["hard"], "target": "rationale", "epochs": 3}
 
 
 @pytest.fixture
-def inputs(tmp_path, student, letters, recipe):
+def inputs(tmp_path, monkeypatch, student, letters, recipe):
     """Six training items, two in each bucket; one hard item has no accepted rationale."""
+    monkeypatch.chdir(tmp_path)
     ids = [f"i{number}" for number in range(6)]
     items = pd.DataFrame(
         {
@@ -64,12 +69,15 @@ def inputs(tmp_path, student, letters, recipe):
         "seeds": [1],
         "student_file": student / "student.json",
         "warm_up_file": None,
-        "folder": tmp_path / "mixtures",
     }
 
 
 def trained(plan, name, seed=1):
-    return plan[name]["seeds"][str(seed)]
+    return plan.strategies[name].seeds[seed]
+
+
+def planned_file(stage):
+    return Path(layout.at(layout.PLANNED_STAGE, digest=stage.model))
 
 
 def with_items(inputs, items):
@@ -78,26 +86,26 @@ def with_items(inputs, items):
 
 def test_a_plan_names_the_final_model_of_each_strategy(inputs):
     plan, _, _ = build_plan(**inputs)
-    assert trained(plan, "base") == {"final": "base", "items": 0, "stages": []}
-    first, second = trained(plan, "complexity_aware")["stages"]
-    assert trained(plan, "complexity_aware")["final"] == second["model"]
-    assert trained(plan, "sft")["final"] == first["model"] == second["parent"]
-    modes = {name: strategy["trained_mode"] for name, strategy in plan.items()}
+    assert trained(plan, "base") == Trained("base", 0, [])
+    first, second = trained(plan, "complexity_aware").stages
+    assert trained(plan, "complexity_aware").final == second.model
+    assert trained(plan, "sft").final == first.model == second.parent
+    modes = {name: one.trained_mode for name, one in plan.strategies.items()}
     assert modes == {"base": "direct", "sft": "direct", "complexity_aware": "cot"}
 
 
 def test_a_plan_says_what_became_of_the_items_without_a_rationale(inputs):
     plan, _, _ = build_plan(**inputs)
-    assert trained(plan, "complexity_aware")["items"] == 5
-    stage = trained(plan, "complexity_aware")["stages"][1]
-    assert (stage["without_rationale"], stage["rationale_rows"], stage["answer_rows"]) == (1, 1, 0)
+    assert trained(plan, "complexity_aware").items == 5
+    stage = trained(plan, "complexity_aware").stages[1]
+    assert (stage.without_rationale, stage.rationale_rows, stage.answer_rows) == (1, 1, 0)
 
 
 def test_every_training_seed_makes_models_of_its_own_from_the_same_rows(inputs):
     plan, index, _ = build_plan(**{**inputs, "seeds": [1, 7]})
-    assert list(plan["sft"]["seeds"]) == ["1", "7"]
-    (one,), (other,) = (trained(plan, "sft", seed)["stages"] for seed in (1, 7))
-    assert one["mixture"] == other["mixture"] and one["model"] != other["model"]
+    assert list(plan.strategies["sft"].seeds) == [1, 7]
+    (one,), (other,) = (trained(plan, "sft", seed).stages for seed in (1, 7))
+    assert one.mixture == other.mixture and one.model != other.model
     assert trained(plan, "base", 1) == trained(plan, "base", 7)
     assert index.query("strategy == 'sft'")["seed"].tolist() == [1, 7]
     alone, _, _ = build_plan(**inputs)
@@ -107,7 +115,7 @@ def test_every_training_seed_makes_models_of_its_own_from_the_same_rows(inputs):
 def test_a_random_control_is_drawn_again_for_every_seed(inputs):
     inputs["strategies"]["sft"]["membership"] = "random"
     plan, _, _ = build_plan(**{**inputs, "seeds": [1, 2, 3]})
-    mixtures = {trained(plan, "sft", seed)["stages"][0]["mixture"] for seed in (1, 2, 3)}
+    mixtures = {trained(plan, "sft", seed).stages[0].mixture for seed in (1, 2, 3)}
     assert len(mixtures) == 3
 
 
@@ -132,8 +140,8 @@ def test_a_strategy_stops_at_the_amount_of_another_one(inputs, by, epochs):
     }
     inputs["strategies"] = {"matched": matched, **inputs["strategies"]}
     plan, _, _ = build_plan(**inputs)
-    assert list(plan) == ["matched", "base", "sft", "complexity_aware"]
-    assert trained(plan, "matched")["stages"][0]["epochs"] == pytest.approx(epochs, abs=1e-6)
+    assert list(plan.strategies) == ["matched", "base", "sft", "complexity_aware"]
+    assert trained(plan, "matched").stages[0].epochs == pytest.approx(epochs, abs=1e-6)
 
 
 def test_a_stage_may_be_divided_by_another_bucket_definition(inputs):
@@ -142,32 +150,31 @@ def test_a_stage_may_be_divided_by_another_bucket_definition(inputs):
     stages = [ANSWER, {**ANSWER, "buckets": ["hard"], "divided_by": "after"}]
     inputs["strategies"]["sft"]["stages"] = stages
     plan, _, _ = build_plan(**inputs)
-    second = trained(plan, "sft")["stages"][1]
-    rows = parquet.read("mixtures", inputs["folder"] / "rows" / f"{second['mixture']}.parquet")
+    second = trained(plan, "sft").stages[1]
+    rows = parquet.read("mixtures", layout.at(layout.MIXTURE, mixture=second.mixture))
     assert list(rows["item_id"]) == ["i0", "i3"]
 
 
 def test_a_plan_counts_tokens_in_one_pass_and_over_all_epochs(inputs):
     plan, _, _ = build_plan(**inputs)
-    (stage,) = trained(plan, "sft")["stages"]
-    mixture = parquet.read("mixtures", inputs["folder"] / "rows" / f"{stage['mixture']}.parquet")
+    (stage,) = trained(plan, "sft").stages
+    mixture = parquet.read("mixtures", layout.at(layout.MIXTURE, mixture=stage.mixture))
     # One digit and the end of the turn.
-    assert stage["target_tokens_one_pass"] == 4 * 2
-    assert stage["target_tokens"] == 4 * 2 * 2
-    assert stage["all_tokens"] == 2 * (4 * 2 + mixture["prompt_tokens"].sum())
-    assert stage["rows"] == len(mixture) == 4
+    assert stage.target_tokens_one_pass == 4 * 2
+    assert stage.target_tokens == 4 * 2 * 2
+    assert stage.all_tokens == 2 * (4 * 2 + mixture["prompt_tokens"].sum())
+    assert stage.rows == len(mixture) == 4
 
 
 def test_mixtures_and_stages_are_written_under_their_hashes(inputs):
     plan, _, _ = build_plan(**inputs)
-    stages = [stage for name in plan for stage in trained(plan, name)["stages"]]
-    folder = inputs["folder"]
-    assert {path.stem for path in (folder / "rows").iterdir()} == {s["mixture"] for s in stages}
-    assert {path.stem for path in (folder / "stages").iterdir()} == {s["model"] for s in stages}
-    second = trained(plan, "complexity_aware")["stages"][1]
-    planned = json.loads((folder / "stages" / f"{second['model']}.json").read_text())
-    assert planned["mixture_file"] == str(folder / "rows" / f"{second['mixture']}.parquet")
-    assert planned["parent_file"] == f"results/models/{second['parent']}/model.json"
+    stages = [stage for name in plan.strategies for stage in trained(plan, name).stages]
+    assert {path.stem for path in (FOLDER / "rows").iterdir()} == {s.mixture for s in stages}
+    assert {path.stem for path in (FOLDER / "stages").iterdir()} == {s.model for s in stages}
+    second = trained(plan, "complexity_aware").stages[1]
+    planned = json.loads(planned_file(second).read_text())
+    assert planned["mixture_file"] == layout.at(layout.MIXTURE, mixture=second.mixture)
+    assert planned["parent_file"] == f"results/models/{second.parent}/model.json"
     assert planned["spec"]["epochs"] == 3
     rows = parquet.read("mixtures", planned["mixture_file"])
     assert list(rows["completion"]) == ["so [[2]]"]
@@ -176,10 +183,10 @@ def test_mixtures_and_stages_are_written_under_their_hashes(inputs):
 
 def test_a_mixture_is_written_once(inputs):
     build_plan(**inputs)
-    rows = sorted((inputs["folder"] / "rows").iterdir())
+    rows = sorted((FOLDER / "rows").iterdir())
     before = [(path, path.stat().st_mtime_ns, path.stat().st_ino) for path in rows]
     build_plan(**inputs)
-    rows = sorted((inputs["folder"] / "rows").iterdir())
+    rows = sorted((FOLDER / "rows").iterdir())
     assert [(path, path.stat().st_mtime_ns, path.stat().st_ino) for path in rows] == before
 
 
@@ -199,7 +206,7 @@ def test_the_index_lists_every_stage(inputs):
         ["complexity_aware", 1, 2],
         ["complexity_aware", 2, 3],
     ]
-    assert index["model"].iloc[-1] == trained(plan, "complexity_aware")["final"]
+    assert index["model"].iloc[-1] == trained(plan, "complexity_aware").final
 
 
 def test_rows_left_out_as_too_long_are_listed(inputs):
@@ -211,8 +218,8 @@ def test_rows_left_out_as_too_long_are_listed(inputs):
         ["i0", "sft", 1, "too_long"],
         ["i0", "complexity_aware", 1, "too_long"],
     ]
-    (stage,) = trained(plan, "sft")["stages"]
-    assert (stage["over_long"], stage["rows"]) == (1, 3)
+    (stage,) = trained(plan, "sft").stages
+    assert (stage.over_long, stage.rows) == (1, 3)
 
 
 def test_a_strategy_may_start_from_the_warm_up(inputs, tmp_path):
@@ -221,9 +228,67 @@ def test_a_strategy_may_start_from_the_warm_up(inputs, tmp_path):
     write_json(warm_up, {"digest": "feedfeedfeedfeed"})
     inputs["strategies"]["sft"]["start"] = "warm_up"
     warmed, _, _ = build_plan(**{**inputs, "warm_up_file": warm_up})
-    (stage,) = trained(warmed, "sft")["stages"]
-    assert stage["parent"] == "feedfeedfeedfeed"
-    assert stage["model"] != trained(plan, "sft")["final"]
-    planned = json.loads((inputs["folder"] / "stages" / f"{stage['model']}.json").read_text())
+    (stage,) = trained(warmed, "sft").stages
+    assert stage.parent == "feedfeedfeedfeed"
+    assert stage.model != trained(plan, "sft").final
+    planned = json.loads(planned_file(stage).read_text())
     assert planned["parent_file"] == str(warm_up)
-    assert warmed["complexity_aware"] == plan["complexity_aware"]
+    assert trained(warmed, "complexity_aware") == trained(plan, "complexity_aware")
+
+
+def test_a_plan_is_written_by_strategy_and_seed():
+    stage = PlannedStage("m", None, "rows", 2, 3, 1, 2, 0, 0, 10, 20, 50)
+    strategy = PlannedStrategy("cot", "default", "worked", {10: Trained("m", 3, [stage])})
+    assert Plan({"aware": strategy}).json() == {
+        "aware": {
+            "trained_mode": "cot",
+            "buckets": "default",
+            "teacher": "worked",
+            "seeds": {
+                "10": {
+                    "final": "m",
+                    "items": 3,
+                    "stages": [
+                        {
+                            "model": "m",
+                            "parent": None,
+                            "mixture": "rows",
+                            "epochs": 2,
+                            "rows": 3,
+                            "answer_rows": 1,
+                            "rationale_rows": 2,
+                            "over_long": 0,
+                            "without_rationale": 0,
+                            "target_tokens_one_pass": 10,
+                            "target_tokens": 20,
+                            "all_tokens": 50,
+                        }
+                    ],
+                }
+            },
+        }
+    }
+
+
+def test_a_plan_is_read_as_it_was_written(inputs):
+    plan, _, _ = build_plan(**{**inputs, "seeds": [1, 7]})
+    write_json("plan.json", plan.json())
+    assert read_plan(["plan.json"]) == plan
+    assert read_plan(["plan.json"]).json() == plan.json()
+
+
+def test_plans_of_several_rounds_are_read_as_one(inputs):
+    strategies = build_plan(**inputs)[0].strategies
+    for number, names in enumerate((["base", "sft"], ["complexity_aware"]), start=1):
+        write_json(f"{number}.json", Plan({name: strategies[name] for name in names}).json())
+    plan = read_plan(["1.json", "2.json"])
+    assert plan.strategies == strategies
+    first, second = trained(plan, "complexity_aware").stages
+    assert plan.models() == [first.model, second.model], "a stage that is shared is named once"
+    assert plan.finals() == ["base", first.model, second.model]
+    assert plan.final("sft", 1) == first.model
+    assert [place for place, _ in plan.stages()] == [
+        ("sft", 1, 1),
+        ("complexity_aware", 1, 1),
+        ("complexity_aware", 1, 2),
+    ]

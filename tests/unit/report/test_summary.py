@@ -4,16 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from caft.mixtures.plan import read_plan
+from caft.report.complexity import complexity_table, rank_metrics
 from caft.report.costs import complexity_costs, saved, uses_complexity
 from caft.report.provenance import provenance
-from caft.report.summary import (
-    as_prompted,
-    complexity_table,
-    model_index,
-    rank_metrics,
-    render,
-    summarize,
-)
+from caft.report.render import as_prompted, render
+from caft.report.summary import model_index, summarize
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
 
@@ -37,6 +33,14 @@ RIGHT = {
 def stage(model, tokens, epochs):
     return {
         "model": model,
+        "parent": None,
+        "mixture": "rows",
+        "epochs": epochs,
+        "rows": 3,
+        "answer_rows": 3,
+        "rationale_rows": 0,
+        "over_long": 0,
+        "without_rationale": 0,
         "target_tokens_one_pass": tokens,
         "target_tokens": tokens * epochs,
         "all_tokens": 10 * tokens * epochs,
@@ -312,7 +316,7 @@ def test_a_stage_that_scores_is_paid_once(run, scorer, seconds):
     run["metrics"]["entropy"]["scored_with"] = scorer
     taken = {"seconds": 7.0, "energy_wh": 0.25}
     write_json(f"data/scores/sums/tiny/{scorer}/letters.run.json", taken)
-    plan = read_json("data/mixtures/sums/tiny/1/plan.json")
+    plan = read_plan(["data/mixtures/sums/tiny/1/plan.json"])
     own = ["aaaa", "cccc"]
     found, records = complexity_costs(run, "sums", "tiny", "complexity_aware", plan, own)
     assert [found[name] for name in KNOWING] == [seconds, 0, 0, 0, 0]

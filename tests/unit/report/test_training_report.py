@@ -3,6 +3,7 @@ import json
 import pandas as pd
 import pytest
 
+from caft.mixtures.plan import Plan, PlannedStrategy, Trained
 from caft.report.training import curves, losses_of_run, sample_page
 from caft.tables import parquet
 from caft.tables.files import write_json
@@ -15,7 +16,7 @@ HISTORY = [
 
 
 @pytest.fixture
-def plan(tmp_path, monkeypatch):
+def plan(tmp_path, monkeypatch, planned_stage):
     """Two strategies that share a first stage, with two training seeds, and a hostile question."""
     monkeypatch.chdir(tmp_path)
     for model in ("m1", "m2", "n1", "n2"):
@@ -32,16 +33,22 @@ def plan(tmp_path, monkeypatch):
     parquet.write("mixtures", rows, "data/mixtures/rows/first.parquet")
     parquet.write("mixtures", rows.iloc[3:], "data/mixtures/rows/second.parquet")
 
-    def stages(*names):
-        mixtures = ("first", "second")
-        pairs = zip(names, mixtures, strict=False)
-        return {"stages": [{"model": model, "mixture": mixture} for model, mixture in pairs]}
+    def strategy(*seeds):
+        return PlannedStrategy("direct", "default", None, dict(enumerate(seeds, start=1)))
 
-    return {
-        "base": {"seeds": {"1": stages(), "2": stages()}},
-        "sft": {"seeds": {"1": stages("m1"), "2": stages("n1")}},
-        "complexity_aware": {"seeds": {"1": stages("m1", "m2"), "2": stages("n1", "n2")}},
-    }
+    def stages(*names):
+        pairs = zip(names, ("first", "second"), strict=False)
+        return Trained(
+            "any", 4, [planned_stage(model=model, mixture=rows) for model, rows in pairs]
+        )
+
+    return Plan(
+        {
+            "base": strategy(stages(), stages()),
+            "sft": strategy(stages("m1"), stages("n1")),
+            "complexity_aware": strategy(stages("m1", "m2"), stages("n1", "n2")),
+        }
+    )
 
 
 def test_every_update_of_every_stage_and_seed_has_a_row(plan):

@@ -5,12 +5,13 @@ import pytest
 
 from caft.cli import main
 from caft.errors import CaftError
-from caft.running.leftovers import find_unused
-from caft.tables.files import write_json
+from caft.mixtures.plan import Plan, PlannedStrategy, Trained
+from caft.report.leftovers import find_unused
+from caft.tables.files import read_json, write_json
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path, monkeypatch, planned_stage):
     """A folder with a current, a recorded and a forgotten model, and a paid answer."""
     monkeypatch.chdir(tmp_path)
     for name in ("current", "recorded", "forgotten", "started"):
@@ -26,9 +27,9 @@ def run(tmp_path, monkeypatch):
     write("data/blocks/scores/scored.parquet")
     write("data/blocks/scores/older.parquet")
     write("data/store/teacher/journals/j.jsonl")
-    stages = [{"model": "current"}]
-    plan = {"sft": {"seeds": {"1": {"final": "current", "stages": stages}}}}
-    write_json("data/mixtures/d/s/1/plan.json", plan)
+    trained = Trained("current", 1, [planned_stage(model="current")])
+    plan = Plan({"sft": PlannedStrategy("direct", "default", None, {1: trained})})
+    write_json("data/mixtures/d/s/1/plan.json", plan.json())
     finish()
     return tmp_path
 
@@ -124,6 +125,12 @@ def test_nothing_is_removed_if_a_plan_cannot_be_read(run, content):
         find_unused(run, [])
     assert main(["clean", "--remove"]) == 1
     assert files(run) == before
+
+
+def test_a_strategy_may_be_called_as_a_record_calls_its_models(run):
+    path = "data/mixtures/d/s/1/plan.json"
+    write_json(path, {"models": read_json(path)["sft"]})
+    assert "results/models/current" not in {str(one.path) for one in find_unused(run, [])}
 
 
 def test_a_folder_without_plans_and_records_is_left_alone(tmp_path, monkeypatch, capsys):

@@ -1,25 +1,20 @@
 """What a run left behind that nothing refers to any more: models, their predictions, blocks.
 
-Referred to is what a plan names (`data/mixtures/*/*/*/plan.json`, the last run's for every data set
-and student), what a recorded run names (its `provenance.json`), and what those start from. Blocks
-that are newer than the last finished run are left too: no table lists those of a job that failed,
-and the next one goes on from them. Paid answers are never looked at.
+Referred to is what a plan names (the last run's for every data set and student), what a recorded
+run names (its `provenance.json`), and what those start from. Blocks that are newer than the last
+finished run are left too: no table lists those of a job that failed, and the next one goes on from
+them. Paid answers are never looked at.
 """
 
-import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
 
-from caft.config.modes import BEST
+from caft import layout
 from caft.errors import CaftError
+from caft.mixtures.plan import read_plan
 from caft.tables.files import read_json
-
-MODELS, PREDICTIONS = Path("results/models"), Path("results/predictions")
-PLANS, BLOCKS = "data/mixtures/*/*/*/plan.json", Path("data/blocks")
-SELECTION, FINISHED = Path("results/selection"), Path("results/provenance.json")
 
 
 @dataclass(frozen=True)
@@ -48,27 +43,20 @@ def referred_models(root: Path, recorded: Iterable[Path]) -> set[str]:
         CaftError: if a record cannot be read, or nothing at all refers to models: then the folder
             is not one of a run, or its plans were deleted, and everything would look unused.
     """
-    plans = sorted(root.glob(PLANS))
+    plans = sorted(root.glob(layout.any_of(layout.PLAN)))
     records = [path for path in recorded if path.is_file()]
     if not plans and not records:
         raise CaftError(
-            f"{root}: no plan (data/mixtures) and no record (results/provenance.json) says which "
-            "models are in use; make one: snakemake --cores all mixtures"
+            f"{root}: no plan ({layout.root_of(layout.PLAN)}) and no record ({layout.PROVENANCE}) "
+            "says which models are in use; make one: snakemake --cores all mixtures"
         )
     found: set[str] = set()
     for path in [*plans, *records]:
         try:
-            found |= _models_of(read_json(path))
-        except (OSError, json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            found |= set(read_plan([path]).models() if path in plans else read_json(path)["models"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CaftError(f"{path}: cannot be read ({error}); nothing is removed.") from error
     return found
-
-
-def _models_of(content: dict[str, Any]) -> set[str]:
-    if "models" in content:  # a record
-        return set(content["models"])
-    trained = [seed for entry in content.values() for seed in entry["seeds"].values()]
-    return {stage["model"] for seed in trained for stage in seed["stages"]}
 
 
 def find_unused(root: Path, recorded: Iterable[Path]) -> list[Unused]:
@@ -82,12 +70,13 @@ def find_unused(root: Path, recorded: Iterable[Path]) -> list[Unused]:
         CaftError: if it cannot be told what is in use.
     """
     models = referred_models(root, recorded)
-    folders = [path for path in (root / MODELS).glob("*") if path.is_dir()]
+    models_folder = root / layout.root_of(layout.MODEL)
+    folders = [path for path in models_folder.glob("*") if path.is_dir()]
     unused = [_unused(path, "model") for path in folders if path.name not in models]
     dropped = {
         path
-        for path in (root / PREDICTIONS).glob("*/*/*")
-        if path.name.partition(".")[0].removesuffix(BEST) not in {*models, "base"}
+        for path in _predictions(root, "*")
+        if path.name.partition(".")[0].removesuffix(layout.BEST) not in {*models, "base"}
     }
     unused += [_unused(path, "prediction") for path in dropped]
     blocks = _blocks_in_use(root, models, dropped)
@@ -95,19 +84,32 @@ def find_unused(root: Path, recorded: Iterable[Path]) -> list[Unused]:
     return sorted(unused, key=lambda one: (-one.size, one.path))
 
 
+def _predictions(root: Path, name: str) -> Iterator[Path]:
+    folder = PurePath(layout.any_of(layout.PREDICTIONS)).parent
+    return root.glob(str(folder / name))
+
+
 def _finished_blocks(root: Path) -> list[Path]:
     """Return the blocks that were there when the last run finished."""
-    if not (root / FINISHED).is_file():
+    finished = root / layout.PROVENANCE
+    if not finished.is_file():
         return []
-    ended = (root / FINISHED).stat().st_mtime
-    return [path for path in (root / BLOCKS).glob("*/*.parquet") if path.stat().st_mtime <= ended]
+    ended = finished.stat().st_mtime
+    blocks = (root / layout.BLOCKS).glob("*/*.parquet")
+    return [path for path in blocks if path.stat().st_mtime <= ended]
 
 
 def _blocks_in_use(root: Path, models: set[str], dropped: set[Path]) -> set[str]:
+    scored = [
+        layout.root_of(table)
+        for kind in ("scores", "generations")
+        for table in layout.SHARDED[kind]
+    ]
+    chosen = root.glob(layout.any_of(layout.SELECTION))
     runs = [
-        *(root / "data").glob("*/*/*/**/*.run.json"),
-        *(set((root / PREDICTIONS).glob("*/*/*.run.json")) - dropped),
-        *(path for path in (root / SELECTION).glob("*/*/*.json") if path.stem in models),
+        *(path for folder in scored for path in (root / folder).glob("**/*.run.json")),
+        *(set(_predictions(root, "*.run.json")) - dropped),
+        *(path for path in chosen if path.stem in models),
     ]
     return {block for path in runs for block in read_json(path).get("blocks", [])}
 
