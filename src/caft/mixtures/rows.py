@@ -1,8 +1,9 @@
 """Mixtures: the exact training table of each stage, and the content address of its model."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -153,6 +154,25 @@ def wanted_rationales(
             bucket = membership(buckets[_division(strategy, stage)], strategy, seed)
             wanted |= set(bucket.index[bucket.isin(names)])
     return wanted
+
+
+def wanted_by(
+    buckets: Mapping[str, pd.DataFrame],
+    strategies: Iterable[Mapping[str, Any]],
+    seeds: Iterable[int],
+) -> set[str]:
+    """Return the items whose rationale any of these strategies trains on, with any of these seeds.
+
+    Args:
+        buckets: buckets tables by the name of their definition.
+        strategies: from config.
+        seeds: of training, which random membership follows.
+    """
+    return {
+        item
+        for strategy, seed in product(strategies, seeds)
+        for item in wanted_rationales(buckets, strategy, seed)
+    }
 
 
 def _division(strategy: Mapping[str, Any], stage: Mapping[str, Any]) -> str:

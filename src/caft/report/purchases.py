@@ -7,21 +7,22 @@ from typing import Any
 
 import pandas as pd
 
-from caft.config import resolve as settings
+from caft.config import resolve
 from caft.config.rounds import strategies_of_round
 from caft.errors import CaftError
-from caft.mixtures.rows import divisions, wanted_rationales
+from caft.mixtures.rows import divisions, wanted_by
 from caft.prompting.prompts import Messages, all_messages
 from caft.prompting.tokens import TokenCounter
 from caft.store import Store
 from caft.tables import parquet
 from caft.tables.files import read_json
 from caft.teacher import make_teacher
-from caft.teacher.acceptance import judge_with
+from caft.teacher.acceptance import policy_of
 from caft.teacher.money.budget import amounts_of, exceeded
 from caft.teacher.money.estimate import (
     CASES,
-    Estimate,
+    Expected,
+    Identity,
     Missing,
     Outlook,
     Seen,
@@ -41,7 +42,7 @@ PLAN = [
 ]
 
 
-def plan_purchases(config: settings.Config, store_folder: str | Path = STORE) -> pd.DataFrame:
+def plan_purchases(config: resolve.Config, store_folder: str | Path = STORE) -> pd.DataFrame:
     """Tell what the strategies of a run want of their teachers, have and would have to buy.
 
     Args:
@@ -58,7 +59,7 @@ def plan_purchases(config: settings.Config, store_folder: str | Path = STORE) ->
     store, run = Store(store_folder), config["run"]
     rows: list[dict[str, Any]] = []
     sources = _Sources(config)
-    for teacher in settings.teachers_used(config):
+    for teacher in resolve.teachers_used(config):
         parts = [
             _Part(sources, store, dataset, student, teacher)
             for dataset in run["datasets"]
@@ -74,7 +75,7 @@ def plan_purchases(config: settings.Config, store_folder: str | Path = STORE) ->
 class _Sources:
     """Reads tables once, and renders prompts once, for all teachers and students."""
 
-    def __init__(self, config: settings.Config):
+    def __init__(self, config: resolve.Config):
         self.config = config
         self.items = cache(self._items)
         self.messages = cache(self._messages)
@@ -94,8 +95,8 @@ class _Sources:
         buckets = {
             name: self.table("buckets", f"{folder}/{name}.parquet") for name in divisions(strategy)
         }
-        seeds = settings.asking_seeds(self.config, {"": strategy})
-        return set().union(*(wanted_rationales(buckets, strategy, seed) for seed in seeds))
+        seeds = resolve.asking_seeds(self.config["run"]["seeds"], [strategy])
+        return wanted_by(buckets, [strategy], seeds)
 
     @staticmethod
     def table(name: str, path: str) -> pd.DataFrame:
@@ -110,27 +111,25 @@ class _Part:
     def __init__(self, sources: _Sources, store: Store, dataset: str, student: str, teacher: str):
         config = sources.config
         self.names = {"dataset": dataset, "student": student, "teacher": teacher}
-        self.spec = spec = config["teachers"][teacher]
+        self.settings = settings = config["teachers"][teacher]
         # Buckets of a later round are not known before models are trained.
         known = strategies_of_round(config, 1)
         self.wanted = {
             name: sources.wanted(dataset, student, strategy)
-            for name, strategy in settings.strategies_of_teacher(config, teacher).items()
+            for name, strategy in resolve.strategies_of_teacher(config, teacher).items()
             if name in known
         }
         items = sources.items(dataset)
         wanted = parquet.records(items[items["item_id"].isin(self.union)])
-        turns = sources.messages(dataset, spec["prompt"])
         context = read_json(f"data/models/{student}/student.json")["context"]
         counter = sources.counter(student)
         self.outlook = look_up(
             wanted,
-            make_teacher({**spec, "store": str(store.folder)}, None),
+            sources.messages(dataset, settings["prompt"]),
+            make_teacher({**settings, "store": str(store.folder)}, None),
             store,
-            lambda item: turns[item["item_id"]],
-            spec,
-            judge_with(spec["parser"], min(spec["max_tokens"], context), counter),
             counter,
+            policy_of(settings, context, counter),
         )
 
     @property
@@ -142,7 +141,7 @@ class _Part:
             {
                 **self.names,
                 "strategy": name,
-                **_figures(wanted, self.missing_of(wanted), self.spec, seen, self.outlook),
+                **_figures(wanted, self.missing_of(wanted), self.settings, seen, self.outlook),
             }
             for name, wanted in self.wanted.items()
         ]
@@ -152,13 +151,14 @@ class _Part:
         return [missing[item_id] for item_id in sorted(wanted & missing.keys())]
 
 
-def _seen_of_parts(store: Store, parts: list[_Part], spec: Mapping[str, Any]) -> Seen:
-    outlooks = [part.outlook for part in parts if part.outlook.model_id is not None]
-    if not outlooks:
+def _seen_of_parts(store: Store, parts: list[_Part], settings: Mapping[str, Any]) -> Seen:
+    identities = [part.outlook.identity for part in parts]
+    known = [identity for identity in identities if identity.model_id is not None]
+    if not known:
         return Seen()
-    revisions = {outlook.revision for outlook in outlooks}
+    revisions = {identity.revision for identity in known}
     revision = revisions.pop() if len(revisions) == 1 else None
-    return seen_of(store, outlooks[0].model_id, revision, spec)
+    return seen_of(store, Identity(known[0].model_id, revision), settings)
 
 
 def _row_of_all(parts: list[_Part], seen: Seen) -> dict[str, Any]:
@@ -171,18 +171,22 @@ def _row_of_all(parts: list[_Part], seen: Seen) -> dict[str, Any]:
     }
     outlook = Outlook(
         {},
-        judged=sum(part.outlook.judged for part in parts),
+        reviewed=sum(part.outlook.reviewed for part in parts),
         accepted=sum(part.outlook.accepted for part in parts),
     )
     names = {**parts[0].names, "dataset": ALL, "student": ALL, "strategy": ALL}
-    return {**names, **_figures(wanted, list(missing.values()), parts[0].spec, seen, outlook)}
+    return {**names, **_figures(wanted, list(missing.values()), parts[0].settings, seen, outlook)}
 
 
 def _figures(
-    wanted: set[Any], missing: list[Missing], spec: Mapping[str, Any], seen: Seen, outlook: Outlook
+    wanted: set[Any],
+    missing: list[Missing],
+    settings: Mapping[str, Any],
+    seen: Seen,
+    outlook: Outlook,
 ) -> dict[str, Any]:
-    needed = estimate(missing, spec, seen, outlook)
-    middle, limits = needed["middle"], limits_of(spec)
+    needed = estimate(missing, settings, seen, outlook)
+    middle, limits = needed["middle"], limits_of(settings)
     taken = amounts_of(seen.spent)
     left = {name: limit - taken[name] for name, limit in limits.items()}
     unknown = "max_cost_usd" in limits and middle.cost_usd is None
@@ -195,7 +199,7 @@ def _figures(
         "prompt_tokens": round(middle.prompt_tokens),
         **{f"completion_tokens_{case}": round(needed[case].completion_tokens) for case in CASES},
         **{f"cost_usd_{case}": needed[case].cost_usd for case in CASES},
-        "minutes": _minutes(middle, spec, seen.seconds),
+        "minutes": _minutes(middle, settings, seen.seconds),
         "budget_requests_left": left.get("max_requests"),
         "budget_tokens_left": left.get("max_tokens"),
         "budget_usd_left": left.get("max_cost_usd"),
@@ -203,17 +207,17 @@ def _figures(
     }
 
 
-def _minutes(needed: Estimate, spec: Mapping[str, Any], seconds: float | None) -> float | None:
+def _minutes(needed: Expected, settings: Mapping[str, Any], seconds: float | None) -> float | None:
     amounts = {
         "requests_per_minute": needed.requests,
         "tokens_per_minute": needed.prompt_tokens + needed.completion_tokens,
     }
-    at_rates = [amount / spec[name] for name, amount in amounts.items() if spec.get(name)]
+    at_rates = [amount / settings[name] for name, amount in amounts.items() if settings.get(name)]
     if at_rates:
         return max(at_rates)
-    if seconds is None or spec.get("batch"):
+    if seconds is None or settings.get("batch"):
         return None
-    return needed.requests * seconds / spec.get("concurrency", 1) / 60
+    return needed.requests * seconds / settings.get("concurrency", 1) / 60
 
 
 def render(plan: pd.DataFrame) -> str:
