@@ -22,10 +22,10 @@ from caft.teacher.money.budget import amounts_of, exceeded
 from caft.teacher.money.estimate import (
     CASES,
     Expected,
-    Identity,
     Missing,
     Outlook,
     Seen,
+    common_identity,
     estimate,
     limits_of,
     look_up,
@@ -152,13 +152,8 @@ class _Part:
 
 
 def _seen_of_parts(store: Store, parts: list[_Part], settings: Mapping[str, Any]) -> Seen:
-    identities = [part.outlook.identity for part in parts]
-    known = [identity for identity in identities if identity.model_id is not None]
-    if not known:
-        return Seen()
-    revisions = {identity.revision for identity in known}
-    revision = revisions.pop() if len(revisions) == 1 else None
-    return seen_of(store, Identity(known[0].model_id, revision), settings)
+    known = [part.outlook.identity for part in parts if part.outlook.identity.model_id is not None]
+    return seen_of(store, common_identity(known), settings)
 
 
 def _row_of_all(parts: list[_Part], seen: Seen) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from caft.store import Store
 from caft.tables.parquet import SCHEMAS, records
 from caft.teacher import Answer, Request, Teacher
 from caft.teacher.asking import Asking, Setup, obtain, open_asking
-from caft.teacher.money.estimate import Missing, Outlook, common_identity
+from caft.teacher.money.estimate import Identity, Missing, Outlook, common_identity
 from caft.teacher.records import make_request, to_answer
 from caft.teacher.tally import Tally
 
@@ -204,4 +204,5 @@ def look_ahead(
         request.key: Missing(request, count, 1)
         for request, count in zip(lacking, counts, strict=True)
     }
-    return Outlook(missing, common_identity(lacking))
+    identities = {Identity(request.model_id, request.revision) for request in lacking}
+    return Outlook(missing, common_identity(identities))

@@ -107,7 +107,7 @@ def look_up(
     """
     samples = policy.samples if policy and teacher.varies else 1
     found: dict[str, tuple[Request, int]] = {}
-    requests: list[Request] = []
+    identities: set[Identity] = set()
     verdicts: list[Verdict] = []
     pending = items
     for sample in range(samples):
@@ -115,7 +115,7 @@ def look_up(
             (item, make_request(teacher, item, prompts[item["item_id"]], sample))
             for item in pending
         ]
-        requests += [request for _, request in asked]
+        identities |= {Identity(request.model_id, request.revision) for _, request in asked}
         if policy is None or sample == samples - 1:
             # The last answer decides whatever it says: keys are enough, and much faster.
             known = store.keys()
@@ -140,19 +140,19 @@ def look_up(
         for (item_id, (request, left)), count in zip(found.items(), counts, strict=True)
     }
     accepted = sum(verdict.accepted for verdict in verdicts)
-    return Outlook(missing, common_identity(requests), len(verdicts), accepted)
+    return Outlook(missing, common_identity(identities), len(verdicts), accepted)
 
 
-def common_identity(requests: Iterable[Request]) -> Identity:
-    """Return who answers all of some requests."""
-    asked = list(requests)
+def common_identity(identities: Iterable[Identity]) -> Identity:
+    """Return the model and revision that all of some identities share."""
+    known = set(identities)
     return Identity(
-        _only({request.model_id for request in asked}),
-        _only({request.revision for request in asked}),
+        _only({identity.model_id for identity in known}),
+        _only({identity.revision for identity in known}),
     )
 
 
-def _only(values: set[str]) -> str | None:
+def _only(values: set[str | None]) -> str | None:
     return values.pop() if len(values) == 1 else None
 
 
