@@ -40,7 +40,7 @@ from scripted_server import draws
 
 from caft.store import Store
 from caft.teacher import make_teacher
-from caft.teacher.collect import obtain
+from caft.teacher.asking import Asking, obtain
 
 Client = Callable[[str, int, int], float]  # URL, calls, slots -> seconds
 
@@ -78,7 +78,7 @@ def ours(url: str, calls: int, slots: int) -> float:
     with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as folder:
         started = time.perf_counter()
         with Store(folder) as store:
-            answers = obtain(requests(calls), teacher, store, "benchmark", lambda batch: "")
+            answers = obtain(requests(calls), Asking(teacher, store), "benchmark", lambda batch: "")
         seconds = time.perf_counter() - started
     assert sum(answer.finish_reason == "stop" for answer in answers.values()) == calls
     return seconds

@@ -8,6 +8,8 @@ from asking import SPEC, Words
 
 from caft.store import Store
 from caft.teacher import make_teacher
+from caft.teacher.acceptance import Policy
+from caft.teacher.asking import Asking
 from caft.teacher.collect import collect_rationales
 
 
@@ -27,17 +29,17 @@ def items(count):
     return pd.DataFrame(rows)
 
 
+def prompts(count):
+    """Return the prompts of that many items: the questions."""
+    return {f"q{number}": [{"role": "user", "content": f"q{number}"}] for number in range(count)}
+
+
 def collect(spec, folder, count, log=None):
     """Collect rationales of that many items into a store, with a real provider."""
     if log:
         logging.basicConfig(filename=log, level=logging.DEBUG, force=True)
+    teacher = make_teacher({**SPEC, "store": str(folder), **spec}, Words())
     with Store(Path(folder)) as store:
         return collect_rationales(
-            items(count),
-            make_teacher({**SPEC, "store": str(folder), **spec}, Words()),
-            store,
-            lambda item: [{"role": "user", "content": item["question"]}],
-            {"samples": 1, "fallback": "drop"},
-            "marked",
-            None,
+            items(count), prompts(count), Asking(teacher, store), Policy("marked", None)
         )

@@ -6,11 +6,13 @@ import threading
 
 import pytest
 from asking import CANARY, SPEC, Words
-from driver import items
+from driver import items, prompts
 from scripted_server import ScriptedServer, question, reply
 
 from caft.store import Store
 from caft.teacher import make_teacher
+from caft.teacher.acceptance import Policy
+from caft.teacher.asking import Asking
 from caft.teacher.collect import collect_rationales
 
 
@@ -19,12 +21,9 @@ def collect(server, folder, asked, parser="marked", samples=1, **changed):
     with Store(folder) as store:
         return collect_rationales(
             asked,
-            make_teacher(spec, Words()),
-            store,
-            lambda item: [{"role": "user", "content": item["question"]}],
-            {"samples": samples, "fallback": "drop"},
-            parser,
-            None,
+            prompts(len(asked)),
+            Asking(make_teacher(spec, Words()), store),
+            Policy(parser, None, samples=samples),
         )
 
 
@@ -84,12 +83,8 @@ def test_an_answer_is_durable_before_its_slot_asks_again(tmp_path):
         server.on_request = lambda: early.append(calls(server) - len(known))
         teacher = make_teacher({**SPEC, "base_url": server.url, "concurrency": 4}, Words())
         with Watched(tmp_path) as store:
-            prompt = [{"role": "user", "content": ""}]
-            collect_rationales(
-                *(items(40), teacher, store),
-                lambda item: [{**prompt[0], "content": item["question"]}],
-                *({"samples": 1, "fallback": "drop"}, "marked", None),
-            )
+            asking = Asking(teacher, store)
+            collect_rationales(items(40), prompts(40), asking, Policy("marked", None))
     assert len(known) == 40
     assert max(early) <= 4
 

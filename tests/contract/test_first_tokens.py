@@ -9,6 +9,7 @@ from scripted_server import ScriptedServer, reply
 
 from caft.complexity.compute import compute_metric
 from caft.errors import ConfigError
+from caft.teacher.asking import Setup
 from caft.teacher.first_tokens import ask_first_tokens
 
 ENGINE = {"device": "cpu", "attention": "sdpa"}
@@ -34,9 +35,8 @@ def with_logprobs(*probabilities):
 
 def ask(server, letters, student, folder, **changed):
     spec = {**SPEC, "base_url": server.url, **changed}
-    return ask_first_tokens(
-        ITEMS, "big", spec, letters, ENGINE, 1, student / "student.json", folder
-    )
+    setup = Setup("teachers.big", spec, ENGINE, student / "student.json", folder)
+    return ask_first_tokens(ITEMS, setup, letters, 1)
 
 
 def test_each_item_is_asked_once_and_gets_an_entropy_with_its_covered_mass(

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from caft.mixtures.rows import Materials, build_stages
+from caft.mixtures.rows import Materials
+from caft.mixtures.stages import SeededStrategy, build_stages
 from caft.report.costs import saved
 from caft.students.folders import load_tokenizer
 from caft.tables.files import read_json
@@ -48,7 +49,8 @@ def test_the_published_savings_come_out_of_real_texts(shipped, real_student, ban
 
     def tokens(*stages):
         strategy = {**common, "recipe": recipe, "teacher": "big", "stages": stages}
-        built = build_stages(materials, {"default": bands}, strategy, texts, 1)
+        seeded = SeededStrategy("published", strategy, 1)
+        built = build_stages(materials, seeded, {"default": bands}, texts)
         one_pass = [stage.mixture["target_tokens"].sum() for stage in built]
         epochs = [stage.spec["epochs"] for stage in built]
         return sum(one_pass), sum(n * e for n, e in zip(one_pass, epochs, strict=True))

@@ -10,6 +10,8 @@ from caft.prompting.prompts import build_messages
 from caft.store import Store
 from caft.students.folders import load_tokenizer
 from caft.teacher import make_teacher
+from caft.teacher.acceptance import Policy
+from caft.teacher.asking import Asking
 from caft.teacher.collect import collect_rationales
 
 SUMS = {"2 + 3": "5", "9 - 4": "5", "1 + 1": "2", "8 - 6 + 1": "3"}
@@ -70,20 +72,20 @@ def test_a_real_server_is_started_asked_once_per_item_and_ended(
     tokenizer = load_tokenizer(real_student)
     variant = shipped["prompts"]["letters"]
 
-    def messages(item):
-        return build_messages(item, variant, "cot")
+    prompts = {
+        item["item_id"]: build_messages(item, variant, "cot") for item in items.to_dict("records")
+    }
 
     def collect(**changed):
-        policy = {"samples": 1, "fallback": "drop"}
         teacher = make_teacher({**spec(real_student), **changed}, tokenizer)
         with Store(tmp_path) as store:
-            return collect_rationales(items, teacher, store, messages, policy, "any", None)
+            return collect_rationales(items, prompts, Asking(teacher, store), Policy("any", None))
 
     table = collect()
     assert set(table["finish_reason"]) <= {"stop", "length"}
     assert table["text"].str.len().gt(0).all()
     assert (table["cost_usd"] == 0).all()
-    expected = [len(encode_prompt(tokenizer, messages(item))) for item in items.to_dict("records")]
+    expected = [len(encode_prompt(tokenizer, prompts[item_id])) for item_id in items["item_id"]]
     assert list(table["prompt_tokens"]) == expected
     assert table["completion_tokens"].between(1, LIMIT).all()
     again = collect(command=["no-such-program", "{port}"])

@@ -11,7 +11,9 @@ rule generate_rationales:
     params:
         teacher=lambda wildcards: config["teachers"][wildcards.teacher],
         strategies=asking_strategies,
-        seeds=lambda wildcards: settings.asking_seeds(config, asking_strategies(wildcards)),
+        seeds=lambda wildcards: settings.asking_seeds(
+            config["run"]["seeds"], asking_strategies(wildcards).values()
+        ),
         prompt=lambda wildcards: config["prompts"][config["teachers"][wildcards.teacher]["prompt"]],
         engine=settings.compute_of(config),
         seed=config["seed"],

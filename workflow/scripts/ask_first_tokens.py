@@ -9,14 +9,16 @@ from pathlib import Path
 
 from caft.running.jobs import job
 from caft.tables import parquet
+from caft.teacher.asking import Setup
 from caft.teacher.first_tokens import ask_first_tokens
 
 with job(snakemake) as log:
-    items = parquet.read("items", snakemake.input.item_table)
-    params = snakemake.params
-    table = ask_first_tokens(
-        items, params.name, params.teacher, params.prompt, params.engine, params.seed,
-        Path(snakemake.input.student), Path(params.store),
+    inputs, params = snakemake.input, snakemake.params
+    items = parquet.read("items", inputs.item_table)
+    setup = Setup(
+        f"teachers.{params.name}", params.teacher, params.engine, Path(inputs.student),
+        Path(params.store),
     )  # fmt: skip
+    table = ask_first_tokens(items, setup, params.prompt, params.seed)
     spec = {"teacher": params.teacher, "prompt": params.prompt}
     parquet.write("topk", table, snakemake.output[0], spec, params.code)

@@ -9,23 +9,26 @@ Settings  params.teacher, params.strategies, params.prompt, params.engine, param
 
 from pathlib import Path
 
+from caft.mixtures.rows import wanted_by
 from caft.running.blocks import Shard
 from caft.running.jobs import job
 from caft.tables import parquet
 from caft.tables.files import atomic_path
 from caft.teacher.acceptance import quarantine
-from caft.teacher.collect import collect_for_strategies
+from caft.teacher.asking import Setup
+from caft.teacher.collect import collect_wanted
 
 with job(snakemake) as log:
-    items = parquet.read("items", snakemake.input.item_table)
-    buckets = {Path(path).stem: parquet.read("buckets", path) for path in snakemake.input.buckets}
-    params = snakemake.params
-    shard = Shard.named(snakemake.wildcards.shard)
-    rationales = collect_for_strategies(
-        items, buckets, params.strategies, snakemake.wildcards.teacher, params.teacher,
-        params.prompt, params.engine, params.seed, params.seeds, Path(snakemake.input.student),
-        Path(params.store), shard,
+    inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
+    items = parquet.read("items", inputs.item_table)
+    buckets = {Path(path).stem: parquet.read("buckets", path) for path in inputs.buckets}
+    setup = Setup(
+        f"teachers.{wildcards.teacher}", params.teacher, params.engine, Path(inputs.student),
+        Path(params.store),
     )  # fmt: skip
+    wanted = wanted_by(buckets, params.strategies.values(), params.seeds)
+    shard = Shard.named(wildcards.shard)
+    rationales = collect_wanted(items, wanted, setup, params.prompt, params.seed, shard)
     spec = {"teacher": params.teacher, "prompt": params.prompt}
     output = snakemake.output
     parquet.write("rationales", rationales, output.rationales, spec, params.code)

@@ -9,14 +9,15 @@ from pathlib import Path
 
 from caft.running.jobs import job
 from caft.tables import parquet
+from caft.teacher.asking import Setup
 from caft.teacher.judge import judge_dataset
 
 with job(snakemake) as log:
-    items = parquet.read("items", snakemake.input.item_table)
-    params = snakemake.params
-    judgements = judge_dataset(
-        items, snakemake.wildcards.judge, params.judge, params.engine,
-        Path(snakemake.input.student), Path(params.store),
+    inputs, params = snakemake.input, snakemake.params
+    items = parquet.read("items", inputs.item_table)
+    setup = Setup(
+        f"judges.{snakemake.wildcards.judge}", params.judge, params.engine, Path(inputs.student),
+        Path(params.store),
     )  # fmt: skip
     spec = {"judge": params.judge}
-    parquet.write("judgements", judgements, snakemake.output[0], spec, params.code)
+    parquet.write("judgements", judge_dataset(items, setup), snakemake.output[0], spec, params.code)

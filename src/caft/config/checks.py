@@ -383,7 +383,7 @@ def check_endpoint(path: str, spec: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _check_address(path: str, spec: Mapping[str, Any]) -> Iterator[str]:
-    from caft.teacher.endpoint.openai import base_url_problem
+    from caft.teacher.endpoint.connection import base_url_problem
 
     if problem := base_url_problem(spec["base_url"]):
         yield f"{path}.base_url: {problem}"

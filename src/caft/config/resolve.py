@@ -1,6 +1,6 @@
 """What follows from the configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,14 +108,13 @@ def asked_slice(config: Config) -> Config:
     }
 
 
-def asking_seeds(config: Config, strategies: Mapping[str, Mapping[str, Any]]) -> list[int]:
+def asking_seeds(seeds: list[int], strategies: Iterable[Mapping[str, Any]]) -> list[int]:
     """Return the training seeds that decide what strategies ask of a teacher.
 
     Only a random membership differs from seed to seed: without one the first stands for all, so
     that a further seed asks nothing again.
     """
-    seeds: list[int] = config["run"]["seeds"]
-    drawn = any(strategy["membership"] == "random" for strategy in strategies.values())
+    drawn = any(strategy["membership"] == "random" for strategy in strategies)
     return seeds if drawn else seeds[:1]
 
 

@@ -8,14 +8,8 @@ import pandas as pd
 
 from caft import layout, versions
 from caft.mixtures.plan import Place, Plan, PlannedStage, PlannedStrategy, Trained
-from caft.mixtures.rows import (
-    Materials,
-    Stage,
-    build_stages,
-    mixture_digest,
-    mixture_table,
-    trained_mode,
-)
+from caft.mixtures.rows import Materials, mixture_digest, mixture_table, trained_mode
+from caft.mixtures.stages import SeededStrategy, Stage, build_stages
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
 
@@ -55,12 +49,10 @@ def build_plan(
             start = warm_up_file if strategy["start"] == "warm_up" else None
             built[name] = build_stages(
                 materials,
+                SeededStrategy(name, strategy, seed),
                 buckets,
-                strategy,
                 texts.get(strategy["teacher"] or "", pd.Series(dtype=object)),
-                seed,
                 read_json(start)["digest"] if start else None,
-                name,
                 built[strategy["match"]["strategy"]] if strategy["match"] else None,
             )
             parent_file = start

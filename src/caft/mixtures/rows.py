@@ -1,44 +1,21 @@
-"""Mixtures: the exact training table of each stage, and the content address of its model."""
+"""Mixtures: the exact training table of each stage, and the hash of what is in it."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import pandas as pd
 
-from caft import versions
 from caft.errors import TrainingError
 from caft.mixtures.buckets import random_membership
 from caft.prompting.chat import encode_completion, encode_prompt
 from caft.prompting.prompts import Messages, all_messages, completion, dump
-from caft.tables.hashing import digest, rows_digest, unit_interval
+from caft.tables.hashing import rows_digest
 from caft.tables.parquet import records
 
 MODE_OF_TARGET = {"answer": "direct", "rationale": "cot"}
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One training stage of a strategy, resolved to content.
-
-    Attributes:
-        mixture: the training rows.
-        over_long: rows left out because they exceed the length limit.
-        without_rationale: items whose rationale was not accepted, and what the policy made of them.
-        model: digest of the model this stage makes.
-        parent: digest of the model it starts from, None for the untuned student.
-        spec: everything that went into `model`, for the training job.
-        validation: rows whose loss is measured after every epoch; None without any.
-    """
-
-    mixture: pd.DataFrame
-    over_long: pd.DataFrame
-    without_rationale: int
-    model: str
-    parent: str | None
-    spec: dict[str, Any] = field(default_factory=dict)
-    validation: pd.DataFrame | None = None
+_COUNTS = ["prompt_tokens", "target_tokens"]
 
 
 @dataclass(frozen=True)
@@ -150,12 +127,32 @@ def wanted_rationales(
             for name in part["buckets"]
         }
         if names:
-            bucket = membership(buckets[_division(strategy, stage)], strategy, seed)
+            bucket = membership(buckets[division_of(strategy, stage)], strategy, seed)
             wanted |= set(bucket.index[bucket.isin(names)])
     return wanted
 
 
-def _division(strategy: Mapping[str, Any], stage: Mapping[str, Any]) -> str:
+def wanted_by(
+    buckets: Mapping[str, pd.DataFrame],
+    strategies: Iterable[Mapping[str, Any]],
+    seeds: Iterable[int],
+) -> set[str]:
+    """Return the items whose rationale any of these strategies trains on, with any of these seeds.
+
+    Args:
+        buckets: buckets tables by the name of their definition.
+        strategies: from config.
+        seeds: of training, which random membership follows.
+    """
+    return {
+        item
+        for strategy, seed in product(strategies, seeds)
+        for item in wanted_rationales(buckets, strategy, seed)
+    }
+
+
+def division_of(strategy: Mapping[str, Any], stage: Mapping[str, Any]) -> str:
+    """Return the bucket definition that a stage is cut by: its own, or else the strategy's."""
     return str(stage.get("divided_by") or strategy["buckets"])
 
 
@@ -276,130 +273,13 @@ def split_over_long(
 
 
 def mixture_digest(mixture: pd.DataFrame) -> str:
-    """Hash what a stage trains on: the rows' messages and completions, in item order."""
-    ordered = mixture.sort_values(["item_id", "target"], kind="stable")
-    return rows_digest(records(ordered[["item_id", "target", "messages", "completion"]]))
+    """Hash what a stage trains on, in item order: every column but the counts of tokens.
 
-
-def stage_spec(
-    parent: str | None,
-    mixture: pd.DataFrame,
-    recipe: Mapping[str, Any],
-    epochs: float,
-    seed: int,
-    revision: str,
-    precision: Mapping[str, str],
-) -> dict[str, Any]:
-    """Return everything that goes into a trained model; its hash is the model's name."""
-    return {
-        "parent": parent,
-        "mixture": mixture_digest(mixture),
-        # The share of over-long rows only stops a run: raising it makes no other model.
-        "recipe": {key: recipe[key] for key in recipe if key != "max_overlong_share"},
-        "epochs": epochs,
-        "seed": seed,
-        "student_revision": revision,
-        "precision": dict(precision),
-        "code": versions.TRAINING,
-    }
-
-
-def build_stages(
-    materials: Materials,
-    buckets: Mapping[str, pd.DataFrame],
-    strategy: Mapping[str, Any],
-    rationales: pd.Series,
-    seed: int,
-    parent: str | None = None,
-    name: str = "strategy",
-    other: list[Stage] | None = None,
-) -> list[Stage]:
-    """Resolve a strategy to its stages: mixtures, and the digest each model will be found under.
-
-    A model's digest covers parent, mixture, recipe, epochs, training seed, student revision,
-    precision and the training code's version, so strategies that share a first stage share its
-    model.
-
-    Args:
-        materials: items, prompts and the student.
-        buckets: buckets tables by the name of their definition.
-        strategy: from config, with `recipe` and `fallback` resolved.
-        rationales: text of the selected rationale per item_id.
-        seed: of random membership and training.
-        parent: digest of the model the first stage starts from.
-        name: of the strategy, for messages.
-        other: the stages of the strategy that `match` names; epochs are scaled to its amount.
-
-    Raises:
-        TrainingError: if a stage has nothing to train on or too many over-long rows.
+    Counts follow from the messages and the student, which a model's digest holds as well. Any
+    further column can change what is learned, so it changes the digest without a word here.
     """
-    recipe, parts = strategy["recipe"], []
-    for number, stage in enumerate(strategy["stages"], start=1):
-        division = buckets[_division(strategy, stage)]
-        bucket = membership(division, strategy, seed)
-        rows, missing = stage_rows(materials, bucket, stage, rationales, strategy["fallback"])
-        longest = min(recipe["max_length"], materials.context)
-        mixture, over_long = split_over_long(
-            materials.count(rows),
-            longest,
-            recipe["max_overlong_share"],
-            f"strategies.{name}, stage {number}",
-        )
-        validation = validation_rows(materials, division, strategy, stage, seed, longest)
-        if recipe["early_stopping"] and validation is None:
-            raise TrainingError(
-                f"strategies.{name}, stage {number}: training.early_stopping needs validation "
-                "items, and for rationales worked solutions of the data set's own; there are none."
-            )
-        parts.append((mixture, over_long, missing, stage["epochs"], validation))
-    factor = 1.0
-    if other is not None:
-        by = strategy["match"]["by"]
-        own = [(mixture, epochs, recipe) for mixture, _, _, epochs, _ in parts]
-        theirs = [(s.mixture, s.spec["epochs"], s.spec["recipe"]) for s in other]
-        factor = _amount(theirs, by) / _amount(own, by)
-    stages: list[Stage] = []
-    for mixture, over_long, missing, epochs, validation in parts:
-        scaled = epochs if factor == 1 else round(epochs * factor, 6)
-        spec = stage_spec(
-            parent, mixture, recipe, scaled, seed, materials.revision, materials.precision
-        )
-        if recipe["early_stopping"] and validation is not None:
-            # Elsewhere validation rows are only looked at: they change no weight.
-            spec["validation"] = mixture_digest(validation)
-        model = digest(spec)
-        stages.append(Stage(mixture, over_long, missing, model, parent, spec, validation))
-        parent = model
-    return stages
-
-
-def _amount(stages: list[tuple[pd.DataFrame, float, Mapping[str, Any]]], by: str) -> float:
-    """Return how much stages train: target tokens, optimizer steps or rows, over all epochs."""
-    if by == "tokens":
-        return sum(float(mixture["target_tokens"].sum()) * epochs for mixture, epochs, _ in stages)
-    if by == "items":
-        return sum(len(mixture) * epochs for mixture, epochs, _ in stages)
-    return sum(
-        math.ceil(len(mixture) / (recipe["batch_size"] * recipe["gradient_accumulation"])) * epochs
-        for mixture, epochs, recipe in stages
-    )
-
-
-def warm_up_sample(items: pd.DataFrame, count: int, seed: int) -> list[str]:
-    """Draw the warm-up's training items; the draw depends on each item alone."""
-    training = items.loc[items["split"] == "train", "item_id"]
-    return sorted(training, key=lambda item_id: unit_interval("warm_up", seed, item_id))[:count]
-
-
-def warm_up_rows(
-    items: pd.DataFrame, sample: list[str], variant: Mapping[str, Any], seed: int
-) -> pd.DataFrame:
-    """Build the warm-up's answer-only rows."""
-    everything = {"buckets": ["easy"], "target": "answer"}
-    bucket = pd.Series("easy", index=sample)
-    nothing = pd.Series(dtype=object)
-    rows, _ = stage_rows(Materials(items, variant, seed), bucket, everything, nothing, "drop")
-    return rows
+    ordered = mixture.sort_values(["item_id", "target"], kind="stable")
+    return rows_digest(records(ordered.drop(columns=_COUNTS, errors="ignore")))
 
 
 def mixture_table(mixture: pd.DataFrame) -> pd.DataFrame:

@@ -8,24 +8,25 @@ from typing import Any
 import pandas as pd
 
 from caft import layout
-from caft.config import resolve as settings
+from caft.config import resolve
 from caft.config.rounds import strategies_of_round
 from caft.errors import CaftError
-from caft.mixtures.rows import divisions, wanted_rationales
+from caft.mixtures.rows import divisions, wanted_by
 from caft.prompting.prompts import Messages, all_messages
 from caft.prompting.tokens import TokenCounter
 from caft.store import Store
 from caft.tables import parquet
 from caft.tables.files import read_json
 from caft.teacher import make_teacher
-from caft.teacher.acceptance import judge_with
+from caft.teacher.acceptance import policy_of
 from caft.teacher.money.budget import amounts_of, exceeded
 from caft.teacher.money.estimate import (
     CASES,
-    Estimate,
+    Expected,
     Missing,
     Outlook,
     Seen,
+    common_identity,
     estimate,
     limits_of,
     look_up,
@@ -42,7 +43,7 @@ PLAN = [
 
 
 def plan_purchases(
-    config: settings.Config, store_folder: str | Path = layout.TEACHER_STORE
+    config: resolve.Config, store_folder: str | Path = layout.TEACHER_STORE
 ) -> pd.DataFrame:
     """Tell what the strategies of a run want of their teachers, have and would have to buy.
 
@@ -60,7 +61,7 @@ def plan_purchases(
     store, run = Store(store_folder), config["run"]
     rows: list[dict[str, Any]] = []
     sources = _Sources(config)
-    for teacher in settings.teachers_used(config):
+    for teacher in resolve.teachers_used(config):
         parts = [
             _Part(sources, store, dataset, student, teacher)
             for dataset in run["datasets"]
@@ -76,7 +77,7 @@ def plan_purchases(
 class _Sources:
     """Reads tables once, and renders prompts once, for all teachers and students."""
 
-    def __init__(self, config: settings.Config):
+    def __init__(self, config: resolve.Config):
         self.config = config
         self.items = cache(self._items)
         self.messages = cache(self._messages)
@@ -97,8 +98,8 @@ class _Sources:
             name: self.table("buckets", layout.at(layout.BUCKETS, **place, buckets=name))
             for name in divisions(strategy)
         }
-        seeds = settings.asking_seeds(self.config, {"": strategy})
-        return set().union(*(wanted_rationales(buckets, strategy, seed) for seed in seeds))
+        seeds = resolve.asking_seeds(self.config["run"]["seeds"], [strategy])
+        return wanted_by(buckets, [strategy], seeds)
 
     @staticmethod
     def table(name: str, path: str) -> pd.DataFrame:
@@ -117,27 +118,25 @@ class _Part:
     def __init__(self, sources: _Sources, store: Store, dataset: str, student: str, teacher: str):
         config = sources.config
         self.names = {"dataset": dataset, "student": student, "teacher": teacher}
-        self.spec = spec = config["teachers"][teacher]
+        self.settings = settings = config["teachers"][teacher]
         # Buckets of a later round are not known before models are trained.
         known = strategies_of_round(config, 1)
         self.wanted = {
             name: sources.wanted(dataset, student, strategy)
-            for name, strategy in settings.strategies_of_teacher(config, teacher).items()
+            for name, strategy in resolve.strategies_of_teacher(config, teacher).items()
             if name in known
         }
         items = sources.items(dataset)
         wanted = parquet.records(items[items["item_id"].isin(self.union)])
-        turns = sources.messages(dataset, spec["prompt"])
         context = read_json(_student_file(student))["context"]
         counter = sources.counter(student)
         self.outlook = look_up(
             wanted,
-            make_teacher({**spec, "store": str(store.folder)}, None),
+            sources.messages(dataset, settings["prompt"]),
+            make_teacher({**settings, "store": str(store.folder)}, None),
             store,
-            lambda item: turns[item["item_id"]],
-            spec,
-            judge_with(spec["parser"], min(spec["max_tokens"], context), counter),
             counter,
+            policy_of(settings, context, counter),
         )
 
     @property
@@ -149,7 +148,7 @@ class _Part:
             {
                 **self.names,
                 "strategy": name,
-                **_figures(wanted, self.missing_of(wanted), self.spec, seen, self.outlook),
+                **_figures(wanted, self.missing_of(wanted), self.settings, seen, self.outlook),
             }
             for name, wanted in self.wanted.items()
         ]
@@ -159,13 +158,9 @@ class _Part:
         return [missing[item_id] for item_id in sorted(wanted & missing.keys())]
 
 
-def _seen_of_parts(store: Store, parts: list[_Part], spec: Mapping[str, Any]) -> Seen:
-    outlooks = [part.outlook for part in parts if part.outlook.model_id is not None]
-    if not outlooks:
-        return Seen()
-    revisions = {outlook.revision for outlook in outlooks}
-    revision = revisions.pop() if len(revisions) == 1 else None
-    return seen_of(store, outlooks[0].model_id, revision, spec)
+def _seen_of_parts(store: Store, parts: list[_Part], settings: Mapping[str, Any]) -> Seen:
+    known = [part.outlook.identity for part in parts if part.outlook.identity.model_id is not None]
+    return seen_of(store, common_identity(known), settings)
 
 
 def _row_of_all(parts: list[_Part], seen: Seen) -> dict[str, Any]:
@@ -178,18 +173,22 @@ def _row_of_all(parts: list[_Part], seen: Seen) -> dict[str, Any]:
     }
     outlook = Outlook(
         {},
-        judged=sum(part.outlook.judged for part in parts),
+        reviewed=sum(part.outlook.reviewed for part in parts),
         accepted=sum(part.outlook.accepted for part in parts),
     )
     names = {**parts[0].names, "dataset": ALL, "student": ALL, "strategy": ALL}
-    return {**names, **_figures(wanted, list(missing.values()), parts[0].spec, seen, outlook)}
+    return {**names, **_figures(wanted, list(missing.values()), parts[0].settings, seen, outlook)}
 
 
 def _figures(
-    wanted: set[Any], missing: list[Missing], spec: Mapping[str, Any], seen: Seen, outlook: Outlook
+    wanted: set[Any],
+    missing: list[Missing],
+    settings: Mapping[str, Any],
+    seen: Seen,
+    outlook: Outlook,
 ) -> dict[str, Any]:
-    needed = estimate(missing, spec, seen, outlook)
-    middle, limits = needed["middle"], limits_of(spec)
+    needed = estimate(missing, settings, seen, outlook)
+    middle, limits = needed["middle"], limits_of(settings)
     taken = amounts_of(seen.spent)
     left = {name: limit - taken[name] for name, limit in limits.items()}
     unknown = "max_cost_usd" in limits and middle.cost_usd is None
@@ -202,7 +201,7 @@ def _figures(
         "prompt_tokens": round(middle.prompt_tokens),
         **{f"completion_tokens_{case}": round(needed[case].completion_tokens) for case in CASES},
         **{f"cost_usd_{case}": needed[case].cost_usd for case in CASES},
-        "minutes": _minutes(middle, spec, seen.seconds),
+        "minutes": _minutes(middle, settings, seen.seconds),
         "budget_requests_left": left.get("max_requests"),
         "budget_tokens_left": left.get("max_tokens"),
         "budget_usd_left": left.get("max_cost_usd"),
@@ -210,17 +209,17 @@ def _figures(
     }
 
 
-def _minutes(needed: Estimate, spec: Mapping[str, Any], seconds: float | None) -> float | None:
+def _minutes(needed: Expected, settings: Mapping[str, Any], seconds: float | None) -> float | None:
     amounts = {
         "requests_per_minute": needed.requests,
         "tokens_per_minute": needed.prompt_tokens + needed.completion_tokens,
     }
-    at_rates = [amount / spec[name] for name, amount in amounts.items() if spec.get(name)]
+    at_rates = [amount / settings[name] for name, amount in amounts.items() if settings.get(name)]
     if at_rates:
         return max(at_rates)
-    if seconds is None or spec.get("batch"):
+    if seconds is None or settings.get("batch"):
         return None
-    return needed.requests * seconds / spec.get("concurrency", 1) / 60
+    return needed.requests * seconds / settings.get("concurrency", 1) / 60
 
 
 def render(plan: pd.DataFrame) -> str:

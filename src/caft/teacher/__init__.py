@@ -14,7 +14,7 @@ PROVIDERS = {
     "openai": "caft.teacher.endpoint.openai",
     "vllm_server": "caft.teacher.endpoint.vllm_server",
 }
-"""Module per provider, with `make(spec, tokenizer) -> Teacher` and late imports."""
+"""Module per provider, with `make(settings, tokenizer) -> Teacher` and late imports."""
 
 
 @dataclass(frozen=True)
@@ -97,17 +97,19 @@ def token_counter(tokenizer: Any) -> Callable[[str], int]:
     return count
 
 
-def make_teacher(spec: Mapping[str, Any], tokenizer: Any) -> Teacher:
+def make_teacher(settings: Mapping[str, Any], tokenizer: Any) -> Teacher:
     """Make a teacher from its config.
 
     Args:
-        spec: a teacher of the config; `provider` is a key of `PROVIDERS`.
+        settings: a teacher's section of the config; `provider` is a key of `PROVIDERS`.
         tokenizer: the student's, for providers that count tokens with it.
 
     Raises:
         ConfigError: if the provider is unknown or its settings are inconsistent.
     """
-    if spec["provider"] not in PROVIDERS:
+    if settings["provider"] not in PROVIDERS:
         known = ", ".join(PROVIDERS)
-        raise ConfigError(f"teachers: provider {spec['provider']!r} is unknown; known are {known}.")
-    return import_module(PROVIDERS[spec["provider"]]).make(spec, tokenizer)
+        raise ConfigError(
+            f"teachers: provider {settings['provider']!r} is unknown; known are {known}."
+        )
+    return import_module(PROVIDERS[settings["provider"]]).make(settings, tokenizer)

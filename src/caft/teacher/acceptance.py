@@ -1,6 +1,7 @@
 """Which rationales may be trained on, and why the others may not."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -10,47 +11,78 @@ from caft.prompting.tokens import TokenCounter
 from caft.teacher import Answer
 from caft.teacher.reference import option_count
 
-Verdict = tuple[str, bool, str | None]
-
 REASONS = ("error", "refused", "truncated", "too_long", "unparsed", "wrong_answer")
 _REFUSALS = ("content_filter", "refusal")
 
 
-def judge(
-    answer: Answer,
-    gold: str,
-    kind: str,
-    n_options: int,
-    parser: str,
-    max_tokens: int | None,
-    counter: TokenCounter | None = None,
-) -> Verdict:
-    """Judge one answer of a teacher.
+@dataclass(frozen=True)
+class Policy:
+    """Which answers of a teacher are accepted, and what becomes of items without one.
 
-    Args:
-        answer: what the teacher wrote.
-        gold: the item's answer.
-        kind: choice, numeric or text.
-        n_options: number of options of a choice item.
-        parser: a key of `caft.prompting.answers.PARSERS`.
+    Attributes:
+        parser: reads the answer out of the text: a key of `caft.prompting.answers.PARSERS`.
         max_tokens: the most completion tokens that training takes; None for no limit.
         counter: of the student's tokens, for texts that the provider's count says too little of.
-
-    Returns:
-        The parsed answer (`[invalid]` if there is none), whether the rationale is accepted, and the
-        first of `REASONS` that speaks against it, None if none does.
+        samples: the most answers per item.
+        fallback: for items without an accepted answer: `keep` selects the last from which an answer
+            could be read, unless it is too long; `drop` and `train_on_answer` select none.
     """
-    parsed = parse(answer.text, parser, kind, n_options)
+
+    parser: str
+    max_tokens: int | None
+    counter: TokenCounter | None = None
+    samples: int = 1
+    fallback: str = "drop"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was read in an answer, and what speaks against training on it.
+
+    Attributes:
+        parsed: the answer; `[invalid]` if none could be read.
+        reason: the first of `REASONS` that applies, None if none does.
+    """
+
+    parsed: str
+    reason: str | None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the rationale may be trained on."""
+        return self.reason is None
+
+
+def policy_of(settings: Mapping[str, Any], context: int, counter: TokenCounter) -> Policy:
+    """Return a teacher's policy for a student.
+
+    Args:
+        settings: the teacher's section of the config.
+        context: of the student, tokens: nothing longer can be trained on.
+        counter: of the student's tokens.
+    """
+    return Policy(
+        parser=settings["parser"],
+        max_tokens=min(settings["max_tokens"], context),
+        counter=counter,
+        samples=settings["samples"],
+        fallback=settings["fallback"],
+    )
+
+
+def review(answer: Answer, item: Mapping[str, Any], policy: Policy) -> Verdict:
+    """Say whether an answer to an item may be trained on, and if not, why."""
+    kind, longest = item["answer_kind"], policy.max_tokens
+    parsed = parse(answer.text, policy.parser, kind, option_count(item))
     against = {
         "error": answer.finish_reason == "error",
         "refused": answer.finish_reason in _REFUSALS,
         "truncated": answer.finish_reason == "length",
-        "too_long": max_tokens is not None and _length(answer, max_tokens, counter) > max_tokens,
+        "too_long": longest is not None and _length(answer, longest, policy.counter) > longest,
         "unparsed": parsed == INVALID,
-        "wrong_answer": not equal(parsed, gold, kind),
+        "wrong_answer": not equal(parsed, item["answer"], kind),
     }
-    reason = next((name for name in REASONS if against[name]), None)
-    return parsed, reason is None, reason
+    return Verdict(parsed, next((name for name in REASONS if against[name]), None))
 
 
 def _length(answer: Answer, max_tokens: int, counter: TokenCounter | None) -> int:
@@ -59,18 +91,6 @@ def _length(answer: Answer, max_tokens: int, counter: TokenCounter | None) -> in
     if counter is None or 0 < answer.completion_tokens <= max_tokens:
         return answer.completion_tokens
     return counter.texts([answer.text])[0]
-
-
-def judge_with(
-    parser: str, max_tokens: int | None, counter: TokenCounter | None = None
-) -> Callable[[Answer, Mapping[str, Any]], Verdict]:
-    """Return `judge` for an answer and its item under one teacher's policy."""
-
-    def verdict(answer: Answer, item: Mapping[str, Any]) -> Verdict:
-        gold, kind = item["answer"], item["answer_kind"]
-        return judge(answer, gold, kind, option_count(item), parser, max_tokens, counter)
-
-    return verdict
 
 
 def item_status(rationales: pd.DataFrame) -> pd.DataFrame:

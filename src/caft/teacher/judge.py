@@ -5,7 +5,6 @@ The method is that of arXiv 2503.01688 and 2506.21220; prompts and levels are in
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,13 +17,11 @@ from caft.complexity.judge_questions import (
     read_rating,
 )
 from caft.prompting.tokens import TokenCounter
-from caft.running.jobs import Progress
 from caft.store import Store
 from caft.tables.parquet import SCHEMAS, records
 from caft.teacher import Answer, Request, Teacher
-from caft.teacher.collect import obtain, open_teacher
-from caft.teacher.money.budget import Budget
-from caft.teacher.money.estimate import Missing, Outlook, limits_of, open_budget
+from caft.teacher.asking import Asking, Setup, obtain, open_asking
+from caft.teacher.money.estimate import Identity, Missing, Outlook, common_identity
 from caft.teacher.records import make_request, to_answer
 from caft.teacher.tally import Tally
 
@@ -33,26 +30,37 @@ _UNFINISHED = ("length", "content_filter", "refusal")  # what is marked there wa
 log = logging.getLogger("caft")
 
 
-def judge_items(
-    items: pd.DataFrame,
-    teacher: Teacher,
-    store: Store,
-    spec: Mapping[str, Any],
-    progress: Callable[[str, int, str], Progress] = Progress,
-    budget: Budget | None = None,
-) -> pd.DataFrame:
+def judge_dataset(items: pd.DataFrame, setup: Setup) -> pd.DataFrame:
+    """Judge the items of a data set with a judge of the config, within its budget.
+
+    Args:
+        items: the items table.
+        setup: the judge.
+
+    Returns:
+        The judgements table.
+
+    Raises:
+        BudgetError: if the budget cannot reach for what is not stored; nothing is asked then.
+    """
+
+    def look(judge: Teacher, store: Store) -> Outlook:
+        return look_ahead(items, judge, store, setup.settings, setup.counter)
+
+    with open_asking(setup, look) as asking:
+        return judge_items(items, asking, setup.settings)
+
+
+def judge_items(items: pd.DataFrame, asking: Asking, settings: Mapping[str, Any]) -> pd.DataFrame:
     """Ask a judge for the level of every item; nothing that is stored is asked for again.
 
     The rating is asked for only where a level could be read. Neither prompt holds the gold answer.
 
     Args:
         items: rows of the items table.
-        teacher: the judge.
-        store: where answers are looked up, and put before they are used.
-        spec: `questions`, keys of `QUESTIONS`; `minimum_rating`, 1 to 10, from which a level
+        asking: the judge, where its answers are kept, and what may be spent.
+        settings: `questions`, keys of `QUESTIONS`; `minimum_rating`, 1 to 10, from which a level
             counts.
-        progress: makes the progress log.
-        budget: what may be spent; None for no limit.
 
     Returns:
         The judgements table: a row per item and question, whatever came of it.
@@ -61,55 +69,62 @@ def judge_items(
         TeacherError: if the judge cannot answer at all; what came before that is stored.
         BudgetError: if the budget has no room for the rest.
     """
-    cases = _cases(items, spec)
-    firsts = [_ask_label(teacher, item, question) for item, question in cases]
+    judge, cases = asking.teacher, _cases(items, settings)
+    level_requests = [_ask_level(judge, item, question) for item, question in cases]
     question_of = {
-        request.key: question for request, (_, question) in zip(firsts, cases, strict=True)
+        request.key: question for request, (_, question) in zip(level_requests, cases, strict=True)
     }
 
-    def label_of(answer: Answer) -> str | None:
-        return _label(answer, question_of[answer.key])
+    def level_of(answer: Answer) -> str | None:
+        return _level(answer, question_of[answer.key])
 
-    def get(requests: list[Request], what: str, read: Callable[[Answer], Any]) -> dict[str, Answer]:
-        tally = Tally(teacher, "readable")
-
-        def note(batch: list[Answer]) -> str:
-            return tally.add(batch, [read(answer) is not None for answer in batch])
-
-        return obtain(requests, teacher, store, what, note, progress, "judge", budget)
-
-    labelled = get(firsts, "judge, levels", label_of)
-    labels = [label_of(labelled[request.key]) for request in firsts]
-    seconds = [
-        _ask_rating(teacher, item, question, label) if label else None
-        for (item, question), label in zip(cases, labels, strict=True)
+    levelled = _obtain(level_requests, asking, "judge, levels", level_of)
+    levels = [level_of(levelled[request.key]) for request in level_requests]
+    rating_requests = [
+        _ask_rating(judge, item, question, level) if level else None
+        for (item, question), level in zip(cases, levels, strict=True)
     ]
-    rated = get([request for request in seconds if request], "judge, ratings", _rating)
+    asked = [request for request in rating_requests if request]
+    rated = _obtain(asked, asking, "judge, ratings", _rating)
     rows = [
         _row(
-            *(item["item_id"], question, spec["minimum_rating"], labelled[first.key]),
-            rated[second.key] if second else None,
+            *(item["item_id"], question, settings["minimum_rating"]),
+            levelled[level_request.key],
+            rated[rating_request.key] if rating_request else None,
         )
-        for (item, question), first, second in zip(cases, firsts, seconds, strict=True)
+        for (item, question), level_request, rating_request in zip(
+            cases, level_requests, rating_requests, strict=True
+        )
     ]
     table = pd.DataFrame(rows, columns=SCHEMAS["judgements"].names)
     _report(table)
     return table.sort_values(["item_id", "question"], kind="stable", ignore_index=True)
 
 
-def _cases(items: pd.DataFrame, spec: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
-    return [(item, question) for item in records(items) for question in spec["questions"]]
+def _obtain(
+    requests: list[Request], asking: Asking, what: str, read: Callable[[Answer], Any]
+) -> dict[str, Answer]:
+    tally = Tally(asking.teacher, "readable")
+
+    def note(batch: list[Answer]) -> str:
+        return tally.add(batch, [read(answer) is not None for answer in batch])
+
+    return obtain(requests, asking, what, note, kind="judge")
 
 
-def _ask_label(teacher: Teacher, item: Mapping[str, Any], question: str) -> Request:
-    return make_request(teacher, item, label_messages(item, question), 0)
+def _cases(items: pd.DataFrame, settings: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    return [(item, question) for item in records(items) for question in settings["questions"]]
 
 
-def _ask_rating(teacher: Teacher, item: Mapping[str, Any], question: str, label: str) -> Request:
-    return make_request(teacher, item, rating_messages(item, question, label), 0)
+def _ask_level(judge: Teacher, item: Mapping[str, Any], question: str) -> Request:
+    return make_request(judge, item, label_messages(item, question), 0)
 
 
-def _label(answer: Answer, question: str) -> str | None:
+def _ask_rating(judge: Teacher, item: Mapping[str, Any], question: str, level: str) -> Request:
+    return make_request(judge, item, rating_messages(item, question, level), 0)
+
+
+def _level(answer: Answer, question: str) -> str | None:
     return None if answer.finish_reason in _UNFINISHED else read_label(answer.text, question)
 
 
@@ -118,15 +133,15 @@ def _rating(answer: Answer) -> int | None:
 
 
 def _row(
-    item_id: str, question: str, minimum: int, first: Answer, second: Answer | None
+    item_id: str, question: str, minimum: int, levelled: Answer, rated: Answer | None
 ) -> dict[str, Any]:
-    label = _label(first, question)
-    rating = _rating(second) if second else None
-    came = [first, second] if second else [first]
+    level = _level(levelled, question)
+    rating = _rating(rated) if rated else None
+    came = [levelled, rated] if rated else [levelled]
     failed = [answer for answer in came if answer.finish_reason == "error"]
     if failed:
         status = "error"
-    elif label is None:
+    elif level is None:
         status = "unparsed_label"
     elif rating is None:
         status = "unparsed_rating"
@@ -135,10 +150,10 @@ def _row(
     return {
         "item_id": item_id,
         "question": question,
-        "label": label,
-        "label_key": first.key,
+        "label": level,
+        "label_key": levelled.key,
         "rating": rating,
-        "rating_key": second.key if second else None,
+        "rating_key": rated.key if rated else None,
         "status": status,
         "prompt_tokens": sum(answer.prompt_tokens for answer in came),
         "completion_tokens": sum(answer.completion_tokens for answer in came),
@@ -161,67 +176,33 @@ def _report(table: pd.DataFrame) -> None:
         log.info("judge: %s: %d items = %s", question, len(rows), shown)
 
 
-def judge_dataset(
-    items: pd.DataFrame,
-    name: str,
-    spec: Mapping[str, Any],
-    engine: Mapping[str, Any],
-    student_file: Path,
-    store_folder: Path,
-) -> pd.DataFrame:
-    """Judge the items of a data set with a judge of the config, within its budget.
-
-    Args:
-        items: the items table.
-        name: of the judge, for messages.
-        spec: its config.
-        engine: device settings, for a judge in this process.
-        student_file: a student's `student.json`; its tokenizer counts what nobody else counts.
-        store_folder: the store of the judges' answers.
-
-    Returns:
-        The judgements table.
-
-    Raises:
-        BudgetError: if the budget cannot reach for what is not stored; nothing is asked then.
-    """
-    teacher = open_teacher(spec, engine, student_file, store_folder)
-    with Store(store_folder) as store:
-        budget = None
-        if limits_of(spec):
-            counter = TokenCounter(student_file.parent)
-            outlook = look_ahead(items, teacher, store, spec, counter)
-            budget = open_budget(f"judges.{name}", spec, store, outlook, counter)
-        return judge_items(items, teacher, store, spec, budget=budget)
-
-
 def look_ahead(
     items: pd.DataFrame,
-    teacher: Teacher,
+    judge: Teacher,
     store: Store,
-    spec: Mapping[str, Any],
+    settings: Mapping[str, Any],
     counter: TokenCounter,
 ) -> Outlook:
     """Find what the store lacks for these items; the result is by key, since an item has several.
 
     A rating whose level is not known yet is there with the first level: what it costs is the same.
     """
-    cases = _cases(items, spec)
-    firsts = [_ask_label(teacher, item, question) for item, question in cases]
-    stored = store.get(request.key for request in firsts)
+    cases = _cases(items, settings)
+    level_requests = [_ask_level(judge, item, question) for item, question in cases]
+    stored = store.get(request.key for request in level_requests)
     wanted: dict[str, Request] = {}
-    for (item, question), first in zip(cases, firsts, strict=True):
-        label: str | None = next(iter(QUESTIONS[question].levels))
-        if first.key in stored:
-            label = _label(to_answer(stored[first.key]), question)
-        if label:
-            second = _ask_rating(teacher, item, question, label)
-            wanted |= {first.key: first, second.key: second}
+    for (item, question), level_request in zip(cases, level_requests, strict=True):
+        level: str | None = next(iter(QUESTIONS[question].levels))
+        if level_request.key in stored:
+            level = _level(to_answer(stored[level_request.key]), question)
+        if level:
+            rating_request = _ask_rating(judge, item, question, level)
+            wanted |= {request.key: request for request in (level_request, rating_request)}
     lacking = [wanted[key] for key in wanted.keys() - store.keys()]
     counts = counter.prompts([request.messages for request in lacking])
     missing = {
         request.key: Missing(request, count, 1)
         for request, count in zip(lacking, counts, strict=True)
     }
-    model_id, revision = (lacking[0].model_id, lacking[0].revision) if lacking else (None, None)
-    return Outlook(missing, model_id, revision)
+    identities = {Identity(request.model_id, request.revision) for request in lacking}
+    return Outlook(missing, common_identity(identities))

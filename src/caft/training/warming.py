@@ -5,14 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from caft.mixtures.rows import (
-    count_tokens,
-    mixture_table,
-    split_over_long,
-    stage_spec,
-    warm_up_rows,
-    warm_up_sample,
-)
+from caft.mixtures.rows import count_tokens, mixture_table, split_over_long
+from caft.mixtures.stages import stage_spec
+from caft.mixtures.warm_up import warm_up_rows, warm_up_sample
 from caft.students.folders import load_tokenizer, precision_of
 from caft.tables.files import read_json
 from caft.tables.hashing import digest

@@ -216,8 +216,8 @@ def test_a_further_seed_asks_a_teacher_again_for_random_controls_alone(config):
     config["run"]["seeds"] = [1, 2]
     prepare(config)
     strategies = config["strategies"]
-    assert settings.asking_seeds(config, {"a": strategies["distill"]}) == [1]
-    assert settings.asking_seeds(config, {"a": strategies["random_same_size"]}) == [1, 2]
+    assert settings.asking_seeds([1, 2], [strategies["distill"]]) == [1]
+    assert settings.asking_seeds([1, 2], [strategies["random_same_size"]]) == [1, 2]
 
 
 def test_a_name_that_could_leave_its_folder_is_refused(config):

@@ -5,7 +5,6 @@ from caft import versions
 from caft.errors import TrainingError
 from caft.mixtures.rows import (
     Materials,
-    build_stages,
     count_tokens,
     membership,
     mixture_digest,
@@ -14,10 +13,11 @@ from caft.mixtures.rows import (
     split_over_long,
     stage_rows,
     trained_mode,
+    wanted_by,
     wanted_rationales,
-    warm_up_rows,
-    warm_up_sample,
 )
+from caft.mixtures.stages import SeededStrategy, build_stages
+from caft.mixtures.warm_up import warm_up_rows, warm_up_sample
 
 ANSWER = {"buckets": ["easy", "medium"], "target": "answer", "epochs": 2}
 RATIONALE = {"buckets": ["hard"], "target": "rationale", "epochs": 4}
@@ -90,13 +90,12 @@ def build(items, buckets, rationales, letters, recipe, tokenizer):
             name: changes.pop(name, value)
             for name, value in {"recipe": recipe, "fallback": "drop"}.items()
         }
-        settings = {
-            "buckets": {"default": changes.pop("buckets", buckets)},
-            "rationales": rationales,
-            "seed": changes.pop("training_seed", 1),
-        }
+        seeded = SeededStrategy(
+            changes.pop("name", "strategy"), {**plan, **resolved}, changes.pop("training_seed", 1)
+        )
+        tables = {"default": changes.pop("buckets", buckets)}
         return build_stages(
-            Materials(**materials), strategy={**plan, **resolved}, **{**settings, **changes}
+            Materials(**materials), seeded, tables, **{"rationales": rationales, **changes}
         )
 
     return build
@@ -189,6 +188,14 @@ def test_wanted_rationales_are_those_of_the_stages_that_train_on_them(buckets):
     assert wanted_rationales({"default": buckets}, strategy(ANSWER), 1) == set()
     drawn = wanted_rationales({"default": buckets}, strategy(RATIONALE, membership="random"), 1)
     assert len(drawn) == 4 and drawn != hard
+
+
+def test_several_strategies_and_seeds_want_what_any_of_them_wants(buckets):
+    tables, drawn = {"default": buckets}, strategy(RATIONALE, membership="random")
+    assert wanted_by(tables, [strategy(ANSWER)], [1, 2]) == set()
+    expected = wanted_rationales(tables, strategy(RATIONALE), 1)
+    expected |= wanted_rationales(tables, drawn, 1) | wanted_rationales(tables, drawn, 2)
+    assert wanted_by(tables, [strategy(ANSWER), strategy(RATIONALE), drawn], [1, 2]) == expected
 
 
 def test_membership_covers_the_sampled_items_alone(buckets):
@@ -304,8 +311,23 @@ def test_the_mixture_digest_is_of_what_is_trained_on(build):
     (stage,) = build(strategy(MIXED))
     assert mixture_digest(stage.mixture) == stage.spec["mixture"]
     assert mixture_digest(stage.mixture.assign(prompt_tokens=0)) == stage.spec["mixture"]
-    changed = stage.mixture.assign(completion="C")
-    assert mixture_digest(changed) != stage.spec["mixture"]
+    for changed in ({"completion": "C"}, {"weight": 5}):
+        assert mixture_digest(stage.mixture.assign(**changed)) != stage.spec["mixture"]
+
+
+def test_a_mixture_digest_is_the_same_in_every_version():
+    message = {"role": "user", "content": "1 + 0 ?"}
+    rows = pd.DataFrame(
+        {
+            "item_id": ["i2", "i1"],
+            "target": ["answer", "rationale"],
+            "messages": [[message], [message]],
+            "completion": ["B", "so [[B]]"],
+        }
+    )
+    expected = "7a13a43cc6a72621"
+    assert mixture_digest(rows) == expected
+    assert mixture_digest(rows.assign(prompt_tokens=5, target_tokens=2)) == expected
 
 
 def test_a_model_is_trained_for_the_mode_of_its_last_stage():

@@ -10,6 +10,7 @@ from caft.cli.teacher import add_commands
 from caft.config import resolve as settings
 from caft.config.prepare import prepare
 from caft.errors import BudgetError, CaftError
+from caft.mixtures.rows import wanted_by
 from caft.prompting.tokens import TokenCounter
 from caft.report.purchases import PLAN, plan_purchases, render
 from caft.running.blocks import WHOLE, Shard
@@ -17,8 +18,10 @@ from caft.store import Store
 from caft.tables import parquet
 from caft.tables.files import write_json
 from caft.teacher import Answer
-from caft.teacher.collect import collect_for_strategies
+from caft.teacher.asking import Setup
+from caft.teacher.collect import collect_wanted
 from caft.teacher.money.estimate import (
+    Identity,
     Missing,
     Outlook,
     Seen,
@@ -140,15 +143,21 @@ def answers_of(
 
     chosen = settings.strategies_of_teacher(config, teacher)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("caft.teacher.collect.make_teacher", lambda spec, tokenizer: Fake())
-        patch.setattr("caft.teacher.collect.load_tokenizer", lambda folder: None)
-        table = collect_for_strategies(
+        patch.setattr("caft.teacher.asking.make_teacher", lambda spec, tokenizer: Fake())
+        patch.setattr("caft.teacher.asking.load_tokenizer", lambda folder: None)
+        buckets = parquet.read("buckets", f"data/buckets/sums/{student}/default.parquet")
+        table = collect_wanted(
             parquet.read("items", "data/items/sums.parquet"),
-            {"default": parquet.read("buckets", f"data/buckets/sums/{student}/default.parquet")},
-            {name: chosen[name] for name in strategies or chosen},
-            *(teacher, config["teachers"][teacher], config["prompts"]["letters"]),
-            *(config["engine"], config["seed"], config["run"]["seeds"]),
-            *(Path(f"data/models/{student}/student.json"), Path("data/store/teacher"), shard),
+            wanted_by(
+                {"default": buckets},
+                [chosen[name] for name in strategies or chosen],
+                config["run"]["seeds"],
+            ),
+            Setup(
+                *(f"teachers.{teacher}", config["teachers"][teacher], config["engine"]),
+                *(Path(f"data/models/{student}/student.json"), Path("data/store/teacher")),
+            ),
+            *(config["prompts"]["letters"], config["seed"], shard),
         )
     return asked, table
 
@@ -227,7 +236,7 @@ def one_missing(samples, count=1):
 
 def test_rejected_answers_are_followed_by_others_at_the_known_acceptance(config):
     spec = config["teachers"]["big"]
-    known = Outlook({}, judged=20, accepted=10)
+    known = Outlook({}, reviewed=20, accepted=10)
     found = estimate(one_missing(3, 4), spec, Seen(completion=(10, 20, 30)), known)
     assert [found[case].requests for case in ("low", "middle", "high")] == [4, 7, 12]
     assert [found[case].prompt_tokens for case in ("low", "middle", "high")] == [40, 70, 120]
@@ -253,29 +262,31 @@ def stored(lengths, first=0, **fields):
 
 def test_lengths_are_estimated_from_the_store_once_it_has_enough_answers(config):
     spec = config["teachers"]["big"]
-    few = seen_of(stored(range(1, 20)), "big-1", "", spec)
+    few = seen_of(stored(range(1, 20)), Identity("big-1", ""), spec)
     assert few.completion is None
-    many = seen_of(stored([20, 21], first=19), "big-1", "", spec)
+    many = seen_of(stored([20, 21], first=19), Identity("big-1", ""), spec)
     assert many.completion == (3.0, 11.0, 19.0)
     assert planned(config)["completion_tokens_middle"] == 33
 
 
 def test_what_was_spent_is_everything_this_model_was_paid_for(config):
     spec = config["teachers"]["big"]
-    seen = seen_of(stored([10, 20]), "big-1", "", spec)
+    seen = seen_of(stored([10, 20]), Identity("big-1", ""), spec)
     assert (seen.spent.requests, seen.spent.tokens, seen.spent.cost_usd) == (2, 230, 1.0)
     assert seen.seconds == 3.0
-    assert seen_of(Store("data/store/teacher"), "other", "", spec) == Seen()
+    assert seen_of(Store("data/store/teacher"), Identity("other", ""), spec) == Seen()
 
 
 def test_imported_answers_were_not_paid_for(config):
     imported = stored([10, 20], raw=json.dumps({"imported": True}), cost_usd=0.0)
-    seen = seen_of(imported, "big-1", "", config["teachers"]["big"])
+    seen = seen_of(imported, Identity("big-1", ""), config["teachers"]["big"])
     assert seen.spent.requests == seen.spent.tokens == seen.spent.cost_usd == 0
 
 
 def test_answers_of_unknown_cost_count_at_todays_prices(config):
-    seen = seen_of(stored([10, 20], cost_usd=None), "big-1", "", config["teachers"]["big"])
+    seen = seen_of(
+        stored([10, 20], cost_usd=None), Identity("big-1", ""), config["teachers"]["big"]
+    )
     # 200 prompt tokens at 100 USD and 30 completion tokens at 1000 USD per million.
     assert seen.spent.cost_usd == pytest.approx(0.05)
 

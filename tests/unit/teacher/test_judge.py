@@ -22,6 +22,7 @@ from caft.errors import BudgetError, ConfigError, TeacherError
 from caft.store import Store
 from caft.tables import parquet
 from caft.teacher import Answer, lots
+from caft.teacher.asking import Asking
 from caft.teacher.judge import judge_items, look_ahead
 from caft.teacher.money.estimate import open_budget
 
@@ -81,7 +82,7 @@ class Judge:
 def ask(items, judge, folder, questions=BOTH, minimum_rating=9, budget=None):
     spec = {"questions": questions, "minimum_rating": minimum_rating}
     with Store(folder) as store:
-        return judge_items(pd.DataFrame(items), judge, store, spec, budget=budget)
+        return judge_items(pd.DataFrame(items), Asking(judge, store, budget), spec)
 
 
 def one(level, rating, folder, **fields):

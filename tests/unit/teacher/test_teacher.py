@@ -10,9 +10,11 @@ from caft.errors import BudgetError, ConfigError, TeacherError
 from caft.store import Store
 from caft.tables import parquet
 from caft.teacher import PROVIDERS, Answer, make_teacher
-from caft.teacher.acceptance import REASONS, item_status, judge, quarantine
-from caft.teacher.collect import collect_rationales, make_request
+from caft.teacher.acceptance import REASONS, Policy, Verdict, item_status, quarantine, review
+from caft.teacher.asking import Asking
+from caft.teacher.collect import collect_rationales
 from caft.teacher.money.budget import Budget, Spending
+from caft.teacher.records import make_request
 from caft.teacher.reference import worked_solution
 
 
@@ -87,13 +89,9 @@ def collect(
     with Store(folder) as store:
         return collect_rationales(
             pd.DataFrame(items),
-            teacher,
-            store,
-            lambda row: [{"role": "user", "content": row["question"]}],
-            {"samples": samples, "fallback": fallback},
-            parser,
-            max_tokens,
-            budget=budget(store),
+            {row["item_id"]: [{"role": "user", "content": row["question"]}] for row in items},
+            Asking(teacher, store, budget(store)),
+            Policy(parser, max_tokens, samples=samples, fallback=fallback),
         )
 
 
@@ -117,12 +115,13 @@ def outcome(table):
     ],
 )
 def test_an_answer_is_accepted_or_has_a_reason(answer, expected):
-    assert judge(answer, "B", "choice", 4, "marked", 10) == expected
+    verdict = review(answer, item("a"), Policy("marked", 10))
+    assert (verdict.parsed, verdict.accepted, verdict.reason) == expected
 
 
 def test_the_first_reason_in_order_is_given():
     given = [
-        judge(answered(text, finish, tokens), "B", "choice", 4, "marked", 10)[2]
+        review(answered(text, finish, tokens), item("a"), Policy("marked", 10)).reason
         for text, finish, tokens in (
             ("", "error", 99),
             ("", "refusal", 99),
@@ -136,11 +135,12 @@ def test_the_first_reason_in_order_is_given():
 
 
 def test_without_a_limit_no_answer_is_too_long():
-    assert judge(answered(tokens=10**6), "B", "choice", 4, "marked", None)[1]
+    assert review(answered(tokens=10**6), item("a"), Policy("marked", None)).accepted
 
 
 def test_numbers_are_compared_by_value():
-    assert judge(answered("so [[1,000.0]]"), "1000", "numeric", 0, "marked", 10)[1]
+    asked = item("a", "1000", "numeric")
+    assert review(answered("so [[1,000.0]]"), asked, Policy("marked", 10)).accepted
 
 
 def test_every_item_has_a_row_and_the_accepted_one_is_selected(tmp_path):
@@ -261,10 +261,24 @@ def test_an_answer_is_stored_before_it_is_used(tmp_path):
     prompt = [{"role": "user", "content": "q"}]
     with Watched(tmp_path) as store:
         table = collect_rationales(
-            *(pd.DataFrame([item("a")]), teacher, store, lambda row: prompt),
-            *({"samples": 1, "fallback": "drop"}, "marked", 50),
+            pd.DataFrame([item("a")]), {"a": prompt}, Asking(teacher, store), Policy("marked", 50)
         )
     assert seen == list(table["key"])
+
+
+def test_each_answer_is_reviewed_once_for_each_item_that_it_answers(tmp_path, monkeypatch):
+    reviewed = []
+
+    def review_and_note(answer, item, policy):
+        reviewed.append((item["item_id"], answer.text))
+        return review(answer, item, policy)
+
+    monkeypatch.setattr("caft.teacher.collect.review", review_and_note)
+    items = [item("a", question="same"), item("b", answer="C", question="same"), item("c")]
+    texts = {"b": ["[[B]]", "[[C]]"], "c": ["[[A]]", "[[B]]"]}  # of "a" is asked what "b" asks
+    table = collect(items, Scripted(texts), tmp_path, samples=2)
+    assert len(reviewed) == len(set(reviewed)) == len(table) == 5
+    assert table.groupby("item_id")["accepted"].any().all()
 
 
 def test_the_stored_record_holds_request_price_and_raw_answer(tmp_path):
@@ -341,9 +355,10 @@ def test_reasoning_that_is_kept_apart_makes_no_rationale_too_long():
             return [len(text.split()) for text in texts]
 
     thought = answered("so [[B]]", tokens=900)
-    assert judge(thought, "B", "choice", 4, "marked", 10)[2] == "too_long"
-    assert judge(thought, "B", "choice", 4, "marked", 10, Words())[1]
-    assert judge(thought, "B", "choice", 4, "marked", 1, Words())[2] == "too_long"
+    too_long = Verdict("B", "too_long")
+    assert review(thought, item("a"), Policy("marked", 10)) == too_long
+    assert review(thought, item("a"), Policy("marked", 10, Words())).accepted
+    assert review(thought, item("a"), Policy("marked", 1, Words())) == too_long
 
 
 def limited(store, **limits):
@@ -377,7 +392,7 @@ def test_what_is_under_way_holds_its_worst_case_until_it_is_stored(tmp_path):
 
 
 def test_what_another_job_stores_meanwhile_is_not_asked_for(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr("caft.teacher.collect._SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr("caft.teacher.asking._SECONDS_BETWEEN_LOOKS", 0.0)
     items = [item(name) for name in "abc"]
     texts = {name: ["[[B]]"] for name in "abc"}
 

@@ -9,15 +9,16 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from caft.errors import TeacherError
 from caft.tables.files import read_json, write_json
-from caft.teacher import Answer, Request, lots
+from caft.teacher import Answer, Request
 from caft.teacher.endpoint.client import retrying
+from caft.teacher.endpoint.connection import translate
 from caft.teacher.endpoint.replies import (
     Fault,
     brief,
@@ -26,9 +27,6 @@ from caft.teacher.endpoint.replies import (
     read_json_body,
     redact,
 )
-
-if TYPE_CHECKING:
-    from caft.teacher.endpoint.openai import OpenAITeacher
 
 _MOST_REQUESTS = 50_000  # per batch
 _MOST_BYTES = 100_000_000
@@ -44,59 +42,65 @@ null before it is known; `answers`, collected lines by key that no run has wante
 log = logging.getLogger("caft")
 
 
-def answer_in_batches(
-    requests: Iterable[Request | None], teacher: "OpenAITeacher", secret: str | None
-) -> Iterator[list[Answer]]:
-    """Answer requests through the batch interface; what an earlier run submitted is collected.
-
-    Requests that fail in a batch, or expire, come back with the finish_reason `error`.
-
-    Raises:
-        TeacherError: if the endpoint refuses. Batches that it has stay known.
-    """
-    import openai
-
-    from caft.teacher.endpoint.openai import client_settings
-
-    settings = client_settings(teacher.spec, secret, asynchronous=False)
-    with openai.OpenAI(**settings) as client:
-        for lot in lots(requests):
-            yield from _Batches(teacher, client, secret).answer(lot)
-
-
-def submitted_keys(spec: Mapping[str, Any]) -> set[str]:
+def submitted_keys(settings: Mapping[str, Any]) -> set[str]:
     """Return the keys of the requests that are in batches of this endpoint and model."""
-    known = [state for state in _states(spec) if state["batch"]]
+    known = [state for state in _states(settings) if state["batch"]]
     return {key for state in known for key in state["keys"]}
 
 
-def _states(spec: Mapping[str, Any]) -> list[State]:
+def _states(settings: Mapping[str, Any]) -> list[State]:
     """Return the batches of a teacher that are not fully collected."""
-    if "store" not in spec:
+    if "store" not in settings:
         return []
-    states = [read_json(path) for path in sorted(_folder(spec).glob("*.json"))]
-    return [state for state in states if _identity(spec).items() <= state.items()]
+    states = [read_json(path) for path in sorted(_folder(settings).glob("*.json"))]
+    return [state for state in states if _identity(settings).items() <= state.items()]
 
 
-def _folder(spec: Mapping[str, Any]) -> Path:
-    return Path(spec["store"]) / "batches"
+def _folder(settings: Mapping[str, Any]) -> Path:
+    return Path(settings["store"]) / "batches"
 
 
-def _identity(spec: Mapping[str, Any]) -> State:
-    return {"endpoint": spec["base_url"], "model": spec["model"], "revision": spec["revision"]}
+def _identity(settings: Mapping[str, Any]) -> State:
+    return {
+        "endpoint": settings["base_url"],
+        "model": settings["model"],
+        "revision": settings["revision"],
+    }
 
 
-class _Batches:
-    def __init__(self, teacher: "OpenAITeacher", client: Any, secret: str | None):
-        self.teacher, self.client, self.secret = teacher, client, secret
-        self.spec = teacher.spec
-        self.poll_s = self.spec["batch_poll_s"]
+class Batches:
+    """Answers requests through the batch interface; what an earlier run submitted is collected."""
+
+    def __init__(
+        self,
+        client: Any,
+        settings: Mapping[str, Any],
+        secret: str | None,
+        body: Callable[[Request], dict[str, Any]],
+        count: Callable[[str], int],
+    ):
+        """Take what is needed to ask.
+
+        Args:
+            client: the official one, open.
+            settings: the teacher's section of the config.
+            secret: the key, to be kept out of everything.
+            body: makes what is sent for a request.
+            count: counts the tokens of a text where the endpoint does not.
+        """
+        self.client, self.settings, self.secret = client, settings, secret
+        self.body, self.count = body, count
+        self.poll_s = settings["batch_poll_s"]
         self.told: dict[str, tuple[Any, ...]] = {}
 
     def answer(self, requests: list[Request]) -> Iterator[list[Answer]]:
-        """Answer each request once."""
+        """Answer each request once; one that failed in a batch, or expired, with an `error`.
+
+        Raises:
+            TeacherError: if the endpoint refuses. Batches that it has stay known.
+        """
         waiting = {request.key: request for request in requests}
-        known = [state for state in _states(self.spec) if waiting.keys() & set(state["keys"])]
+        known = [state for state in _states(self.settings) if waiting.keys() & set(state["keys"])]
         open_ = [state for state in known if self._is_submitted(state)]
         taken = {key for state in open_ for key in state["keys"]}
         open_ += self._submit([request for request in requests if request.key not in taken])
@@ -114,12 +118,12 @@ class _Batches:
                 pause = self.poll_s if ended else min(1.5 * pause, _SLOWEST * self.poll_s)
 
     def _path(self, state: State) -> Path:
-        return _folder(self.spec) / f"{state['uuid']}.json"
+        return _folder(self.settings) / f"{state['uuid']}.json"
 
     def _submit(self, requests: list[Request]) -> Iterator[State]:
         for keys, content in self._files(requests):
             state = {
-                **_identity(self.spec),
+                **_identity(self.settings),
                 "uuid": uuid.uuid4().hex,
                 "created": time.time(),
                 "keys": keys,
@@ -144,7 +148,7 @@ class _Batches:
                 "custom_id": request.key,
                 "method": "POST",
                 "url": "/v1/chat/completions",
-                "body": self.teacher.body(request),
+                "body": self.body(request),
             }
             line = json.dumps(asked, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
             if keys and (len(keys) == _MOST_REQUESTS or size + len(line) > _MOST_BYTES):
@@ -206,7 +210,7 @@ class _Batches:
             errors = (batch.get("errors") or {}).get("data") or []
             said = "; ".join(str(error.get("message")) for error in errors[:3]) or "no message"
             raise TeacherError(
-                f"{self.spec['base_url']} refused batch {state['batch']} "
+                f"{self.settings['base_url']} refused batch {state['batch']} "
                 f"({brief(said, self.secret)}); nothing was bought. Check the model's name and the "
                 "limits of batches, and run again."
             )
@@ -246,8 +250,8 @@ class _Batches:
             return no_answer(request.key, f"batch {state['batch']} ended without an answer")
         if _is_success(line):
             try:
-                body, prices = line["response"]["body"], self.spec["prices"]
-                return read_answer(body, request, self.teacher.count, prices, batch=True)
+                body, prices = line["response"]["body"], self.settings["prices"]
+                return read_answer(body, request, self.count, prices, batch=True)
             except Fault as fault:
                 return no_answer(request.key, str(fault))
         said = line.get("error") or line.get("response")
@@ -275,20 +279,18 @@ class _Batches:
     def _repeat(self, make: Callable[[], Any]) -> Any:
         import stamina
 
-        from caft.teacher.endpoint.openai import translate
-
         try:
-            for attempt in stamina.retry_context(**retrying(self.spec)):
+            for attempt in stamina.retry_context(**retrying(self.settings)):
                 with attempt:
                     try:
                         return make()
                     except Fault:
                         raise
                     except Exception as error:
-                        raise translate(error, self.spec, self.secret) from None
+                        raise translate(error, self.settings, self.secret) from None
         except Fault as fault:
             raise TeacherError(
-                f"{fault}, {self.spec['attempts']} times; run again later: batches that were "
+                f"{fault}, {self.settings['attempts']} times; run again later: batches that were "
                 "submitted go on and are collected then."
             ) from None
 

@@ -29,11 +29,11 @@ def ask_all(
     requests: Iterator[Request | None],
     connect: Connect,
     ask: Ask,
-    spec: Mapping[str, Any],
+    settings: Mapping[str, Any],
     tokens: Callable[[Request], int],
     on_retry: Callable[[], None],
 ) -> Iterator[list[Answer]]:
-    """Ask everything, `spec["concurrency"]` at once, and yield what has arrived.
+    """Ask everything, `settings["concurrency"]` at once, and yield what has arrived.
 
     A slot is free again when the consumer asks for the next batch, so never more answers than slots
     are bought and not yet durable. After an error no new request is sent and none is repeated; what
@@ -43,7 +43,8 @@ def ask_all(
         requests: pulled when a slot is free; None means "not before something is settled".
         connect: opens the client, in the loop's thread.
         ask: makes one attempt. Raises Fault if another may help, TeacherError if none does.
-        spec: `concurrency`, `attempts`, `backoff_s`, `max_wait_s`, `breaker`, limits per minute.
+        settings: `concurrency`, `attempts`, `backoff_s`, `max_wait_s`, `breaker`, and limits
+            per minute.
         tokens: how many tokens a request is taken to use, for the limit of tokens.
         on_retry: called once per repeated attempt.
 
@@ -54,7 +55,7 @@ def ask_all(
     Raises:
         TeacherError: if the endpoint refuses, or after `breaker` such requests in a row.
     """
-    run = _Run(requests, connect, ask, spec, tokens, on_retry)
+    run = _Run(requests, connect, ask, settings, tokens, on_retry)
     thread = threading.Thread(target=run.main, name="caft-teacher", daemon=True)
     thread.start()
     try:
@@ -68,14 +69,14 @@ def ask_all(
         raise run.error
 
 
-def retrying(spec: Mapping[str, Any], going_on: Callable[[], bool] = lambda: True) -> Any:
+def retrying(settings: Mapping[str, Any], going_on: Callable[[], bool] = lambda: True) -> Any:
     """Return the arguments of `stamina.retry_context` for a teacher's config.
 
     Waits double from `backoff_s`, with as much jitter, unless the server names a time; none is
     longer than `max_wait_s` and its jitter. The first fault of each kind is logged.
 
     Args:
-        spec: `attempts`, `backoff_s`, `max_wait_s`.
+        settings: `attempts`, `backoff_s`, `max_wait_s`.
         going_on: false once nothing shall be repeated any more.
     """
     from stamina.instrumentation import set_on_retry_hooks
@@ -93,15 +94,15 @@ def retrying(spec: Mapping[str, Any], going_on: Callable[[], bool] = lambda: Tru
         if error.wait is None:
             return True
         # Jitter here too, or all that were told the same time come back at once.
-        return min(error.wait, spec["max_wait_s"]) + random.uniform(0, spec["backoff_s"])
+        return min(error.wait, settings["max_wait_s"]) + random.uniform(0, settings["backoff_s"])
 
     return {
         "on": wait,
-        "attempts": spec["attempts"],
+        "attempts": settings["attempts"],
         "timeout": None,
-        "wait_initial": spec["backoff_s"],
-        "wait_max": spec["max_wait_s"],
-        "wait_jitter": spec["backoff_s"],
+        "wait_initial": settings["backoff_s"],
+        "wait_max": settings["max_wait_s"],
+        "wait_jitter": settings["backoff_s"],
     }
 
 
@@ -113,23 +114,23 @@ class _Run:
         requests: Iterator[Request | None],
         connect: Connect,
         ask: Ask,
-        spec: Mapping[str, Any],
+        settings: Mapping[str, Any],
         tokens: Callable[[Request], int],
         on_retry: Callable[[], None],
     ):
         self.requests, self.connect, self.ask = requests, connect, ask
-        self.spec, self.on_retry = spec, on_retry
-        self.limits = _Limits(spec, tokens)
+        self.settings, self.on_retry = settings, on_retry
+        self.limits = _Limits(settings, tokens)
         self.loop = asyncio.new_event_loop()
         self.wake = asyncio.Event()
-        self.free = spec["concurrency"]
+        self.free = settings["concurrency"]
         self.more = True  # whether requests are left to pull
         self.ended = False
         self.error: BaseException | None = None
         self.failures = 0  # requests in a row whose attempts were used up
         self.tasks: set[asyncio.Task[Answer | None]] = set()
         self.sending: set[asyncio.Task[Any] | None] = set()
-        self.retries = retrying(spec, lambda: self.error is None)
+        self.retries = retrying(settings, lambda: self.error is None)
         self.queue: SimpleQueue[Answer | None] = SimpleQueue()
 
     def main(self) -> None:
@@ -172,7 +173,7 @@ class _Run:
     def stop(self) -> None:
         """End without waiting: nobody takes answers any more."""
         self.more = False
-        self.free = self.spec["concurrency"]
+        self.free = self.settings["concurrency"]
         self.wake.set()
 
     async def _run(self) -> None:
@@ -180,7 +181,7 @@ class _Run:
             try:
                 while True:
                     self._fill(client)
-                    if not self.more and self.free >= self.spec["concurrency"]:
+                    if not self.more and self.free >= self.settings["concurrency"]:
                         return
                     await self.wake.wait()
                     self.wake.clear()
@@ -196,7 +197,7 @@ class _Run:
             except Exception as error:
                 self._fail(error)
                 return
-            if request is None and self.free < self.spec["concurrency"]:
+            if request is None and self.free < self.settings["concurrency"]:
                 return
             if not isinstance(request, Request):
                 self.more = False
@@ -221,7 +222,7 @@ class _Run:
             return answer
         except Fault as fault:
             self.failures += 1
-            if self.failures == self.spec["breaker"]:
+            if self.failures == self.settings["breaker"]:
                 self._fail(_broken(self.failures, fault))
             return no_answer(request.key, str(fault))
         except Exception as error:
@@ -268,9 +269,9 @@ class _Limits:
     A limiter lets through a second's worth at once. A request larger than that takes it in parts.
     """
 
-    def __init__(self, spec: Mapping[str, Any], tokens: Callable[[Request], int]):
-        self.requests = _limiter(spec["requests_per_minute"])
-        self.tokens = _limiter(spec["tokens_per_minute"])
+    def __init__(self, settings: Mapping[str, Any], tokens: Callable[[Request], int]):
+        self.requests = _limiter(settings["requests_per_minute"])
+        self.tokens = _limiter(settings["tokens_per_minute"])
         self.count = tokens
         self.turn = asyncio.Lock()
 

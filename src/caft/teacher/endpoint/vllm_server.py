@@ -59,8 +59,8 @@ class ServerTeacher(OpenAITeacher):
         first = next(stream, None)
         if first is None:
             return
-        with serving(self.spec) as base_url:
-            self.spec["base_url"] = base_url
+        with serving(self.settings) as base_url:
+            self.settings["base_url"] = base_url
             yield from super().answer(chain([first], stream))
 
 

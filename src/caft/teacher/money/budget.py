@@ -60,14 +60,14 @@ def price(
     return online * (prices.get("batch_share", 0.5) if batch else 1.0) / _MILLION
 
 
-def teacher_price(spec: Mapping[str, Any], prompt: float, completion: float) -> float | None:
+def teacher_price(settings: Mapping[str, Any], prompt: float, completion: float) -> float | None:
     """Return what tokens of a teacher of the config cost in USD; None where nobody knows.
 
     Without prices a teacher on the user's own machine costs nothing; one behind an endpoint costs
     something unknown.
     """
-    cost = price(spec.get("prices"), prompt, 0, completion, bool(spec.get("batch")))
-    return 0.0 if cost is None and spec["provider"] != "openai" else cost
+    cost = price(settings.get("prices"), prompt, 0, completion, bool(settings.get("batch")))
+    return 0.0 if cost is None and settings["provider"] != "openai" else cost
 
 
 class Budget:

@@ -1,7 +1,7 @@
 """What a teacher still has to be asked for, and what that is expected to take."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from caft.errors import BudgetError
-from caft.prompting.prompts import all_messages
+from caft.prompting.prompts import Messages, all_messages
 from caft.prompting.tokens import TokenCounter
 from caft.store import Store
-from caft.teacher import Answer, Request, Teacher
-from caft.teacher.acceptance import Verdict
+from caft.teacher import Request, Teacher
+from caft.teacher.acceptance import Policy, Verdict, review
 from caft.teacher.money.budget import Budget, Spending, amounts_of, exceeded, show, teacher_price
 from caft.teacher.records import make_request, to_answer
 
@@ -32,21 +32,27 @@ class Missing:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """Who answers, as the store knows it; None stands for several, or for nobody yet."""
+
+    model_id: str | None = None
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
 class Outlook:
     """What a teacher still has to be asked for some items.
 
     Attributes:
         missing: by item_id.
-        model_id: of the teacher; None without any item.
-        revision: None where it differs from item to item.
-        judged: stored answers that were looked at; only where more samples could follow.
+        identity: of the teacher.
+        reviewed: stored answers that were looked at; only where more samples could follow.
         accepted: how many of them were accepted.
     """
 
     missing: dict[str, Missing]
-    model_id: str | None = None
-    revision: str | None = None
-    judged: int = 0
+    identity: Identity = Identity()
+    reviewed: int = 0
     accepted: int = 0
 
 
@@ -66,7 +72,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Expected:
     """What the missing answers are expected to take; cost None where no price is known."""
 
     requests: float
@@ -83,66 +89,83 @@ class Estimate:
 
 def look_up(
     items: list[dict[str, Any]],
+    prompts: Mapping[str, Messages],
     teacher: Teacher,
     store: Store,
-    messages: Callable[[dict[str, Any]], list[dict[str, Any]]],
-    spec: Mapping[str, Any],
-    verdict: Callable[[Answer, Mapping[str, Any]], Verdict],
     counter: TokenCounter,
+    policy: Policy | None = None,
 ) -> Outlook:
     """Find the items for which the store has no deciding answer: none accepted, samples left.
 
     Args:
         items: rows of the items table.
+        prompts: the prompt of each item, by item_id.
         teacher: whose answers are looked for; it is not asked.
         store: of paid answers.
-        messages: the prompt of an item.
-        spec: the teacher's config.
-        verdict: judges a stored answer.
         counter: of prompt tokens.
+        policy: which answers are accepted; None where the first one decides, whatever it says.
     """
-    samples = spec["samples"] if teacher.varies else 1
+    samples = policy.samples if policy and teacher.varies else 1
     found: dict[str, tuple[Request, int]] = {}
-    identities, judged, accepted, pending = set(), 0, 0, items
+    identities: set[Identity] = set()
+    verdicts: list[Verdict] = []
+    pending = items
     for sample in range(samples):
-        asked = [(item, make_request(teacher, item, messages(item), sample)) for item in pending]
-        identities |= {(request.model_id, request.revision) for _, request in asked}
-        pending = []
-        last = sample == samples - 1
-        keys = [request.key for _, request in asked]
-        # The last answer decides whatever it says: keys are enough, and much faster.
-        stored: Any = store.keys() if last else store.get(keys)
-        for item, request in asked:
-            if request.key not in stored:
-                found[item["item_id"]] = (request, samples - sample)
-            elif not last:
-                judged += 1
-                good = verdict(to_answer(stored[request.key]), item)[1]
-                accepted += good
-                pending += [] if good else [item]
+        asked = [
+            (item, make_request(teacher, item, prompts[item["item_id"]], sample))
+            for item in pending
+        ]
+        identities |= {Identity(request.model_id, request.revision) for _, request in asked}
+        if policy is None or sample == samples - 1:
+            # The last answer decides whatever it says: keys are enough, and much faster.
+            known = store.keys()
+        else:
+            stored = store.get(request.key for _, request in asked)
+            known = set(stored)
+            reviewed = [
+                (item, review(to_answer(stored[request.key]), item, policy))
+                for item, request in asked
+                if request.key in known
+            ]
+            verdicts += [verdict for _, verdict in reviewed]
+            pending = [item for item, verdict in reviewed if not verdict.accepted]
+        found |= {
+            item["item_id"]: (request, samples - sample)
+            for item, request in asked
+            if request.key not in known
+        }
     counts = counter.prompts([request.messages for request, _ in found.values()])
     missing = {
         item_id: Missing(request, count, left)
         for (item_id, (request, left)), count in zip(found.items(), counts, strict=True)
     }
-    model_ids, revisions = ({pair[place] for pair in identities} for place in (0, 1))
-    model_id = model_ids.pop() if len(model_ids) == 1 else None
-    revision = revisions.pop() if len(revisions) == 1 else None
-    return Outlook(missing, model_id, revision, judged, accepted)
+    accepted = sum(verdict.accepted for verdict in verdicts)
+    return Outlook(missing, common_identity(identities), len(verdicts), accepted)
 
 
-def seen_of(
-    store: Store, model_id: str | None, revision: str | None, spec: Mapping[str, Any]
-) -> Seen:
+def common_identity(identities: Iterable[Identity]) -> Identity:
+    """Return the model and revision that all of some identities share."""
+    known = set(identities)
+    return Identity(
+        _only({identity.model_id for identity in known}),
+        _only({identity.revision for identity in known}),
+    )
+
+
+def _only(values: set[str | None]) -> str | None:
+    return values.pop() if len(values) == 1 else None
+
+
+def seen_of(store: Store, identity: Identity, settings: Mapping[str, Any]) -> Seen:
     """Return what the store knows of a model; answers of unknown cost get the price of today."""
-    if model_id is None:
+    if identity.model_id is None:
         return Seen()
     columns = ["prompt_tokens", "completion_tokens", "cost_usd", "seconds", "imported"]
-    answers = store.table(columns, model_id, revision).to_pandas()
+    answers = store.table(columns, identity.model_id, identity.revision).to_pandas()
     paid = answers[~answers["imported"].astype(bool)]
     unpriced = paid[paid["cost_usd"].isna()]
     later = teacher_price(
-        spec, unpriced["prompt_tokens"].sum(), unpriced["completion_tokens"].sum()
+        settings, unpriced["prompt_tokens"].sum(), unpriced["completion_tokens"].sum()
     )
     spent = Spending(
         len(paid),
@@ -158,51 +181,51 @@ def seen_of(
 
 
 def estimate(
-    missing: Iterable[Missing], spec: Mapping[str, Any], seen: Seen, outlook: Outlook
-) -> dict[str, Estimate]:
+    missing: Iterable[Missing], settings: Mapping[str, Any], seen: Seen, outlook: Outlook
+) -> dict[str, Expected]:
     """Estimate what missing answers take: low, middle and high; items that ask the same share one.
 
     Low asks once per item, high for all samples that are left; between them each rejected answer is
     followed by another, at the share of acceptance that stored answers have.
     """
     missing = list({one.request.key: one for one in missing}.values())
-    share = outlook.accepted / outlook.judged if outlook.judged >= _ENOUGH else 1.0
+    share = outlook.accepted / outlook.reviewed if outlook.reviewed >= _ENOUGH else 1.0
     repeats = {
         "low": lambda left: 1.0,
         "middle": lambda left: sum((1 - share) ** sample for sample in range(left)),
         "high": float,
     }
-    lengths = dict(zip(CASES, seen.completion or _prior(spec), strict=True))
+    lengths = dict(zip(CASES, seen.completion or _prior(settings), strict=True))
     found = {}
     for case in CASES:
         times = [repeats[case](one.samples) for one in missing]
         prompt = sum(one.prompt_tokens * count for one, count in zip(missing, times, strict=True))
         completion = sum(times) * lengths[case]
-        cost = teacher_price(spec, prompt, completion)
-        found[case] = Estimate(sum(times), prompt, completion, cost)
+        cost = teacher_price(settings, prompt, completion)
+        found[case] = Expected(sum(times), prompt, completion, cost)
     return found
 
 
-def _prior(spec: Mapping[str, Any]) -> tuple[float, ...]:
-    longest = spec.get("max_new_tokens", 0)  # 0: a teacher that generates nothing
-    expected = spec.get("expected_completion_tokens") or longest / 2
+def _prior(settings: Mapping[str, Any]) -> tuple[float, ...]:
+    longest = settings.get("max_new_tokens", 0)  # 0: a teacher that generates nothing
+    expected = settings.get("expected_completion_tokens") or longest / 2
     return tuple(min(expected * factor, longest) for factor in _PRIOR_RANGE)
 
 
-def limits_of(spec: Mapping[str, Any]) -> dict[str, float]:
+def limits_of(settings: Mapping[str, Any]) -> dict[str, float]:
     """Return the limits of a teacher's budget that are set."""
-    budget = spec.get("budget") or {}
+    budget = settings.get("budget") or {}
     return {name: limit for name, limit in budget.items() if limit is not None}
 
 
 def open_budget(
-    where: str, spec: Mapping[str, Any], store: Store, outlook: Outlook, counter: TokenCounter
+    where: str, settings: Mapping[str, Any], store: Store, outlook: Outlook, counter: TokenCounter
 ) -> Budget | None:
     """Return a teacher's budget, with what was spent; None if it has no limits.
 
     Args:
         where: config path of the teacher, for messages.
-        spec: its config.
+        settings: its section of the config.
         store: of its paid answers.
         outlook: of what is going to be asked.
         counter: of prompt tokens.
@@ -211,23 +234,23 @@ def open_budget(
         BudgetError: if the middle estimate of what is missing goes beyond a limit, or a limit in
             USD has no prices to go by.
     """
-    limits, path = limits_of(spec), f"{where}.budget"
+    limits, path = limits_of(settings), f"{where}.budget"
     if not limits:
         return None
-    if "max_cost_usd" in limits and teacher_price(spec, 1, 1) is None:
+    if "max_cost_usd" in limits and teacher_price(settings, 1, 1) is None:
         raise BudgetError(f"{path}.max_cost_usd: needs {where}.prices to go by.")
 
     def spent() -> Spending:
-        return seen_of(store, outlook.model_id, outlook.revision, spec).spent
+        return seen_of(store, outlook.identity, settings).spent
 
     def worst(request: Request) -> Spending:
         prompt = counter.prompts([request.messages])[0]  # counted already, for the estimate
-        completion = spec["max_new_tokens"]
-        cost = teacher_price(spec, prompt, completion) or 0.0
+        completion = settings["max_new_tokens"]
+        cost = teacher_price(settings, prompt, completion) or 0.0
         return Spending(1, prompt + completion, cost)
 
-    seen = seen_of(store, outlook.model_id, outlook.revision, spec)
-    needed = estimate(outlook.missing.values(), spec, seen, outlook)
+    seen = seen_of(store, outlook.identity, settings)
+    needed = estimate(outlook.missing.values(), settings, seen, outlook)
     over = exceeded(limits, seen.spent + needed["middle"].spending) if outlook.missing else []
     if over:
         raise BudgetError(_refusal(path, over[0], limits, seen.spent, needed))
@@ -239,7 +262,7 @@ def _refusal(
     name: str,
     limits: Mapping[str, float],
     spent: Spending,
-    needed: Mapping[str, Estimate],
+    needed: Mapping[str, Expected],
 ) -> str:
     low, middle, high = (show(name, amounts_of(needed[case].spending)[name]) for case in CASES)
     return (

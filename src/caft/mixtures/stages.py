@@ -1,0 +1,208 @@
+"""The stages of a strategy: their mixtures, and the content address of the model each makes."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from caft import versions
+from caft.errors import TrainingError
+from caft.mixtures.rows import (
+    Materials,
+    division_of,
+    membership,
+    mixture_digest,
+    split_over_long,
+    stage_rows,
+    validation_rows,
+)
+from caft.tables.hashing import digest
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training stage of a strategy, resolved to content.
+
+    Attributes:
+        mixture: the training rows.
+        over_long: rows left out because they exceed the length limit.
+        without_rationale: items whose rationale was not accepted, and what the policy made of them.
+        model: digest of the model this stage makes.
+        parent: digest of the model it starts from, None for the untuned student.
+        spec: everything that went into `model`, for the training job.
+        validation: rows whose loss is measured after every epoch; None without any.
+    """
+
+    mixture: pd.DataFrame
+    over_long: pd.DataFrame
+    without_rationale: int
+    model: str
+    parent: str | None
+    spec: dict[str, Any] = field(default_factory=dict)
+    validation: pd.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class SeededStrategy:
+    """A strategy of the config with one training seed.
+
+    Attributes:
+        name: of the strategy, for messages.
+        settings: its section of the config, with `recipe` and `fallback` resolved.
+        seed: of random membership and training.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A stage before its epochs are matched and its parent is known.
+
+    Attributes:
+        mixture: as of `Stage`; so are `over_long`, `without_rationale` and `validation`.
+        recipe: the training settings.
+        epochs: as configured.
+    """
+
+    mixture: pd.DataFrame
+    over_long: pd.DataFrame
+    without_rationale: int
+    validation: pd.DataFrame | None
+    recipe: Mapping[str, Any]
+    epochs: float
+
+
+def build_stages(
+    materials: Materials,
+    strategy: SeededStrategy,
+    buckets: Mapping[str, pd.DataFrame],
+    rationales: pd.Series,
+    parent: str | None = None,
+    matched: list[Stage] | None = None,
+) -> list[Stage]:
+    """Resolve a strategy to its stages: mixtures, and the digest each model will be found under.
+
+    A model's digest covers parent, mixture, recipe, epochs, training seed, student revision,
+    precision and the training code's version, so strategies that share a first stage share its
+    model.
+
+    Args:
+        materials: items, prompts and the student.
+        strategy: from config.
+        buckets: buckets tables by the name of their definition.
+        rationales: text of the selected rationale per item_id.
+        parent: digest of the model the first stage starts from.
+        matched: the stages of the strategy that `match` names; epochs are scaled to its amount.
+
+    Raises:
+        TrainingError: if a stage has nothing to train on or too many over-long rows.
+    """
+    numbers = range(1, len(strategy.settings["stages"]) + 1)
+    drafts = [_draft(materials, strategy, number, buckets, rationales) for number in numbers]
+    factor = 1.0
+    if matched is not None:
+        factor = _match_factor(drafts, matched, strategy.settings["match"]["by"])
+    return _chain(materials, drafts, factor, strategy.seed, parent)
+
+
+def _draft(
+    materials: Materials,
+    strategy: SeededStrategy,
+    number: int,
+    buckets: Mapping[str, pd.DataFrame],
+    rationales: pd.Series,
+) -> Draft:
+    settings, seed = strategy.settings, strategy.seed
+    stage, recipe = settings["stages"][number - 1], settings["recipe"]
+    where = f"strategies.{strategy.name}, stage {number}"
+    division = buckets[division_of(settings, stage)]
+    bucket = membership(division, settings, seed)
+    rows, missing = stage_rows(materials, bucket, stage, rationales, settings["fallback"])
+    longest = min(recipe["max_length"], materials.context)
+    mixture, over_long = split_over_long(
+        materials.count(rows), longest, recipe["max_overlong_share"], where
+    )
+    validation = validation_rows(materials, division, settings, stage, seed, longest)
+    if recipe["early_stopping"] and validation is None:
+        raise TrainingError(
+            f"{where}: training.early_stopping needs validation items, and for rationales worked "
+            "solutions of the data set's own; there are none."
+        )
+    return Draft(mixture, over_long, missing, validation, recipe, stage["epochs"])
+
+
+def _match_factor(drafts: list[Draft], matched: list[Stage], by: str) -> float:
+    """Return by what to multiply the epochs of drafts, so that they train as much as others."""
+    own = sum(_amount(draft.mixture, draft.epochs, draft.recipe, by) for draft in drafts)
+    theirs = sum(
+        _amount(stage.mixture, stage.spec["epochs"], stage.spec["recipe"], by) for stage in matched
+    )
+    return theirs / own
+
+
+def _amount(mixture: pd.DataFrame, epochs: float, recipe: Mapping[str, Any], by: str) -> float:
+    """Return how much a stage trains: target tokens, optimizer steps or rows, over all epochs."""
+    if by == "tokens":
+        return float(mixture["target_tokens"].sum()) * epochs
+    if by == "items":
+        return len(mixture) * epochs
+    rows_per_step = recipe["batch_size"] * recipe["gradient_accumulation"]
+    return math.ceil(len(mixture) / rows_per_step) * epochs
+
+
+def _chain(
+    materials: Materials, drafts: list[Draft], factor: float, seed: int, parent: str | None
+) -> list[Stage]:
+    """Name each stage's model; each stage starts from the model of the one before."""
+    stages: list[Stage] = []
+    for draft in drafts:
+        epochs = draft.epochs if factor == 1 else round(draft.epochs * factor, 6)
+        spec = stage_spec(
+            *(parent, draft.mixture, draft.recipe, epochs, seed),
+            *(materials.revision, materials.precision),
+        )
+        if draft.recipe["early_stopping"] and draft.validation is not None:
+            # Elsewhere validation rows are only looked at: they change no weight.
+            spec["validation"] = mixture_digest(draft.validation)
+        model = digest(spec)
+        stages.append(
+            Stage(
+                mixture=draft.mixture,
+                over_long=draft.over_long,
+                without_rationale=draft.without_rationale,
+                model=model,
+                parent=parent,
+                spec=spec,
+                validation=draft.validation,
+            )
+        )
+        parent = model
+    return stages
+
+
+def stage_spec(
+    parent: str | None,
+    mixture: pd.DataFrame,
+    recipe: Mapping[str, Any],
+    epochs: float,
+    seed: int,
+    revision: str,
+    precision: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return everything that goes into a trained model; its hash is the model's name."""
+    return {
+        "parent": parent,
+        "mixture": mixture_digest(mixture),
+        # The share of over-long rows only stops a run: raising it makes no other model.
+        "recipe": {key: recipe[key] for key in recipe if key != "max_overlong_share"},
+        "epochs": epochs,
+        "seed": seed,
+        "student_revision": revision,
+        "precision": dict(precision),
+        "code": versions.TRAINING,
+    }

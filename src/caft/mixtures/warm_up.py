@@ -1,0 +1,26 @@
+"""The warm-up's training table: bare answers of a few items."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from caft.mixtures.rows import Materials, stage_rows
+from caft.tables.hashing import unit_interval
+
+
+def warm_up_sample(items: pd.DataFrame, count: int, seed: int) -> list[str]:
+    """Draw the warm-up's training items; the draw depends on each item alone."""
+    training = items.loc[items["split"] == "train", "item_id"]
+    return sorted(training, key=lambda item_id: unit_interval("warm_up", seed, item_id))[:count]
+
+
+def warm_up_rows(
+    items: pd.DataFrame, sample: list[str], variant: Mapping[str, Any], seed: int
+) -> pd.DataFrame:
+    """Build the warm-up's answer-only rows."""
+    everything = {"buckets": ["easy"], "target": "answer"}
+    bucket = pd.Series("easy", index=sample)
+    nothing = pd.Series(dtype=object)
+    rows, _ = stage_rows(Materials(items, variant, seed), bucket, everything, nothing, "drop")
+    return rows

@@ -1,0 +1,198 @@
+"""Ask a teacher or a judge through the store: what it has is not asked for; money has limits."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from caft.errors import BudgetError
+from caft.prompting.tokens import TokenCounter
+from caft.running.jobs import Progress
+from caft.store import Store
+from caft.students.folders import load_tokenizer
+from caft.teacher import Answer, Request, Teacher, make_teacher
+from caft.teacher.money.budget import Budget, amounts_of, show
+from caft.teacher.money.estimate import Outlook, limits_of, open_budget
+from caft.teacher.records import to_answer, to_record
+
+_SECONDS_BETWEEN_LOOKS = 10.0  # at what other jobs have stored
+
+log = logging.getLogger("caft")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A teacher or judge of the config, and what a job has at hand to ask it.
+
+    Attributes:
+        path: of its section in the config, such as `teachers.big`, for messages.
+        settings: that section.
+        engine: device settings, for a model in this process.
+        student_file: a student's `student.json`; its tokenizer counts what nobody else counts.
+        store_folder: the store of its answers, where the batch interface keeps its state, too.
+    """
+
+    path: str
+    settings: Mapping[str, Any]
+    engine: Mapping[str, Any]
+    student_file: Path
+    store_folder: Path
+
+    @cached_property
+    def counter(self) -> TokenCounter:
+        """Of the student's tokens."""
+        return TokenCounter(self.student_file.parent)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Whom to ask, and within what.
+
+    Attributes:
+        teacher: who answers.
+        store: where answers are looked up, and put before they are used. Errors are not stored.
+        budget: what may be spent; None for no limit.
+    """
+
+    teacher: Teacher
+    store: Store
+    budget: Budget | None = None
+
+
+@contextmanager
+def open_asking(setup: Setup, look: Callable[[Teacher, Store], Outlook]) -> Iterator[Asking]:
+    """Make the teacher, open the store, and see that the budget reaches.
+
+    Args:
+        setup: whom to ask.
+        look: finds what the store lacks; called only where there are limits.
+
+    Raises:
+        BudgetError: if the budget cannot reach for what is not stored; nothing is asked then.
+    """
+    teacher = _teacher_of(setup)
+    with Store(setup.store_folder) as store:
+        budget = None
+        if limits_of(setup.settings):
+            outlook = look(teacher, store)
+            budget = open_budget(setup.path, setup.settings, store, outlook, setup.counter)
+        yield Asking(teacher, store, budget)
+
+
+def _teacher_of(setup: Setup) -> Teacher:
+    here = {"device": setup.engine["device"], "attention": setup.engine["attention"]}
+    return make_teacher(
+        {**setup.settings, **here, "store": str(setup.store_folder)},
+        load_tokenizer(setup.student_file.parent),
+    )
+
+
+def obtain(
+    requests: Iterable[Request],
+    asking: Asking,
+    what: str,
+    note: Callable[[list[Answer]], str],
+    kind: str = "rationale",
+) -> dict[str, Answer]:
+    """Return an answer per key, from the store or else from the teacher; stored before it is used.
+
+    Every few seconds the store is looked at again: what another job has bought meanwhile is not
+    asked for, and counts against the budget.
+
+    Args:
+        requests: what to ask; equal keys are asked once.
+        asking: whom to ask, where answers are kept, and what may be spent.
+        what: name of the progress line.
+        note: told of each batch that was asked for, as it is stored; returns what the progress line
+            adds.
+        kind: field of the stored records.
+
+    Raises:
+        BudgetError: if the budget has no room for the rest, once all that was asked for is stored.
+    """
+    store, budget = asking.store, asking.budget
+    unique = {request.key: request for request in requests}
+    answers = {key: to_answer(record) for key, record in store.get(unique).items()}
+    missing = [request for key, request in unique.items() if key not in answers]
+    log.info("%s: %d stored, %d to ask", what, len(answers), len(missing))
+    if not missing:
+        return answers
+    line = Progress(what, len(missing), "answers")
+    stream = _Stream(missing, store, budget)
+    for batch in asking.teacher.answer(stream.requests):
+        good = [answer for answer in batch if answer.finish_reason != "error"]
+        store.append([to_record(unique[answer.key], answer, kind) for answer in good])
+        stored = store.get(answer.key for answer in good)
+        answers |= {answer.key: answer for answer in batch}
+        answers |= {key: to_answer(record) for key, record in stored.items()}
+        done = len(batch) + stream.settle(batch)
+        line.advance(done, note([answers[answer.key] for answer in batch]))
+    if stream.skipped:
+        others = store.get(unique.keys() - answers.keys())
+        answers |= {key: to_answer(record) for key, record in others.items()}
+        log.info("%s: %d answers came from other jobs", what, len(others))
+    if budget and stream.no_room:
+        left = len(unique.keys() - answers.keys())
+        raise BudgetError(_no_room(budget, left, len(unique)))
+    return answers
+
+
+class _Stream:
+    """The requests for a teacher, which may pull them in another thread.
+
+    `requests` yields None while the budget has no room, and ends when nothing can make any.
+    """
+
+    def __init__(self, requests: list[Request], store: Store, budget: Budget | None):
+        self.store, self.budget = store, budget
+        self.requests = self._pull(requests)
+        self.skipped, self.no_room = 0, False
+        self._elsewhere: set[str] = set()
+        self._told = 0
+        self._looked = time.monotonic()
+
+    def settle(self, batch: list[Answer]) -> int:
+        """Settle stored answers; return how many requests others have made needless since then."""
+        for answer in batch:
+            if self.budget:
+                self.budget.settle(answer)
+        if time.monotonic() - self._looked >= _SECONDS_BETWEEN_LOOKS:
+            self.store.refresh()
+            self._elsewhere = self.store.keys()
+            if self.budget:
+                self.budget.look_again()
+            self._looked = time.monotonic()
+        since, self._told = self.skipped - self._told, self.skipped
+        return since
+
+    def _pull(self, requests: list[Request]) -> Iterator[Request | None]:
+        for request in requests:
+            while not (known := request.key in self._elsewhere) and self.budget:
+                # Looked at first: what is settled between the two makes room, it does not end it.
+                idle = not self.budget.under_way
+                if self.budget.reserve(request):
+                    break
+                if idle:
+                    self.no_room = True
+                    return
+                yield None
+            if known:
+                self.skipped += 1
+            else:
+                yield request
+
+
+def _no_room(budget: Budget, left: int, total: int) -> str:
+    spent = amounts_of(budget.spent)
+    limits = ", ".join(
+        f"{name} {show(name, limit)} (spent: {show(name, spent[name])})"
+        for name, limit in budget.limits.items()
+    )
+    return (
+        f"{budget.name}: no room for another answer within {limits}; {total - left} of {total} "
+        "answers are there and kept. Raise the budget and run again: only the rest is bought."
+    )

@@ -1,0 +1,140 @@
+"""The way to an OpenAI-compatible endpoint: its address, its key, and the official client."""
+
+import logging
+import os
+from collections.abc import Mapping
+from itertools import cycle
+from typing import Any
+from urllib.parse import urlsplit
+
+from caft.errors import ConfigError, TeacherError
+from caft.teacher.endpoint.replies import Fault, brief, refused
+
+_NO_KEY = "none"  # the client wants one, and would take OPENAI_API_KEY where none is given
+_POOL = 16  # connections
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def base_url_problem(url: str) -> str | None:
+    """Say what is wrong with a base URL, without repeating it; None if nothing is."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return "is no address that begins with http:// or https://."
+    if "@" in parts.netloc:
+        return "holds user info; name an environment variable with the key as api_key_env instead."
+    if parts.query or parts.fragment:
+        return "ends in a query; give the address alone, and a key through api_key_env."
+    return None
+
+
+def read_key(settings: Mapping[str, Any]) -> str | None:
+    """Return the key from the environment; None for an endpoint without one.
+
+    Raises:
+        ConfigError: if it is missing, or can be no key. The message does not hold it.
+    """
+    name = settings["api_key_env"]
+    if name is None:
+        return None
+    key = os.environ.get(name, "").strip()
+    if not key:
+        raise ConfigError(
+            f"the environment has no {name}: set it to the key for {settings['base_url']}, or set "
+            "api_key_env to null for an endpoint without keys."
+        )
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise ConfigError(f"{name} holds blanks or other characters that no key has; set it again.")
+    return key
+
+
+def plain_client(settings: Mapping[str, Any], secret: str | None) -> Any:
+    """Return the official client for calls one after the other; to be used in a `with`."""
+    import openai
+
+    return openai.OpenAI(**_arguments(settings, secret, openai.DefaultHttpxClient))
+
+
+def asynchronous_client(settings: Mapping[str, Any], secret: str | None) -> Any:
+    """Return the official client for many calls at once; to be used in an `async with`."""
+    import openai
+
+    pools = _pools(settings["base_url"], settings["concurrency"])
+    http = openai.DefaultAsyncHttpxClient
+    return openai.AsyncOpenAI(**_arguments(settings, secret, http, pools))
+
+
+def _arguments(
+    settings: Mapping[str, Any], secret: str | None, http: Any, transport: Any = None
+) -> dict[str, Any]:
+    """Return the arguments of the official client.
+
+    Target and key are given in full, so that no OPENAI_* variable changes them.
+    """
+    from httpx2 import Timeout
+
+    logging.getLogger("httpcore2").setLevel(logging.INFO)  # below it headers are logged
+    url, seconds = settings["base_url"], settings["timeout_s"]
+    return {
+        "base_url": url,
+        "api_key": secret or _NO_KEY,
+        "default_headers": {"Authorization": f"Bearer {secret or _NO_KEY}"},
+        "max_retries": 0,
+        "http_client": http(
+            transport=transport,
+            timeout=Timeout(seconds, connect=min(seconds, 30)),
+            follow_redirects=False,
+            trust_env=urlsplit(url).hostname not in _LOOPBACK,  # no proxy to oneself
+        ),
+    }
+
+
+def _pools(url: str, slots: int) -> Any:
+    """Return a transport with many small pools of connections.
+
+    For every request httpx2 looks at each connection of a pool, which for hundreds of them takes
+    more time than all else.
+    """
+    import httpx2
+
+    class Pools(httpx2.AsyncBaseTransport):
+        def __init__(self) -> None:
+            unlimited = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
+            # Reading the certificates takes a while, so once, and only where there are any.
+            tls = httpx2.create_ssl_context() if url.startswith("https") else False
+            self.pools = [
+                httpx2.AsyncHTTPTransport(limits=unlimited, verify=tls)
+                for _ in range(-(-slots // _POOL))
+            ]
+            self.turns = cycle(self.pools)
+
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            return await next(self.turns).handle_async_request(request)
+
+        async def aclose(self) -> None:
+            for pool in self.pools:
+                await pool.aclose()
+
+    return Pools()
+
+
+def translate(error: Exception, settings: Mapping[str, Any], secret: str | None) -> Exception:
+    """Turn an exception of the client into a Fault to retry or a TeacherError that ends the run."""
+    import openai
+
+    address = f"{settings['model']} at {settings['base_url']}"
+    if isinstance(error, openai.APIStatusError):
+        key = (
+            f"${settings['api_key_env']}"
+            if settings["api_key_env"]
+            else "api_key_env (none is set)"
+        )
+        status, headers = error.response.status_code, error.response.headers
+        text = error.response.content.decode("utf-8", "replace")
+        return refused(status, headers, text, address, key, secret)
+    if isinstance(error, TimeoutError | openai.APITimeoutError):
+        return Fault(f"{address} gave no answer within {settings['timeout_s']:g} s")
+    cause = error.__cause__ or error
+    said = brief(f"{type(cause).__name__}: {cause}".rstrip(": "), secret)
+    if isinstance(error, openai.APIConnectionError):
+        return Fault(f"the connection to {address} failed ({said})")
+    return TeacherError(f"{address} cannot be asked ({said}).")
