@@ -13,9 +13,10 @@ from caft.complexity.margin import margin
 from caft.complexity.option_entropy import option_entropy
 from caft.complexity.single_token_entropy import single_token_entropy
 from caft.prompting.answers import labels, render
+from caft.prompting.asked import Prompts
 from caft.prompting.chat import encode_completion, encode_prompt, label_tokens
-from caft.prompting.prompts import Messages, all_messages
 from caft.running.jobs import Progress
+from caft.students.opened import Loaded
 from caft.tables.parquet import records
 
 TOKEN_BUDGET = {"cpu": 1000, "cuda": 32768}  # tokens per batch, padding included
@@ -46,39 +47,29 @@ class Row:
 
 
 def score_items(
-    items: pd.DataFrame,
-    model: Any,
-    tokenizer: Any,
-    variant: dict[str, Any],
-    seed: int,
-    context: int,
+    prompts: Prompts,
+    student: Loaded,
     token_budget: int | None = None,
-    messages: list[Messages] | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Score every item with the student's next-token distribution, one forward pass each.
 
     An open question's gold answer is appended to its prompt, so that the same pass also tells
-    whether greedy
-    decoding would write exactly that answer (`correct`); a causal model's answer distribution
-    cannot see it.
+    whether greedy decoding would write exactly that answer (`correct`); a causal model's answer
+    distribution cannot see it.
 
     Args:
-        items: the items table.
-        model: the student, from `caft.students.folders.load_model`.
-        tokenizer: its tokenizer.
-        variant: prompt variant.
-        seed: of the few-shot draw.
-        context: longest prompt in tokens; longer items get status `too_long`.
+        prompts: the items with their direct prompts.
+        student: the model; items that are longer than its context get status `too_long`.
         token_budget: tokens per batch; by default what was measured best for the device.
-        messages: the rendered prompts, where the items are a part of a question set only.
         progress: of the whole question set.
 
     Returns:
         The scores table (without `warm_up`), one row per item in the same order.
     """
-    rows = encode_rows(items, tokenizer, variant, seed, messages)
-    fitting = [row for row in rows if len(row.tokens) <= context]
+    items, model, tokenizer = prompts.items, student.model, student.tokenizer
+    rows = encode_rows(prompts, tokenizer)
+    fitting = [row for row in rows if len(row.tokens) <= student.context]
     budget = token_budget or TOKEN_BUDGET[model.device.type]
     progress = progress or Progress("scoring", len(rows))
     progress.advance(len(rows) - len(fitting))
@@ -93,19 +84,13 @@ def score_items(
     return scores
 
 
-def encode_rows(
-    items: pd.DataFrame,
-    tokenizer: Any,
-    variant: dict[str, Any],
-    seed: int,
-    messages: list[Messages] | None = None,
-) -> list[Row]:
-    """Tokenise prompts (rendered here where they are not given), gold answers, option labels."""
+def encode_rows(prompts: Prompts, tokenizer: Any) -> list[Row]:
+    """Tokenise prompts, gold answers and option labels."""
     rows: list[Row] = []
-    style = variant["labels"]
+    style = prompts.variant["labels"]
     variants: dict[int, list[list[int]]] = {}
-    messages = messages or all_messages(items, variant, "direct", seed)
-    for index, (item, turns) in enumerate(zip(records(items), messages, strict=True)):
+    asked = zip(records(prompts.items), prompts.messages, strict=True)
+    for index, (item, turns) in enumerate(asked):
         prompt = encode_prompt(tokenizer, turns)
         if item["answer_kind"] == "choice":
             count = len(item["options"])
@@ -147,8 +132,7 @@ def answer_logits(model: Any, batch: list[Row], pad: int) -> list[Any]:
 
     width = max(len(row.tokens) for row in batch)
     # Right padding and no mask: with a causal decoder later pads cannot reach an earlier token
-    # (checked in
-    # tests/unit/complexity/test_forward.py), and sdpa keeps its fast causal path.
+    # (checked in tests/unit/complexity/test_forward.py), and sdpa keeps its fast causal path.
     tokens = torch.tensor([row.tokens + [pad] * (width - len(row.tokens)) for row in batch])
     wanted = [range(row.first, row.first + max(1, len(row.gold))) for row in batch]
     kept = sorted({position for positions in wanted for position in positions})
