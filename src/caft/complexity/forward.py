@@ -6,12 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from caft.complexity import Distributions
-from caft.complexity.answer_entropy import answer_entropy
-from caft.complexity.cross_entropy import cross_entropy
-from caft.complexity.margin import margin
-from caft.complexity.option_entropy import option_entropy
-from caft.complexity.single_token_entropy import single_token_entropy
+from caft.complexity import METRICS
+from caft.complexity.distribution import Distributions
 from caft.prompting.answers import labels, render
 from caft.prompting.asked import Prompts
 from caft.prompting.chat import encode_completion, encode_prompt, label_tokens
@@ -167,18 +163,11 @@ def score_batch(model: Any, tokenizer: Any, batch: list[Row]) -> list[dict[str, 
         batch[number].gold[0] if batch[number].gold else batch[number].gold_option
         for number in usable
     ]
-    distributions = Distributions(log_probs, options, gold)
-    entropy = single_token_entropy(distributions).tolist()
+    # An open question's last gold token ends the turn; a choice item has one position.
+    later = [logits[number][1:-1] for number in usable]
+    distributions = Distributions(log_probs, options, gold, later)
     metrics = {
-        "single_token_entropy": entropy,
-        "option_entropy": option_entropy(distributions),
-        "cross_entropy": cross_entropy(distributions),
-        "answer_entropy": [
-            # An open question's last gold token ends the turn; a choice item has one position.
-            answer_entropy(entropy[place], logits[number][1:-1].log_softmax(-1))
-            for place, number in enumerate(usable)
-        ],
-        "margin": margin(distributions),
+        name: metric.in_pass(distributions) for name, metric in METRICS.items() if metric.in_pass
     }
     top = log_probs.argmax(-1).tolist()
     for place, number in enumerate(usable):

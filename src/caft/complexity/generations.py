@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from caft import versions
-from caft.complexity.single_token_entropy import entropies
+from caft.complexity.distribution import entropies
 from caft.complexity.spans import answer_and_sentences
 from caft.prompting.answers import ABSTAINED, INVALID, equal, parse
 from caft.prompting.asked import Asked, Prompts

@@ -161,7 +161,7 @@ def _paid_for(config: Config, dataset: str, metric: str) -> pd.DataFrame:
         return table[table["key"].notna()]
     if source == "judgements":
         table = parquet.read("judgements", f"data/judgements/{dataset}/{spec['judge']}.parquet")
-        asked = METRICS[spec["metric"]].compute.partition(":")[2]
+        asked = METRICS[spec["metric"]].question
         return table[(table["question"] == asked) & table["label_key"].notna()]
     return pd.DataFrame(columns=["prompt_tokens", "completion_tokens", "cost_usd"])
 

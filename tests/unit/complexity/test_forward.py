@@ -25,7 +25,7 @@ from caft.tables import parquet
 
 LENGTHS = [300, 100, 100, 100, 400, 600, 700, 1200]
 SENTENCE = "what is the number of options in a letter only when it is so long?"
-METRIC_NAMES = sorted(name for name, metric in METRICS.items() if metric.source == "scores")
+METRIC_NAMES = sorted(name for name, metric in METRICS.items() if metric.in_pass)
 
 
 def question(number):
