@@ -2,26 +2,10 @@
 import os
 from glob import escape, glob
 
+from caft.analysis import TABLES as ANALYSIS_TABLES
+from caft.figures import ANALYSIS_FIGURES, FIGURES
 from caft.report import costs
 from caft.mixtures.rows import divisions
-
-ANALYSIS_TABLES = [
-    "metric_quality",
-    "metric_correlation",
-    "bucket_composition",
-    "bucket_accuracy",
-    "complexity_accuracy",
-    "calibration",
-]
-ANALYSIS_FIGURES = [
-    "distributions",
-    "roc",
-    "category_auc",
-    "correlation",
-    "complexity_accuracy",
-    "calibration",
-]
-
 
 # What chains of thought depend on: which engine evaluates says nothing about them.
 CHAIN_SETTINGS = {
@@ -182,7 +166,7 @@ def all_results(wildcards):
         "results/tables/runs.csv",
         "results/tables/comparisons.csv",
         "results/provenance.json",
-        *expand("results/figures/{name}.svg", name=["accuracy", "cost", "buckets", "tokens"]),
+        *expand("results/figures/{name}.svg", name=list(FIGURES)),
         "results/tables/summary.md",
         *(["results/figures/complexity.svg"] if settings.plotted_metric(config) else []),
         "results/tables/teacher_spend.csv",

@@ -11,13 +11,14 @@ from caft.analysis.metric_tables import (
     metric_correlation,
     metric_quality,
 )
+from caft.analysis.study import Study
+from caft.figures import ANALYSIS_FIGURES
 from caft.figures.analysis import (
     NOTE,
+    draw,
     plot_calibration,
     plot_category_auc,
-    plot_complexity_accuracy,
     plot_correlation,
-    plot_distributions,
     plot_roc,
 )
 from caft.figures.style import save
@@ -62,16 +63,13 @@ def figures(metrics, items, wrong, allow_label=False):
     quality = metric_quality(metrics, items, wrong, Judging(allow_label, draws=20), **given)
     logs = np.log([[0.7, 0.3]] * len(items)).tolist()
     scores = pd.DataFrame({"item_id": items["item_id"], "split": "test", "option_logprobs": logs})
-    return {
-        "distributions": plot_distributions(metrics, wrong, quality, "sums, tiny"),
-        "roc": plot_roc(metrics, wrong, quality, "sums, tiny"),
-        "categories": plot_category_auc(quality, "sums, tiny"),
-        "correlation": plot_correlation(metric_correlation(metrics), "sums, tiny", **given),
-        "rank": plot_complexity_accuracy(
-            complexity_accuracy(metrics, wrong, **given), "sums, tiny"
-        ),
-        "calibration": plot_calibration(calibration(scores, items), "sums, tiny"),
+    tables = {
+        "metric_quality": quality,
+        "metric_correlation": metric_correlation(metrics),
+        "complexity_accuracy": complexity_accuracy(metrics, wrong, **given),
+        "calibration": calibration(scores, items),
     }
+    return draw(Study(metrics, "", wrong, given["reads_label"], None), tables, "sums, tiny")
 
 
 def texts(figure):
@@ -83,6 +81,10 @@ def texts(figure):
 
 def visible(figure):
     return [axis for axis in figure.axes if axis.get_visible()]
+
+
+def test_every_figure_of_the_analysis_is_listed_and_drawn():
+    assert tuple(figures(*study())) == ANALYSIS_FIGURES
 
 
 def test_every_figure_says_what_it_is_about():
@@ -97,7 +99,7 @@ def test_one_metric_alone_has_nothing_to_be_correlated_with():
 
 def test_metrics_that_read_the_label_are_marked_with_a_note():
     drawn = figures(*study())
-    for name in ("distributions", "correlation", "rank"):
+    for name in ("distributions", "correlation", "complexity_accuracy"):
         shown = texts(drawn[name])
         assert any(text.startswith("gold loss †") for text in shown), name
         assert any(NOTE in text for text in shown), name
@@ -106,7 +108,7 @@ def test_metrics_that_read_the_label_are_marked_with_a_note():
 
 def test_metrics_that_read_the_label_are_no_predictors_unless_asked_for():
     refused, allowed = figures(*study()), figures(*study(), allow_label=True)
-    for name in ("roc", "categories"):
+    for name in ("roc", "category_auc"):
         assert not any("gold loss" in text for text in texts(refused[name]))
         assert not any(NOTE in text for text in texts(refused[name]))
         assert any("gold loss †" in text for text in texts(allowed[name]))
