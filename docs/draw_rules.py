@@ -39,8 +39,9 @@ def read_graph() -> Graph:
         shutil.copy(ROOT / "config.yaml", folder)
         for line in _snakemake(folder, "--summary", "mixtures").splitlines()[1:]:
             _lay(folder / line.partition("\t")[0])
-        stage = {"model": MODEL}
-        seeds = {"1": {"final": MODEL, "stages": [stage]}}
+        nothing = dict.fromkeys((field.name for field in fields(PlannedStage)), 0)
+        stage = {**nothing, "model": MODEL, "parent": None}
+        seeds = {"1": {"final": MODEL, "items": 0, "stages": [stage]}}
         _lay(folder / PLAN, {"sft": {"trained_mode": "direct", "seeds": seeds}})
         spec = {"student_file": STUDENT, "parent_file": None}
         _lay(folder / f"data/mixtures/stages/{MODEL}.json", spec)

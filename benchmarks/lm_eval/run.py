@@ -28,9 +28,11 @@ from caft.datasets import load
 from caft.datasets.ingest import ingest
 from caft.evaluation.evaluate import evaluate
 from caft.prompting.answers import INVALID, equal, render
-from caft.prompting.prompts import all_messages, build_messages
+from caft.prompting.asked import Asked
+from caft.prompting.prompts import build_messages
 from caft.running.jobs import Progress
 from caft.students.folders import load_model, load_tokenizer, prepare_student
+from caft.students.opened import Loaded
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -230,14 +232,11 @@ def main() -> None:
     variant, tokenizer = config["prompts"]["letters"], load_tokenizer(model)
     settings = {**config["evaluation"], "parser": PARSERS, "batch_size": 16}
     started = time.monotonic()
-    loaded = load_model(model)
+    loaded = Loaded(load_model(model), tokenizer)
     ours = pd.concat(
         evaluate(
-            items,
-            all_messages(items, variant, mode, seed=1),
+            Asked(items, variant, 1).prompts(mode),
             loaded,
-            tokenizer,
-            variant,
             mode,
             settings,
             Progress(f"answering ({mode})", len(items)),

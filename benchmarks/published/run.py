@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from caft.analysis.metric_tables import metric_quality, published_overlap, wrong_answers
+from caft.analysis.metric_tables import metric_quality, wrong_answers
+from caft.mixtures.buckets import BUCKETS, assign_buckets
 
 VARIANTS = {
     ("phi-4-mini-instruct", "numbers_fallback"): (0.4526, 1.608),
@@ -45,6 +46,32 @@ def quality(rows: pd.DataFrame) -> pd.Series:
         split="test", value=rows["entropy"], reason=None, warm_up=False
     )
     return metric_quality({METRIC: metric}, rows, wrong_answers(rows)).iloc[0]
+
+
+def published_overlap(
+    values: pd.Series, lower: float, upper: float, published: pd.DataFrame
+) -> pd.DataFrame:
+    """Tell which of our buckets the items of published buckets fall into.
+
+    Args:
+        values: complexity by item_id, not rounded: thresholds may have more digits than 4.
+        lower: items at or below it are easy.
+        upper: items above it are hard.
+        published: item_id and bucket, one row per membership.
+
+    Returns:
+        One row per published bucket in order of appearance: published, n, easy, medium, hard
+        (shares of the items that have a value), n_missing (members without one).
+    """
+    scored = values.reindex(published["item_id"]).reset_index(drop=True)
+    ours = assign_buckets(scored, lower, upper).astype(str).where(scored.notna())
+    rows = []
+    for name in published["bucket"].unique():
+        member = ours[(published["bucket"] == name).to_numpy()]
+        shares = {bucket: float((member == bucket).sum() / member.count()) for bucket in BUCKETS}
+        counts = {"n": len(member), **shares, "n_missing": int(member.isna().sum())}
+        rows.append({"published": name, **counts})
+    return pd.DataFrame(rows)
 
 
 def overlap(

@@ -7,11 +7,55 @@ Prints the largest difference of the entropies in nats and the share of items wi
 
 import argparse
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+import torch
 import yaml
+from transformers import AutoModelForCausalLM
 
-from caft.complexity.agreement import compare_with_row_by_row
+from caft.complexity.forward import score_items
+from caft.prompting.asked import Asked
+from caft.prompting.chat import encode_prompt
+from caft.students.folders import load_model, load_tokenizer
+from caft.students.opened import Loaded
 from caft.tables import parquet
+
+
+def compare_with_row_by_row(
+    items: pd.DataFrame, student: Path, variant: dict[str, Any]
+) -> pd.DataFrame:
+    """Compare batched float32 entropies with a plain computation of the same definition.
+
+    Args:
+        items: the items table.
+        student: model folder.
+        variant: prompt variant.
+
+    Returns:
+        Per item: entropy, reference (nats), difference (absolute), same_argmax.
+    """
+    tokenizer = load_tokenizer(student)
+    prompts = Asked(items, variant, 1).prompts("direct")
+    scores = score_items(prompts, Loaded(load_model(student), tokenizer))
+    plain = AutoModelForCausalLM.from_pretrained(student, dtype=torch.float32).eval()
+    reference, argmax = [], []
+    for messages in prompts.messages:
+        with torch.inference_mode():
+            logits = plain(torch.tensor([encode_prompt(tokenizer, messages)])).logits[0, -1]
+        p = logits.double().softmax(-1)
+        reference.append(float(-(p * p.clamp_min(1e-300).log()).sum()))
+        argmax.append(int(logits.argmax()))
+    entropy = scores["single_token_entropy"].to_numpy()
+    return pd.DataFrame(
+        {
+            "item_id": items["item_id"].to_numpy(),
+            "entropy": entropy,
+            "reference": reference,
+            "difference": abs(entropy - reference),
+            "same_argmax": scores["answer_token"].to_numpy() == argmax,
+        }
+    )
 
 
 def main() -> None:

@@ -20,8 +20,8 @@ import torch
 import yaml
 
 from caft.complexity.forward import TOKEN_BUDGET, encode_rows, score_batch, token_batches
+from caft.prompting.asked import Asked
 from caft.prompting.chat import encode_prompt
-from caft.prompting.prompts import all_messages
 from caft.running.jobs import clock
 from caft.students.folders import load_model, load_tokenizer
 from caft.tables import parquet
@@ -159,10 +159,9 @@ def compare(
     theirs = (
         AutoModelForCausalLM.from_pretrained(student, dtype=getattr(torch, dtype)).to(device).eval()
     )
-    prompts = [
-        encode_prompt(tokenizer, turns) for turns in all_messages(items, variant, "direct", 1)
-    ]
-    rows = encode_rows(items, tokenizer, variant, 1)
+    asked = Asked(items, variant, 1).prompts("direct")
+    prompts = [encode_prompt(tokenizer, turns) for turns in asked.messages]
+    rows = encode_rows(asked, tokenizer)
     batches = list(token_batches(rows, TOKEN_BUDGET[device]))
     row_by_row(theirs, tokenizer, prompts[:2])
     score_batch(ours, tokenizer, batches[0])

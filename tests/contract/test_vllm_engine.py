@@ -12,8 +12,8 @@ from caft.errors import ModelError
 from caft.evaluation.evaluate import backend
 from caft.prompting.chat import encode_prompt, stop_tokens
 from caft.students.folders import load_tokenizer
-from caft.students.generation import generate
-from caft.students.opened import open_scorer
+from caft.students.generation import Decoding, generate
+from caft.students.opened import Subject, open_scorer
 from caft.students.vllm import VllmModel
 from caft.students.vllm import generate as generate_vllm
 from caft.students.vllm import open_scorer as open_vllm
@@ -92,7 +92,8 @@ def scripted(tokenizer, answers):
 
 
 def answers(engine, tokenizer, questions, limit, **settings):
-    batches = generate_vllm(VllmModel(engine), tokenizer, asking(*questions), limit, **settings)
+    decoding = Decoding(limit, **settings)
+    batches = generate_vllm(VllmModel(engine), tokenizer, asking(*questions), decoding)
     found = {answer.index: answer for batch in batches for answer in batch}
     return [found[index] for index in range(len(questions))]
 
@@ -101,13 +102,13 @@ def answers(engine, tokenizer, questions, limit, **settings):
 def test_the_same_tokens_are_read_as_the_other_engine_reads_them(
     taught, lessons, limit, stop_at_answer
 ):
-    scorer = open_scorer(taught / "student.json", None, {**ENGINE, "device": "cpu"})
+    scorer = open_scorer(Subject(taught / "student.json", None, {**ENGINE, "device": "cpu"}))
     tokenizer, prompts = scorer.tokenizer, asking(*lessons)
     expected = sorted(
         (
             answer
             for batch in generate(
-                scorer.model, tokenizer, prompts, limit, stop_at_answer=stop_at_answer
+                scorer.model, tokenizer, prompts, Decoding(limit, stop_at_answer=stop_at_answer)
             )
             for answer in batch
         ),
@@ -166,7 +167,7 @@ def test_an_answer_that_fills_the_context_ends_there(taught):
 
 
 def test_a_student_is_started_in_the_precision_of_the_device(vllm, taught):
-    scorer = open_vllm(taught / "student.json", None, ENGINE)
+    scorer = open_vllm(Subject(taught / "student.json", None, ENGINE))
     assert scorer.model.adapter is None
     assert scorer.model.engine.settings == {
         "model": str(taught),
@@ -176,7 +177,7 @@ def test_a_student_is_started_in_the_precision_of_the_device(vllm, taught):
         "max_model_len": -1,
     }
     assert (scorer.spec["device"], scorer.spec["libraries"]["vllm"]) == ("cuda", "0.0")
-    exact = open_vllm(taught / "student.json", None, {**ENGINE, "dtype": "float32"})
+    exact = open_vllm(Subject(taught / "student.json", None, {**ENGINE, "dtype": "float32"}))
     assert exact.model.engine.settings["dtype"] == "float32"
 
 
@@ -189,7 +190,7 @@ def trained(folder, method, **adapter):
 
 def test_an_adapter_is_laid_over_the_student(vllm, taught, tmp_path):
     record = trained(tmp_path / "d1", "lora", r=20, use_dora=False)
-    model = open_vllm(taught / "student.json", record, ENGINE).model
+    model = open_vllm(Subject(taught / "student.json", record, ENGINE)).model
     assert model.engine.settings["model"] == str(taught)
     assert (model.engine.settings["enable_lora"], model.engine.settings["max_lora_rank"]) == (
         True,
@@ -198,7 +199,7 @@ def test_an_adapter_is_laid_over_the_student(vllm, taught, tmp_path):
     assert vars(model.adapter) == {"name": "d1", "number": 1, "path": str(tmp_path / "d1")}
     tokenizer = load_tokenizer(taught)
     model.engine.write(tokenizer, {(): [*encode_prompt(tokenizer, asking("a")[0]), 5]})
-    list(generate_vllm(model, tokenizer, asking("a"), 1))
+    list(generate_vllm(model, tokenizer, asking("a"), Decoding(1)))
     assert model.engine.calls[0][2]["lora_request"] is model.adapter
 
 
@@ -206,7 +207,7 @@ def test_a_whole_model_replaces_the_student(vllm, taught, tmp_path):
     record = trained(tmp_path / "d2", "full")
     for part in ("config.json", "model.safetensors"):
         shutil.copy(taught / part, tmp_path / "d2")
-    settings = open_vllm(taught / "student.json", record, ENGINE).model.engine.settings
+    settings = open_vllm(Subject(taught / "student.json", record, ENGINE)).model.engine.settings
     assert (settings["model"], settings["tokenizer"]) == (str(tmp_path / "d2"), str(taught))
 
 
@@ -214,7 +215,7 @@ def test_a_whole_model_replaces_the_student(vllm, taught, tmp_path):
 def test_an_adapter_that_vllm_does_not_know_is_refused(vllm, taught, tmp_path, adapter, message):
     record = trained(tmp_path / "d3", "lora", **adapter)
     with pytest.raises(ModelError, match=f"{message}.*evaluation.engine: transformers"):
-        _ = open_vllm(taught / "student.json", record, ENGINE).model
+        _ = open_vllm(Subject(taught / "student.json", record, ENGINE)).model
 
 
 @pytest.mark.parametrize("found, wanted", [("", "auto"), ("tpu", "auto"), ("cuda", "cpu")])
@@ -222,13 +223,13 @@ def test_a_device_that_vllm_does_not_run_on_is_refused(vllm, taught, found, want
     vllm.platforms = sys.modules["vllm.platforms"]
     vllm.platforms.current_platform.device_type = found
     with pytest.raises(ModelError, match=f"runs on {found or 'no device here'}, .*{wanted}"):
-        open_vllm(taught / "student.json", None, {**ENGINE, "device": wanted})
+        open_vllm(Subject(taught / "student.json", None, {**ENGINE, "device": wanted}))
 
 
 def test_a_missing_vllm_says_what_to_install(monkeypatch, taught):
     monkeypatch.setattr("caft.students.vllm.find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"evaluation\.engine: .*`pip install vllm`"):
-        open_vllm(taught / "student.json", None, ENGINE)
+        open_vllm(Subject(taught / "student.json", None, ENGINE))
 
 
 def test_the_setting_chooses_the_engine():

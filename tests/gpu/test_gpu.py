@@ -25,26 +25,31 @@ def questions():
     )
 
 
-def test_bfloat16_scores_on_a_gpu_are_near_float32_on_the_cpu(student, letters):
+def scored(student, model, letters):
     from caft.complexity.forward import score_items
-    from caft.students.folders import load_model, load_tokenizer
+    from caft.prompting.asked import Asked
+    from caft.students.folders import load_tokenizer
+    from caft.students.opened import Loaded
 
-    tokenizer = load_tokenizer(student)
-    slow = score_items(questions(), load_model(student), tokenizer, letters, 1, 512)
-    model = load_model(student, "bfloat16", "cuda")
-    fast = score_items(questions(), model, tokenizer, letters, 1, 512)
+    prompts = Asked(questions(), letters, 1).prompts("direct")
+    return score_items(prompts, Loaded(model, load_tokenizer(student), 512))
+
+
+def test_bfloat16_scores_on_a_gpu_are_near_float32_on_the_cpu(student, letters):
+    from caft.students.folders import load_model
+
+    slow = scored(student, load_model(student), letters)
+    fast = scored(student, load_model(student, "bfloat16", "cuda"), letters)
     difference = (slow["single_token_entropy"] - fast["single_token_entropy"]).abs()
     assert difference.max() < 0.2
     assert set(fast["status"]) == {"ok"}
 
 
 def test_float32_scores_on_a_gpu_equal_those_on_the_cpu(student, letters):
-    from caft.complexity.forward import score_items
-    from caft.students.folders import load_model, load_tokenizer
+    from caft.students.folders import load_model
 
-    tokenizer = load_tokenizer(student)
-    slow = score_items(questions(), load_model(student), tokenizer, letters, 1, 512)
-    fast = score_items(questions(), load_model(student, device="cuda"), tokenizer, letters, 1, 512)
+    slow = scored(student, load_model(student), letters)
+    fast = scored(student, load_model(student, device="cuda"), letters)
     difference = (slow["single_token_entropy"] - fast["single_token_entropy"]).abs()
     assert difference.max() < 1e-3
 

@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from caft.evaluation.evaluate import backend
+from caft.students.generation import Decoding
+from caft.students.opened import Subject
 
 pytest.importorskip("vllm", reason="needs vLLM, which is installed beside caft, not with it")
 
@@ -56,19 +58,21 @@ def test_both_engines_write_the_same_greedy_answers(platform, wide):
         for number in range(24)
     ]
     engine = {"device": platform, "dtype": "float32", "attention": "sdpa"}
-    student, adapter = wide / "student/student.json", wide / "adapter/model.json"
+    decoding = Decoding(24, stop_at_answer=True)
+    student = Subject(wide / "student/student.json", None, engine)
+    adapted = replace(student, trained_file=wide / "adapter/model.json")
 
     def texts(name, scorer, model):
-        batches = backend(name)[1](model, scorer.tokenizer, prompts, 24, stop_at_answer=True)
+        batches = backend(name)[1](model, scorer.tokenizer, prompts, decoding)
         return sorted((answer.index, answer.text) for batch in batches for answer in batch)
 
     expected = []
-    for trained in (None, adapter):
-        scorer = backend("transformers")[0](student, trained, engine)
+    for subject in (student, adapted):
+        scorer = backend("transformers")[0](subject)
         expected.append(texts("transformers", scorer, scorer.model))
     assert expected[0] != expected[1]
     # One engine for both: a second one would find the GPU's memory taken.
-    scorer = backend("vllm")[0](student, adapter, engine)
+    scorer = backend("vllm")[0](adapted)
     for model, answers in zip(
         (replace(scorer.model, adapter=None), scorer.model), expected, strict=True
     ):

@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 RUN = Path(__file__).parents[2] / "benchmarks/published/run.py"
@@ -56,3 +57,11 @@ def test_rounding_would_move_published_items_across_thresholds_of_five_digits(
     rounded = scores.assign(entropy=scores["entropy"].round(4))
     table = published.overlap(rounded, members, *published.VARIANTS[QWEN]).set_index("published")
     assert (table.loc["easy", "easy"], table.loc["hard", "hard"]) == (0.9996, 0.9996)
+
+
+def test_published_buckets_fall_into_ours_by_absolute_thresholds(published):
+    values = pd.Series([0.1, 0.5, 0.50001, 0.9, 0.90001], index=list("abcde"))
+    members = pd.DataFrame({"item_id": [*"abcdez"], "bucket": ["easy", "easy"] + ["middle"] * 4})
+    table = published.published_overlap(values, 0.5, 0.9, members).set_index("published")
+    assert table.loc["easy"].tolist() == [2, 1, 0, 0, 0]
+    assert table.loc["middle"].tolist() == [4, 0, 2 / 3, 1 / 3, 1]

@@ -1,14 +1,16 @@
 """Scores of the real student on real MMLU-Pro items, against an independent computation."""
 
+import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from caft.complexity.agreement import compare_with_row_by_row
 from caft.datasets import load
 from caft.datasets.ingest import ingest
 
-ITEMS = 16  # benchmarks/scoring/agreement.py takes more
+BENCHMARK = Path(__file__).parents[2] / "benchmarks/scoring/agreement.py"
+ITEMS = 16  # the benchmark takes more
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,11 @@ def items(reference_data):
 
 
 def test_real_scores_agree_with_full_float64_logits_row_by_row(items, real_student, shipped):
-    table = compare_with_row_by_row(items, real_student, shipped["prompts"]["letters"])
+    spec = importlib.util.spec_from_file_location("agreement", BENCHMARK)
+    agreement = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(agreement)
+    variant = shipped["prompts"]["letters"]
+    table = agreement.compare_with_row_by_row(items, real_student, variant)
     assert len(table) == ITEMS
     assert table["difference"].max() <= 1e-3
     assert table["same_argmax"].all()
@@ -33,12 +39,15 @@ def test_real_scores_agree_with_full_float64_logits_row_by_row(items, real_stude
 
 def test_batching_and_row_order_change_nothing(items, real_student, shipped):
     from caft.complexity.forward import score_items
+    from caft.prompting.asked import Asked
     from caft.students.folders import load_model, load_tokenizer
+    from caft.students.opened import Loaded
 
-    model, tokenizer = load_model(real_student), load_tokenizer(real_student)
-    variant = shipped["prompts"]["letters"]
-    one = score_items(items, model, tokenizer, variant, 1, 8192, token_budget=1)
-    many = score_items(items[::-1], model, tokenizer, variant, 1, 8192, token_budget=3000)
+    loaded = Loaded(load_model(real_student), load_tokenizer(real_student), 8192)
+    asked = Asked(items, shipped["prompts"]["letters"], 1)
+    one = score_items(asked.prompts("direct"), loaded, token_budget=1)
+    turned = replace(asked, items=items[::-1])
+    many = score_items(turned.prompts("direct"), loaded, token_budget=3000)
     both = one.merge(many, on="item_id")
     difference = both["single_token_entropy_x"] - both["single_token_entropy_y"]
     assert difference.abs().max() <= 1e-3

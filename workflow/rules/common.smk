@@ -2,28 +2,12 @@
 import os
 from glob import escape, glob
 
+from caft.analysis import TABLES as ANALYSIS_TABLES
+from caft.figures import ANALYSIS_FIGURES, FIGURES
 from caft.report import costs
 from caft.mixtures.plan import read_plan
 from caft.mixtures.rows import divisions
 from caft.students.folders import precision_of
-
-ANALYSIS_TABLES = [
-    "metric_quality",
-    "metric_correlation",
-    "bucket_composition",
-    "bucket_accuracy",
-    "complexity_accuracy",
-    "calibration",
-]
-ANALYSIS_FIGURES = [
-    "distributions",
-    "roc",
-    "category_auc",
-    "correlation",
-    "complexity_accuracy",
-    "calibration",
-]
-
 
 # What chains of thought depend on: which engine evaluates says nothing about them.
 CHAIN_SETTINGS = {
@@ -190,7 +174,7 @@ def all_results(wildcards):
     # Else the summary stood in the graph from the start, and ran again whenever a plan is written again,
     # though it says the same.
     wait_for_plans()
-    figures = ["accuracy", "cost", "buckets", "tokens"]
+    figures = list(FIGURES)
     if settings.plotted_metric(config):
         figures.append("complexity")
     return [

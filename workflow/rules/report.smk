@@ -44,76 +44,31 @@ rule tabulate_summary:
         "../scripts/tabulate_summary.py"
 
 
-rule plot_accuracy:
-    input:
-        layout.SUMMARY,
-    output:
-        svg=report(
-            layout.at(layout.FIGURE, name="accuracy", suffix="svg"),
-            caption="../report/accuracy.rst",
-            category="Summary",
-        ),
-        png=layout.at(layout.FIGURE, name="accuracy", suffix="png"),
-    params:
-        figure="accuracy",
-        code=versions.SUMMARY,
-    log:
-        "logs/plot_accuracy/plot_accuracy.log",
-    message:
-        "Plotting accuracy by strategy and bucket"
-    script:
-        "../scripts/plot_summary.py"
+# plot_accuracy, plot_cost …: what each is, it says in its file.
+for drawn, figure in FIGURES.items():
 
-
-use rule plot_accuracy as plot_cost with:
-    output:
-        svg=report(
-            layout.at(layout.FIGURE, name="cost", suffix="svg"),
-            caption="../report/cost.rst",
-            category="Summary",
-        ),
-        png=layout.at(layout.FIGURE, name="cost", suffix="png"),
-    params:
-        figure="cost",
-        code=versions.SUMMARY,
-    log:
-        "logs/plot_cost/plot_cost.log",
-    message:
-        "Plotting accuracy against the teacher's cost"
-
-
-use rule plot_accuracy as plot_buckets with:
-    output:
-        svg=report(
-            layout.at(layout.FIGURE, name="buckets", suffix="svg"),
-            caption="../report/buckets.rst",
-            category="Summary",
-        ),
-        png=layout.at(layout.FIGURE, name="buckets", suffix="png"),
-    params:
-        figure="buckets",
-        code=versions.SUMMARY,
-    log:
-        "logs/plot_buckets/plot_buckets.log",
-    message:
-        "Plotting accuracy by bucket and mode"
-
-
-use rule plot_accuracy as plot_tokens with:
-    output:
-        svg=report(
-            layout.at(layout.FIGURE, name="tokens", suffix="svg"),
-            caption="../report/tokens.rst",
-            category="Summary",
-        ),
-        png=layout.at(layout.FIGURE, name="tokens", suffix="png"),
-    params:
-        figure="tokens",
-        code=versions.SUMMARY,
-    log:
-        "logs/plot_tokens/plot_tokens.log",
-    message:
-        "Plotting tokens of training and teacher"
+    rule:
+        name:
+            f"plot_{drawn}"
+        input:
+            layout.SUMMARY,
+        output:
+            svg=report(
+                layout.at(layout.FIGURE, name=drawn, suffix="svg"),
+                caption=f"../report/{figure.caption}",
+                category=figure.category,
+            ),
+            png=layout.at(layout.FIGURE, name=drawn, suffix="png"),
+        params:
+            figure=drawn,
+            code=versions.SUMMARY,
+        log:
+            f"logs/plot_{drawn}/plot_{drawn}.log",
+        localrule: True
+        message:
+            figure.message
+        script:
+            "../scripts/plot_summary.py"
 
 
 rule plot_complexity:

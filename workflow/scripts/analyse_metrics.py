@@ -8,41 +8,17 @@ Settings  params.names, params.reads_label, params.analysis, params.reference, p
 
 from pathlib import Path
 
-from caft.analysis import metric_tables as analysis
-from caft.analysis.outcomes import read_calibration, read_outcome
+from caft.analysis.metric_tables import Judging
+from caft.analysis.study import read_study, render, save_tables, tables_of
 from caft.running.jobs import job
 from caft.tables import parquet
 
 with job(snakemake) as log:
-    inputs, params = snakemake.input, snakemake.params
-    spec, labelled = params.analysis, params.reads_label
-    items, buckets = (
-        parquet.read("items", inputs.item_table),
-        parquet.read("buckets", inputs.buckets),
-    )
-    metrics = {
-        name: parquet.read("metrics", path)
-        for name, path in zip(params.names, inputs.metrics, strict=True)
-    }
-    wrong = read_outcome(inputs.outcome)
-    seen, split = analysis.warm_up_items(metrics), spec["split"]
-    made = {
-        "metric_quality": analysis.metric_quality(
-            metrics, items, wrong, reads_label=labelled, allow_label=spec["allow_label"],
-            reference=params.reference, split=split, draws=spec["draws"], seed=params.seed,
-        ),
-        "metric_correlation": analysis.metric_correlation(metrics, split),
-        "bucket_composition": analysis.bucket_composition(buckets, items),
-        "bucket_accuracy": analysis.bucket_accuracy(buckets, wrong, seen),
-        "complexity_accuracy": analysis.complexity_accuracy(
-            metrics, wrong, reads_label=labelled, split=split
-        ),
-        "calibration": read_calibration(inputs.outcome, items, seen, split),
-    }  # fmt: skip
-    folder = Path(snakemake.output[0]).parent
-    for name, table in made.items():
-        named = analysis.name_rows(table, **snakemake.wildcards)
-        analysis.save_table(named, folder / f"{name}.csv", folder / f"{name}.parquet")
-    overall = made["metric_quality"].query("category == '(all)'")
-    shown = ["metric", "n", "n_missing", "reads_label", "roc_auc", "roc_auc_low", "roc_auc_high"]
-    log.info("\n%s", overall[shown].to_string(index=False, float_format="%.3f"))
+    inputs, params, spec = snakemake.input, snakemake.params, snakemake.params.analysis
+    metrics = dict(zip(params.names, inputs.metrics, strict=True))
+    study = read_study(metrics, inputs.outcome, params.reads_label, spec["split"])
+    judging = Judging(spec["allow_label"], params.reference, spec["draws"], params.seed)
+    items = parquet.read("items", inputs.item_table)
+    tables = tables_of(study, items, parquet.read("buckets", inputs.buckets), judging)
+    save_tables(tables, Path(snakemake.output[0]).parent, **snakemake.wildcards)
+    log.info("\n%s", render(tables))

@@ -11,15 +11,17 @@ from pathlib import Path
 from caft import layout
 from caft.config.modes import read_view
 from caft.evaluation.evaluate import evaluate_model
+from caft.prompting.asked import Asked
 from caft.running.blocks import Cache, Shard
 from caft.running.jobs import job
+from caft.students.opened import Subject
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
 
 with job(snakemake) as log:
     items = parquet.read("items", snakemake.input.item_table)
     params, wildcards = snakemake.params, snakemake.wildcards
-    student = Path(layout.at(layout.STUDENT, **wildcards)).parent
+    student = Path(layout.at(layout.STUDENT, **wildcards))
     trained = None if wildcards.model == "base" else Path(snakemake.input.model)
     if snakemake.input.get("chosen"):
         epoch = read_json(snakemake.input.chosen)["epoch"]
@@ -28,8 +30,8 @@ with job(snakemake) as log:
     variant = {**params.prompt, "few_shot": view.shots}
     cache = Cache(shard=Shard.named(snakemake.wildcards.shard))
     predictions, spec, run = evaluate_model(
-        items, params.split, student, trained, variant, view.mode,
-        params.evaluation, params.engine, params.seed, cache,
+        Asked(items, variant, params.seed), params.split,
+        Subject(student, trained, params.engine), view.mode, params.evaluation, cache,
     )  # fmt: skip
     parquet.write("predictions", predictions, snakemake.output.predictions, spec, params.code)
     write_json(snakemake.output.run, run)

@@ -7,9 +7,11 @@ Settings  params.prompt, params.evaluation, params.sampling (optional), params.e
 
 from pathlib import Path
 
-from caft.complexity.generations import generate_with_student
+from caft.complexity.generations import Sampling, generate_with_student
+from caft.prompting.asked import Asked
 from caft.running.blocks import Cache, Shard
 from caft.running.jobs import job
+from caft.students.opened import Subject
 from caft.tables import parquet
 from caft.tables.files import write_json
 
@@ -17,11 +19,12 @@ with job(snakemake) as log:
     items = parquet.read("items", snakemake.input.item_table)
     params = snakemake.params
     trained = Path(snakemake.input.trained) if snakemake.input.get("trained") else None
-    student = Path(snakemake.input.student)
-    cache = Cache(shard=Shard.named(snakemake.wildcards.shard))
     table, spec, run = generate_with_student(
-        items, student, trained, params.prompt, params.engine, params.evaluation, params.seed,
-        cache, **params.get("sampling", {}),
-    )  # fmt: skip
+        Asked(items, params.prompt, params.seed),
+        Subject(Path(snakemake.input.student), trained, params.engine),
+        params.evaluation,
+        Cache(shard=Shard.named(snakemake.wildcards.shard)),
+        Sampling(**params.get("sampling", {})),
+    )
     parquet.write("generations", table, snakemake.output.table, spec, params.code)
     write_json(snakemake.output.run, run)

@@ -5,7 +5,8 @@ Outputs   svg, png
 Settings  params.titles, params.metric
 """
 
-from caft.figures.plots import plot_complexity, save
+from caft.figures.complexity import plot_complexity
+from caft.figures.style import save
 from caft.running.jobs import job
 from caft.tables import parquet
 

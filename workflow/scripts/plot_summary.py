@@ -1,4 +1,4 @@
-"""Plot the summary: accuracy, accuracy against cost, accuracy by bucket, or tokens.
+"""Draw one figure of the summary, as `caft.figures.FIGURES` names them.
 
 Inputs    summary
 Outputs   svg, png
@@ -7,10 +7,11 @@ Settings  params.figure
 
 import pandas as pd
 
-from caft.figures.plots import FIGURES, save
+from caft.figures import FIGURES
+from caft.figures.style import save
 from caft.report.render import as_prompted
 from caft.running.jobs import job
 
 with job(snakemake) as log:
-    figure = FIGURES[snakemake.params.figure](as_prompted(pd.read_csv(snakemake.input[0])))
-    save(figure, snakemake.output)
+    summary = as_prompted(pd.read_csv(snakemake.input[0]))
+    save(FIGURES[snakemake.params.figure].draw(summary), snakemake.output)

@@ -9,8 +9,10 @@ Settings  params.prompt, params.engine, params.seed, cache
 from pathlib import Path
 
 from caft.complexity.score import score_with_student
+from caft.prompting.asked import Asked
 from caft.running.blocks import Cache, Shard
 from caft.running.jobs import job
+from caft.students.opened import Subject
 from caft.tables import parquet
 from caft.tables.files import write_json
 
@@ -18,10 +20,10 @@ with job(snakemake) as log:
     items = parquet.read("items", snakemake.input.item_table)
     params = snakemake.params
     trained = Path(snakemake.input.trained) if snakemake.input.get("trained") else None
-    student = Path(snakemake.input.student)
-    cache = Cache(shard=Shard.named(snakemake.wildcards.shard))
     scores, spec, run = score_with_student(
-        items, student, trained, params.prompt, params.engine, params.seed, cache
+        Asked(items, params.prompt, params.seed),
+        Subject(Path(snakemake.input.student), trained, params.engine),
+        Cache(shard=Shard.named(snakemake.wildcards.shard)),
     )
     parquet.write("scores", scores, snakemake.output.table, spec, params.code)
     write_json(snakemake.output.run, run)

@@ -9,18 +9,20 @@ from pathlib import Path
 
 from caft import layout
 from caft.evaluation.best_epoch import choose_epoch
+from caft.prompting.asked import Asked
 from caft.running.blocks import Cache
 from caft.running.jobs import job
+from caft.students.opened import Subject
 from caft.tables import parquet
 from caft.tables.files import write_json
 
 with job(snakemake) as log:
     items = parquet.read("items", snakemake.input.item_table)
     params = snakemake.params
-    student = Path(layout.at(layout.STUDENT, **snakemake.wildcards)).parent
+    student = Path(layout.at(layout.STUDENT, **snakemake.wildcards))
     epoch, table, blocks = choose_epoch(
-        items, student, Path(snakemake.input.model), params.prompt, params.mode,
-        params.evaluation, params.engine, params.seed, Cache(),
+        Asked(items, params.prompt, params.seed), Subject(student, None, params.engine),
+        Path(snakemake.input.model), params.mode, params.evaluation, Cache(),
     )  # fmt: skip
     chosen = {"epoch": epoch, "mode": params.mode, "epochs": table.to_dict("records")}
     write_json(snakemake.output[0], {**chosen, "blocks": blocks})

@@ -5,6 +5,7 @@ Items that the student has seen in a warm-up are left out wherever metrics are j
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from caft.analysis.intervals import UNKNOWN, accuracy_interval, paired_areas
-from caft.mixtures.buckets import BUCKETS, assign_buckets
+from caft.mixtures.buckets import BUCKETS
 from caft.tables.files import atomic_path
 
 ALL = "(all)"
@@ -23,6 +24,23 @@ _RANK_COLUMNS = ["metric", "reads_label", "bin", "rank", "value_low", "value_hig
 _RANK_COLUMNS += ["accuracy", "accuracy_low", "accuracy_high"]
 
 Metrics = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How metrics are judged as predictors of the student's own errors.
+
+    Attributes:
+        allow_label: judge those that read the gold answer as well; by default they are refused.
+        reference: metric that the others are compared with, on the items that both have.
+        draws: of the bootstrap, overall and in each category.
+        seed: of the draws.
+    """
+
+    allow_label: bool = False
+    reference: str = "single_token_entropy"
+    draws: int = 2_000
+    seed: int = 0
 
 
 def wrong_answers(scores: pd.DataFrame) -> pd.Series:
@@ -67,13 +85,10 @@ def metric_quality(
     metrics: Metrics,
     items: pd.DataFrame,
     wrong: pd.Series,
+    judging: Judging = Judging(),
     *,
     reads_label: Collection[str] = (),
-    allow_label: bool = False,
-    reference: str = "single_token_entropy",
     split: str | None = None,
-    draws: int = 2_000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Tell how well each metric finds the student's own errors, overall and per category.
 
@@ -86,12 +101,9 @@ def metric_quality(
         metrics: metrics tables by name.
         items: the items table.
         wrong: from `wrong_answers`.
+        judging: how.
         reads_label: metrics that read the gold answer.
-        allow_label: judge those as well; by default they are refused as predictors.
-        reference: metric that the others are compared with, on the items that both have.
         split: only this split; None for all.
-        draws: of the bootstrap, overall and in each category.
-        seed: of the draws.
 
     Returns:
         One row per metric and category, `(all)` first: metric, category, reads_label, n (items with
@@ -102,11 +114,17 @@ def metric_quality(
     values = metric_values(metrics, split)
     answers = wrong.reindex(values.index)
     why = _missing_reasons(metrics, values, answers)
-    judged = [name for name in metrics if allow_label or name not in reads_label]
+    judged = [name for name in metrics if judging.allow_label or name not in reads_label]
     rows: list[dict[str, Any]] = []
     for category, member in _groups(_categories(items, values.index)):
         part, labels = values[member].where(answers[member].notna(), axis=0), answers[member]
-        areas = paired_areas(part[judged], labels.eq(True).to_numpy(), reference, draws, seed)
+        areas = paired_areas(
+            part[judged],
+            labels.eq(True).to_numpy(),
+            judging.reference,
+            judging.draws,
+            judging.seed,
+        )
         for name in metrics:
             known = labels[part[name].notna()].astype(bool)
             refused = "reads_label" if name not in judged else _one_class(known)
@@ -125,7 +143,7 @@ def metric_quality(
                     **found.named("roc_auc"),
                     "reason": refused,
                     **difference.named("vs_reference"),
-                    "reference": reference,
+                    "reference": judging.reference,
                 }
             )
     order = {name: place for place, name in enumerate(metrics)}
@@ -328,32 +346,6 @@ def calibration(
         gap = (found["accuracy"] - found["confidence"]).abs()
         found["calibration_error"] = (gap * found["n"]).sum() / found["n"].sum()
     return found
-
-
-def published_overlap(
-    values: pd.Series, lower: float, upper: float, published: pd.DataFrame
-) -> pd.DataFrame:
-    """Tell which of our buckets the items of published buckets fall into.
-
-    Args:
-        values: complexity by item_id, not rounded: thresholds may have more digits than 4.
-        lower: items at or below it are easy.
-        upper: items above it are hard.
-        published: item_id and bucket, one row per membership.
-
-    Returns:
-        One row per published bucket in order of appearance: published, n, easy, medium, hard
-        (shares of the items that have a value), n_missing (members without one).
-    """
-    scored = values.reindex(published["item_id"]).reset_index(drop=True)
-    ours = assign_buckets(scored, lower, upper).astype(str).where(scored.notna())
-    rows = []
-    for name in published["bucket"].unique():
-        member = ours[(published["bucket"] == name).to_numpy()]
-        shares = {bucket: _ratio((member == bucket).sum(), member.count()) for bucket in BUCKETS}
-        counts = {"n": len(member), **shares, "n_missing": int(member.isna().sum())}
-        rows.append({"published": name, **counts})
-    return pd.DataFrame(rows)
 
 
 def name_rows(table: pd.DataFrame, dataset: str, student: str) -> pd.DataFrame:

@@ -1,23 +1,22 @@
-"""Complexity metrics: one file each (or per family), one registry; larger is more complex."""
+"""Complexity metrics: one file each (or per family), one line each here; larger is more complex.
 
+What a metric is, it says in its own file. Those import pandas, numpy and torch where they compute,
+so that the configuration can be checked without them.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from caft.registry import Registry
 
-@dataclass(frozen=True)
-class Distributions:
-    """Next-token distributions of a batch of items, from one forward pass.
+if TYPE_CHECKING:
+    import pandas as pd
 
-    Attributes:
-        log_probs: over the full vocabulary, float32, shape (n_items, vocabulary).
-        option_log_probs: per item, of its option labels, shape (n_options,); None for open
-            questions.
-        gold: per item, position of the gold option, or the first gold token of an open question.
-    """
+    from caft.complexity.distribution import Distributions
 
-    log_probs: Any
-    option_log_probs: list[Any]
-    gold: list[int]
+    Compute = Callable[[pd.DataFrame, pd.DataFrame, Mapping[str, Any]], pd.DataFrame]
+    InPass = Callable[[Distributions], list[float | None]]
 
 
 @dataclass(frozen=True)
@@ -31,47 +30,47 @@ class Metric:
             endpoint), `import` (a file of the user's).
         source: the table it is computed from: scores, generations, samples, likelihoods,
             judgements, topk or imported.
-        compute: `module:function`, called with (table, items, settings); returns item_id, value and
-            reason, a row per item in their order.
+        compute: called with (table, items, settings); returns item_id, value and reason, a row per
+            item in their order.
         unit: of its values.
+        in_pass: where the forward pass itself computes it, what does so, for a batch: its values
+            are the column of the scores table that has the metric's name.
+        question: what a judge is asked for it, a key of `caft.complexity.judge_questions`.
     """
 
     needs: frozenset[str]
     source: str
-    compute: str
-    unit: str
+    compute: "Compute"
+    unit: str = "nats"
+    in_pass: "InPass | None" = None
+    question: str | None = None
 
 
-def _metric(needs: str, source: str, compute: str, unit: str = "nats") -> Metric:
-    return Metric(frozenset(needs.split()), source, f"caft.complexity.{compute}", unit)
-
-
-METRICS: dict[str, Metric] = {
-    "single_token_entropy": _metric("forward", "scores", "single_token_entropy:compute"),
-    "option_entropy": _metric("forward", "scores", "option_entropy:compute", "share of ln K"),
-    "margin": _metric("forward", "scores", "margin:compute", "probability"),
-    "cross_entropy": _metric("forward label", "scores", "cross_entropy:compute"),
-    "answer_entropy": _metric("forward label", "scores", "answer_entropy:compute"),
-    "cot_mean": _metric("generation", "generations", "cot:mean"),
-    "cot_max": _metric("generation", "generations", "cot:maximum"),
-    "cot_answer_entropy": _metric("generation", "generations", "cot:answer_entropy"),
-    "cot_max_minus_answer": _metric("generation", "generations", "cot:max_minus_answer"),
-    "cot_probability_gap": _metric(
-        "generation", "generations", "cot:probability_gap", "probability"
-    ),
-    "cot_sentence_mean_of_means": _metric(
-        "generation", "generations", "cot:sentence_mean_of_means"
-    ),
-    "cot_sentence_max_of_means": _metric("generation", "generations", "cot:sentence_max_of_means"),
-    "cot_sentence_mean_of_maxes": _metric(
-        "generation", "generations", "cot:sentence_mean_of_maxes"
-    ),
-    "cot_mix": _metric("generation", "generations", "cot:mix"),
-    "reasoning_length": _metric("generation", "generations", "cot:reasoning_length", "tokens"),
-    "pass_rate": _metric("samples label", "samples", "pass_rate:compute", "share wrong"),
-    "ifd": _metric("forward label rationale", "likelihoods", "ifd:compute", "ratio of losses"),
-    "topk_entropy": _metric("topk", "topk", "topk_entropy:compute"),
-    "judge_education_level": _metric("judge", "judgements", "judged:education_level", "level"),
-    "judge_reasoning_steps": _metric("judge", "judgements", "judged:reasoning_steps", "level"),
-    "imported": _metric("import", "imported", "imported:compute", "as in the file"),
-}
+METRICS: Registry[Metric] = Registry(
+    __name__,
+    "METRIC",
+    {
+        "single_token_entropy": ".distribution:METRICS",
+        "option_entropy": ".distribution:METRICS",
+        "margin": ".distribution:METRICS",
+        "cross_entropy": ".distribution:METRICS",
+        "answer_entropy": ".distribution:METRICS",
+        "cot_mean": ".cot:METRICS",
+        "cot_max": ".cot:METRICS",
+        "cot_answer_entropy": ".cot:METRICS",
+        "cot_max_minus_answer": ".cot:METRICS",
+        "cot_probability_gap": ".cot:METRICS",
+        "cot_sentence_mean_of_means": ".cot:METRICS",
+        "cot_sentence_max_of_means": ".cot:METRICS",
+        "cot_sentence_mean_of_maxes": ".cot:METRICS",
+        "cot_mix": ".cot:METRICS",
+        "reasoning_length": ".cot:METRICS",
+        "pass_rate": ".pass_rate",
+        "ifd": ".ifd",
+        "topk_entropy": ".topk_entropy",
+        "judge_education_level": ".judged:METRICS",
+        "judge_reasoning_steps": ".judged:METRICS",
+        "imported": ".imported",
+    },
+)
+"""Every metric by its name in the config, with the module that declares it."""

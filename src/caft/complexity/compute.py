@@ -1,7 +1,6 @@
 """From the tables that a model, a judge or a user made to metrics tables: no model is needed."""
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,7 @@ def compute_metric(
         The metrics table, a row per item in their order. A number that is not finite becomes null
         with the reason `non_finite`; every null has a reason.
     """
-    module, function = METRICS[name].compute.split(":")
-    found = getattr(import_module(module), function)(table, items, settings)
+    found = METRICS[name].compute(table, items, settings)
     infinite = np.isinf(found["value"])
     return found.assign(
         value=found["value"].mask(infinite),

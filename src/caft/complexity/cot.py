@@ -4,13 +4,19 @@ All tokens of the text count, the marked answer's among them; the token that end
 A text that was cut counts as far as it goes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
+from caft.complexity import Metric
 from caft.complexity.values import explained, rows_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from caft.complexity import Compute
 
 _EQUAL = {"mean": 1 / 3, "max": 1 / 3, "answer": 1 / 3}
 
@@ -59,7 +65,7 @@ def sentence_mean_of_means(
 ) -> pd.DataFrame:
     """Return the mean over sentences of their mean entropy, nats."""
     return _of_texts(
-        generations, items, lambda row: np.mean([part.mean() for part in _sentences(row)])
+        generations, items, lambda row: _mean([part.mean() for part in _sentences(row)])
     )
 
 
@@ -75,7 +81,7 @@ def sentence_mean_of_maxes(
 ) -> pd.DataFrame:
     """Return the mean over sentences of their largest entropy, nats."""
     return _of_texts(
-        generations, items, lambda row: np.mean([part.max() for part in _sentences(row)])
+        generations, items, lambda row: _mean([part.max() for part in _sentences(row)])
     )
 
 
@@ -119,6 +125,9 @@ def _of_texts(
         item_id, value, reason; the reason is the status of a text that has no statistics,
         `no_tokens` if nothing was written, `not_generated` without a text, else `otherwise`.
     """
+    import numpy as np
+    import pandas as pd
+
     rows = rows_of(generations, items)
     written = (rows["status"] == "ok") & rows["tokens"].map(len, na_action="ignore").gt(0)
     measured = [float(measure(row)) for row in rows[written].itertuples()]
@@ -128,8 +137,36 @@ def _of_texts(
 
 
 def _answer(row: Any) -> float:
+    import pandas as pd
+
     return float("nan") if pd.isna(row.answer_start) else row.entropies[int(row.answer_start)]
 
 
 def _sentences(row: Any) -> list[np.ndarray]:
+    import numpy as np
+
     return np.split(row.entropies, row.sentence_ends[:-1])
+
+
+def _mean(values: list[Any]) -> float:
+    import numpy as np
+
+    return float(np.mean(values))
+
+
+def _metric(compute: Compute, unit: str = "nats") -> Metric:
+    return Metric(frozenset({"generation"}), "generations", compute, unit)
+
+
+METRICS = {
+    "cot_mean": _metric(mean),
+    "cot_max": _metric(maximum),
+    "cot_answer_entropy": _metric(answer_entropy),
+    "cot_max_minus_answer": _metric(max_minus_answer),
+    "cot_probability_gap": _metric(probability_gap, "probability"),
+    "cot_sentence_mean_of_means": _metric(sentence_mean_of_means),
+    "cot_sentence_max_of_means": _metric(sentence_max_of_means),
+    "cot_sentence_mean_of_maxes": _metric(sentence_mean_of_maxes),
+    "cot_mix": _metric(mix),
+    "reasoning_length": _metric(reasoning_length, "tokens"),
+}

@@ -6,16 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from caft.complexity import Distributions
-from caft.complexity.answer_entropy import answer_entropy
-from caft.complexity.cross_entropy import cross_entropy
-from caft.complexity.margin import margin
-from caft.complexity.option_entropy import option_entropy
-from caft.complexity.single_token_entropy import single_token_entropy
+from caft.complexity import METRICS
+from caft.complexity.distribution import Distributions
 from caft.prompting.answers import labels, render
+from caft.prompting.asked import Prompts
 from caft.prompting.chat import encode_completion, encode_prompt, label_tokens
-from caft.prompting.prompts import Messages, all_messages
 from caft.running.jobs import Progress
+from caft.students.opened import Loaded
 from caft.tables.parquet import records
 
 TOKEN_BUDGET = {"cpu": 1000, "cuda": 32768}  # tokens per batch, padding included
@@ -46,14 +43,9 @@ class Row:
 
 
 def score_items(
-    items: pd.DataFrame,
-    model: Any,
-    tokenizer: Any,
-    variant: dict[str, Any],
-    seed: int,
-    context: int,
+    prompts: Prompts,
+    student: Loaded,
     token_budget: int | None = None,
-    messages: list[Messages] | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Score every item with the student's next-token distribution, one forward pass each.
@@ -63,21 +55,17 @@ def score_items(
     distribution cannot see it.
 
     Args:
-        items: the items table.
-        model: the student, from `caft.students.folders.load_model`.
-        tokenizer: its tokenizer.
-        variant: prompt variant.
-        seed: of the few-shot draw.
-        context: longest prompt in tokens; longer items get status `too_long`.
+        prompts: the items with their direct prompts.
+        student: the model; items that are longer than its context get status `too_long`.
         token_budget: tokens per batch; by default what was measured best for the device.
-        messages: the rendered prompts, where the items are a part of a question set only.
         progress: of the whole question set.
 
     Returns:
         The scores table (without `warm_up`), one row per item in the same order.
     """
-    rows = encode_rows(items, tokenizer, variant, seed, messages)
-    fitting = [row for row in rows if len(row.tokens) <= context]
+    items, model, tokenizer = prompts.items, student.model, student.tokenizer
+    rows = encode_rows(prompts, tokenizer)
+    fitting = [row for row in rows if len(row.tokens) <= student.context]
     budget = token_budget or TOKEN_BUDGET[model.device.type]
     progress = progress or Progress("scoring", len(rows))
     progress.advance(len(rows) - len(fitting))
@@ -92,19 +80,13 @@ def score_items(
     return scores
 
 
-def encode_rows(
-    items: pd.DataFrame,
-    tokenizer: Any,
-    variant: dict[str, Any],
-    seed: int,
-    messages: list[Messages] | None = None,
-) -> list[Row]:
-    """Tokenise prompts (rendered here where they are not given), gold answers, option labels."""
+def encode_rows(prompts: Prompts, tokenizer: Any) -> list[Row]:
+    """Tokenise prompts, gold answers and option labels."""
     rows: list[Row] = []
-    style = variant["labels"]
+    style = prompts.variant["labels"]
     variants: dict[int, list[list[int]]] = {}
-    messages = messages or all_messages(items, variant, "direct", seed)
-    for index, (item, turns) in enumerate(zip(records(items), messages, strict=True)):
+    asked = zip(records(prompts.items), prompts.messages, strict=True)
+    for index, (item, turns) in enumerate(asked):
         prompt = encode_prompt(tokenizer, turns)
         if item["answer_kind"] == "choice":
             count = len(item["options"])
@@ -181,18 +163,11 @@ def score_batch(model: Any, tokenizer: Any, batch: list[Row]) -> list[dict[str, 
         batch[number].gold[0] if batch[number].gold else batch[number].gold_option
         for number in usable
     ]
-    distributions = Distributions(log_probs, options, gold)
-    entropy = single_token_entropy(distributions).tolist()
+    # An open question's last gold token ends the turn; a choice item has one position.
+    later = [logits[number][1:-1] for number in usable]
+    distributions = Distributions(log_probs, options, gold, later)
     metrics = {
-        "single_token_entropy": entropy,
-        "option_entropy": option_entropy(distributions),
-        "cross_entropy": cross_entropy(distributions),
-        "answer_entropy": [
-            # An open question's last gold token ends the turn; a choice item has one position.
-            answer_entropy(entropy[place], logits[number][1:-1].log_softmax(-1))
-            for place, number in enumerate(usable)
-        ],
-        "margin": margin(distributions),
+        name: metric.in_pass(distributions) for name, metric in METRICS.items() if metric.in_pass
     }
     top = log_probs.argmax(-1).tolist()
     for place, number in enumerate(usable):

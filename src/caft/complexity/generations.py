@@ -4,150 +4,129 @@ The statistics come out of the decode loop, where the logits are; so memory grow
 and a new aggregate of them costs nothing (Goncharov et al., arXiv 2506.21220).
 """
 
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from caft import versions
-from caft.complexity.single_token_entropy import entropies
+from caft.complexity.distribution import entropies
 from caft.complexity.spans import answer_and_sentences
 from caft.prompting.answers import ABSTAINED, INVALID, equal, parse
+from caft.prompting.asked import Asked, Prompts
 from caft.prompting.chat import encode_prompt
-from caft.prompting.prompts import Messages, all_messages
-from caft.running.blocks import Cache, block_rows, compute_in_blocks
+from caft.running.blocks import Cache
 from caft.running.jobs import Progress
-from caft.students.generation import Generated, generate
-from caft.students.opened import open_scorer
+from caft.students.generation import Decoding, Generated, generate
+from caft.students.opened import Loaded, Subject, open_scorer
+from caft.students.tasks import Made, Task, make_table
 from caft.tables.hashing import digest
 from caft.tables.parquet import SCHEMAS, records
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """How many texts are written per item, and how; by default the greedy one.
+
+    Attributes:
+        samples: texts per item.
+        temperature: 0 is greedy; only then are the lists per token kept.
+        top_p: nucleus of the sampling distribution.
+    """
+
+    samples: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+
+
+GREEDY = Sampling()
+
+
 def generate_with_student(
-    items: pd.DataFrame,
-    student_file: Path,
-    adapter_file: Path | None,
-    variant: dict[str, Any],
-    engine: dict[str, Any],
+    asked: Asked,
+    subject: Subject,
     evaluation: dict[str, Any],
-    seed: int,
     cache: Cache,
-    samples: int = 1,
-    temperature: float = 0.0,
-    top_p: float = 1.0,
-) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any]]:
+    sampling: Sampling = GREEDY,
+) -> Made:
     """Load a model and let it think about every item.
 
     Args:
-        items: the items table.
-        student_file: the student's `student.json`.
-        adapter_file: `model.json` of a warm-up or of a stage; None for the untuned student.
-        variant: prompt variant.
-        engine: device settings.
+        asked: the question set and its prompt variant; its seed is that of the sampling too.
+        subject: the student, or a model trained from it.
         evaluation: `max_new_tokens`, `parser` (of the mode `cot`) and `batch_size`.
-        seed: of the few-shot draw and the sampling.
         cache: where finished blocks of items lie, and which of them are wanted.
-        samples: texts per item.
-        temperature: 0 is greedy.
-        top_p: nucleus of the sampling distribution.
+        sampling: what is drawn.
 
     Returns:
         The generations table, its provenance, and what differs from run to run (seconds, tokens).
     """
-    scorer = open_scorer(student_file, adapter_file, engine)
-    sampling: dict[str, Any] = {"samples": samples, "temperature": temperature, "top_p": top_p}
+    scorer = open_scorer(subject)
     settings = {name: evaluation[name]["cot"] for name in ("max_new_tokens", "parser")}
-    spec = {**scorer.spec, "prompt": variant, **settings, **sampling, "seed": seed}
-    spec["batch_size"] = evaluation["batch_size"]
-    messages = all_messages(items, variant, "cot", seed)
+    spec = {**scorer.spec, "prompt": asked.variant, **settings, **asdict(sampling)}
 
-    def think(block: list[int], progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
-        table = generate_items(
-            items.iloc[block],
-            scorer.model,
-            scorer.tokenizer,
-            variant,
-            evaluation,
-            seed,
-            scorer.context,
-            **sampling,
-            messages=[messages[position] for position in block],
-            progress=progress,
-        )
+    def think(part: Prompts, progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
+        table = generate_items(part, scorer.loaded, evaluation, sampling, progress)
         return table.drop(columns="new_tokens"), {"new_tokens": int(table["new_tokens"].sum())}
 
-    found = compute_in_blocks(
+    task = Task(
         "generations",
-        block_rows(items, messages),
-        think,
-        {**scorer.key, **spec, "seed": seed if temperature else None},
         versions.GENERATIONS,
-        cache,
-        ("thinking", "texts", samples),
+        ("thinking", "texts", sampling.samples),
+        {**spec, "seed": asked.seed, "batch_size": evaluation["batch_size"]},
+        think,
+        in_key={"seed": asked.seed if sampling.temperature else None},
     )
-    return scorer.mark(found.table, items), spec, found.run
+    return make_table(task, scorer, asked.prompts("cot"), cache)
 
 
 def generate_items(
-    items: pd.DataFrame,
-    model: Any,
-    tokenizer: Any,
-    variant: dict[str, Any],
+    prompts: Prompts,
+    student: Loaded,
     evaluation: dict[str, Any],
-    seed: int,
-    context: int,
-    samples: int = 1,
-    temperature: float = 0.0,
-    top_p: float = 1.0,
-    messages: list[Messages] | None = None,
+    sampling: Sampling = GREEDY,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Generate chains of thought, each to its first complete `[[...]]`; arguments as of the job.
+    """Generate chains of thought, each to its first complete `[[...]]`.
 
     Args:
-        items: the items table.
-        model: from `caft.students.folders.load_model`.
-        tokenizer: its tokenizer.
-        variant: prompt variant.
+        prompts: the items with their `cot` prompts; their seed is, together with the items, that of
+            the sampling.
+        student: the model; a prompt that leaves no room for `max_new_tokens` in its context gets
+            status `too_long`.
         evaluation: as in `generate_with_student`.
-        seed: of the few-shot draw and, together with the items, of the sampling.
-        context: a prompt that leaves no room for `max_new_tokens` in it gets status `too_long`.
-        samples: texts per item.
-        temperature: 0 is greedy; only then are the lists per token kept.
-        top_p: nucleus of the sampling distribution.
-        messages: the rendered prompts, where the items are a part of a question set only.
+        sampling: what is drawn.
         progress: of the whole question set, in texts.
 
     Returns:
         The generations table without `warm_up` and with `new_tokens`, ordered by sample and item.
     """
-    messages = messages or all_messages(items, variant, "cot", seed)
-    lengths = [len(encode_prompt(tokenizer, turns)) for turns in messages]
-    limit = evaluation["max_new_tokens"]["cot"]
-    fitting = [index for index, length in enumerate(lengths) if length + limit <= context]
-    asked = records(items)
+    tokenizer, samples = student.tokenizer, sampling.samples
+    lengths = [len(encode_prompt(tokenizer, turns)) for turns in prompts.messages]
+    limit, parser = (evaluation[name]["cot"] for name in ("max_new_tokens", "parser"))
+    fitting = [index for index, length in enumerate(lengths) if length + limit <= student.context]
+    asked = records(prompts.items)
     found: dict[tuple[int, int], dict[str, Any]] = {}
-    progress = progress or Progress("thinking", len(items) * samples, "texts")
-    progress.advance((len(items) - len(fitting)) * samples)
-    drawn_for = list(items["item_id"])  # nothing else: draws are the same in any number of jobs
+    progress = progress or Progress("thinking", len(asked) * samples, "texts")
+    progress.advance((len(asked) - len(fitting)) * samples)
+    # Nothing else enters the draws: they are the same in any number of jobs.
+    drawn_for = list(prompts.items["item_id"])
+    decoding = Decoding(
+        limit,
+        sampling.temperature,
+        sampling.top_p,
+        stop_at_answer=True,
+        batch_size=evaluation["batch_size"],
+    )
     for sample in range(samples):
-        for batch in generate(
-            model,
-            tokenizer,
-            [messages[index] for index in fitting],
-            limit,
-            stop_at_answer=True,
-            temperature=temperature,
-            top_p=top_p,
-            seed=int(digest([seed, sample, drawn_for], 7), 16),
-            batch_size=evaluation["batch_size"],
-            measure=token_statistics,
-        ):
+        drawn = replace(decoding, seed=int(digest([prompts.seed, sample, drawn_for], 7), 16))
+        messages = prompts.part(fitting).messages
+        for batch in generate(student.model, tokenizer, messages, drawn, token_statistics):
             for answer in batch:
                 index = fitting[answer.index]
-                row = _row(tokenizer, asked[index], answer, variant, evaluation["parser"]["cot"])
-                found[sample, index] = row if not temperature else {**row, **_NO_LISTS}
+                row = _row(tokenizer, asked[index], answer, prompts.variant, parser)
+                found[sample, index] = {**row, **_NO_LISTS} if sampling.temperature else row
             progress.advance(len(batch))
     nothing = dict.fromkeys(name for name in SCHEMAS["generations"].names if name != "warm_up")
     rows = [

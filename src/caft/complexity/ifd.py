@@ -1,11 +1,15 @@
 """Instruction-following difficulty (Li et al., arXiv 2308.12032). It reads the label."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
+from caft.complexity import Metric
 from caft.complexity.values import explained, rows_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def compute(
@@ -25,3 +29,8 @@ def compute(
     alone = rows["unconditioned"].astype(float)
     ratio = rows["conditioned"].astype(float) / alone.where(alone > 0)
     return explained(ratio, rows["status"], "not_measured", "zero_loss")
+
+
+METRIC = Metric(
+    frozenset({"forward", "label", "rationale"}), "likelihoods", compute, "ratio of losses"
+)

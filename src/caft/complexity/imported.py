@@ -1,36 +1,14 @@
 """Scores of the user's own or published ones, joined to the items from a file."""
 
-import math
-import unicodedata
+from __future__ import annotations
+
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from caft.complexity import Metric
 
-from caft.complexity.compute import compute_metric
-from caft.datasets.file import as_text, map_rows, read_records
-from caft.errors import ConfigError
-from caft.tables.parquet import records
-
-JOINS = ("item_id", "source_id", "question")
-_BETWEEN = "\x1f"  # between a question and its options
-_LOGICAL = {"true": 1.0, "false": 0.0}
-
-
-@dataclass(frozen=True)
-class Joined:
-    """Values of a file's rows on the items.
-
-    Attributes:
-        values: item_id, value, reason; a row per item in their order.
-        problems: rows that gave no value: row, key, value (as text), reason.
-        counts: of rows and of items, by what became of them.
-    """
-
-    values: pd.DataFrame
-    problems: pd.DataFrame
-    counts: dict[str, int]
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def import_metric(
@@ -53,160 +31,19 @@ def import_metric(
         ConfigError: if a column is missing, or no row fits any item.
         ItemError: if the file cannot be read.
     """
+    from caft.complexity.compute import compute_metric
+    from caft.complexity.joining import join, read_rows
+
     rows = read_rows(settings)
     joined = join(rows, items, settings)
     return compute_metric("imported", settings, rows, items), joined.problems, joined.counts
 
 
 def compute(table: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the joined values as item_id, value, reason; the table is from `read_rows`."""
+    """Return the joined values as item_id, value, reason; the table is from `joining.read_rows`."""
+    from caft.complexity.joining import join
+
     return join(table, items, settings).values
 
 
-def read_rows(settings: Mapping[str, Any]) -> pd.DataFrame:
-    """Read the rows that are meant, reduced to what the join needs.
-
-    Args:
-        settings: as of `import_metric`.
-
-    Returns:
-        row (1-based, as an editor shows it), key, text (of the value), value and reason (of a value
-        that is none: no_value, not_a_number; `unreadable` for a line that is no row).
-    """
-    path, where = settings["path"], settings.get("where") or {}
-    everything, rejected = read_records(path, settings.get("format"))
-    columns = _columns(settings)
-    _check(path, everything, [*columns.values(), *where])
-    meant = [
-        (row, record)
-        for row, record in everything
-        if all(as_text(record.get(name)) == as_text(wanted) for name, wanted in where.items())
-    ]
-    if not meant:
-        raise ConfigError(f"{path}: no row has {dict(where)} (metrics.<name>.where).")
-    rows = [
-        {
-            "row": entry["row"],
-            "key": _key(entry, settings),
-            "text": entry["answer"],
-            **_number(entry["answer"]),
-        }
-        for entry in map_rows(meant, path, {"columns": columns}).rows
-    ]
-    rows += [
-        {"row": entry["row"], "text": entry["detail"], "reason": "unreadable"} for entry in rejected
-    ]
-    table = pd.DataFrame(rows, columns=["row", "key", "text", "value", "reason"], dtype=object)
-    return table.astype({"row": int, "value": float})
-
-
-def join(rows: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]) -> Joined:
-    """Give every item the value of the row that fits it.
-
-    A key whose rows differ in value is ambiguous, and so is one that several items share; rows that
-    repeat a value are not.
-
-    Args:
-        rows: from `read_rows`.
-        items: the items table.
-        settings: as of `import_metric`.
-
-    Raises:
-        ConfigError: if no row fits any item.
-    """
-    keys = pd.Series(_item_keys(items, settings), index=items.index, dtype=object)
-    fits = rows["key"].map(keys.value_counts()).fillna(0)
-    if not fits.any():
-        raise ConfigError(
-            f"{settings['path']}: none of its {len(rows)} rows fits an item by "
-            f"{settings['join']}; the file has {_shown(rows['key'])}, the items have "
-            f"{_shown(keys)}. Check `join`, `id` and `columns`."
-        )
-    values = rows.groupby("key", sort=False)["value"].agg(["first", "nunique"])
-    several = (fits > 1) | rows["key"].map(values["nunique"]).gt(1)
-    verdict = rows["reason"].mask(several, "ambiguous").mask(fits == 0, "unmatched")
-    verdict = verdict.mask(rows["reason"] == "unreadable", "unreadable")
-    # One row with a value is enough for an item; else it has the verdict of its first row.
-    good = set(rows["key"][verdict.isna()])
-    why = verdict.groupby(rows["key"], sort=False).first()
-    has_value = keys.isin(good)
-    found = pd.DataFrame(
-        {
-            "item_id": items["item_id"].to_numpy(),
-            "value": keys.map(values["first"]).astype(float).where(has_value).to_numpy(),
-            "reason": keys.map(why).fillna("unmatched").mask(has_value).to_numpy(),
-        }
-    )
-    shown = rows["key"].str.replace(_BETWEEN, " | ")
-    problems = pd.DataFrame(
-        {"row": rows["row"], "key": shown, "value": rows["text"], "reason": verdict}
-    )[verdict.notna()]
-    counts = {
-        "rows": len(rows),
-        "rows_matched": int(verdict.isna().sum()),
-        **{f"rows_{name}": int(count) for name, count in verdict.value_counts().items()},
-        "items": len(items),
-        "items_matched": int(has_value.sum()),
-        **{f"items_{name}": int(count) for name, count in found["reason"].value_counts().items()},
-    }
-    return Joined(found, problems.reset_index(drop=True), counts)
-
-
-def _columns(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the file's columns as those of a question set, the value in the answer's place."""
-    if settings["join"] == "question":
-        columns = dict(settings.get("columns") or {"question": "question"})
-    else:
-        name = settings.get("id") or settings["join"]
-        columns = {"id": name, "question": name}
-    return {**columns, "answer": settings["column"]}
-
-
-def _key(row: Mapping[str, Any], settings: Mapping[str, Any]) -> str | None:
-    if settings["join"] != "question":
-        return row["source_id"]
-    with_options = "options" in _columns(settings)
-    return _text_key(row["question"], row["options"] if with_options else None)
-
-
-def _item_keys(items: pd.DataFrame, settings: Mapping[str, Any]) -> list[str | None]:
-    if settings["join"] != "question":
-        return [as_text(value) for value in items[settings["join"]]]
-    return [_key(item, settings) for item in records(items[["question", "options"]])]
-
-
-def _text_key(question: Any, options: Any) -> str | None:
-    """Join question and options, without what differs between copies of one text."""
-    text = as_text(question)
-    if text is None:
-        return None
-    parts = [text, *(as_text(option) or "" for option in ([] if options is None else options))]
-    return _BETWEEN.join(
-        " ".join(unicodedata.normalize("NFC", part).lower().split()) for part in parts
-    )
-
-
-def _number(text: str | None) -> dict[str, Any]:
-    """Read a value, true as 1 and false as 0; else say why it is none."""
-    plain = (text or "").strip().lower()
-    if plain in ("", "nan"):
-        return {"value": None, "reason": "no_value"}
-    try:
-        value = _LOGICAL[plain] if plain in _LOGICAL else float(plain)
-    except ValueError:
-        value = math.inf
-    if math.isinf(value):
-        return {"value": None, "reason": "not_a_number"}
-    return {"value": value, "reason": None}
-
-
-def _check(path: str, rows: list[tuple[int, dict[str, Any]]], columns: list[Any]) -> None:
-    known = dict.fromkeys(name for _, record in rows for name in record)
-    for column in columns:
-        for name in column if isinstance(column, list) else [column]:
-            if name not in known:
-                raise ConfigError(f"{path}: no column {name!r}; the file has: {', '.join(known)}.")
-
-
-def _shown(keys: pd.Series) -> str:
-    return ", ".join(repr(key[:60]) for key in keys.dropna().head(3)) or "none"
+METRIC = Metric(frozenset({"import"}), "imported", compute, "as in the file")

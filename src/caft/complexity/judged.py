@@ -4,13 +4,18 @@ The levels are ordered, not measured: only their order means something. Source: 
 2506.21220, with the levels of `caft.complexity.judge_questions`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from caft.complexity.judge_questions import QUESTIONS
+from caft.complexity import Metric
 from caft.complexity.values import explained, rows_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from caft.complexity import Compute
 
 
 def education_level(
@@ -38,6 +43,18 @@ def reasoning_steps(
 
 
 def _levels(table: pd.DataFrame, items: pd.DataFrame, question: str) -> pd.DataFrame:
+    from caft.complexity.judge_questions import QUESTIONS
+
     rows = rows_of(table[table["question"] == question], items)
     number = {name: float(place) for place, name in enumerate(QUESTIONS[question].levels)}
     return explained(rows["label"].map(number), rows["status"], "not_judged", "unknown_level")
+
+
+def _metric(compute: Compute, question: str) -> Metric:
+    return Metric(frozenset({"judge"}), "judgements", compute, "level", question=question)
+
+
+METRICS = {
+    "judge_education_level": _metric(education_level, "education_level"),
+    "judge_reasoning_steps": _metric(reasoning_steps, "reasoning_steps"),
+}

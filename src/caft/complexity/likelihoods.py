@@ -2,97 +2,71 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from caft import versions
 from caft.complexity.forward import Row, answer_logits, token_batches
+from caft.prompting.asked import Asked, Prompts
 from caft.prompting.chat import encode_completion, encode_prompt
-from caft.prompting.prompts import Messages, all_messages, completion
-from caft.running.blocks import Cache, block_rows, compute_in_blocks
+from caft.prompting.prompts import completion
+from caft.running.blocks import Cache
 from caft.running.jobs import Progress
-from caft.students.opened import open_scorer
+from caft.students.opened import Loaded, Subject, open_scorer
+from caft.students.tasks import Made, Task, make_table
 from caft.tables.parquet import records
 
 # Tokens per batch. Smaller than for scores: here every target token has logits of its own.
 TOKEN_BUDGET = {"cpu": 1000, "cuda": 4096}
 
 
-def likelihoods_with_student(
-    items: pd.DataFrame,
-    student_file: Path,
-    adapter_file: Path | None,
-    variant: dict[str, Any],
-    engine: dict[str, Any],
-    seed: int,
-    cache: Cache,
-) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any]]:
+def likelihoods_with_student(asked: Asked, subject: Subject, cache: Cache) -> Made:
     """Load a model and measure every item's target with it.
 
     Args:
-        items: the items table.
-        student_file: the student's `student.json`.
-        adapter_file: `model.json` of a warm-up or of a stage; None for the untuned student.
-        variant: prompt variant.
-        engine: device settings.
-        seed: of the few-shot draw.
+        asked: the question set and its prompt variant.
+        subject: the student, or a model trained from it.
         cache: where finished blocks of items lie, and which of them are wanted.
 
     Returns:
         The likelihoods table, its provenance, and what differs from run to run (seconds).
     """
-    scorer = open_scorer(student_file, adapter_file, engine)
+    scorer = open_scorer(subject)
     budget = TOKEN_BUDGET[scorer.spec["device"]]
-    spec = {**scorer.spec, "prompt": variant, "token_budget": budget}
-    messages = target_messages(items, variant, seed)
 
-    def measure(block: list[int], progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
-        table = likelihoods(
-            items.iloc[block],
-            scorer.model,
-            scorer.tokenizer,
-            variant,
-            seed,
-            scorer.context,
-            budget,
-            [messages[position] for position in block],
-            progress,
-        )
-        return table, {}
+    def measure(part: Prompts, progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
+        return likelihoods(part, scorer.loaded, budget, progress), {}
 
-    found = compute_in_blocks(
+    task = Task(
         "likelihoods",
-        block_rows(items, messages, "reference_rationale"),
-        measure,
-        {**scorer.key, **spec},
         versions.LIKELIHOODS,
-        cache,
         ("measuring targets", "texts", 2),
+        {**scorer.spec, "prompt": asked.variant, "token_budget": budget},
+        measure,
+        columns=("reference_rationale",),
     )
-    return scorer.mark(found.table, items), spec, found.run
+    return make_table(task, scorer, target_prompts(asked), cache)
 
 
-def target_messages(items: pd.DataFrame, variant: dict[str, Any], seed: int) -> list[Messages]:
+def target_prompts(asked: Asked) -> Prompts:
     """Render what asks for each item's target: the `cot` prompt for a rationale, or `direct`."""
-    direct, cot = (all_messages(items, variant, mode, seed) for mode in ("direct", "cot"))
-    rationales = items["reference_rationale"].fillna("").astype(bool)
-    return [
+    direct, cot = asked.prompts("direct"), asked.prompts("cot")
+    rationales = asked.items["reference_rationale"].fillna("").astype(bool)
+    messages = [
         thinking if has_rationale else short
-        for has_rationale, short, thinking in zip(rationales, direct, cot, strict=True)
+        for has_rationale, short, thinking in zip(
+            rationales, direct.messages, cot.messages, strict=True
+        )
     ]
+    return replace(direct, messages=messages)
 
 
 def likelihoods(
-    items: pd.DataFrame,
-    model: Any,
-    tokenizer: Any,
-    variant: dict[str, Any],
-    seed: int,
-    context: int,
+    prompts: Prompts,
+    student: Loaded,
     token_budget: int | None = None,
-    messages: list[Messages] | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Return the mean loss of every item's target after its prompt, and after nothing.
@@ -103,29 +77,26 @@ def likelihoods(
     turn is no part of it.
 
     Args:
-        items: the items table.
-        model: from `caft.students.folders.load_model`.
-        tokenizer: its tokenizer.
-        variant: prompt variant.
-        seed: of the few-shot draw.
-        context: longest prompt with target in tokens; longer ones get status `too_long`.
+        prompts: from `target_prompts`.
+        student: the model; a prompt with its target that is longer than the context gets status
+            `too_long`.
         token_budget: tokens per batch; by default what suits the device.
-        messages: from `target_messages`, where the items are a part of a question set only.
         progress: of the whole question set, in texts.
 
     Returns:
         The likelihoods table (without `warm_up`), one row per item in the same order.
     """
+    tokenizer, variant = student.tokenizer, prompts.variant
     rows: list[dict[str, Any]] = []
     texts: list[Row] = []
     alone = _turn_opening(tokenizer)
-    messages = messages or target_messages(items, variant, seed)
-    for index, (item, turns) in enumerate(zip(records(items), messages, strict=True)):
+    asked = zip(records(prompts.items), prompts.messages, strict=True)
+    for index, (item, turns) in enumerate(asked):
         rationale = item["reference_rationale"]
         rationale = rationale if isinstance(rationale, str) else None
         prompt = encode_prompt(tokenizer, turns)
         target = encode_completion(tokenizer, turns, completion(item, variant, rationale))[:-1]
-        if len(prompt) + len(target) <= context:
+        if len(prompt) + len(target) <= student.context:
             texts += [_row(2 * index, prompt, target), _row(2 * index + 1, alone, target)]
         rows.append(
             {
@@ -138,7 +109,7 @@ def likelihoods(
         )
     progress = progress or Progress("measuring targets", 2 * len(rows), "texts")
     progress.advance(2 * len(rows) - len(texts))
-    losses = dict(mean_losses(model, tokenizer, texts, progress, token_budget))
+    losses = dict(mean_losses(student.model, tokenizer, texts, progress, token_budget))
     return pd.DataFrame([{**row, **_outcome(losses, 2 * index)} for index, row in enumerate(rows)])
 
 

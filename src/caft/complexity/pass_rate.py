@@ -1,11 +1,15 @@
 """How seldom drawn chains of thought are right. It reads the label."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
+from caft.complexity import Metric
 from caft.complexity.values import explained
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def compute(
@@ -26,3 +30,6 @@ def compute(
     status[wrong.index] = "ok"
     order = items["item_id"]
     return explained(wrong.reindex(order), status.reindex(order), "not_generated", "no_value")
+
+
+METRIC = Metric(frozenset({"samples", "label"}), "samples", compute, "share wrong")

@@ -5,14 +5,17 @@ others contribute is unknown, so the value is a lower bound, and the covered mas
 the distribution was seen.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
+from caft.complexity import Metric
 from caft.complexity.values import explained, rows_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def compute(table: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
@@ -28,6 +31,8 @@ def compute(table: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any
         item_id, value, reason, covered_mass (0..1). The reason is `no_logprobs` where the answer
         has none, `not_asked` without an answer.
     """
+    import pandas as pd
+
     rows = rows_of(table, items)
     lists = rows["raw"].map(first_logprobs) if "raw" in rows else rows["top_logprobs"]
     bounds = [entropy_bound(values) for values in lists]
@@ -50,6 +55,8 @@ def entropy_bound(logprobs: Any) -> tuple[float, float]:
     Returns:
         (NaN, NaN) where they are unknown.
     """
+    import numpy as np
+
     if np.ndim(logprobs) != 1 or not np.size(logprobs):
         return float("nan"), float("nan")
     p = np.exp(np.asarray(logprobs, dtype=float))
@@ -78,3 +85,6 @@ def first_logprobs(raw: Any) -> list[float] | None:
         return [float(entry["logprob"]) for entry in first["top_logprobs"]]
     except (TypeError, KeyError, IndexError):
         return None
+
+
+METRIC = Metric(frozenset({"topk"}), "topk", compute)

@@ -1,6 +1,11 @@
 """What all metrics return: a value per item, and a reason wherever there is none."""
 
-import pandas as pd
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def rows_of(table: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
@@ -22,6 +27,8 @@ def explained(
     Returns:
         item_id, value, reason; the reason is null exactly where there is a value.
     """
+    import pandas as pd
+
     status = status.astype(object)
     value = value.astype(float).where(status == "ok")
     reason = status.mask(status == "ok", otherwise).fillna(absent).mask(value.notna())

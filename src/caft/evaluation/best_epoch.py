@@ -1,5 +1,6 @@
 """The best epoch of a trained model, chosen on the validation split; the test split is not read."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,34 +8,31 @@ import pandas as pd
 
 from caft.errors import TrainingError
 from caft.evaluation.evaluate import evaluate_model
+from caft.prompting.asked import Asked
 from caft.running.blocks import Cache
+from caft.students.opened import Subject
 from caft.tables.files import read_json
 
 SPLIT = "validation"
 
 
 def choose_epoch(
-    items: pd.DataFrame,
-    student: Path,
+    asked: Asked,
+    student: Subject,
     model_file: Path,
-    variant: dict[str, Any],
     mode: str,
     settings: dict[str, Any],
-    engine: dict[str, Any],
-    seed: int,
     cache: Cache,
 ) -> tuple[int, pd.DataFrame, list[str]]:
     """Answer the validation split with the weights of every epoch and choose the most accurate.
 
     Args:
-        items: the items table; items of the test split are dropped before anything else.
-        student: folder of the untuned student.
+        asked: the question set and its prompt variant; items of the test split are dropped before
+            anything else.
+        student: the untuned student.
         model_file: the trained model's `model.json`; its epochs lie under `epochs/<n>/`.
-        variant: prompt variant.
         mode: that the model was trained for.
         settings: the `evaluation` section of the config.
-        engine: device settings.
-        seed: of the few-shot draw.
         cache: of finished blocks of answers.
 
     Returns:
@@ -44,7 +42,8 @@ def choose_epoch(
     Raises:
         TrainingError: if the model kept no epochs or there is no validation item.
     """
-    items = items[items["split"] != "test"].reset_index(drop=True)
+    items = asked.items[asked.items["split"] != "test"].reset_index(drop=True)
+    asked = replace(asked, items=items)
     epochs = read_json(model_file)["epochs"]
     if not epochs:
         raise TrainingError(f"{model_file}: kept no epochs; set training.keep_epochs: true.")
@@ -55,7 +54,7 @@ def choose_epoch(
     for epoch in epochs:
         trained = model_file.parent / "epochs" / str(epoch) / "model.json"
         predictions, _, run = evaluate_model(
-            items, SPLIT, student, trained, variant, mode, settings, engine, seed, cache
+            asked, SPLIT, replace(student, trained_file=trained), mode, settings, cache
         )
         right = int(predictions["correct"].sum())
         counts = {"n": len(predictions), "correct": right, "accuracy": right / len(predictions)}

@@ -8,13 +8,13 @@ import pandas as pd
 
 from caft import versions
 from caft.prompting.answers import ABSTAINED, INVALID, equal, parse
-from caft.prompting.prompts import Messages, all_messages
-from caft.running.blocks import Cache, block_rows, compute_in_blocks
+from caft.prompting.asked import Asked, Prompts
+from caft.running.blocks import Cache
 from caft.running.jobs import Progress
 from caft.students import vllm as generation_vllm
-from caft.students.folders import STUDENT_FILE
-from caft.students.generation import generate
-from caft.students.opened import Scorer, open_scorer
+from caft.students.generation import Decoding, generate
+from caft.students.opened import Loaded, Scorer, Subject, open_scorer
+from caft.students.tasks import Made, Task, make_table
 from caft.tables.parquet import records
 
 
@@ -26,23 +26,13 @@ def backend(engine: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def evaluate(
-    items: pd.DataFrame,
-    messages: list[Messages],
-    model: Any,
-    tokenizer: Any,
-    variant: dict[str, Any],
-    mode: str,
-    settings: dict[str, Any],
-    progress: Progress,
+    prompts: Prompts, student: Loaded, mode: str, settings: dict[str, Any], progress: Progress
 ) -> pd.DataFrame:
     """Answer items with a model.
 
     Args:
-        items: rows of the items table.
-        messages: their prompts.
-        model: from `caft.students.folders.load_model`, or a `caft.students.vllm.VllmModel`.
-        tokenizer: its tokenizer.
-        variant: prompt variant.
+        prompts: the items with their prompts of the mode.
+        student: the model; that of another engine is a `caft.students.vllm.VllmModel`.
         mode: `direct` or `cot`.
         settings: `engine`, `batch_size`, and per mode `parser` and `max_new_tokens`.
         progress: told how many are answered.
@@ -50,19 +40,17 @@ def evaluate(
     Returns:
         The predictions table; an answer the parser cannot read is `[invalid]` and counts as wrong.
     """
-    asked = records(items)
+    items = records(prompts.items)
     rows: list[dict[str, Any]] = []
     _, ask = backend(settings["engine"])
-    for batch in ask(
-        model,
-        tokenizer,
-        messages,
+    decoding = Decoding(
         settings["max_new_tokens"][mode],
         stop_at_answer=mode == "cot",
         batch_size=settings["batch_size"],
-    ):
+    )
+    for batch in ask(student.model, student.tokenizer, prompts.messages, decoding):
         rows += [
-            _read(asked[answer.index], answer, variant, settings["parser"][mode])
+            _read(items[answer.index], answer, prompts.variant, settings["parser"][mode])
             for answer in batch
         ]
         right = sum(row["correct"] for row in rows) / len(rows)
@@ -89,70 +77,44 @@ def _read(
 
 
 def evaluate_model(
-    items: pd.DataFrame,
-    split: str,
-    student: Path,
-    trained_file: Path | None,
-    variant: dict[str, Any],
-    mode: str,
-    settings: dict[str, Any],
-    engine: dict[str, Any],
-    seed: int,
-    cache: Cache,
-) -> tuple[pd.DataFrame, dict[str, Any], dict[str, Any]]:
+    asked: Asked, split: str, subject: Subject, mode: str, settings: dict[str, Any], cache: Cache
+) -> Made:
     """Load a model and answer one split with it.
 
     Args:
-        items: the items table.
+        asked: the question set and its prompt variant.
         split: which split.
-        student: folder of the untuned student.
-        trained_file: the trained model's `model.json`, None for the untuned student.
-        variant: prompt variant.
+        subject: the model.
         mode: `direct` or `cot`.
         settings: the `evaluation` section of the config.
-        engine: device settings.
-        seed: of the few-shot draw.
         cache: where finished blocks of items lie, and which of them are wanted.
 
     Returns:
         The predictions table, its provenance, and what differs from run to run (seconds, tokens).
     """
     open_model, _ = backend(settings["engine"])
-    scorer = open_model(student / STUDENT_FILE, trained_file, engine)
-    spec = {
-        **_identity(trained_file, scorer),
-        "prompt": variant,
-        "mode": mode,
-        "evaluation": settings,
-        **{name: scorer.spec[name] for name in ("dtype", "device", "libraries")},
-    }
-    chosen = (items["split"] == split).to_numpy()
-    rendered = all_messages(items, variant, mode, seed)
-    asked, messages = items[chosen], [rendered[position] for position in chosen.nonzero()[0]]
+    scorer = open_model(subject)
 
-    def answer(block: list[int], progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
-        table = evaluate(
-            asked.iloc[block],
-            [messages[position] for position in block],
-            scorer.model,
-            scorer.tokenizer,
-            variant,
-            mode,
-            settings,
-            progress,
-        )
+    def answer(part: Prompts, progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
+        table = evaluate(part, scorer.loaded, mode, settings, progress)
         return table, {"new_tokens": int(table["new_tokens"].sum())}
 
-    predictions = compute_in_blocks(
+    task = Task(
         "predictions",
-        block_rows(asked, messages),
-        answer,
-        {**scorer.key, **spec, "evaluation": _of_mode(settings, mode)},
         versions.EVALUATION,
-        cache,
         (f"answering ({mode})", "items", 1),
+        {
+            **_identity(subject.trained_file, scorer),
+            "prompt": asked.variant,
+            "mode": mode,
+            "evaluation": settings,
+            **{name: scorer.spec[name] for name in ("dtype", "device", "libraries")},
+        },
+        answer,
+        in_key={"evaluation": _of_mode(settings, mode)},
     )
-    return predictions.table, spec, predictions.run
+    chosen = (asked.items["split"] == split).to_numpy().nonzero()[0].tolist()
+    return make_table(task, scorer, asked.prompts(mode).part(chosen), cache)
 
 
 def _identity(trained_file: Path | None, scorer: Scorer) -> dict[str, Any]:

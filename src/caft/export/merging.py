@@ -9,9 +9,10 @@ from caft import layout
 from caft.errors import ExportError, MergeError
 from caft.evaluation.evaluate import evaluate
 from caft.export.choice import Choice
-from caft.prompting.prompts import all_messages
+from caft.prompting.asked import Asked
 from caft.running.jobs import Progress
 from caft.students.folders import check_folder, load_model, load_tokenizer, pick_device
+from caft.students.opened import Loaded
 from caft.tables import parquet
 
 
@@ -90,15 +91,11 @@ def _answers(choice: Choice, model: Any, items: int) -> pd.DataFrame:
     for dataset in choice.datasets:
         table = parquet.read("items", layout.at(layout.ITEMS, dataset=dataset))
         # item_id is a hash, so the first ones are a sample.
-        chosen = (table["split"] == config["run"]["split"]).to_numpy().nonzero()[0][:items]
+        chosen = (table["split"] == config["run"]["split"]).to_numpy().nonzero()[0][:items].tolist()
         for mode in config["run"]["modes"]:
-            messages = all_messages(table, variant, mode, config["seed"])
             answers = evaluate(
-                table.iloc[chosen],
-                [messages[position] for position in chosen],
-                model,
-                tokenizer,
-                variant,
+                Asked(table, variant, config["seed"]).prompts(mode).part(chosen),
+                Loaded(model, tokenizer),
                 mode,
                 settings,
                 Progress(f"comparing answers ({mode})", len(chosen)),

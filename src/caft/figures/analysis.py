@@ -1,17 +1,40 @@
 """Figures of the analysis: one student on one data set each, drawn from its tables alone."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from caft.analysis.metric_tables import ALL, Metrics, metric_values
+from caft.analysis.study import Study
 from caft.figures.style import PALETTE, RIGHT, WRONG, pyplot, short
 
 NOTE = "† reads the gold answer, so it cannot serve as a predictor"
 _FEW = 10  # below so many right or wrong answers an interval means little
 _STYLES = ["-", "--", ":"]
+
+
+def draw(study: Study, tables: Mapping[str, pd.DataFrame], title: str) -> dict[str, Any]:
+    """Draw every figure of the analysis.
+
+    Args:
+        study: the metrics, and what they are judged by.
+        tables: from `caft.analysis.study.tables_of`, by name.
+        title: of all figures.
+
+    Returns:
+        Matplotlib figures by name (`caft.figures.ANALYSIS_FIGURES`).
+    """
+    metrics, wrong, quality = study.metrics, study.wrong, tables["metric_quality"]
+    return {
+        "distributions": plot_distributions(metrics, wrong, quality, title, study.split),
+        "roc": plot_roc(metrics, wrong, quality, title, study.split),
+        "category_auc": plot_category_auc(quality, title),
+        "correlation": plot_correlation(tables["metric_correlation"], title, study.reads_label),
+        "complexity_accuracy": plot_complexity_accuracy(tables["complexity_accuracy"], title),
+        "calibration": plot_calibration(tables["calibration"], title),
+    }
 
 
 def plot_distributions(

@@ -44,7 +44,7 @@ def rank_metrics(scores: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
     usable = scores[(scores["status"] == "ok") & ~scores["warm_up"]]
     rows = []
     for name, metric in METRICS.items():
-        if metric.source != "scores" or "label" in metric.needs:
+        if not metric.in_pass or "label" in metric.needs:
             continue
         known = usable[usable[name].notna()]
         if known.empty:

@@ -164,7 +164,7 @@ def _paid_for(config: Config, dataset: str, metric: str) -> pd.DataFrame:
     if source == "judgements":
         path = layout.at(layout.JUDGEMENTS, dataset=dataset, judge=spec["judge"])
         table = parquet.read("judgements", path)
-        asked = METRICS[spec["metric"]].compute.partition(":")[2]
+        asked = METRICS[spec["metric"]].question
         return table[(table["question"] == asked) & table["label_key"].notna()]
     return pd.DataFrame(columns=["prompt_tokens", "completion_tokens", "cost_usd"])
 

@@ -18,6 +18,27 @@ _SLACK = 8  # tokens of padding that always pass: short prompts are cheap, small
 
 
 @dataclass(frozen=True)
+class Decoding:
+    """How prompts are continued.
+
+    Attributes:
+        max_new_tokens: at most this many tokens an answer.
+        temperature: 0 is greedy.
+        top_p: nucleus of the sampling distribution.
+        seed: of the sampling.
+        stop_at_answer: end an answer after its first complete `[[...]]`.
+        batch_size: rows per batch.
+    """
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    stop_at_answer: bool = False
+    batch_size: int = 32
+
+
+@dataclass(frozen=True)
 class Generated:
     """One answer: prompt index, text, token counts, and whether it ended by itself (`stop`).
 
@@ -83,12 +104,7 @@ def generate(
     model: Any,
     tokenizer: Any,
     prompts: list[Messages],
-    max_new_tokens: int,
-    stop_at_answer: bool = False,
-    temperature: float = 0.0,
-    top_p: float = 1.0,
-    seed: int = 0,
-    batch_size: int = 32,
+    decoding: Decoding,
     measure: _Measure | None = None,
 ) -> Iterator[list[Generated]]:
     """Continue chat prompts, batch by batch as they finish.
@@ -97,12 +113,7 @@ def generate(
         model: from `caft.students.folders.load_model`.
         tokenizer: its tokenizer.
         prompts: chat messages, one list per prompt.
-        max_new_tokens: at most this many tokens an answer.
-        stop_at_answer: end a row after its first complete `[[...]]`.
-        temperature: 0 is greedy.
-        top_p: nucleus of the sampling distribution.
-        seed: of the sampling.
-        batch_size: rows per batch.
+        decoding: how they are continued.
         measure: what to note of every step, from the float32 logits of shape (rows, vocabulary) and
             the chosen tokens; returns a tensor of shape (rows, numbers). No logits are kept.
 
@@ -113,10 +124,10 @@ def generate(
 
     ids = [encode_prompt(tokenizer, messages) for messages in prompts]
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-    ending = Ending(tokenizer, max_new_tokens, stop_at_answer)
-    choose = _chooser(temperature, top_p)
-    for number, batch in enumerate(_batches(order, ids, batch_size)):
-        torch.manual_seed(seed + number)
+    ending = Ending(tokenizer, decoding.max_new_tokens, decoding.stop_at_answer)
+    choose = _chooser(decoding.temperature, decoding.top_p)
+    for number, batch in enumerate(_batches(order, ids, decoding.batch_size)):
+        torch.manual_seed(decoding.seed + number)
         with torch.inference_mode():
             answers = _decode(
                 model,

@@ -1,5 +1,6 @@
 """The model that scores: a student as it is, warmed up, or after a stage of a strategy."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,37 @@ import pandas as pd
 
 from caft.students.folders import load_model, load_tokenizer, pick_device
 from caft.tables.files import read_json
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model that is asked: a student as it is, or what was trained from it.
+
+    Attributes:
+        student_file: the student's `student.json`.
+        trained_file: `model.json` of a warm-up or of a stage, an adapter or a whole model; None for
+            the untuned student.
+        engine: device settings.
+    """
+
+    student_file: Path
+    trained_file: Path | None
+    engine: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in memory.
+
+    Attributes:
+        model: from `caft.students.folders.load_model`, or what another engine generates with.
+        tokenizer: its tokenizer.
+        context: longest text in tokens; by default none is too long.
+    """
+
+    model: Any
+    tokenizer: Any
+    context: int = sys.maxsize
 
 
 def _load(scorer: "Scorer") -> Any:
@@ -50,6 +82,11 @@ class Scorer:
         return load_tokenizer(self.folder)
 
     @property
+    def loaded(self) -> Loaded:
+        """What a computation needs of it."""
+        return Loaded(self.model, self.tokenizer, self.context)
+
+    @property
     def sample(self) -> list[str]:
         """Items of the warm-up sample; a stage's record names none."""
         return self.trained.get("sample", [])
@@ -66,19 +103,13 @@ class Scorer:
         return {**self.spec, "weights": self.trained.get("weights_sha256")}
 
 
-def open_scorer(student_file: Path, trained_file: Path | None, engine: dict[str, Any]) -> Scorer:
-    """Open a student, or a model that was trained from it.
-
-    Args:
-        student_file: the student's `student.json`.
-        trained_file: `model.json` of a warm-up or of a stage, an adapter or a whole model; None for
-            the untuned student.
-        engine: device settings.
-    """
-    student = read_json(student_file)
-    trained = read_json(trained_file) if trained_file else {}
-    device, dtype = pick_device(engine)
-    folder, adapter = student_file.parent, trained_file.parent if trained_file else None
+def open_scorer(subject: Subject) -> Scorer:
+    """Open a student, or a model that was trained from it."""
+    student = read_json(subject.student_file)
+    trained = read_json(subject.trained_file) if subject.trained_file else {}
+    device, dtype = pick_device(subject.engine)
+    folder = subject.student_file.parent
+    adapter = subject.trained_file.parent if subject.trained_file else None
     weights = (adapter, None) if adapter and trained["method"] == "full" else (folder, adapter)
     return Scorer(
         folder,
@@ -90,7 +121,7 @@ def open_scorer(student_file: Path, trained_file: Path | None, engine: dict[str,
             "warm_up": trained.get("spec"),
             "dtype": dtype,
             "device": device,
-            "attention": engine["attention"],
+            "attention": subject.engine["attention"],
             "libraries": {name: version(name) for name in ("torch", "transformers")},
         },
     )

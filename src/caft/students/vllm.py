@@ -18,8 +18,8 @@ from caft.prompting.chat import encode_prompt
 from caft.prompting.prompts import Messages
 from caft.students import opened as scorer
 from caft.students.folders import check_folder
-from caft.students.generation import Ending, Generated
-from caft.students.opened import Scorer
+from caft.students.generation import Decoding, Ending, Generated
+from caft.students.opened import Scorer, Subject
 from caft.tables.files import read_json
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM knows them
@@ -33,14 +33,11 @@ class VllmModel:
     adapter: Any = None
 
 
-def open_scorer(student_file: Path, trained_file: Path | None, engine: dict[str, Any]) -> Scorer:
+def open_scorer(subject: Subject) -> Scorer:
     """Open a student or a model trained from it for vLLM, which starts when it is first used.
 
     Args:
-        student_file: the student's `student.json`.
-        trained_file: `model.json` of a trained stage, an adapter or a whole model; None for the
-            untuned student.
-        engine: device settings.
+        subject: the model and the device settings.
 
     Returns:
         As `caft.students.opened.open_scorer`, with a `VllmModel` as its model.
@@ -49,20 +46,15 @@ def open_scorer(student_file: Path, trained_file: Path | None, engine: dict[str,
         ModelError: if vLLM is not installed, or finds no device or another one than
             `engine.device`.
     """
-    device = _device(engine["device"])
-    opened = scorer.open_scorer(student_file, trained_file, {**engine, "device": device})
+    engine = {**subject.engine, "device": _device(subject.engine["device"])}
+    opened = scorer.open_scorer(replace(subject, engine=engine))
     spec = {name: value for name, value in opened.spec.items() if name != "attention"}
     libraries = {**spec["libraries"], "vllm": _version()}
     return replace(opened, spec={**spec, "libraries": libraries}, load=_start)
 
 
 def generate(
-    model: VllmModel,
-    tokenizer: Any,
-    prompts: list[Messages],
-    max_new_tokens: int,
-    stop_at_answer: bool = False,
-    batch_size: int = 0,
+    model: VllmModel, tokenizer: Any, prompts: list[Messages], decoding: Decoding
 ) -> Iterator[list[Generated]]:
     """Continue chat prompts greedily.
 
@@ -70,16 +62,14 @@ def generate(
         model: of an opened scorer.
         tokenizer: of the model.
         prompts: chat messages, one list per prompt.
-        max_new_tokens: at most this many tokens an answer.
-        stop_at_answer: end an answer after its first complete `[[...]]`.
-        batch_size: not used; vLLM fills its batches by the memory it has.
+        decoding: greedy; its `batch_size` is not used: vLLM fills its batches by the memory it has.
 
     Yields:
         Answers as they are complete; `index` is the position in `prompts`.
     """
     from vllm import SamplingParams
 
-    ending = Ending(tokenizer, max_new_tokens, stop_at_answer)
+    ending = Ending(tokenizer, decoding.max_new_tokens, decoding.stop_at_answer)
     ids = [encode_prompt(tokenizer, messages) for messages in prompts]
     new: list[list[int]] = [[] for _ in prompts]
     waiting = list(range(len(prompts)))
@@ -89,11 +79,11 @@ def generate(
             [
                 SamplingParams(
                     temperature=0.0,
-                    max_tokens=max_new_tokens - len(new[index]),
+                    max_tokens=decoding.max_new_tokens - len(new[index]),
                     # Ours alone: the model's own list may hold other tokens, or lack one.
                     ignore_eos=True,
                     stop_token_ids=sorted(ending.ends),
-                    stop=["]]"] if stop_at_answer else None,
+                    stop=["]]"] if decoding.stop_at_answer else None,
                     include_stop_str_in_output=True,
                 )
                 for index in waiting

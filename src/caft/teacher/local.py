@@ -69,21 +69,17 @@ class LocalTeacher:
             yield from self._generate(lot)
 
     def _generate(self, requests: list[Request]) -> Iterator[list[Answer]]:
-        from caft.students.generation import generate
+        from caft.students.generation import Decoding, generate
 
         model, tokenizer = self._loaded
         # Other keys, hence another seed, for another sample of the same items.
         seed = int(digest([request.key for request in requests], 7), 16)
         started = time.monotonic()
-        for batch in generate(
-            model,
-            tokenizer,
-            [request.messages for request in requests],
-            seed=seed,
-            batch_size=self.spec["batch_size"],
-            stop_at_answer=True,
-            **self.decoding,
-        ):
+        decoding = Decoding(
+            **self.decoding, seed=seed, stop_at_answer=True, batch_size=self.spec["batch_size"]
+        )
+        prompts = [request.messages for request in requests]
+        for batch in generate(model, tokenizer, prompts, decoding):
             seconds = (time.monotonic() - started) / len(batch)
             yield [
                 Answer(

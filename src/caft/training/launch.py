@@ -14,7 +14,7 @@ from caft.running.jobs import end_with
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
 from caft.training.records import DONE_FILE, WORK, is_trained
-from caft.training.stage import train_stage
+from caft.training.stage import StageJob, train_stage
 
 _JOB = "CAFT_JOB_PID"
 _FAILED = "caft.training failed: "
@@ -48,24 +48,22 @@ def train_planned(
         shutil.rmtree(folder / WORK, ignore_errors=True)
         return read_json(folder / DONE_FILE)
     if launcher:
-        job = {"engine": engine, "checkpoint_minutes": checkpoint_minutes}
-        _launch(launcher, {"spec_file": str(spec_file), "folder": str(folder), **job})
+        how = {"engine": engine, "checkpoint_minutes": checkpoint_minutes}
+        _launch(launcher, {"spec_file": str(spec_file), "folder": str(folder), **how})
         return read_json(folder / DONE_FILE)
     planned = read_json(spec_file)
     spec, validation = planned["spec"], planned.get("validation_file")
-    return train_stage(
+    job = StageJob(
         parquet.read("mixtures", planned["mixture_file"]),
         Path(planned["student_file"]).parent,
-        folder,
         spec["recipe"],
         spec["epochs"],
         spec["seed"],
-        engine,
         Path(planned["parent_file"]).parent if planned["parent_file"] else None,
         spec,
         parquet.read("mixtures", validation) if validation else None,
-        checkpoint_minutes,
     )
+    return train_stage(job, folder, engine, checkpoint_minutes)
 
 
 def _launch(launcher: list[str], job: dict[str, Any]) -> None:

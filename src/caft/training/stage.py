@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,17 +30,35 @@ from caft.training.rows import IGNORED, check_isolation, dataset_of, encode_mixt
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
 
 
+@dataclass(frozen=True)
+class StageJob:
+    """What goes into the model of a stage.
+
+    Attributes:
+        mixture: the mixtures table.
+        student: folder of the untuned student.
+        recipe: training settings of the config.
+        epochs: passes over the mixture.
+        seed: of adapter initialisation, row order and dropout.
+        parent: model folder to go on from, made with the same method.
+        spec: kept in the record.
+        validation: rows in the form of a mixture; their loss is measured after every epoch.
+    """
+
+    mixture: pd.DataFrame
+    student: Path
+    recipe: dict[str, Any]
+    epochs: float
+    seed: int
+    parent: Path | None = None
+    spec: dict[str, Any] = field(default_factory=dict)
+    validation: pd.DataFrame | None = None
+
+
 def train_stage(
-    mixture: pd.DataFrame,
-    student: Path,
+    job: StageJob,
     folder: Path,
-    recipe: dict[str, Any],
-    epochs: float,
-    seed: int,
     engine: dict[str, Any],
-    parent: Path | None = None,
-    spec: dict[str, Any] | None = None,
-    validation: pd.DataFrame | None = None,
     checkpoint_minutes: float | None = None,
 ) -> dict[str, Any]:
     """Fine-tune the student (or the model of an earlier stage) on a mixture and save the result.
@@ -48,16 +67,9 @@ def train_stage(
     launcher each of its processes calls this.
 
     Args:
-        mixture: the mixtures table.
-        student: folder of the untuned student.
+        job: what is trained.
         folder: where the model goes; `training.json` is written there last.
-        recipe: training settings of the config.
-        epochs: passes over the mixture.
-        seed: of adapter initialisation, row order and dropout.
         engine: device settings of the config.
-        parent: model folder to go on from, made with the same method.
-        spec: kept in the record.
-        validation: rows in the form of a mixture; their loss is measured after every epoch.
         checkpoint_minutes: between checkpoints; None writes none.
 
     Returns:
@@ -75,23 +87,26 @@ def train_stage(
     device, dtype = pick_device(engine)
     meter = Meter(device)
     hf_logging.disable_progress_bar()
+    recipe, validation = job.recipe, job.validation
     if recipe["early_stopping"] and (validation is None or validation.empty):
         raise TrainingError(
             f"{folder}: training.early_stopping needs validation rows and there are none; give "
             "the data set a validation split, or set training.early_stopping: null."
         )
-    set_seed(seed)
-    tokenizer = load_tokenizer(student)
-    model = trainable_model(student, parent, recipe, dtype, engine["attention"])
-    rows = encode_mixture(mixture, tokenizer)
+    set_seed(job.seed)
+    tokenizer = load_tokenizer(job.student)
+    model = trainable_model(job.student, job.parent, recipe, dtype, engine["attention"])
+    rows = encode_mixture(job.mixture, tokenizer)
     if recipe["packing"] != "none":
         check_isolation(model, rows)
     work = folder / WORK
-    settings = trainer_settings(recipe, epochs, seed, device, dtype, work)
+    settings = trainer_settings(recipe, job.epochs, job.seed, device, dtype, work)
     identity = digest(
         {
-            "training": [spec, recipe, epochs, seed, str(parent)],
-            "rows": [mixture_digest(part) for part in (mixture, validation) if part is not None],
+            "training": [job.spec, recipe, job.epochs, job.seed, str(job.parent)],
+            "rows": [
+                mixture_digest(part) for part in (job.mixture, validation) if part is not None
+            ],
             "engine": [device, dtype, engine["attention"], processes()],
         }
     )
@@ -99,33 +114,30 @@ def train_stage(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DONE_FILE).unlink(missing_ok=True)
         checkpoint = checkpoints.keep_usable(work, identity)
-    trainer = _trainer(model, tokenizer, settings, recipe, rows, validation, identity, meter)
-    _add_callbacks(trainer, folder, recipe, spec or {}, checkpoint_minutes)
+    trainer = _trainer(job, model, tokenizer, settings, rows, identity, meter)
+    _add_callbacks(trainer, folder, job, checkpoint_minutes)
     if checkpoint:
         logging.getLogger("caft").info("going on from %s", checkpoint)
         trainer.go_on_from(checkpoint)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     chosen = _save(trainer, tokenizer, folder, recipe)
     if trainer.is_world_process_zero():
-        about = {"spec": spec or {}, "device": device, "dtype": dtype, "chosen_epoch": chosen}
-        write_json(folder / DONE_FILE, {**about, **_record(trainer, folder, recipe, rows, epochs)})
+        about = {"spec": job.spec, "device": device, "dtype": dtype, "chosen_epoch": chosen}
+        write_json(folder / DONE_FILE, {**about, **_record(trainer, folder, job, rows)})
         shutil.rmtree(work, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return read_json(folder / DONE_FILE)
 
 
 def _record(
-    trainer: Any,
-    folder: Path,
-    recipe: dict[str, Any],
-    rows: list[dict[str, list[int]]],
-    epochs: float,
+    trainer: Any, folder: Path, job: StageJob, rows: list[dict[str, list[int]]]
 ) -> dict[str, Any]:
-    passes = min(epochs, trainer.state.epoch) if recipe["early_stopping"] else epochs
+    epochs, ends_early = job.epochs, job.recipe["early_stopping"]
+    passes = min(epochs, trainer.state.epoch) if ends_early else epochs
     tokens = sum(len(row["input_ids"]) for row in rows)
     targets = sum(label != IGNORED for row in rows for label in row["labels"])
     return {
-        "method": recipe["method"],
+        "method": job.recipe["method"],
         "rows": len(rows),
         "steps": trainer.state.global_step,
         "target_tokens_one_pass": targets,
@@ -143,17 +155,17 @@ def _record(
 
 
 def _trainer(
+    job: StageJob,
     model: Any,
     tokenizer: Any,
     settings: Any,
-    recipe: dict[str, Any],
     rows: list[dict[str, list[int]]],
-    validation: pd.DataFrame | None,
     identity: str,
     meter: Meter,
 ) -> Any:
     from caft.training.trainer import RowOrder, StageTrainer
 
+    recipe, validation = job.recipe, job.validation
     data = dataset_of(rows, recipe["packing"], recipe["max_length"], tokenizer.pad_token_id)
     held_out = None
     if validation is not None and len(validation):
@@ -179,11 +191,7 @@ def _trainer(
 
 
 def _add_callbacks(
-    trainer: Any,
-    folder: Path,
-    recipe: dict[str, Any],
-    spec: dict[str, Any],
-    checkpoint_minutes: float | None,
+    trainer: Any, folder: Path, job: StageJob, checkpoint_minutes: float | None
 ) -> None:
     from transformers import PrinterCallback
 
@@ -193,6 +201,7 @@ def _add_callbacks(
     trainer.add_callback(StepProgress())
     if checkpoint_minutes is not None:
         trainer.add_callback(SaveByTheClock(checkpoint_minutes))
+    recipe, spec = job.recipe, job.spec
     about = {"method": recipe["method"], "parent": spec.get("parent"), "spec": spec}
     stopping = recipe["early_stopping"]
 

@@ -10,6 +10,7 @@ from caft.analysis import intervals as statistics
 from caft.analysis import metric_tables as analysis
 from caft.analysis.intervals import paired_areas, roc_auc
 from caft.analysis.metric_tables import (
+    Judging,
     bucket_accuracy,
     bucket_composition,
     calibration,
@@ -18,7 +19,6 @@ from caft.analysis.metric_tables import (
     metric_quality,
     metric_values,
     name_rows,
-    published_overlap,
     save_table,
     warm_up_items,
     wrong_answers,
@@ -71,7 +71,9 @@ def test_only_the_split_that_was_asked_for_is_judged():
 
 def test_the_area_is_the_share_of_well_ordered_pairs_overall_and_per_category():
     # wrong: c=3, d=2; right: a=1, b=2. Pairs: 3>1, 3>2, 2>1 and one tie.
-    table = metric_quality({"m": metric([1, 2, 3, 2])}, items("xxxy"), answers("rrww"), draws=50)
+    table = metric_quality(
+        {"m": metric([1, 2, 3, 2])}, items("xxxy"), answers("rrww"), Judging(draws=50)
+    )
     assert table["category"].tolist() == ["(all)", "x", "y"]
     assert table["roc_auc"].tolist()[:2] == [3.5 / 4, 1.0]
     assert table[["n", "n_wrong"]].to_numpy().tolist() == [[4, 2], [3, 1], [1, 1]]
@@ -85,7 +87,9 @@ def test_an_area_that_cannot_be_computed_says_why():
         "nothing": metric([NAN] * 4, ["open_question"] * 4),
         "gold": metric([1, 2, 3, 4]),
     }
-    table = metric_quality(metrics, items("xxyy"), answers("rrww"), reads_label=["gold"], draws=9)
+    table = metric_quality(
+        metrics, items("xxyy"), answers("rrww"), Judging(draws=9), reads_label=["gold"]
+    )
     reasons = table.set_index(["metric", "category"])["reason"]
     assert reasons.isna().sum() == 1 and pd.isna(reasons["known", "(all)"])
     assert reasons["known", "x"] == "all_right" and reasons["known", "y"] == "all_wrong"
@@ -96,8 +100,8 @@ def test_an_area_that_cannot_be_computed_says_why():
 
 def test_a_metric_that_reads_the_label_is_judged_only_if_asked_for():
     given = {"gold": metric([1, 2, 3, 4])}, items("xxxx"), answers("rwrw")
-    refused = metric_quality(*given, reads_label={"gold"}, draws=9)
-    allowed = metric_quality(*given, reads_label={"gold"}, draws=9, allow_label=True)
+    refused = metric_quality(*given, Judging(draws=9), reads_label={"gold"})
+    allowed = metric_quality(*given, Judging(True, draws=9), reads_label={"gold"})
     assert refused["roc_auc"].isna().all() and refused["reads_label"].all()
     assert allowed["roc_auc"].tolist() == [0.75, 0.75] and allowed["reads_label"].all()
 
@@ -114,12 +118,14 @@ def test_values_that_are_missing_are_counted_with_their_reasons():
 
 
 def test_a_metric_without_missing_values_has_no_reasons():
-    table = metric_quality({"m": metric([1, 2])}, items("xx"), answers("rw"), draws=9)
+    table = metric_quality({"m": metric([1, 2])}, items("xx"), answers("rw"), Judging(draws=9))
     assert table["missing_reasons"].isna().all() and (table["n_missing"] == 0).all()
 
 
 def test_items_without_a_category_have_one_of_their_own():
-    table = metric_quality({"m": metric([1, 2])}, items(["x", None]), answers("rw"), draws=9)
+    table = metric_quality(
+        {"m": metric([1, 2])}, items(["x", None]), answers("rw"), Judging(draws=9)
+    )
     assert table["category"].tolist() == ["(all)", "(none)", "x"]
 
 
@@ -159,7 +165,9 @@ def test_a_metric_differs_from_itself_by_exactly_nothing():
 
 
 def test_without_the_reference_there_are_no_differences():
-    table = metric_quality({"m": metric([1, 2])}, items("xx"), answers("rw"), reference="other")
+    table = metric_quality(
+        {"m": metric([1, 2])}, items("xx"), answers("rw"), Judging(reference="other")
+    )
     assert table["vs_reference"].isna().all() and table["roc_auc"].notna().all()
 
 
@@ -285,14 +293,6 @@ def test_open_questions_and_seen_items_are_not_calibrated():
     assert calibration(*choices([None], ["17"])).empty
 
 
-def test_published_buckets_fall_into_ours_by_absolute_thresholds():
-    values = pd.Series([0.1, 0.5, 0.50001, 0.9, 0.90001], index=list("abcde"))
-    published = pd.DataFrame({"item_id": [*"abcdez"], "bucket": ["easy", "easy"] + ["middle"] * 4})
-    table = published_overlap(values, 0.5, 0.9, published).set_index("published")
-    assert table.loc["easy"].tolist() == [2, 1, 0, 0, 0]
-    assert table.loc["middle"].tolist() == [4, 0, 2 / 3, 1 / 3, 1]
-
-
 def test_tables_name_their_data_set_and_student_and_come_in_two_formats(tmp_path):
     table = name_rows(pd.DataFrame({"n": [1], "share": [1 / 3], "reason": ["x"]}), "sums", "tiny")
     bytes_of = []
@@ -305,7 +305,7 @@ def test_tables_name_their_data_set_and_student_and_come_in_two_formats(tmp_path
 
 
 def test_a_text_column_is_text_even_if_every_value_is_missing(tmp_path):
-    table = metric_quality({"m": metric([1, 2])}, items("xx"), answers("rw"), draws=9)
+    table = metric_quality({"m": metric([1, 2])}, items("xx"), answers("rw"), Judging(draws=9))
     save_table(table, tmp_path / "a.csv", tmp_path / "a.parquet")
     assert "string" in str(pq.read_schema(tmp_path / "a.parquet").field("reason").type)
 

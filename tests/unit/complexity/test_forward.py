@@ -16,14 +16,16 @@ from caft.complexity.forward import (
     token_batches,
 )
 from caft.mixtures.buckets import BUCKETS, build_buckets
+from caft.prompting.asked import Asked
 from caft.prompting.prompts import all_messages
 from caft.students.folders import float32_head, load_model, load_tokenizer
-from caft.students.generation import generate
+from caft.students.generation import Decoding, generate
+from caft.students.opened import Loaded
 from caft.tables import parquet
 
 LENGTHS = [300, 100, 100, 100, 400, 600, 700, 1200]
 SENTENCE = "what is the number of options in a letter only when it is so long?"
-METRIC_NAMES = sorted(name for name, metric in METRICS.items() if metric.source == "scores")
+METRIC_NAMES = sorted(name for name, metric in METRICS.items() if metric.in_pass)
 
 
 def question(number):
@@ -51,9 +53,14 @@ def items():
     return pd.DataFrame(rows)
 
 
+def scored(items, model, tokenizer, variant, context=512, **settings):
+    prompts = Asked(items, variant, 1).prompts("direct")
+    return score_items(prompts, Loaded(model, tokenizer, context), **settings)
+
+
 @pytest.fixture
 def scores(items, model, tokenizer, letters):
-    return score_items(items, model, tokenizer, letters, seed=1, context=512)
+    return scored(items, model, tokenizer, letters)
 
 
 def by_hand(item, messages, model, tokenizer):
@@ -103,7 +110,7 @@ def test_batched_scores_are_those_of_each_item_alone(items, scores, model, token
 
 @pytest.mark.parametrize("budget", [1, 150, 100_000])
 def test_the_batch_budget_changes_no_score(items, scores, model, tokenizer, letters, budget):
-    other = score_items(items, model, tokenizer, letters, 1, 512, token_budget=budget)
+    other = scored(items, model, tokenizer, letters, token_budget=budget)
     np.testing.assert_allclose(
         other[METRIC_NAMES].to_numpy(float), scores[METRIC_NAMES].to_numpy(float), atol=1e-4
     )
@@ -112,7 +119,7 @@ def test_the_batch_budget_changes_no_score(items, scores, model, tokenizer, lett
 
 
 def test_the_order_of_the_items_changes_no_score(items, scores, model, tokenizer, letters):
-    turned = score_items(items.iloc[::-1], model, tokenizer, letters, 1, 512)
+    turned = scored(items.iloc[::-1], model, tokenizer, letters)
     assert list(turned["item_id"]) == list(scores["item_id"])[::-1]
     np.testing.assert_allclose(
         turned[METRIC_NAMES].to_numpy(float)[::-1], scores[METRIC_NAMES].to_numpy(float), atol=1e-4
@@ -193,7 +200,7 @@ def test_a_large_batch_ends_before_it_is_padding():
 
 
 def test_the_gold_answer_of_an_open_question_follows_its_prompt(items, tokenizer, letters):
-    row = encode_rows(items, tokenizer, letters, 1)[4]
+    row = encode_rows(Asked(items, letters, 1).prompts("direct"), tokenizer)[4]
     assert items["answer_kind"][4] == "numeric"
     assert tokenizer.decode(row.tokens[: row.first + 1]).endswith("<|im_start|>assistant\n")
     assert tokenizer.decode(row.gold) == items["answer"][4] + "<|im_end|>"
@@ -206,8 +213,8 @@ def test_the_gold_answer_cannot_be_seen_by_the_score(items, model, tokenizer, le
     )
     blind = [name for name in METRIC_NAMES if "label" not in METRICS[name].needs]
     assert blind == ["margin", "option_entropy", "single_token_entropy"]
-    one = score_items(items, model, tokenizer, letters, 1, 512)
-    other = score_items(changed, model, tokenizer, letters, 1, 512)
+    one = scored(items, model, tokenizer, letters)
+    other = scored(changed, model, tokenizer, letters)
     np.testing.assert_allclose(other[blind].to_numpy(float), one[blind].to_numpy(float), atol=1e-4)
     assert not np.allclose(other["cross_entropy"], one["cross_entropy"], atol=1e-2)
 
@@ -215,9 +222,10 @@ def test_the_gold_answer_cannot_be_seen_by_the_score(items, model, tokenizer, le
 def test_an_item_longer_than_the_context_has_a_status_and_no_score(
     items, model, tokenizer, letters, tmp_path
 ):
-    lengths = [len(row.tokens) for row in encode_rows(items, tokenizer, letters, 1)]
+    rows = encode_rows(Asked(items, letters, 1).prompts("direct"), tokenizer)
+    lengths = [len(row.tokens) for row in rows]
     context = sorted(lengths)[9]
-    scores = score_items(items, model, tokenizer, letters, 1, context)
+    scores = scored(items, model, tokenizer, letters, context)
     fits = [length <= context for length in lengths]
     assert list(scores["status"]) == ["ok" if fit else "too_long" for fit in fits]
     assert scores["single_token_entropy"].notna().tolist() == fits
@@ -248,7 +256,7 @@ def test_a_non_finite_logit_gives_a_status_and_never_a_number(
             for text, mark in zip(items["question"], marked, strict=True)
         ]
     )
-    found = score_items(spoilt, poisoned, tokenizer, letters, 1, 512, token_budget=100_000)
+    found = scored(spoilt, poisoned, tokenizer, letters, token_budget=100_000)
     expected = ["non_finite_logits" if mark else "ok" for mark in marked]
     assert list(found["status"]) == expected
     assert found.loc[marked, [*METRIC_NAMES, "answer", "correct"]].isna().all(axis=None)
@@ -267,7 +275,7 @@ def test_items_of_a_broken_model_are_never_hard(
 ):
     broken = load_model(student)
     broken.model.norm.weight.data[0] = float("nan")
-    scores = score_items(items, broken, tokenizer, letters, 1, 512)
+    scores = scored(items, broken, tokenizer, letters)
     assert set(scores["status"]) == {"non_finite_logits"}
     parquet.write("scores", scores, tmp_path / "scores.parquet")
     spec = {"quantiles": [0.25, 0.75], "on_missing": on_missing, "per_bucket": None}
@@ -312,7 +320,7 @@ def test_a_number_is_correct_exactly_if_greedy_generation_writes_it(taught, less
     scores = _score_without_system(items, model, tokenizer, bare)
     written = {
         answer.index: answer
-        for batch in generate(model, tokenizer, user, max_new_tokens=12)
+        for batch in generate(model, tokenizer, user, Decoding(12))
         for answer in batch
     }
     greedy = [
@@ -331,7 +339,7 @@ def _score_without_system(items, model, tokenizer, variant):
         "{% for m in messages %}", "{% for m in messages if m.role != 'system' %}"
     )
     try:
-        return score_items(items, model, tokenizer, variant, 1, 512)
+        return scored(items, model, tokenizer, variant)
     finally:
         tokenizer.chat_template = original
 
@@ -354,10 +362,10 @@ def test_greedy_generation_and_the_score_agree_on_a_random_student(model, tokeni
     messages = all_messages(prompts, letters, "direct", 1)
     first = {
         answer.index: answer.text
-        for batch in generate(model, tokenizer, messages, max_new_tokens=1)
+        for batch in generate(model, tokenizer, messages, Decoding(1))
         for answer in batch
     }
-    scores = score_items(prompts, model, tokenizer, letters, 1, 512)
+    scores = scored(prompts, model, tokenizer, letters)
     assert [first[number] for number in range(6)] == [
         text.replace("<|im_end|>", "").replace("<|pad|>", "").replace("<|im_start|>", "")
         for text in scores["answer"]
@@ -366,7 +374,7 @@ def test_greedy_generation_and_the_score_agree_on_a_random_student(model, tokeni
 
 def test_a_low_precision_student_is_scored_with_float32_logits(student, tokenizer, items, letters):
     low = load_model(student, "bfloat16")
-    rows = encode_rows(items, tokenizer, letters, 1)
+    rows = encode_rows(Asked(items, letters, 1).prompts("direct"), tokenizer)
     logits = answer_logits(low, rows[:3], tokenizer.pad_token_id)
     assert all(values.dtype == torch.float32 for values in logits)
-    assert set(score_items(items, low, tokenizer, letters, 1, 512)["status"]) == {"ok"}
+    assert set(scored(items, low, tokenizer, letters)["status"]) == {"ok"}

@@ -5,14 +5,17 @@ import torch
 
 from caft.complexity.compute import compute_metric
 from caft.complexity.generations import (
+    Sampling,
     generate_items,
     generate_with_student,
     token_statistics,
 )
+from caft.prompting.asked import Asked
 from caft.prompting.chat import encode_prompt
 from caft.prompting.prompts import all_messages
 from caft.students.folders import load_model, load_tokenizer
-from caft.students.generation import generate
+from caft.students.generation import Decoding, generate
+from caft.students.opened import Loaded, Subject
 from caft.tables import parquet
 
 EVALUATION = {"max_new_tokens": {"cot": 40}, "parser": {"cot": "any"}, "batch_size": 8}
@@ -45,7 +48,8 @@ def items():
 
 def made(items, model, tokenizer, variant, seed=1, context=512, **settings):
     evaluation = {**EVALUATION, **settings.pop("evaluation", {})}
-    return generate_items(items, model, tokenizer, variant, evaluation, seed, context, **settings)
+    prompts, student = Asked(items, variant, seed).prompts("cot"), Loaded(model, tokenizer, context)
+    return generate_items(prompts, student, evaluation, Sampling(**settings))
 
 
 def test_the_statistics_are_those_of_a_plain_pass_over_the_text(items, model, tokenizer, letters):
@@ -86,7 +90,7 @@ def test_what_is_measured_changes_no_text(items, model, tokenizer, letters):
     plain, measured = (
         {
             answer.index: answer
-            for batch in generate(model, tokenizer, prompts, 24, measure=measure)
+            for batch in generate(model, tokenizer, prompts, Decoding(24), measure)
             for answer in batch
         }
         for measure in (None, token_statistics)
@@ -216,9 +220,8 @@ def test_samples_keep_no_lists_and_give_a_pass_rate(taught_model, taught_tokeniz
 def test_the_job_loads_a_student_and_says_what_it_did(
     student, items, letters, engine, cache, tmp_path
 ):
-    table, spec, run = generate_with_student(
-        items, student / "student.json", None, letters, engine, EVALUATION, 1, cache
-    )
+    subject = Subject(student / "student.json", None, engine)
+    table, spec, run = generate_with_student(Asked(items, letters, 1), subject, EVALUATION, cache)
     parquet.write("generations", table, tmp_path / "g.parquet", spec)
     assert parquet.footer(tmp_path / "g.parquet")["spec"]["student"] == "r1"
     assert spec["max_new_tokens"] == 40 and spec["temperature"] == 0.0

@@ -6,9 +6,16 @@ import pytest
 import torch
 
 from caft.complexity.compute import compute_metric
-from caft.complexity.likelihoods import _turn_opening, likelihoods, likelihoods_with_student
+from caft.complexity.likelihoods import (
+    _turn_opening,
+    likelihoods,
+    likelihoods_with_student,
+    target_prompts,
+)
+from caft.prompting.asked import Asked
 from caft.prompting.prompts import all_messages
 from caft.students.folders import load_model
+from caft.students.opened import Loaded, Subject
 from caft.tables import parquet
 
 NUMBERS = ["conditioned", "unconditioned"]
@@ -34,9 +41,14 @@ def items():
     return pd.DataFrame(rows)
 
 
+def losses(items, model, tokenizer, variant, context=512, **settings):
+    prompts = target_prompts(Asked(items, variant, 1))
+    return likelihoods(prompts, Loaded(model, tokenizer, context), **settings)
+
+
 @pytest.fixture
 def measured(items, model, tokenizer, letters):
-    return likelihoods(items, model, tokenizer, letters, seed=1, context=512)
+    return losses(items, model, tokenizer, letters)
 
 
 def mean_loss(model, before, target):
@@ -76,7 +88,7 @@ def test_losses_are_those_of_each_target_alone_in_full_precision(
 
 @pytest.mark.parametrize("budget", [1, 150, 100_000])
 def test_batches_and_order_change_no_loss(items, measured, model, tokenizer, letters, budget):
-    other = likelihoods(items[::-1], model, tokenizer, letters, 1, 512, token_budget=budget)
+    other = losses(items[::-1], model, tokenizer, letters, token_budget=budget)
     assert list(other["item_id"]) == list(measured["item_id"])[::-1]
     np.testing.assert_allclose(
         other[NUMBERS].to_numpy()[::-1], measured[NUMBERS].to_numpy(), atol=1e-4
@@ -88,7 +100,7 @@ def test_a_target_that_does_not_fit_has_a_reason_and_no_number(
 ):
     lengths = measured["prompt_tokens"] + measured["target_tokens"]
     context = int(sorted(lengths)[7])
-    found = likelihoods(items, model, tokenizer, letters, 1, context)
+    found = losses(items, model, tokenizer, letters, context)
     fits = (lengths <= context).tolist()
     assert list(found["status"]) == ["ok" if fit else "too_long" for fit in fits]
     parquet.write("likelihoods", found, tmp_path / "l.parquet")
@@ -103,7 +115,7 @@ def test_a_target_that_does_not_fit_has_a_reason_and_no_number(
 def test_a_non_finite_logit_gives_a_status_and_never_a_number(items, student, tokenizer, letters):
     broken = load_model(student)
     broken.model.norm.weight.data[0] = float("nan")
-    found = likelihoods(items, broken, tokenizer, letters, 1, 512)
+    found = losses(items, broken, tokenizer, letters)
     assert set(found["status"]) == {"non_finite_logits"}
     assert found[NUMBERS].isna().all(axis=None)
 
@@ -133,9 +145,8 @@ def test_a_text_opener_that_the_turn_opener_begins_with_is_not_doubled(chatml):
 def test_the_job_loads_a_student_and_says_what_it_did(
     student, items, letters, engine, cache, tmp_path
 ):
-    table, spec, run = likelihoods_with_student(
-        items, student / "student.json", None, letters, engine, 1, cache
-    )
+    subject = Subject(student / "student.json", None, engine)
+    table, spec, run = likelihoods_with_student(Asked(items, letters, 1), subject, cache)
     parquet.write("likelihoods", table, tmp_path / "l.parquet", spec)
     assert spec["student"] == "r1" and spec["warm_up"] is None
     assert run["status"] == {"ok": 12} and run["target"] == {"answer": 8, "rationale": 4}

@@ -5,10 +5,11 @@ import pytest
 
 from caft.evaluation.evaluate import _read, evaluate, evaluate_model
 from caft.prompting.answers import ABSTAINED, INVALID
-from caft.prompting.prompts import all_messages
+from caft.prompting.asked import Asked
 from caft.running.jobs import Progress
 from caft.students.folders import load_model, load_tokenizer
 from caft.students.generation import Generated
+from caft.students.opened import Loaded, Subject
 from caft.tables.files import write_json
 
 SETTINGS = {
@@ -73,9 +74,9 @@ def without_system(tokenizer):
 
 def answered(items, folder, variant, mode):
     model, tokenizer = load_model(folder), without_system(load_tokenizer(folder))
-    messages = all_messages(items, variant, mode, 1)
+    prompts = Asked(items, variant, 1).prompts(mode)
     line = Progress("answering", len(items))
-    return evaluate(items, messages, model, tokenizer, variant, mode, SETTINGS, line)
+    return evaluate(prompts, Loaded(model, tokenizer), mode, SETTINGS, line)
 
 
 def test_items_are_answered_and_marked(items, taught, letters):
@@ -97,8 +98,9 @@ def test_thinking_stops_at_the_marked_answer(items, taught, letters):
 
 
 def test_one_split_is_answered_by_the_untuned_student(items, student, letters, engine, cache):
+    subject = Subject(student / "student.json", None, engine)
     predictions, spec, run = evaluate_model(
-        items, "test", student, None, letters, "direct", SETTINGS, engine, 1, cache
+        Asked(items, letters, 1), "test", subject, "direct", SETTINGS, cache
     )
     assert list(predictions["item_id"]) == ["i0", "i1", "i2", "i3", "i4"]
     assert (spec["model"], spec["mode"], spec["dtype"]) == ("r1", "direct", "float32")
@@ -115,10 +117,9 @@ def test_answers_of_an_epoch_name_the_model_and_follow_from_its_weights(
 
     def ask(weights):
         write_json(folder / "model.json", {**record, "weights_sha256": {"w": weights}})
-        model = folder / "model.json"
-        return evaluate_model(
-            items, "test", taught, model, letters, "direct", SETTINGS, engine, 1, cache
-        )[1:]
+        subject = Subject(taught / "student.json", folder / "model.json", engine)
+        asked = Asked(items, letters, 1)
+        return evaluate_model(asked, "test", subject, "direct", SETTINGS, cache)[1:]
 
     spec, first = ask("one")
     assert (spec["model"], spec["epoch"]) == ("aaaa000000000001", 3)

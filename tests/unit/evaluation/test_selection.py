@@ -3,7 +3,9 @@ import pytest
 
 from caft.errors import TrainingError
 from caft.evaluation import best_epoch as selection
+from caft.prompting.asked import Asked
 from caft.running.blocks import Cache
+from caft.students.opened import Subject
 from caft.tables.files import write_json
 
 ITEMS = pd.DataFrame(
@@ -20,10 +22,11 @@ def seen(monkeypatch):
     asked = []
     right = {"1": 1, "2": 2, "3": 2}
 
-    def evaluate_model(items, split, student, trained, *settings):
-        asked.append((set(items["item_id"]), split, trained.parent.name))
-        correct = [place < right[trained.parent.name] for place in range(3)]
-        run = {"seconds": 1.0, "blocks": [f"of_{trained.parent.name}"]}
+    def evaluate_model(questions, split, subject, *settings):
+        epoch = subject.trained_file.parent.name
+        asked.append((set(questions.items["item_id"]), split, epoch))
+        correct = [place < right[epoch] for place in range(3)]
+        run = {"seconds": 1.0, "blocks": [f"of_{epoch}"]}
         return pd.DataFrame({"correct": correct}), {}, run
 
     monkeypatch.setattr(selection, "evaluate_model", evaluate_model)
@@ -32,8 +35,9 @@ def seen(monkeypatch):
 
 def choose(folder, items=ITEMS, epochs=(1, 2, 3)):
     write_json(folder / "model.json", {"epochs": list(epochs)})
+    asked, student = Asked(items, {}, 1), Subject(folder / "student.json", None, {})
     return selection.choose_epoch(
-        items, folder, folder / "model.json", {}, "direct", {}, {}, 1, Cache(folder)
+        asked, student, folder / "model.json", "direct", {}, Cache(folder)
     )
 
 

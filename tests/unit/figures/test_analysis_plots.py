@@ -5,18 +5,20 @@ import pandas as pd
 import pytest
 
 from caft.analysis.metric_tables import (
+    Judging,
     calibration,
     complexity_accuracy,
     metric_correlation,
     metric_quality,
 )
+from caft.analysis.study import Study
+from caft.figures import ANALYSIS_FIGURES
 from caft.figures.analysis import (
     NOTE,
+    draw,
     plot_calibration,
     plot_category_auc,
-    plot_complexity_accuracy,
     plot_correlation,
-    plot_distributions,
     plot_roc,
 )
 from caft.figures.style import save
@@ -58,19 +60,16 @@ def study(count=80, categories=3, names=NAMES, accuracy=0.5, seed=0):
 def figures(metrics, items, wrong, allow_label=False):
     """Every figure of the analysis, by name."""
     given = {"reads_label": LABEL & set(metrics)}
-    quality = metric_quality(metrics, items, wrong, **given, draws=20, allow_label=allow_label)
+    quality = metric_quality(metrics, items, wrong, Judging(allow_label, draws=20), **given)
     logs = np.log([[0.7, 0.3]] * len(items)).tolist()
     scores = pd.DataFrame({"item_id": items["item_id"], "split": "test", "option_logprobs": logs})
-    return {
-        "distributions": plot_distributions(metrics, wrong, quality, "sums, tiny"),
-        "roc": plot_roc(metrics, wrong, quality, "sums, tiny"),
-        "categories": plot_category_auc(quality, "sums, tiny"),
-        "correlation": plot_correlation(metric_correlation(metrics), "sums, tiny", **given),
-        "rank": plot_complexity_accuracy(
-            complexity_accuracy(metrics, wrong, **given), "sums, tiny"
-        ),
-        "calibration": plot_calibration(calibration(scores, items), "sums, tiny"),
+    tables = {
+        "metric_quality": quality,
+        "metric_correlation": metric_correlation(metrics),
+        "complexity_accuracy": complexity_accuracy(metrics, wrong, **given),
+        "calibration": calibration(scores, items),
     }
+    return draw(Study(metrics, "", wrong, given["reads_label"], None), tables, "sums, tiny")
 
 
 def texts(figure):
@@ -82,6 +81,10 @@ def texts(figure):
 
 def visible(figure):
     return [axis for axis in figure.axes if axis.get_visible()]
+
+
+def test_every_figure_of_the_analysis_is_listed_and_drawn():
+    assert tuple(figures(*study())) == ANALYSIS_FIGURES
 
 
 def test_every_figure_says_what_it_is_about():
@@ -96,7 +99,7 @@ def test_one_metric_alone_has_nothing_to_be_correlated_with():
 
 def test_metrics_that_read_the_label_are_marked_with_a_note():
     drawn = figures(*study())
-    for name in ("distributions", "correlation", "rank"):
+    for name in ("distributions", "correlation", "complexity_accuracy"):
         shown = texts(drawn[name])
         assert any(text.startswith("gold loss †") for text in shown), name
         assert any(NOTE in text for text in shown), name
@@ -105,7 +108,7 @@ def test_metrics_that_read_the_label_are_marked_with_a_note():
 
 def test_metrics_that_read_the_label_are_no_predictors_unless_asked_for():
     refused, allowed = figures(*study()), figures(*study(), allow_label=True)
-    for name in ("roc", "categories"):
+    for name in ("roc", "category_auc"):
         assert not any("gold loss" in text for text in texts(refused[name]))
         assert not any(NOTE in text for text in texts(refused[name]))
         assert any("gold loss †" in text for text in texts(allowed[name]))
@@ -131,7 +134,7 @@ def test_a_distribution_sums_to_one_per_group():
 
 def test_the_legend_of_the_roc_curves_is_sorted_by_area():
     metrics, items, wrong = study()
-    quality = metric_quality(metrics, items, wrong, reads_label=LABEL, draws=20)
+    quality = metric_quality(metrics, items, wrong, Judging(draws=20), reads_label=LABEL)
     legend = plot_roc(metrics, wrong, quality, "t").axes[0].get_legend()
     shown = [text.get_text() for text in legend.get_texts()]
     assert [text.split("  ")[1] for text in shown] == ["single token entropy", "margin"]
@@ -141,7 +144,7 @@ def test_the_legend_of_the_roc_curves_is_sorted_by_area():
 
 def test_the_area_under_the_drawn_curve_is_the_area_of_the_table():
     metrics, items, wrong = study(count=5000, names=["m"])
-    quality = metric_quality(metrics, items, wrong, draws=2)
+    quality = metric_quality(metrics, items, wrong, Judging(draws=2))
     curve = plot_roc(metrics, wrong, quality, "t").axes[0].get_lines()[1]
     assert len(curve.get_xdata()) <= 500
     area = np.trapezoid(curve.get_ydata(), curve.get_xdata())
@@ -151,14 +154,14 @@ def test_the_area_under_the_drawn_curve_is_the_area_of_the_table():
 def test_twenty_metrics_have_twenty_different_lines():
     names = [f"metric_{place}" for place in range(20)]
     metrics, items, wrong = study(names=names)
-    quality = metric_quality(metrics, items, wrong, draws=2)
+    quality = metric_quality(metrics, items, wrong, Judging(draws=2))
     lines = plot_roc(metrics, wrong, quality, "t").axes[0].get_lines()[1:]
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 20
 
 
 def test_categories_are_sorted_by_the_first_metrics_area():
     metrics, items, wrong = study(count=300, categories=12)
-    quality = metric_quality(metrics, items, wrong, reads_label=LABEL, draws=20)
+    quality = metric_quality(metrics, items, wrong, Judging(draws=20), reads_label=LABEL)
     figure = plot_category_auc(quality, "t", ["margin", "single_token_entropy"])
     shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     rows = quality[(quality["metric"] == "margin") & (quality["category"] != "(all)")]
@@ -170,7 +173,7 @@ def test_a_category_with_few_right_or_wrong_answers_is_hollow():
     metrics, items, wrong = study(count=300, names=["m"])
     rare = items["category"].eq("topic 0") & (np.arange(300) >= 30)
     items.loc[rare, "category"] = "topic 1"
-    quality = metric_quality(metrics, items, wrong, draws=20)
+    quality = metric_quality(metrics, items, wrong, Judging(draws=20))
     axis = plot_category_auc(quality, "t").axes[0]
     faces = {
         line.get_markerfacecolor(): len(line.get_xdata())
@@ -230,7 +233,7 @@ def test_a_metric_without_values_and_a_set_without_options_can_be_drawn(tmp_path
 def test_sixty_categories_with_markup_and_long_names_can_be_drawn(tmp_path):
     metrics, items, wrong = study(count=600, categories=60)
     items["category"] = "$x^ <b>" + items["category"] + " of a very long name that goes on and on"
-    quality = metric_quality(metrics, items, wrong, draws=5)
+    quality = metric_quality(metrics, items, wrong, Judging(draws=5))
     figure = plot_category_auc(quality, "costs $5 and $6 a_b")
     save(figure, output(tmp_path, "wide"))
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]

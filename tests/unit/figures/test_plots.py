@@ -1,17 +1,19 @@
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
-from caft.figures.plots import FIGURES, plot_accuracy, plot_complexity, save
-from caft.figures.summary import (
-    as_trained,
-    pareto_front,
-    plot_buckets,
-    plot_cost,
-    plot_tokens,
-    token_parts,
-)
+from caft.figures import FIGURES
+from caft.figures.accuracy import plot_accuracy
+from caft.figures.buckets import plot_buckets
+from caft.figures.complexity import plot_complexity
+from caft.figures.cost import pareto_front, plot_cost
+from caft.figures.style import save
+from caft.figures.summary import as_trained
+from caft.figures.tokens import plot_tokens, token_parts
 
 
 @pytest.fixture(autouse=True)
@@ -225,6 +227,50 @@ def test_tokens_are_labelled_with_their_sum():
 def test_each_figure_of_the_summary_is_saved_for_several_students(name, tmp_path):
     both = pd.concat([costs(), costs(student="<b>&$x$")])
     output = SimpleNamespace(svg=tmp_path / "a.svg", png=tmp_path / "a.png")
-    save(FIGURES[name](both), output)
+    save(FIGURES[name].draw(both), output)
     assert b"<b>" not in output.svg.read_bytes()
     assert output.png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_figure_has_a_caption_of_its_own():
+    captions = [figure.caption for figure in FIGURES.values()]
+    assert len(set(captions)) == len(FIGURES)
+    folder = Path(__file__).parents[3] / "workflow/report"
+    assert all((folder / caption).is_file() for caption in captions)
+
+
+def test_which_figures_there_are_is_known_without_heavy_libraries():
+    code = (
+        "import sys\n"
+        "from caft.analysis import TABLES\n"
+        "from caft.figures import ANALYSIS_FIGURES, FIGURES\n"
+        "assert len(FIGURES) == len(list(FIGURES)) > 3\n"
+        "print({'matplotlib', 'pandas', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+ITEMS = """
+from caft.figures import Figure
+from caft.figures.style import pyplot
+
+
+def draw(summary):
+    figure, axis = pyplot().subplots()
+    axis.bar(summary["strategy"], summary["n"])
+    return figure
+
+
+FIGURE = Figure(draw, "items.rst", "Summary", "Plotting items")
+"""
+
+
+def test_a_figure_of_ones_own_is_a_file_and_a_line(tmp_path, monkeypatch):
+    (tmp_path / "items_of_mine.py").write_text(ITEMS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(FIGURES.where, "items", "items_of_mine")
+    output = SimpleNamespace(svg=tmp_path / "a.svg", png=tmp_path / "a.png")
+    save(FIGURES["items"].draw(costs()), output)
+    assert output.png.read_bytes().startswith(b"\x89PNG")
+    assert list(FIGURES)[-1] == "items" and FIGURES["items"].caption == "items.rst"

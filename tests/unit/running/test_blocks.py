@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 
 from caft.complexity import forward
-from caft.complexity.generations import generate_with_student
+from caft.complexity.generations import Sampling, generate_with_student
 from caft.complexity.likelihoods import likelihoods_with_student
 from caft.complexity.score import score_with_student
 from caft.errors import CaftError
 from caft.evaluation.evaluate import evaluate_model
+from caft.prompting.asked import Asked
 from caft.running.blocks import Shard, divide, merge_shards
+from caft.students.opened import Subject
 from caft.tables import parquet
 from caft.tables.files import write_json
 from caft.tables.hashing import item_id
@@ -62,24 +64,22 @@ def small(cache):
 @pytest.fixture
 def jobs(student, letters, engine):
     """Every job that works in blocks: from items and a cache to a table and its schema."""
-    file = student / "student.json"
+    subject = Subject(student / "student.json", None, engine)
     drawn = {"samples": 2, "temperature": 1.0}
 
     def score(items, cache):
-        return score_with_student(items, file, None, letters, engine, 1, cache)
+        return score_with_student(Asked(items, letters, 1), subject, cache)
 
     def think(items, cache, **sampling):
-        return generate_with_student(
-            items, file, None, letters, engine, EVALUATION, 1, cache, **sampling
-        )
+        asked = Asked(items, letters, 1)
+        return generate_with_student(asked, subject, EVALUATION, cache, Sampling(**sampling))
 
     def measure(items, cache):
-        return likelihoods_with_student(items, file, None, letters, engine, 1, cache)
+        return likelihoods_with_student(Asked(items, letters, 1), subject, cache)
 
     def answer(items, cache):
-        return evaluate_model(
-            items, "test", student, None, letters, "cot", EVALUATION, engine, 1, cache
-        )
+        asked = Asked(items, letters, 1)
+        return evaluate_model(asked, "test", subject, "cot", EVALUATION, cache)
 
     return {
         "scores": ("scores", score),
@@ -229,21 +229,22 @@ def test_a_moved_split_computes_nothing(jobs, items, small, scored):
 def test_what_changes_results_is_computed_anew(
     change, student, items, letters, engine, small, scored
 ):
-    file = student / "student.json"
-    one = score_with_student(items, file, None, letters, engine, 1, small)[2]["blocks"]
+    asked, subject = Asked(items, letters, 1), Subject(student / "student.json", None, engine)
+    one = score_with_student(asked, subject, small)[2]["blocks"]
     scored.clear()
-    again = score_with_student(items, file, None, letters, {**engine, **change}, 1, small)
+    changed = replace(subject, engine={**engine, **change})
+    again = score_with_student(asked, changed, small)
     assert len(scored) == 40 and not set(one) & set(again[2]["blocks"])
 
 
 def test_examples_in_the_prompt_belong_to_the_block(student, items, letters, engine, small, scored):
-    few = {**letters, "few_shot": 2}
-    file = student / "student.json"
-    score_with_student(items, file, None, few, engine, 1, small)
+    asked = Asked(items, {**letters, "few_shot": 2}, 1)
+    subject = Subject(student / "student.json", None, engine)
+    score_with_student(asked, subject, small)
     scored.clear()
-    score_with_student(items, file, None, few, engine, 1, small)
+    score_with_student(asked, subject, small)
     assert scored == []
-    score_with_student(items, file, None, few, engine, 2, small)
+    score_with_student(replace(asked, seed=2), subject, small)
     assert len(scored) == 40, "another seed draws other examples"
 
 
@@ -280,6 +281,8 @@ import pandas as pd
 from caft.running.blocks import Cache
 from caft.complexity import forward
 from caft.complexity.score import score_with_student
+from caft.prompting.asked import Asked
+from caft.students.opened import Subject
 
 given = json.loads(sys.stdin.read())
 score_batch, left = forward.score_batch, [given["batches"]]
@@ -292,8 +295,9 @@ def counting(*arguments):
 
 forward.score_batch = counting
 table, _, run = score_with_student(
-    pd.DataFrame(given["items"]).replace({float("nan"): None}), Path(given["student"]), None,
-    given["letters"], given["engine"], 1, Cache(Path(given["folder"]), block_items=4),
+    Asked(pd.DataFrame(given["items"]).replace({float("nan"): None}), given["letters"], 1),
+    Subject(Path(given["student"]), None, given["engine"]),
+    Cache(Path(given["folder"]), block_items=4),
 )
 heavy = sorted({"torch", "transformers"} & set(sys.modules))
 print(json.dumps({"items": len(table), "heavy": heavy}))

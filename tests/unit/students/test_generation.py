@@ -1,7 +1,7 @@
 import pytest
 
 from caft.students.folders import load_model, load_tokenizer
-from caft.students.generation import _batches, generate
+from caft.students.generation import Decoding, _batches, generate
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +19,7 @@ def asking(*questions):
 
 
 def answers(model, tokenizer, prompts, max_new_tokens=40, **settings):
-    batches = generate(model, tokenizer, prompts, max_new_tokens, **settings)
+    batches = generate(model, tokenizer, prompts, Decoding(max_new_tokens, **settings))
     found = {answer.index: answer for batch in batches for answer in batch}
     return [found[index] for index in range(len(prompts))]
 
@@ -49,7 +49,7 @@ def test_the_batch_size_changes_no_answer(model, tokenizer, lessons):
 
 
 def test_answers_come_in_batches_of_the_asked_size(model, tokenizer, lessons):
-    batches = list(generate(model, tokenizer, asking(*lessons), 2, batch_size=2))
+    batches = list(generate(model, tokenizer, asking(*lessons), Decoding(2, batch_size=2)))
     assert [len(batch) for batch in batches] == [2, 2, 1]
     assert sorted(answer.index for batch in batches for answer in batch) == [0, 1, 2, 3, 4]
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from caft.complexity.score import score_with_student
-from caft.students.opened import open_scorer
+from caft.prompting.asked import Asked
+from caft.students.opened import Subject, open_scorer
 
 ITEMS = pd.DataFrame(
     [
@@ -58,7 +59,7 @@ def whole(student, taught, tmp_path_factory):
 
 def scored(student, trained, letters, engine, cache):
     file = student / "student.json"
-    return score_with_student(ITEMS, file, trained, letters, engine, 1, cache)
+    return score_with_student(Asked(ITEMS, letters, 1), Subject(file, trained, engine), cache)
 
 
 def test_a_student_is_scored_as_it_is_or_as_a_warm_up_or_a_stage_left_it(
@@ -81,6 +82,6 @@ def test_items_of_the_warm_up_sample_are_marked(student, adapter, whole, letters
 
 
 def test_the_untuned_student_has_no_training_behind_it(student, engine):
-    scorer = open_scorer(student / "student.json", None, engine)
+    scorer = open_scorer(Subject(student / "student.json", None, engine))
     assert (scorer.trained, scorer.sample, scorer.spec["warm_up"]) == ({}, [], None)
     assert (scorer.context, scorer.spec["dtype"]) == (512, "float32")

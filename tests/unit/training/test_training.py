@@ -8,11 +8,20 @@ import torch
 from safetensors.torch import load_file
 
 from caft.errors import TrainingError
+from caft.prompting.asked import Asked
 from caft.students.folders import load_model, load_tokenizer
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
 from caft.tables.hashing import digest
-from caft.training import encode_mixture, is_trained, train_planned, train_stage, trainer, warm_up
+from caft.training import (
+    StageJob,
+    encode_mixture,
+    is_trained,
+    train_planned,
+    train_stage,
+    trainer,
+    warm_up,
+)
 
 ANSWERS = ["4", "12", "so it is [[7]]", "A", "two"]
 
@@ -65,7 +74,7 @@ CPU = {"device": "cpu", "dtype": "float32", "attention": "sdpa"}
 def first(mixture, student, short_recipe, tmp_path_factory):
     """A LoRA run of ten epochs: folder and record."""
     folder = tmp_path_factory.mktemp("trained") / "first"
-    return folder, train_stage(mixture, student, folder, short_recipe, 10, 1, CPU)
+    return folder, train_stage(StageJob(mixture, student, short_recipe, 10, 1), folder, CPU)
 
 
 @pytest.fixture
@@ -106,7 +115,7 @@ def test_the_trainer_sees_exactly_these_labels(
             return super().training_step(model, inputs, *args, **kwargs)
 
     monkeypatch.setattr(trainer, "StageTrainer", Recording)
-    record = train_stage(mixture, student, tmp_path / "model", short_recipe, 1, 1, CPU)
+    record = train_stage(StageJob(mixture, student, short_recipe, 1, 1), tmp_path / "model", CPU)
     assert [len(batch["labels"]) for batch in batches] == [4, 1]
     assert record["steps"] == 2
     found = []
@@ -146,8 +155,8 @@ def test_the_record_counts_tokens_and_names_what_made_the_model(first, mixture, 
 
 
 def test_equal_inputs_and_seed_give_an_equal_model(first, mixture, student, short_recipe, tmp_path):
-    again = train_stage(mixture, student, tmp_path / "again", short_recipe, 10, 1, CPU)
-    other = train_stage(mixture, student, tmp_path / "other", short_recipe, 10, 2, CPU)
+    again = train_stage(StageJob(mixture, student, short_recipe, 10, 1), tmp_path / "again", CPU)
+    other = train_stage(StageJob(mixture, student, short_recipe, 10, 2), tmp_path / "other", CPU)
     assert again["weights_sha256"] == first[1]["weights_sha256"] != other["weights_sha256"]
 
 
@@ -155,7 +164,7 @@ def test_a_low_precision_student_is_tuned_with_float32_adapters(
     mixture, student, short_recipe, tmp_path
 ):
     engine = {**CPU, "dtype": "bfloat16"}
-    record = train_stage(mixture, student, tmp_path / "model", short_recipe, 4, 1, engine)
+    record = train_stage(StageJob(mixture, student, short_recipe, 4, 1), tmp_path / "model", engine)
     weights = load_file(tmp_path / "model" / "adapter_model.safetensors")
     assert {weight.dtype for weight in weights.values()} == {torch.float32}
     assert record["history"][-1]["loss"] < record["history"][0]["loss"]
@@ -182,7 +191,7 @@ def test_a_second_stage_goes_on_with_the_same_adapter(
 ):
     # A rate too small to move anything shows where the second stage starts.
     still = {**short_recipe, "learning_rate": 1e-12}
-    train_stage(mixture, student, tmp_path / "second", still, 1, 1, CPU, parent=first[0])
+    train_stage(StageJob(mixture, student, still, 1, 1, parent=first[0]), tmp_path / "second", CPU)
     before = load_file(first[0] / "adapter_model.safetensors")
     after = load_file(tmp_path / "second" / "adapter_model.safetensors")
     assert before.keys() == after.keys()
@@ -196,7 +205,9 @@ def test_a_second_stage_learns_and_leaves_the_first_model_alone(
 ):
     other = mixture.assign(completion="no, B")
     weights = (first[0] / "adapter_model.safetensors").read_bytes()
-    train_stage(other, student, tmp_path / "second", short_recipe, 6, 1, CPU, parent=first[0])
+    train_stage(
+        StageJob(other, student, short_recipe, 6, 1, parent=first[0]), tmp_path / "second", CPU
+    )
     rows = encode_mixture(other, tokenizer)
     before = loss_of(load_model(student, adapter=first[0]), rows)
     after = loss_of(load_model(student, adapter=tmp_path / "second"), rows)
@@ -218,7 +229,7 @@ def test_the_full_method_saves_a_whole_model_that_a_next_stage_goes_on_with(
     mixture, student, tokenizer, short_recipe, tmp_path
 ):
     full = {**short_recipe, "method": "full", "learning_rate": 0.005}
-    record = train_stage(mixture, student, tmp_path / "one", full, 6, 1, CPU)
+    record = train_stage(StageJob(mixture, student, full, 6, 1), tmp_path / "one", CPU)
     assert record["method"] == "full" and is_trained(tmp_path / "one")
     rows = encode_mixture(mixture, tokenizer)
     before = loss_of(load_model(student), rows)
@@ -226,7 +237,9 @@ def test_the_full_method_saves_a_whole_model_that_a_next_stage_goes_on_with(
     assert after < before / 2
     assert encode_mixture(mixture, load_tokenizer(tmp_path / "one")) == rows
     still = {**full, "learning_rate": 1e-12}
-    train_stage(mixture, student, tmp_path / "two", still, 1, 1, CPU, parent=tmp_path / "one")
+    train_stage(
+        StageJob(mixture, student, still, 1, 1, parent=tmp_path / "one"), tmp_path / "two", CPU
+    )
     assert loss_of(load_model(tmp_path / "two"), rows) == pytest.approx(after, abs=1e-3)
 
 
@@ -239,7 +252,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 
     monkeypatch.setattr(trainer, "StageTrainer", Diverging)
     with pytest.raises(TrainingError, match=r"lower training\.learning_rate"):
-        train_stage(mixture, student, tmp_path / "model", short_recipe, 1, 1, CPU)
+        train_stage(StageJob(mixture, student, short_recipe, 1, 1), tmp_path / "model", CPU)
     assert not is_trained(tmp_path / "model")
 
 
@@ -307,14 +320,12 @@ def warm(student, letters, short_recipe, tmp_path):
 
     def warm(items=items, seed=1):
         return warm_up(
-            items,
+            Asked(items, letters, seed),
             student / "student.json",
             tmp_path / "warm",
             {"items": 4, "epochs": 2},
-            letters,
             short_recipe,
             CPU,
-            seed,
         )
 
     warm.items = items

@@ -8,7 +8,7 @@ from transformers.models.llama.modeling_llama import LlamaMLP
 from caft.errors import TrainingError
 from caft.students.folders import load_model, load_tokenizer
 from caft.tables.files import read_json
-from caft.training import encode_mixture, is_trained, train_stage, trainer
+from caft.training import StageJob, encode_mixture, is_trained, train_stage, trainer
 from caft.training.recipes import split_batch
 from caft.training.rows import check_isolation, dataset_of
 
@@ -31,9 +31,8 @@ def train(student, recipe, tmp_path):
         if "lora" in changes:
             changes["lora"] = {**recipe["lora"], **changes["lora"]}
         changed = {**recipe, **changes}
-        return train_stage(
-            rows, student, tmp_path / folder, changed, epochs, 1, CPU, validation=validation
-        )
+        job = StageJob(rows, student, changed, epochs, 1, validation=validation)
+        return train_stage(job, tmp_path / folder, CPU)
 
     return run
 

@@ -1,0 +1,48 @@
+"""What a model is asked: items in the words of a prompt variant."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from caft.prompting.prompts import Messages, all_messages
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Items, and the words they are put in.
+
+    Attributes:
+        items: the items table, whole: few-shot examples come from its training split.
+        variant: a prompt variant of the config.
+        seed: of the few-shot draw, and of all else that is drawn for the items.
+    """
+
+    items: pd.DataFrame
+    variant: dict[str, Any]
+    seed: int
+
+    def prompts(self, mode: str) -> "Prompts":
+        """Render every item's prompt in a mode, `direct` or `cot`."""
+        messages = all_messages(self.items, self.variant, mode, self.seed)
+        return Prompts(self.items, messages, self.variant, self.seed)
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Items with the prompts that ask for them; `variant` and `seed` as in `Asked`.
+
+    Attributes:
+        items: rows of the items table.
+        messages: a prompt per item, in their order.
+    """
+
+    items: pd.DataFrame
+    messages: list[Messages]
+    variant: dict[str, Any]
+    seed: int
+
+    def part(self, positions: list[int]) -> "Prompts":
+        """Return the items at some positions with the prompts they have among all."""
+        chosen = [self.messages[position] for position in positions]
+        return replace(self, items=self.items.iloc[positions], messages=chosen)
