@@ -12,7 +12,6 @@ from caft.datasets.file import as_text, map_rows, read_records
 from caft.errors import ConfigError
 from caft.tables.parquet import records
 
-JOINS = ("item_id", "source_id", "question")
 _BETWEEN = "\x1f"  # between a question and its options
 _LOGICAL = {"true": 1.0, "false": 0.0}
 
