@@ -15,7 +15,10 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from dataclasses import fields
 from pathlib import Path
+
+from caft.mixtures.plan import PlannedStage
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/architecture.md"
@@ -40,9 +43,10 @@ def read_graph() -> Graph:
         for line in _snakemake(folder, "--summary", "mixtures").splitlines()[1:]:
             _lay(folder / line.partition("\t")[0])
         nothing = dict.fromkeys((field.name for field in fields(PlannedStage)), 0)
+        nothing_else = {"trained_mode": "direct", "buckets": "default", "teacher": None}
         stage = {**nothing, "model": MODEL, "parent": None}
         seeds = {"1": {"final": MODEL, "items": 0, "stages": [stage]}}
-        _lay(folder / PLAN, {"sft": {"trained_mode": "direct", "seeds": seeds}})
+        _lay(folder / PLAN, {"sft": {**nothing_else, "seeds": seeds}})
         spec = {"student_file": STUDENT, "parent_file": None}
         _lay(folder / f"data/mixtures/stages/{MODEL}.json", spec)
         return _parse(_snakemake(folder, "--rulegraph", "mermaid-js", "--", *TARGETS))

@@ -168,25 +168,21 @@ def lessons():
 @pytest.fixture
 def bare():
     """A prompt variant whose prompt is the question alone."""
-    nothing = {"choice": "", "numeric": "", "text": ""}
-    return {
-        "labels": "upper",
-        "abstain": None,
-        "few_shot": 0,
-        "question": {"choice": "{question}\n{options}", "open": "{question}"},
-        "direct": dict(nothing),
-        "cot": dict(nothing),
-    }
+    from caft.prompting.settings import PerKind, Prompt, QuestionTexts
+
+    nothing = PerKind(choice="", numeric="", text="")
+    question = QuestionTexts(choice="{question}\n{options}", open="{question}")
+    return Prompt(question=question, direct=nothing, cot=nothing)
 
 
 @pytest.fixture
 def letters(bare):
     """A prompt variant with one short instruction per mode and kind."""
-    return {
-        **bare,
-        "direct": {"choice": "Letter only.", "numeric": "Number only.", "text": "Answer only."},
-        "cot": {"choice": "Think, [[letter]].", "numeric": "Think, [[number]].", "text": "Think."},
-    }
+    from caft.prompting.settings import PerKind
+
+    direct = PerKind(choice="Letter only.", numeric="Number only.", text="Answer only.")
+    cot = PerKind(choice="Think, [[letter]].", numeric="Think, [[number]].", text="Think.")
+    return bare.model_copy(update={"direct": direct, "cot": cot})
 
 
 @pytest.fixture

@@ -23,13 +23,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import yaml
 
-from caft.config.resolve import prepare
+from caft.config.prepare import prepare
 from caft.datasets import load
 from caft.datasets.ingest import ingest
 from caft.evaluation.evaluate import evaluate
 from caft.prompting.answers import INVALID, equal, render
 from caft.prompting.asked import Asked
 from caft.prompting.prompts import build_messages
+from caft.prompting.settings import Prompt
 from caft.running.jobs import Progress
 from caft.students.folders import load_model, load_tokenizer, prepare_student
 from caft.students.opened import Loaded
@@ -112,7 +113,7 @@ def write_task(
             "prompt": tokenizer.apply_chat_template(
                 build_messages(item, variant, mode), tokenize=False, add_generation_prompt=True
             ),
-            "gold": render(item["answer"], kind, variant["labels"]),
+            "gold": render(item["answer"], kind, variant.labels),
         }
         for item in items.to_dict("records")
     ]
@@ -229,7 +230,7 @@ def main() -> None:
     if not (model / "config.json").is_file():
         prepare_student(config["students"]["smollm2-135m"], model, Path("data/downloads"))
     items = read_items(arguments.items, arguments.count)
-    variant, tokenizer = config["prompts"]["letters"], load_tokenizer(model)
+    variant, tokenizer = Prompt.model_validate(config["prompts"]["letters"]), load_tokenizer(model)
     settings = {**config["evaluation"], "parser": PARSERS, "batch_size": 16}
     started = time.monotonic()
     loaded = Loaded(load_model(model), tokenizer)

@@ -7,7 +7,6 @@ Prints the largest difference of the entropies in nats and the share of items wi
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -17,14 +16,13 @@ from transformers import AutoModelForCausalLM
 from caft.complexity.forward import score_items
 from caft.prompting.asked import Asked
 from caft.prompting.chat import encode_prompt
+from caft.prompting.settings import Prompt
 from caft.students.folders import load_model, load_tokenizer
 from caft.students.opened import Loaded
 from caft.tables import parquet
 
 
-def compare_with_row_by_row(
-    items: pd.DataFrame, student: Path, variant: dict[str, Any]
-) -> pd.DataFrame:
+def compare_with_row_by_row(items: pd.DataFrame, student: Path, variant: Prompt) -> pd.DataFrame:
     """Compare batched float32 entropies with a plain computation of the same definition.
 
     Args:
@@ -65,9 +63,11 @@ def main() -> None:
     parser.add_argument("--items", type=Path, required=True)
     parser.add_argument("--count", type=int, default=100)
     settings = parser.parse_args()
-    variant = yaml.safe_load(Path("config.yaml").read_text())["prompts"]["letters"]
+    variant = Prompt.model_validate(
+        yaml.safe_load(Path("config.yaml").read_text())["prompts"]["letters"]
+    )
     items = parquet.read("items", settings.items).head(settings.count)
-    table = compare_with_row_by_row(items, settings.student, {"few_shot": 0, **variant})
+    table = compare_with_row_by_row(items, settings.student, variant)
     print(f"{len(table)} items: max |dh| {table['difference'].max():.1e} nats,", end=" ")
     print(f"same argmax on {table['same_argmax'].sum()}")
 

@@ -22,6 +22,7 @@ import yaml
 from caft.complexity.forward import TOKEN_BUDGET, encode_rows, score_batch, token_batches
 from caft.prompting.asked import Asked
 from caft.prompting.chat import encode_prompt
+from caft.prompting.settings import Prompt
 from caft.running.jobs import clock
 from caft.students.folders import load_model, load_tokenizer
 from caft.tables import parquet
@@ -232,8 +233,9 @@ def main() -> None:
         else made_up_items(settings.count, 1)
     )
     items = items[items["answer_kind"] == "choice"].head(settings.count).reset_index(drop=True)
-    variant = yaml.safe_load(Path("config.yaml").read_text())["prompts"]["letters"]
-    variant = {"few_shot": 0, "abstain": None, **variant}
+    variant = Prompt.model_validate(
+        yaml.safe_load(Path("config.yaml").read_text())["prompts"]["letters"]
+    )
     started = time.monotonic()
     results = [
         compare(settings.student, items, variant, dtype, device) for dtype in settings.dtypes

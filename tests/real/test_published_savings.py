@@ -5,6 +5,7 @@ import pytest
 
 from caft.mixtures.rows import Materials
 from caft.mixtures.stages import SeededStrategy, build_stages
+from caft.prompting.settings import Prompt
 from caft.report.costs import saved
 from caft.students.folders import load_tokenizer
 from caft.tables.files import read_json
@@ -37,7 +38,7 @@ def test_the_published_savings_come_out_of_real_texts(shipped, real_student, ban
     )
     materials = Materials(
         items,
-        shipped["prompts"]["letters"],
+        Prompt.model_validate(shipped["prompts"]["letters"]),
         1,
         load_tokenizer(real_student),
         read_json(real_student / "student.json")["revision"],

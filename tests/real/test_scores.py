@@ -8,6 +8,7 @@ import pytest
 
 from caft.datasets import load
 from caft.datasets.ingest import ingest
+from caft.prompting.settings import Prompt
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks/scoring/agreement.py"
 ITEMS = 16  # the benchmark takes more
@@ -30,7 +31,7 @@ def test_real_scores_agree_with_full_float64_logits_row_by_row(items, real_stude
     spec = importlib.util.spec_from_file_location("agreement", BENCHMARK)
     agreement = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(agreement)
-    variant = shipped["prompts"]["letters"]
+    variant = Prompt.model_validate(shipped["prompts"]["letters"])
     table = agreement.compare_with_row_by_row(items, real_student, variant)
     assert len(table) == ITEMS
     assert table["difference"].max() <= 1e-3
@@ -44,7 +45,7 @@ def test_batching_and_row_order_change_nothing(items, real_student, shipped):
     from caft.students.opened import Loaded
 
     loaded = Loaded(load_model(real_student), load_tokenizer(real_student), 8192)
-    asked = Asked(items, shipped["prompts"]["letters"], 1)
+    asked = Asked(items, Prompt.model_validate(shipped["prompts"]["letters"]), 1)
     one = score_items(asked.prompts("direct"), loaded, token_budget=1)
     turned = replace(asked, items=items[::-1])
     many = score_items(turned.prompts("direct"), loaded, token_budget=3000)

@@ -7,6 +7,7 @@ import pytest
 
 from caft.prompting.chat import encode_prompt
 from caft.prompting.prompts import build_messages
+from caft.prompting.settings import Prompt
 from caft.store import Store
 from caft.students.folders import load_tokenizer
 from caft.teacher import make_teacher
@@ -70,7 +71,7 @@ def test_a_real_server_is_started_asked_once_per_item_and_ended(
 ):
     pytest.importorskip("uvicorn", reason="transformers[serving] is not installed")
     tokenizer = load_tokenizer(real_student)
-    variant = shipped["prompts"]["letters"]
+    variant = Prompt.model_validate(shipped["prompts"]["letters"])
 
     prompts = {
         item["item_id"]: build_messages(item, variant, "cot") for item in items.to_dict("records")

@@ -7,6 +7,7 @@ Settings  params.name, params.teacher, params.prompt, params.engine, params.seed
 
 from pathlib import Path
 
+from caft.prompting.settings import Prompt
 from caft.running.jobs import job
 from caft.tables import parquet
 from caft.teacher.asking import Setup
@@ -14,11 +15,12 @@ from caft.teacher.first_tokens import ask_first_tokens
 
 with job(snakemake) as log:
     inputs, params = snakemake.input, snakemake.params
+    prompt = Prompt.model_validate(params.prompt)
     items = parquet.read("items", inputs.item_table)
     setup = Setup(
         f"teachers.{params.name}", params.teacher, params.engine, Path(inputs.student),
         Path(params.store),
     )  # fmt: skip
-    table = ask_first_tokens(items, setup, params.prompt, params.seed)
+    table = ask_first_tokens(items, setup, prompt, params.seed)
     spec = {"teacher": params.teacher, "prompt": params.prompt}
     parquet.write("topk", table, snakemake.output[0], spec, params.code)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from caft.mixtures.building import build_plan
 from caft.mixtures.rows import Materials
+from caft.prompting.settings import Prompt
 from caft.running.jobs import job
 from caft.students.folders import load_tokenizer
 from caft.tables import parquet
@@ -18,6 +19,7 @@ from caft.tables.files import atomic_path, read_json, write_json
 
 with job(snakemake) as log:
     inputs, params = snakemake.input, snakemake.params
+    prompt = Prompt.model_validate(params.prompt)
     items = parquet.read("items", inputs.item_table)
     buckets = {Path(path).stem: parquet.read("buckets", path) for path in inputs.buckets}
     rationales = {Path(path).stem: parquet.read("rationales", path) for path in inputs.rationales}
@@ -25,7 +27,7 @@ with job(snakemake) as log:
     student = read_json(inputs.student)
     tokenizer = load_tokenizer(Path(inputs.student).parent)
     materials = Materials(
-        items, params.prompt, params.seed, tokenizer, student["revision"], student["context"],
+        items, prompt, params.seed, tokenizer, student["revision"], student["context"],
         params.precision,
     )  # fmt: skip
     plan, index, over_long = build_plan(

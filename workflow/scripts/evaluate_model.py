@@ -12,6 +12,7 @@ from caft import layout
 from caft.config.modes import read_view
 from caft.evaluation.evaluate import evaluate_model
 from caft.prompting.asked import Asked
+from caft.prompting.settings import Prompt
 from caft.running.blocks import Cache, Shard
 from caft.running.jobs import job
 from caft.students.opened import Subject
@@ -26,8 +27,9 @@ with job(snakemake) as log:
     if snakemake.input.get("chosen"):
         epoch = read_json(snakemake.input.chosen)["epoch"]
         trained = trained.parent / "epochs" / str(epoch) / "model.json"
-    view = read_view(wildcards.mode, params.prompt["few_shot"])
-    variant = {**params.prompt, "few_shot": view.shots}
+    variant = Prompt.model_validate(params.prompt)
+    view = read_view(wildcards.mode, variant.few_shot)
+    variant = variant.model_copy(update={"few_shot": view.shots})
     cache = Cache(shard=Shard.named(snakemake.wildcards.shard))
     predictions, spec, run = evaluate_model(
         Asked(items, variant, params.seed), params.split,

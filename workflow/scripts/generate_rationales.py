@@ -10,6 +10,7 @@ Settings  params.teacher, params.strategies, params.prompt, params.engine, param
 from pathlib import Path
 
 from caft.mixtures.rows import wanted_by
+from caft.prompting.settings import Prompt
 from caft.running.blocks import Shard
 from caft.running.jobs import job
 from caft.tables import parquet
@@ -20,6 +21,7 @@ from caft.teacher.collect import collect_wanted
 
 with job(snakemake) as log:
     inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
+    prompt = Prompt.model_validate(params.prompt)
     items = parquet.read("items", inputs.item_table)
     buckets = {Path(path).stem: parquet.read("buckets", path) for path in inputs.buckets}
     setup = Setup(
@@ -28,7 +30,7 @@ with job(snakemake) as log:
     )  # fmt: skip
     wanted = wanted_by(buckets, params.strategies.values(), params.seeds)
     shard = Shard.named(wildcards.shard)
-    rationales = collect_wanted(items, wanted, setup, params.prompt, params.seed, shard)
+    rationales = collect_wanted(items, wanted, setup, prompt, params.seed, shard)
     spec = {"teacher": params.teacher, "prompt": params.prompt}
     output = snakemake.output
     parquet.write("rationales", rationales, output.rationales, spec, params.code)

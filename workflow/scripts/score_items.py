@@ -10,6 +10,7 @@ from pathlib import Path
 
 from caft.complexity.score import score_with_student
 from caft.prompting.asked import Asked
+from caft.prompting.settings import Prompt
 from caft.running.blocks import Cache, Shard
 from caft.running.jobs import job
 from caft.students.opened import Subject
@@ -19,9 +20,10 @@ from caft.tables.files import write_json
 with job(snakemake) as log:
     items = parquet.read("items", snakemake.input.item_table)
     params = snakemake.params
+    prompt = Prompt.model_validate(params.prompt)
     trained = Path(snakemake.input.trained) if snakemake.input.get("trained") else None
     scores, spec, run = score_with_student(
-        Asked(items, params.prompt, params.seed),
+        Asked(items, prompt, params.seed),
         Subject(Path(snakemake.input.student), trained, params.engine),
         Cache(shard=Shard.named(snakemake.wildcards.shard)),
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from caft import layout
 from caft.evaluation.best_epoch import choose_epoch
 from caft.prompting.asked import Asked
+from caft.prompting.settings import Prompt
 from caft.running.blocks import Cache
 from caft.running.jobs import job
 from caft.students.opened import Subject
@@ -19,9 +20,10 @@ from caft.tables.files import write_json
 with job(snakemake) as log:
     items = parquet.read("items", snakemake.input.item_table)
     params = snakemake.params
+    prompt = Prompt.model_validate(params.prompt)
     student = Path(layout.at(layout.STUDENT, **snakemake.wildcards))
     epoch, table, blocks = choose_epoch(
-        Asked(items, params.prompt, params.seed), Subject(student, None, params.engine),
+        Asked(items, prompt, params.seed), Subject(student, None, params.engine),
         Path(snakemake.input.model), params.mode, params.evaluation, Cache(),
     )  # fmt: skip
     chosen = {"epoch": epoch, "mode": params.mode, "epochs": table.to_dict("records")}

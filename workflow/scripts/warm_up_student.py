@@ -8,6 +8,7 @@ Settings  params.warm_up, params.prompt, params.recipe, params.engine, params.se
 from pathlib import Path
 
 from caft.prompting.asked import Asked
+from caft.prompting.settings import Prompt
 from caft.running.jobs import job
 from caft.tables import parquet
 from caft.tables.files import write_json
@@ -16,8 +17,9 @@ from caft.training import warm_up
 with job(snakemake) as log:
     items = parquet.read("items", snakemake.input.item_table)
     params = snakemake.params
+    prompt = Prompt.model_validate(params.prompt)
     record = warm_up(
-        Asked(items, params.prompt, params.seed), Path(snakemake.input.student),
+        Asked(items, prompt, params.seed), Path(snakemake.input.student),
         Path(snakemake.output[0]).parent, params.warm_up, params.recipe, params.engine,
     )  # fmt: skip
     write_json(snakemake.output[0], record)

@@ -197,6 +197,7 @@ def _recorder(arguments: argparse.Namespace, items: Any) -> Any:
     from caft.config.prepare import prepare
     from caft.config.reading import read_files
     from caft.prompting.prompts import all_messages
+    from caft.prompting.settings import Prompt
     from caft.prompting.tokens import TokenCounter
     from caft.teacher import Answer, make_teacher
     from caft.teacher.records import make_request, to_record
@@ -207,7 +208,7 @@ def _recorder(arguments: argparse.Namespace, items: Any) -> Any:
         raise ConfigError(f"--teacher: no teacher {arguments.teacher!r}; known are {known}.")
     spec = config["teachers"][arguments.teacher]
     _agree("--prompt", arguments.prompt, spec["prompt"], arguments.teacher)
-    variant = config["prompts"][spec["prompt"]]
+    variant = Prompt.model_validate(config["prompts"][spec["prompt"]])
     texts = all_messages(items, variant, "cot", config["seed"])
     turns = dict(zip(items["item_id"], texts, strict=True))
     counter = TokenCounter(arguments.student) if arguments.student else None

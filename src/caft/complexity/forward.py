@@ -83,7 +83,7 @@ def score_items(
 def encode_rows(prompts: Prompts, tokenizer: Any) -> list[Row]:
     """Tokenise prompts, gold answers and option labels."""
     rows: list[Row] = []
-    style = prompts.variant["labels"]
+    style = prompts.variant.labels
     variants: dict[int, list[list[int]]] = {}
     asked = zip(records(prompts.items), prompts.messages, strict=True)
     for index, (item, turns) in enumerate(asked):

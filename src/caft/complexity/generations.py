@@ -16,6 +16,7 @@ from caft.complexity.spans import answer_and_sentences
 from caft.prompting.answers import ABSTAINED, INVALID, equal, parse
 from caft.prompting.asked import Asked, Prompts
 from caft.prompting.chat import encode_prompt
+from caft.prompting.settings import Prompt
 from caft.running.blocks import Cache
 from caft.running.jobs import Progress
 from caft.students.generation import Decoding, Generated, generate
@@ -64,7 +65,7 @@ def generate_with_student(
     """
     scorer = open_scorer(subject)
     settings = {name: evaluation[name]["cot"] for name in ("max_new_tokens", "parser")}
-    spec = {**scorer.spec, "prompt": asked.variant, **settings, **asdict(sampling)}
+    spec = {**scorer.spec, "prompt": asked.variant.plain(), **settings, **asdict(sampling)}
 
     def think(part: Prompts, progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
         table = generate_items(part, scorer.loaded, evaluation, sampling, progress)
@@ -167,7 +168,7 @@ _NO_LISTS = dict.fromkeys(("tokens", *_LISTS, "answer_start", "sentence_ends"))
 
 
 def _row(
-    tokenizer: Any, item: dict[str, Any], answer: Generated, variant: dict[str, Any], parser: str
+    tokenizer: Any, item: dict[str, Any], answer: Generated, variant: Prompt, parser: str
 ) -> dict[str, Any]:
     measured = np.array(answer.measured, dtype=np.float32).reshape(-1, len(_LISTS))
     row = {
@@ -180,7 +181,7 @@ def _row(
         return {"status": "non_finite_logits", **row}
     kind = item["answer_kind"]
     options = 0 if item["options"] is None else len(item["options"])
-    parsed = parse(answer.text, parser, kind, options, variant["labels"], variant["abstain"])
+    parsed = parse(answer.text, parser, kind, options, variant.labels, variant.abstain)
     start, ends = answer_and_sentences(tokenizer, answer.tokens)
     return {
         "status": "ok",

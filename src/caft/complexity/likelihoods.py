@@ -43,7 +43,7 @@ def likelihoods_with_student(asked: Asked, subject: Subject, cache: Cache) -> Ma
         "likelihoods",
         versions.LIKELIHOODS,
         ("measuring targets", "texts", 2),
-        {**scorer.spec, "prompt": asked.variant, "token_budget": budget},
+        {**scorer.spec, "prompt": asked.variant.plain(), "token_budget": budget},
         measure,
         columns=("reference_rationale",),
     )

@@ -34,7 +34,7 @@ def score_with_student(asked: Asked, subject: Subject, cache: Cache) -> Made:
         "scores",
         versions.SCORES,
         ("scoring", "items", 1),
-        {**scorer.spec, "prompt": asked.variant, "token_budget": budget},
+        {**scorer.spec, "prompt": asked.variant.plain(), "token_budget": budget},
         score,
     )
     return make_table(task, scorer, asked.prompts("direct"), cache)

@@ -206,7 +206,8 @@ def labelled_metrics(config: Config) -> list[str]:
 def plotted_metric(config: Config) -> str | None:
     """Return the first bucket metric if a forward pass makes it: its column of the scores table."""
     metric = config["buckets"][buckets_used(config)[0]]["metric"]
-    return metric_of(config, metric)["metric"] if source_of(config, metric) == "scores" else None
+    kind = metric_of(config, metric)["metric"]
+    return kind if METRICS[kind].in_pass else None
 
 
 def metrics_used(config: Config) -> list[str]:

@@ -9,6 +9,7 @@ import pandas as pd
 from caft import versions
 from caft.prompting.answers import ABSTAINED, INVALID, equal, parse
 from caft.prompting.asked import Asked, Prompts
+from caft.prompting.settings import Prompt
 from caft.running.blocks import Cache
 from caft.running.jobs import Progress
 from caft.students import vllm as generation_vllm
@@ -58,12 +59,10 @@ def evaluate(
     return pd.DataFrame(rows)
 
 
-def _read(
-    item: dict[str, Any], answer: Any, variant: dict[str, Any], parser: str
-) -> dict[str, Any]:
+def _read(item: dict[str, Any], answer: Any, variant: Prompt, parser: str) -> dict[str, Any]:
     kind = item["answer_kind"]
     options = 0 if item["options"] is None else len(item["options"])
-    parsed = parse(answer.text, parser, kind, options, variant["labels"], variant["abstain"])
+    parsed = parse(answer.text, parser, kind, options, variant.labels, variant.abstain)
     return {
         "item_id": item["item_id"],
         "text": answer.text,
@@ -105,7 +104,7 @@ def evaluate_model(
         (f"answering ({mode})", "items", 1),
         {
             **_identity(subject.trained_file, scorer),
-            "prompt": asked.variant,
+            "prompt": asked.variant.plain(),
             "mode": mode,
             "evaluation": settings,
             **{name: scorer.spec[name] for name in ("dtype", "device", "libraries")},

@@ -10,6 +10,7 @@ from caft.errors import ExportError, MergeError
 from caft.evaluation.evaluate import evaluate
 from caft.export.choice import Choice
 from caft.prompting.asked import Asked
+from caft.prompting.settings import Prompt
 from caft.running.jobs import Progress
 from caft.students.folders import check_folder, load_model, load_tokenizer, pick_device
 from caft.students.opened import Loaded
@@ -87,7 +88,7 @@ def _answers(choice: Choice, model: Any, items: int) -> pd.DataFrame:
     config = choice.provenance["config"]
     settings = {**config["evaluation"], "engine": "transformers"}  # whatever the run asked with
     tokenizer = load_tokenizer(choice.student_folder)
-    variant, found = config["prompts"][config["prompt"]], []
+    variant, found = Prompt.model_validate(config["prompts"][config["prompt"]]), []
     for dataset in choice.datasets:
         table = parquet.read("items", layout.at(layout.ITEMS, dataset=dataset))
         # item_id is a hash, so the first ones are a sample.

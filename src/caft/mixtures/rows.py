@@ -11,6 +11,7 @@ from caft.errors import TrainingError
 from caft.mixtures.buckets import random_membership
 from caft.prompting.chat import encode_completion, encode_prompt
 from caft.prompting.prompts import Messages, all_messages, completion, dump
+from caft.prompting.settings import Prompt
 from caft.tables.hashing import rows_digest
 from caft.tables.parquet import records
 
@@ -33,7 +34,7 @@ class Materials:
     """
 
     items: pd.DataFrame
-    variant: Mapping[str, Any]
+    variant: Prompt
     seed: int
     tokenizer: Any = None
     revision: str = ""
@@ -45,7 +46,7 @@ class Materials:
     def turns(self, mode: str) -> dict[str, Messages]:
         """Return the prompt of every item in a mode, by item_id."""
         if mode not in self._turns:
-            texts = all_messages(self.items, dict(self.variant), mode, self.seed)
+            texts = all_messages(self.items, self.variant, mode, self.seed)
             self._turns[mode] = dict(zip(self.items["item_id"], texts, strict=True))
         return self._turns[mode]
 

@@ -1,11 +1,9 @@
 """The warm-up's training table: bare answers of a few items."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import pandas as pd
 
 from caft.mixtures.rows import Materials, stage_rows
+from caft.prompting.settings import Prompt
 from caft.tables.hashing import unit_interval
 
 
@@ -16,7 +14,7 @@ def warm_up_sample(items: pd.DataFrame, count: int, seed: int) -> list[str]:
 
 
 def warm_up_rows(
-    items: pd.DataFrame, sample: list[str], variant: Mapping[str, Any], seed: int
+    items: pd.DataFrame, sample: list[str], variant: Prompt, seed: int
 ) -> pd.DataFrame:
     """Build the warm-up's answer-only rows."""
     everything = {"buckets": ["easy"], "target": "answer"}

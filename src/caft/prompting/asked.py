@@ -1,11 +1,11 @@
 """What a model is asked: items in the words of a prompt variant."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pandas as pd
 
 from caft.prompting.prompts import Messages, all_messages
+from caft.prompting.settings import Prompt
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Asked:
     """
 
     items: pd.DataFrame
-    variant: dict[str, Any]
+    variant: Prompt
     seed: int
 
     def prompts(self, mode: str) -> "Prompts":
@@ -39,7 +39,7 @@ class Prompts:
 
     items: pd.DataFrame
     messages: list[Messages]
-    variant: dict[str, Any]
+    variant: Prompt
     seed: int
 
     def part(self, positions: list[int]) -> "Prompts":

@@ -10,6 +10,7 @@ import pandas as pd
 
 from caft.errors import ItemError
 from caft.prompting.answers import INVALID, labels, parse, render, with_mark
+from caft.prompting.settings import Prompt
 from caft.tables.hashing import unit_interval
 from caft.tables.parquet import records
 
@@ -17,7 +18,7 @@ Messages = list[dict[str, str]]
 
 
 def build_messages(
-    item: Mapping[str, Any], variant: Mapping[str, Any], mode: str, examples: Messages | None = None
+    item: Mapping[str, Any], variant: Prompt, mode: str, examples: Messages | None = None
 ) -> Messages:
     """Render one item as chat messages.
 
@@ -33,11 +34,11 @@ def build_messages(
     kind = item["answer_kind"]
     fields = {
         "question": item["question"],
-        "options": render_options(item["options"], variant["labels"]),
+        "options": render_options(item["options"], variant.labels),
     }
-    template = variant["question"]["choice" if kind == "choice" else "open"]
+    template = variant.question.choice if kind == "choice" else variant.question.open
     return [
-        {"role": "system", "content": variant[mode][kind]},
+        {"role": "system", "content": variant.instruction(mode).of(kind)},
         *(examples or []),
         {"role": "user", "content": _fill(template, fields)},
     ]
@@ -59,7 +60,7 @@ def render_options(options: Any, style: str) -> str:
 
 def completion(
     item: Mapping[str, Any],
-    variant: Mapping[str, Any],
+    variant: Prompt,
     rationale: str | None = None,
     right: bool = True,
 ) -> str:
@@ -74,16 +75,14 @@ def completion(
     """
     kind, answer = item["answer_kind"], item["answer"]
     if rationale is None:
-        return render(answer, kind, variant["labels"])
+        return render(answer, kind, variant.labels)
     options = 0 if item["options"] is None else len(item["options"])
     if not right and (read := parse(rationale, "any", kind, options)) != INVALID:
         answer = read
-    return with_mark(rationale, answer, kind, options, variant["labels"])
+    return with_mark(rationale, answer, kind, options, variant.labels)
 
 
-def few_shot_turns(
-    items: pd.DataFrame, variant: Mapping[str, Any], mode: str, seed: int
-) -> pd.Series:
+def few_shot_turns(items: pd.DataFrame, variant: Prompt, mode: str, seed: int) -> pd.Series:
     """Choose each item's worked examples from the training split, never the item itself.
 
     Args:
@@ -99,7 +98,7 @@ def few_shot_turns(
         ItemError: if there are too few items to show, one more than wanted: none is its own
             example.
     """
-    wanted = variant["few_shot"]
+    wanted = variant.few_shot
     if not wanted:
         return pd.Series([[] for _ in items.index], index=items["item_id"], dtype=object)
     pool = items[items["split"] == "train"]
@@ -140,9 +139,7 @@ def _too_few(mode: str, found: int, wanted: int) -> str:
     )
 
 
-def all_messages(
-    items: pd.DataFrame, variant: Mapping[str, Any], mode: str, seed: int
-) -> list[Messages]:
+def all_messages(items: pd.DataFrame, variant: Prompt, mode: str, seed: int) -> list[Messages]:
     """Render every row of an items table, few-shot turns from its training split included."""
     examples = few_shot_turns(items, variant, mode, seed)
     return [

@@ -14,6 +14,10 @@ class PerKind(Section):
     numeric: str = key("For items with a number as answer.")
     text: str = key("For items with a short text as answer.")
 
+    def of(self, kind: str) -> str:
+        """Return the text for a kind of answer: choice, numeric or text."""
+        return {"choice": self.choice, "numeric": self.numeric, "text": self.text}[kind]
+
 
 class QuestionTexts(Section):
     """How the question is put, with {question} and {options}."""
@@ -37,3 +41,7 @@ class Prompt(Section):
     question: QuestionTexts = key("How the question is put, with {question} and {options}.")
     direct: PerKind = key("Instruction that asks for the answer only.")
     cot: PerKind = key("Instruction that asks for a chain of thought.")
+
+    def instruction(self, mode: str) -> PerKind:
+        """Return what asks for an answer in a mode, `direct` or `cot`."""
+        return {"direct": self.direct, "cot": self.cot}[mode]

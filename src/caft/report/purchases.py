@@ -13,6 +13,7 @@ from caft.config.rounds import strategies_of_round
 from caft.errors import CaftError
 from caft.mixtures.rows import divisions, wanted_by
 from caft.prompting.prompts import Messages, all_messages
+from caft.prompting.settings import Prompt
 from caft.prompting.tokens import TokenCounter
 from caft.store import Store
 from caft.tables import parquet
@@ -88,7 +89,7 @@ class _Sources:
 
     def _messages(self, dataset: str, prompt: str) -> dict[str, Messages]:
         items = self.items(dataset)
-        variant = self.config["prompts"][prompt]
+        variant = Prompt.model_validate(self.config["prompts"][prompt])
         texts = all_messages(items, variant, "cot", self.config["seed"])
         return dict(zip(items["item_id"], texts, strict=True))
 

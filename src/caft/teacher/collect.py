@@ -8,6 +8,7 @@ import pandas as pd
 
 from caft.prompting.answers import INVALID
 from caft.prompting.prompts import Messages, all_messages
+from caft.prompting.settings import Prompt
 from caft.running.blocks import WHOLE, Shard
 from caft.store import Store
 from caft.tables.files import read_json
@@ -27,7 +28,7 @@ def collect_wanted(
     items: pd.DataFrame,
     wanted: set[str],
     setup: Setup,
-    variant: dict[str, Any],
+    variant: Prompt,
     seed: int,
     shard: Shard = WHOLE,
 ) -> pd.DataFrame:

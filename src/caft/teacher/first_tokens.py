@@ -1,12 +1,11 @@
 """The top log-probabilities of an endpoint at the first token of its answer, for `topk_entropy`."""
 
-from typing import Any
-
 import pandas as pd
 
 from caft.complexity.topk_entropy import first_logprobs
 from caft.errors import ConfigError
 from caft.prompting.prompts import all_messages
+from caft.prompting.settings import Prompt
 from caft.store import Store
 from caft.tables.parquet import records
 from caft.teacher import Answer, Teacher
@@ -16,9 +15,7 @@ from caft.teacher.records import make_request
 from caft.teacher.tally import Tally
 
 
-def ask_first_tokens(
-    items: pd.DataFrame, setup: Setup, variant: dict[str, Any], seed: int
-) -> pd.DataFrame:
+def ask_first_tokens(items: pd.DataFrame, setup: Setup, variant: Prompt, seed: int) -> pd.DataFrame:
     """Ask an endpoint for the direct answer to every item, once, within the teacher's budget.
 
     Args:

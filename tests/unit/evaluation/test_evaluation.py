@@ -36,7 +36,7 @@ def test_a_right_a_wrong_and_an_unreadable_answer_are_told_apart(letters):
 
 
 def test_an_abstention_is_wrong_but_not_unreadable(letters):
-    variant = {**letters, "labels": "number", "abstain": "0"}
+    variant = letters.model_copy(update={"labels": "number", "abstain": "0"})
     assert read(CHOICE, "0", variant, "leading") == (ABSTAINED, False, False)
     assert read(CHOICE, "2", variant, "leading") == ("B", True, False)
 

@@ -107,7 +107,7 @@ def run(student, letters, engine, recipe, tmp_path, monkeypatch):
         "students": {"tiny": {"path": "x"}},
         "strategies": {"two_stages": {"teacher": None}, "whole": {"teacher": None}},
         "teachers": {},
-        "prompts": {"letters": letters},
+        "prompts": {"letters": letters.plain()},
         "prompt": "letters",
         "evaluation": {
             "max_new_tokens": {"direct": 8, "cot": 24},

@@ -227,7 +227,7 @@ def test_everything_that_goes_into_a_model_changes_its_digest(build, recipe, let
         {"precision": {"dtype": "auto", "attention": "eager"}},
         {"parent": "0123456789abcdef"},
         {"items": changed_item},
-        {"variant": {**letters, "labels": "lower"}},
+        {"variant": letters.model_copy(update={"labels": "lower"})},
         {"plan": strategy({**ANSWER, "epochs": 3})},
         {"plan": strategy({**ANSWER, "buckets": ["easy"]})},
     ]

@@ -11,6 +11,7 @@ from caft.config import resolve as settings
 from caft.config.prepare import prepare
 from caft.errors import BudgetError, CaftError
 from caft.mixtures.rows import wanted_by
+from caft.prompting.settings import Prompt
 from caft.prompting.tokens import TokenCounter
 from caft.report.purchases import PLAN, plan_purchases, render
 from caft.running.blocks import WHOLE, Shard
@@ -157,7 +158,7 @@ def answers_of(
                 *(f"teachers.{teacher}", config["teachers"][teacher], config["engine"]),
                 *(Path(f"data/models/{student}/student.json"), Path("data/store/teacher")),
             ),
-            *(config["prompts"]["letters"], config["seed"], shard),
+            *(Prompt.model_validate(config["prompts"]["letters"]), config["seed"], shard),
         )
     return asked, table
 

@@ -238,7 +238,7 @@ def test_what_changes_results_is_computed_anew(
 
 
 def test_examples_in_the_prompt_belong_to_the_block(student, items, letters, engine, small, scored):
-    asked = Asked(items, {**letters, "few_shot": 2}, 1)
+    asked = Asked(items, letters.model_copy(update={"few_shot": 2}), 1)
     subject = Subject(student / "student.json", None, engine)
     score_with_student(asked, subject, small)
     scored.clear()
@@ -278,6 +278,7 @@ _DRIVER = """
 import json, os, signal, sys
 from pathlib import Path
 import pandas as pd
+from caft.prompting.settings import Prompt
 from caft.running.blocks import Cache
 from caft.complexity import forward
 from caft.complexity.score import score_with_student
@@ -294,8 +295,9 @@ def counting(*arguments):
     return score_batch(*arguments)
 
 forward.score_batch = counting
+items = pd.DataFrame(given["items"]).replace({float("nan"): None})
 table, _, run = score_with_student(
-    Asked(pd.DataFrame(given["items"]).replace({float("nan"): None}), given["letters"], 1),
+    Asked(items, Prompt.model_validate(given["letters"]), 1),
     Subject(Path(given["student"]), None, given["engine"]),
     Cache(Path(given["folder"]), block_items=4),
 )
@@ -312,7 +314,7 @@ def process(student, items, letters, engine, small):
         given = {
             "items": items.to_dict("records"),
             "student": str(student / "student.json"),
-            "letters": letters,
+            "letters": letters.plain(),
             "engine": engine,
             "folder": str(small.folder),
             "batches": batches,

@@ -10,6 +10,7 @@ import pandas as pd
 
 from caft.errors import BudgetError
 from caft.prompting.prompts import Messages, all_messages
+from caft.prompting.settings import Prompt
 from caft.prompting.tokens import TokenCounter
 from caft.store import Store
 from caft.teacher import Request, Teacher
@@ -288,7 +289,7 @@ def item_prices(
     Returns:
         USD, by item_id. It follows from items and config alone: what is bought moves no threshold.
     """
-    messages = all_messages(items, purchase["prompt"], "cot", seed)
+    messages = all_messages(items, Prompt.model_validate(purchase["prompt"]), "cot", seed)
     training = [
         turns for turns, split in zip(messages, items["split"], strict=True) if split == "train"
     ]
