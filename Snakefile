@@ -23,17 +23,17 @@ configfile: "config.yaml"
 
 try:
     reading.lay_over(config, reading.read_words(workflow.config_settings.config))
-    prepare(config)
+    CONFIG = prepare(config)
     if workflow.is_main_process and locks.acts(get_argument_parser().parse_known_args()[0]):
         if locks.remove_stale_lock(Path.cwd()):
             print("Removed the lock of an earlier run that was killed.", file=sys.stderr)
 except CaftError as error:
     raise WorkflowError(str(error))
 
-DATASETS, STUDENTS = config["run"]["datasets"], config["run"]["students"]
-VIEWS = [view.name for view in views.views(config)]
-ROUNDS = rounds.rounds_used(config)
-TRAINS = any(strategy["stages"] for strategy in settings.chosen(config).values())
+DATASETS, STUDENTS = CONFIG.run.datasets, CONFIG.run.students
+VIEWS = [view.name for view in views.views(CONFIG)]
+ROUNDS = rounds.rounds_used(CONFIG)
+TRAINS = any(strategy.stages for strategy in settings.chosen(CONFIG).values())
 
 
 wildcard_constraints:

@@ -188,7 +188,9 @@ def letters(bare):
 @pytest.fixture
 def engine():
     """Engine settings of a small CPU."""
-    return {"device": "cpu", "dtype": "float32", "attention": "sdpa", "token_budget": "auto"}
+    from caft.running.settings import Engine
+
+    return Engine(device="cpu", dtype="float32")
 
 
 @pytest.fixture
@@ -202,28 +204,9 @@ def cache(tmp_path):
 @pytest.fixture
 def recipe():
     """A training recipe for a tiny student."""
-    return {
-        "method": "lora",
-        "lora": {
-            "r": 4,
-            "alpha": 8,
-            "dropout": 0.0,
-            "target_modules": "all-linear",
-            "variant": "lora",
-        },
-        "learning_rate": 0.01,
-        "schedule": "constant",
-        "warmup_share": 0.0,
-        "weight_decay": 0.0,
-        "batch_size": 4,
-        "gradient_accumulation": 1,
-        "gradient_checkpointing": False,
-        "packing": "none",
-        "early_stopping": None,
-        "keep_epochs": False,
-        "max_length": 512,
-        "max_overlong_share": 0.5,
-    }
+    from stages import TINY_RECIPE
+
+    return TINY_RECIPE
 
 
 @pytest.fixture

@@ -4,11 +4,26 @@ import json
 
 import pandas as pd
 
+from caft.mixtures.recipe import Lora, Recipe
+from caft.running.settings import Engine
 from caft.tables import parquet
 from caft.tables.files import write_json
 
-CPU = {"device": "cpu", "dtype": "float32", "attention": "sdpa"}
+CPU = Engine(device="cpu", dtype="float32")
+TINY_RECIPE = Recipe(
+    lora=Lora(r=4, alpha=8),
+    learning_rate=0.01,
+    schedule="constant",
+    warmup_share=0.0,
+    max_length=512,
+    max_overlong_share=0.5,
+)
 ANSWERS = ["4", "12", "so it is [[7]]", "A", "two"]
+
+
+def changed(section, **changes):
+    """Return a section with some keys changed, checked like one that is read."""
+    return type(section).model_validate({**section.plain(), **changes})
 
 
 def mixture_of(numbers):
@@ -33,7 +48,8 @@ def plan_stage(folder, student, recipe, epochs, mixture, validation=None):
     parquet.write("mixtures", mixture, folder / "rows.parquet")
     planned = {
         "spec": {
-            "recipe": recipe, "epochs": epochs, "seed": 1, "mixture": "m", "parent": None,
+            "recipe": recipe.of_the_model(), "epochs": epochs, "seed": 1, "mixture": "m",
+            "parent": None,
         },
         "mixture_file": str(folder / "rows.parquet"),
         "student_file": str(student / "student.json"),

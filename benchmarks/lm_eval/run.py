@@ -24,9 +24,10 @@ import pyarrow.parquet as pq
 import yaml
 
 from caft.config.prepare import prepare
-from caft.datasets import load
+from caft.datasets import load, read_section
 from caft.datasets.ingest import ingest
 from caft.evaluation.evaluate import evaluate
+from caft.evaluation.settings import Evaluation
 from caft.prompting.answers import INVALID, equal, render
 from caft.prompting.asked import Asked
 from caft.prompting.prompts import build_messages
@@ -34,6 +35,7 @@ from caft.prompting.settings import Prompt
 from caft.running.jobs import Progress
 from caft.students.folders import load_model, load_tokenizer, prepare_student
 from caft.students.opened import Loaded
+from caft.students.settings import Student
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -90,8 +92,11 @@ def read_items(file: Path | None, count: int) -> pd.DataFrame:
             names.discard("options")
         spec = {"adapter": "file", "path": str(file), "columns": {name: name for name in names}}
         specs = [{**spec, "answer_kind": kinds[0], "answer_format": "letter", "limit": count}]
-    splits, downloads = {"train": 0.0, "test": 1.0}, Path("data/downloads")
-    tables = [ingest(load(spec, 1, downloads), splits, 1, "asked", 0.1).items for spec in specs]
+    sections = [read_section({**spec, "splits": {"train": 0.5, "test": 0.5}}) for spec in specs]
+    tables = [
+        ingest(load(section, 1, Path("data/downloads")), section.splits, 1, "asked", 0.1).items
+        for section in sections
+    ]
     items = pd.concat(tables).drop_duplicates("item_id").head(count)
     return items.assign(split="test").reset_index(drop=True)
 
@@ -225,13 +230,16 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=Path("data/models/smollm2-135m"))
     parser.add_argument("--environment", type=Path, default=HERE / ".venv")
     arguments = parser.parse_args()
-    config = prepare(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    config = prepare(yaml.safe_load((ROOT / "config.yaml").read_text())).plain()
     python, model = environment(arguments.environment.absolute()), arguments.model.absolute()
     if not (model / "config.json").is_file():
-        prepare_student(config["students"]["smollm2-135m"], model, Path("data/downloads"))
+        spec = Student.model_validate(config["students"]["smollm2-135m"])
+        prepare_student(spec, model, Path("data/downloads"))
     items = read_items(arguments.items, arguments.count)
     variant, tokenizer = Prompt.model_validate(config["prompts"]["letters"]), load_tokenizer(model)
-    settings = {**config["evaluation"], "parser": PARSERS, "batch_size": 16}
+    settings = Evaluation.model_validate(
+        {**config["evaluation"], "parser": PARSERS, "batch_size": 16}
+    )
     started = time.monotonic()
     loaded = Loaded(load_model(model), tokenizer)
     ours = pd.concat(
@@ -246,9 +254,8 @@ def main() -> None:
     ).merge(items[["item_id", "answer_kind"]], on="item_id")
     print(f"here: {time.monotonic() - started:.0f} s")
     with tempfile.TemporaryDirectory() as name:
-        limits = settings["max_new_tokens"]
         tasks = [
-            write_task(Path(name), part, variant, tokenizer, mode, limits[mode])
+            write_task(Path(name), part, variant, tokenizer, mode, settings.max_new_tokens.of(mode))
             for mode in arguments.modes
             for _, part in items.groupby("answer_kind")
         ]

@@ -35,11 +35,10 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests/contract"))
 
 import openai
-from asking import SPEC, Words, requests
+from asking import SPEC, make, requests
 from scripted_server import draws
 
 from caft.store import Store
-from caft.teacher import make_teacher
 from caft.teacher.asking import Asking, obtain
 
 Client = Callable[[str, int, int], float]  # URL, calls, slots -> seconds
@@ -74,7 +73,7 @@ def greedy_bound(latency: str, calls: int, slots: int) -> float:
 
 def ours(url: str, calls: int, slots: int) -> float:
     """Ask through the provider and the store; return seconds."""
-    teacher = make_teacher({**SPEC, "base_url": url, "concurrency": slots}, Words())
+    teacher = make({**SPEC, "base_url": url, "concurrency": slots})
     with tempfile.TemporaryDirectory(dir=Path(__file__).parent) as folder:
         started = time.perf_counter()
         with Store(folder) as store:

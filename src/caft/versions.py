@@ -4,18 +4,19 @@ Snakemake does not see edits in imported modules, so rules carry these numbers i
 code=...`.
 """
 
-MODELS = 1  # first version
-ITEMS = 1  # first version
-SCORES = 2  # column answer_entropy
-GENERATIONS = 2  # samples are drawn per block
-LIKELIHOODS = 2  # as MIXTURES
-METRICS = 1  # first version
-FIRST_TOKENS = 1  # first version
-BUCKETS = 2  # from a metrics table; imported values are not rounded
-JUDGEMENTS = 1  # first version
-RATIONALES = 3  # a statement behind an unreadable [[...]] counts
-MIXTURES = 2  # one mark in a rationale, in the asked form; validation of random controls
-TRAINING = 1  # first version
-EVALUATION = 2  # a statement behind an unreadable [[...]] counts
-SUMMARY = 4  # judge's money, tokens as trained, scoring counted once
-ANALYSIS = 1  # first version
+# The first version of a step is 1. A comment says what changed with each number after it.
+MODELS = 1
+ITEMS = 1
+SCORES = 2  # 2: the table has a column answer_entropy
+GENERATIONS = 2  # 2: samples are drawn block by block, so that a killed job goes on
+LIKELIHOODS = 2  # 2: a rationale's answer is marked once, in the form that the prompt asks for
+METRICS = 1
+FIRST_TOKENS = 1
+BUCKETS = 2  # 2: buckets are made from a metrics table; values from a file are not rounded
+JUDGEMENTS = 1
+RATIONALES = 3  # 3: "The answer is B" after a [[...]] that holds no answer is read
+MIXTURES = 2  # 2: as LIKELIHOODS; random controls have validation rows
+TRAINING = 1
+EVALUATION = 2  # 2: as 3 of RATIONALES
+SUMMARY = 4  # 4: a judge's money, tokens as they were trained, and each scoring counted once
+ANALYSIS = 1

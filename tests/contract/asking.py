@@ -1,6 +1,9 @@
 """A teacher for the scripted server, and how to ask it."""
 
-from caft.teacher import Request, make_teacher
+from pathlib import Path
+
+from caft.teacher import Here, Request, make_teacher
+from caft.teacher.sections import read_teacher
 
 CANARY = "sk-canary-0123456789abcdef"
 SPEC = {
@@ -39,9 +42,14 @@ class Words:
         return {"input_ids": text.split()}
 
 
-def teacher(server, **changed):
+def make(spec, store="no-such-store"):
+    """Make a teacher from its section in plain values."""
+    return make_teacher(read_teacher(spec), Words(), Here(Path(store)))
+
+
+def teacher(server, store="no-such-store", **changed):
     """Return the teacher that asks a server."""
-    return make_teacher({**SPEC, "base_url": server.url, **changed}, Words())
+    return make({**SPEC, "base_url": server.url, **changed}, store)
 
 
 def request(name, sample=0, decoding=None):

@@ -4,10 +4,9 @@ import logging
 from pathlib import Path
 
 import pandas as pd
-from asking import SPEC, Words
+from asking import SPEC, make
 
 from caft.store import Store
-from caft.teacher import make_teacher
 from caft.teacher.acceptance import Policy
 from caft.teacher.asking import Asking
 from caft.teacher.collect import collect_rationales
@@ -38,7 +37,7 @@ def collect(spec, folder, count, log=None):
     """Collect rationales of that many items into a store, with a real provider."""
     if log:
         logging.basicConfig(filename=log, level=logging.DEBUG, force=True)
-    teacher = make_teacher({**SPEC, "store": str(folder), **spec}, Words())
+    teacher = make(spec if "command" in spec else {**SPEC, **spec}, folder)
     with Store(Path(folder)) as store:
         return collect_rationales(
             items(count), prompts(count), Asking(teacher, store), Policy("marked", None)

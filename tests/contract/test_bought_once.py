@@ -5,24 +5,23 @@ import logging
 import threading
 
 import pytest
-from asking import CANARY, SPEC, Words
+from asking import CANARY, SPEC, make
 from driver import items, prompts
 from scripted_server import ScriptedServer, question, reply
 
 from caft.store import Store
-from caft.teacher import make_teacher
 from caft.teacher.acceptance import Policy
 from caft.teacher.asking import Asking
 from caft.teacher.collect import collect_rationales
 
 
 def collect(server, folder, asked, parser="marked", samples=1, **changed):
-    spec = {**SPEC, "base_url": server.url, "store": str(folder), **changed}
+    spec = {**SPEC, "base_url": server.url, **changed}
     with Store(folder) as store:
         return collect_rationales(
             asked,
             prompts(len(asked)),
-            Asking(make_teacher(spec, Words()), store),
+            Asking(make(spec, folder), store),
             Policy(parser, None, samples=samples),
         )
 
@@ -81,7 +80,7 @@ def test_an_answer_is_durable_before_its_slot_asks_again(tmp_path):
 
     with ScriptedServer() as server:
         server.on_request = lambda: early.append(calls(server) - len(known))
-        teacher = make_teacher({**SPEC, "base_url": server.url, "concurrency": 4}, Words())
+        teacher = make({**SPEC, "base_url": server.url, "concurrency": 4})
         with Watched(tmp_path) as store:
             asking = Asking(teacher, store)
             collect_rationales(items(40), prompts(40), asking, Policy("marked", None))

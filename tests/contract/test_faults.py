@@ -6,11 +6,10 @@ import threading
 import time
 
 import pytest
-from asking import CANARY, SPEC, Words, ask, ask_one, request, requests, teacher
+from asking import CANARY, SPEC, ask, ask_one, make, request, requests, teacher
 from scripted_server import FAULTS, ScriptedServer, question, reply
 
 from caft.errors import ConfigError, TeacherError
-from caft.teacher import make_teacher
 
 
 def failing(fault, times):
@@ -40,7 +39,7 @@ def test_a_fault_that_stays_becomes_an_error_after_all_attempts(fault):
 
 
 def test_a_server_that_is_not_there_becomes_an_error():
-    asked = make_teacher({**SPEC, "attempts": 2}, Words())
+    asked = make({**SPEC, "attempts": 2})
     (answer,) = ask(asked, [request("q0")]).values()
     assert "connection to scripted at http://127.0.0.1:9/v1 failed" in answer.raw["error"]
 
@@ -258,19 +257,19 @@ def test_the_request_is_what_the_config_says():
 
 def test_what_is_not_set_is_not_sent_and_not_part_of_the_key():
     changed = {"temperature": None, "top_p": None}
-    assert make_teacher({**SPEC, **changed}, Words()).decoding == {"max_tokens": 100}
+    assert make({**SPEC, **changed}).decoding == {"max_tokens": 100}
 
 
 @pytest.mark.parametrize(
     ("temperature", "varies"), [(None, True), (0.0, False), (0, False), (0.5, True)]
 )
 def test_samples_vary_unless_the_temperature_is_zero(temperature, varies):
-    assert make_teacher({**SPEC, "temperature": temperature}, Words()).varies is varies
+    assert make({**SPEC, "temperature": temperature}).varies is varies
 
 
 def test_a_key_is_looked_for_only_when_something_has_to_be_asked(monkeypatch):
     monkeypatch.delenv("CANARY_KEY", raising=False)
-    asked = make_teacher({**SPEC, "api_key_env": "CANARY_KEY"}, Words())
+    asked = make({**SPEC, "api_key_env": "CANARY_KEY"})
     assert asked.identify({}) == ("scripted", "")
     assert ask(asked, []) == {}
     with pytest.raises(ConfigError, match="the environment has no CANARY_KEY: set it"):
@@ -280,7 +279,7 @@ def test_a_key_is_looked_for_only_when_something_has_to_be_asked(monkeypatch):
 def test_a_key_that_no_header_can_carry_is_refused_without_being_shown(monkeypatch):
     monkeypatch.setenv("CANARY_KEY", CANARY + "\nX: y")
     with pytest.raises(ConfigError, match="CANARY_KEY holds blanks") as caught:
-        ask(make_teacher({**SPEC, "api_key_env": "CANARY_KEY"}, Words()), [request("q0")])
+        ask(make({**SPEC, "api_key_env": "CANARY_KEY"}), [request("q0")])
     assert CANARY not in str(caught.value)
 
 
@@ -323,7 +322,7 @@ def test_a_key_that_the_server_echoes_is_kept_nowhere(status, monkeypatch, caplo
 )
 def test_a_base_url_with_more_than_an_address_is_refused_without_being_shown(url):
     with pytest.raises(ConfigError, match="base_url") as caught:
-        make_teacher({**SPEC, "base_url": url}, Words())
+        make({**SPEC, "base_url": url})
     assert CANARY not in str(caught.value)
 
 
@@ -437,7 +436,7 @@ def test_neither_key_nor_openai_is_needed_to_make_the_teacher():
 
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from asking import *\n"
-        "teacher = make_teacher({**SPEC, 'api_key_env': 'NO_SUCH_KEY'}, Words())\n"
+        "teacher = make({**SPEC, 'api_key_env': 'NO_SUCH_KEY'})\n"
         "assert teacher.identify({}) == ('scripted', '')\n"
         "assert not {'openai', 'httpx2', 'stamina', 'torch'} & set(sys.modules)"
     )

@@ -8,11 +8,14 @@ from asking import SPEC
 from scripted_server import ScriptedServer, reply
 
 from caft.complexity.compute import compute_metric
+from caft.complexity.settings import MetricSettings
 from caft.errors import ConfigError
+from caft.running.settings import Engine
 from caft.teacher.asking import Setup
 from caft.teacher.first_tokens import ask_first_tokens
+from caft.teacher.sections import read_teacher
 
-ENGINE = {"device": "cpu", "attention": "sdpa"}
+ENGINE = Engine(device="cpu")
 ITEMS = pd.DataFrame(
     {
         "item_id": ["a", "b"],
@@ -35,7 +38,7 @@ def with_logprobs(*probabilities):
 
 def ask(server, letters, student, folder, **changed):
     spec = {**SPEC, "base_url": server.url, **changed}
-    setup = Setup("teachers.big", spec, ENGINE, student / "student.json", folder)
+    setup = Setup("teachers.big", read_teacher(spec), ENGINE, student / "student.json", folder)
     return ask_first_tokens(ITEMS, setup, letters, 1)
 
 
@@ -50,7 +53,7 @@ def test_each_item_is_asked_once_and_gets_an_entropy_with_its_covered_mass(
         ask(server, letters, student, tmp_path)
         table = ask(server, letters, student, tmp_path)
         assert sum(server.asked.values()) == 2
-    found = compute_metric("topk_entropy", {}, table, ITEMS)
+    found = compute_metric("topk_entropy", MetricSettings(), table, ITEMS)
     assert found["value"].tolist() == pytest.approx([0.0, 1.5 * math.log(2)])
     assert found["covered_mass"].tolist() == pytest.approx([1.0, 0.75])
 
@@ -62,7 +65,9 @@ def test_an_item_without_logprobs_says_so(letters, student, tmp_path):
 
     with ScriptedServer(script) as server:
         table = ask(server, letters, student, tmp_path)
-    assert compute_metric("topk_entropy", {}, table, ITEMS)["reason"][1] == "no_logprobs"
+    assert (
+        compute_metric("topk_entropy", MetricSettings(), table, ITEMS)["reason"][1] == "no_logprobs"
+    )
 
 
 def test_an_endpoint_without_any_logprobs_is_an_error_that_says_what_to_set(

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from asking import SPEC, Words, ask, request, requests
+from asking import SPEC, ask, make, request, requests
 from driver import collect
 from test_kills import processes  # noqa: F401 - a fixture
 
 import caft.teacher.endpoint.guard
 from caft.errors import TeacherError
-from caft.teacher import make_teacher
 
 SCRIPT = Path(__file__).with_name("own_server.py")
 
@@ -24,7 +23,11 @@ def spec(pids, manner="good", **changed):
     """Return the config of a teacher whose server writes its pids to a file."""
     command = [sys.executable, str(SCRIPT), "{port}", str(pids), manner]
     own = {"command": command, "health": "/health", "path": "/v1", "start_timeout_s": 30}
-    common = {key: SPEC[key] for key in SPEC if key not in ("base_url", "api_key_env", "batch")}
+    common = {
+        key: SPEC[key]
+        for key in SPEC
+        if key not in ("base_url", "api_key_env", "batch", "batch_poll_s")
+    }
     return {**common, **own, "provider": "vllm_server", **changed}
 
 
@@ -55,7 +58,7 @@ def pids(tmp_path):
 
 @pytest.mark.parametrize("manner", ["good", "slow"])
 def test_the_server_is_started_asked_and_ended(pids, manner):
-    teacher = make_teacher(spec(pids, manner), Words())
+    teacher = make(spec(pids, manner))
     got = ask(teacher, requests(20))
     assert {answer.text for answer in got.values()} == {"so [[1]]"}
     assert {answer.cost_usd for answer in got.values()} == {0.0}
@@ -63,7 +66,7 @@ def test_the_server_is_started_asked_and_ended(pids, manner):
 
 
 def test_nothing_is_started_when_nothing_has_to_be_asked(pids):
-    teacher = make_teacher(spec(pids), Words())
+    teacher = make(spec(pids))
     assert ask(teacher, []) == ask(teacher, [None]) == {}
     assert teacher.identify({}) == ("scripted", "")
     assert not pids.exists()
@@ -71,13 +74,13 @@ def test_nothing_is_started_when_nothing_has_to_be_asked(pids):
 
 def test_prices_of_ones_own_machine_count(pids):
     prices = {"prompt": 1.0, "cached": None, "completion": 1.0}
-    teacher = make_teacher(spec(pids, prices=prices), Words())
+    teacher = make(spec(pids, prices=prices))
     (answer,) = ask(teacher, [request("q0")]).values()
     assert answer.cost_usd == pytest.approx(10e-6)
 
 
 def test_the_server_is_ended_when_the_consumer_stops_or_fails(pids):
-    answers = make_teacher(spec(pids), Words()).answer(requests(50))
+    answers = make(spec(pids)).answer(requests(50))
     next(answers)
     assert len(alive(pids)) == 2
     answers.close()
@@ -85,27 +88,27 @@ def test_the_server_is_ended_when_the_consumer_stops_or_fails(pids):
 
 
 def test_a_server_that_ends_early_is_reported_with_the_end_of_its_output(pids):
-    teacher = make_teacher(spec(pids, "dies"), Words())
+    teacher = make(spec(pids, "dies"))
     with pytest.raises(TeacherError, match=r"(?s)ended with status 1; .*ends with:\nno such model"):
         ask(teacher, requests(2))
     assert alive(pids) == []
 
 
 def test_a_program_that_is_not_there_is_reported(pids):
-    teacher = make_teacher(spec(pids, command=["no-such-program", "{port}"]), Words())
+    teacher = make(spec(pids, command=["no-such-program", "{port}"]))
     with pytest.raises(TeacherError, match="no-such-program: No such file"):
         ask(teacher, requests(2))
 
 
 def test_a_server_that_never_is_healthy_is_given_up_and_ended(pids):
-    teacher = make_teacher(spec(pids, "sick", start_timeout_s=1.5), Words())
+    teacher = make(spec(pids, "sick", start_timeout_s=1.5))
     with pytest.raises(TeacherError, match="with 200 within 1.5 s; check teachers.<name>.command"):
         ask(teacher, requests(2))
     assert alive(pids) == []
 
 
 def test_a_server_that_dies_while_it_is_asked_is_reported_and_what_it_answered_kept(pids):
-    teacher = make_teacher(spec(pids, "later", concurrency=1, attempts=2, breaker=2), Words())
+    teacher = make(spec(pids, "later", concurrency=1, attempts=2, breaker=2))
     got = []
     with pytest.raises(TeacherError, match=r"(?s)ended with status 3; .*out of memory"):
         for batch in teacher.answer(requests(20)):
@@ -119,7 +122,7 @@ def test_the_output_of_the_server_lies_beside_the_log_of_the_job(pids, tmp_path)
     logging.getLogger("caft").addHandler(handler)
     try:
         with pytest.raises(TeacherError, match=r"job\.server\.log"):
-            ask(make_teacher(spec(pids, "dies"), Words()), requests(1))
+            ask(make(spec(pids, "dies")), requests(1))
     finally:
         logging.getLogger("caft").removeHandler(handler)
         handler.close()

@@ -11,6 +11,7 @@ import pytest
 from caft.errors import ModelError
 from caft.evaluation.evaluate import backend
 from caft.prompting.chat import encode_prompt, stop_tokens
+from caft.running.settings import Engine as Settings
 from caft.students.folders import load_tokenizer
 from caft.students.generation import Decoding, generate
 from caft.students.opened import Subject, open_scorer
@@ -73,7 +74,7 @@ def vllm(monkeypatch):
     return module
 
 
-ENGINE = {"device": "auto", "dtype": "auto", "attention": "sdpa"}
+ENGINE = Settings()
 
 
 def asking(*questions):
@@ -102,7 +103,7 @@ def answers(engine, tokenizer, questions, limit, **settings):
 def test_the_same_tokens_are_read_as_the_other_engine_reads_them(
     taught, lessons, limit, stop_at_answer
 ):
-    scorer = open_scorer(Subject(taught / "student.json", None, {**ENGINE, "device": "cpu"}))
+    scorer = open_scorer(Subject(taught / "student.json", None, Settings(device="cpu")))
     tokenizer, prompts = scorer.tokenizer, asking(*lessons)
     expected = sorted(
         (
@@ -177,7 +178,7 @@ def test_a_student_is_started_in_the_precision_of_the_device(vllm, taught):
         "max_model_len": -1,
     }
     assert (scorer.spec["device"], scorer.spec["libraries"]["vllm"]) == ("cuda", "0.0")
-    exact = open_vllm(Subject(taught / "student.json", None, {**ENGINE, "dtype": "float32"}))
+    exact = open_vllm(Subject(taught / "student.json", None, Settings(dtype="float32")))
     assert exact.model.engine.settings["dtype"] == "float32"
 
 
@@ -223,7 +224,7 @@ def test_a_device_that_vllm_does_not_run_on_is_refused(vllm, taught, found, want
     vllm.platforms = sys.modules["vllm.platforms"]
     vllm.platforms.current_platform.device_type = found
     with pytest.raises(ModelError, match=f"runs on {found or 'no device here'}, .*{wanted}"):
-        open_vllm(Subject(taught / "student.json", None, {**ENGINE, "device": wanted}))
+        open_vllm(Subject(taught / "student.json", None, Settings(device=wanted)))
 
 
 def test_a_missing_vllm_says_what_to_install(monkeypatch, taught):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from caft.evaluation.evaluate import backend
+from caft.running.settings import Engine
 from caft.students.generation import Decoding
 from caft.students.opened import Subject
 
@@ -57,7 +58,7 @@ def test_both_engines_write_the_same_greedy_answers(platform, wide):
         [{"role": "user", "content": f"What is {number} + {number * 7} ?" + " A B" * number}]
         for number in range(24)
     ]
-    engine = {"device": platform, "dtype": "float32", "attention": "sdpa"}
+    engine = Engine(device=platform, dtype="float32")
     decoding = Decoding(24, stop_at_answer=True)
     student = Subject(wide / "student/student.json", None, engine)
     adapted = replace(student, trained_file=wide / "adapter/model.json")

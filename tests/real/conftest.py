@@ -15,19 +15,21 @@ def shipped():
     from caft.config.prepare import prepare
 
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    return prepare(config)
+    return prepare(config).plain()
 
 
 @pytest.fixture(scope="session")
 def real_student(shipped, tmp_path_factory):
     """Folder of the embedded student: the one a run has prepared, else fetched and converted."""
     from caft.students.folders import prepare_student
+    from caft.students.settings import Student
 
     prepared = ROOT / "data/models/smollm2-135m"
     if (prepared / "student.json").is_file():
         return prepared
     folder = tmp_path_factory.mktemp("real") / "student"
-    prepare_student(shipped["students"]["smollm2-135m"], folder, folder.parent / "downloads")
+    spec = Student.model_validate(shipped["students"]["smollm2-135m"])
+    prepare_student(spec, folder, folder.parent / "downloads")
     return folder
 
 

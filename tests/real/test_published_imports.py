@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from caft.complexity.imported import import_metric
-from caft.datasets import load
+from caft.complexity.settings import MetricSettings
+from caft.datasets import load, read_section
 from caft.datasets.ingest import ingest
 
 COLUMNS = {"question": "question", "options": "options", "answer": "answer", "id": "item_id"}
@@ -18,8 +19,8 @@ def items(reference_data):
         "path": str(reference_data / "mmlu_pro_items.parquet"),
         "columns": COLUMNS,
     }
-    shares = {"train": 0.5, "validation": 0.0, "test": 0.5}
-    return ingest(load(spec, 1, Path("unused")), shares, 1, "mmlu_pro", 0.1).items
+    settings = read_section({**spec, "splits": {"train": 0.5, "test": 0.5}})
+    return ingest(load(settings, 1, Path("unused")), settings.splits, 1, "mmlu_pro", 0.1).items
 
 
 def published(reference_data, items, model, variant, column):
@@ -30,7 +31,7 @@ def published(reference_data, items, model, variant, column):
         "id": "item_id",
         "where": {"model": model, "variant": variant},
     }
-    return import_metric(settings, items)
+    return import_metric(MetricSettings.model_validate(settings), items)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_options_tell_real_questions_of_the_same_text_apart(
         "join": "question",
         "columns": columns,
     }
-    _, problems, counts = import_metric(settings, items)
+    _, problems, counts = import_metric(MetricSettings.model_validate(settings), items)
     # One row has two equal options and is no item here.
     assert (counts["rows_matched"], counts["rows_unmatched"]) == (matched, 1)
     assert (

@@ -3,7 +3,9 @@
 import pandas as pd
 import pytest
 
+from caft.mixtures.recipe import Recipe
 from caft.mixtures.rows import Materials
+from caft.mixtures.settings import ResolvedStrategy
 from caft.mixtures.stages import SeededStrategy, build_stages
 from caft.prompting.settings import Prompt
 from caft.report.costs import saved
@@ -45,11 +47,13 @@ def test_the_published_savings_come_out_of_real_texts(shipped, real_student, ban
         1 << 20,
     )
     texts = pd.Series(bands["response"].to_numpy(), index=bands["item_id"])
-    recipe = {**shipped["training"], "max_length": 1 << 20}
-    common = {"buckets": "default", "membership": "complexity", "fallback": "drop", "match": None}
+    settings = {name: shipped["training"][name] for name in Recipe.model_fields}
+    recipe = {**settings, "max_length": 1 << 20}
 
     def tokens(*stages):
-        strategy = {**common, "recipe": recipe, "teacher": "big", "stages": stages}
+        strategy = ResolvedStrategy.model_validate(
+            {"stages": stages, "teacher": "big", "fallback": "drop", "recipe": recipe}
+        )
         seeded = SeededStrategy("published", strategy, 1)
         built = build_stages(materials, seeded, {"default": bands}, texts)
         one_pass = [stage.mixture["target_tokens"].sum() for stage in built]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from caft.datasets import load
+from caft.datasets import load, read_section
 from caft.datasets.ingest import ingest
 from caft.prompting.settings import Prompt
 
@@ -23,8 +23,8 @@ def items(reference_data):
         "columns": columns,
         "limit": ITEMS,
     }
-    shares = {"train": 0.5, "validation": 0.0, "test": 0.5}
-    return ingest(load(spec, 1, Path("unused")), shares, 1, "mmlu_pro", 0.1).items
+    settings = read_section({**spec, "splits": {"train": 0.5, "test": 0.5}})
+    return ingest(load(settings, 1, Path("unused")), settings.splits, 1, "mmlu_pro", 0.1).items
 
 
 def test_real_scores_agree_with_full_float64_logits_row_by_row(items, real_student, shipped):

@@ -10,10 +10,11 @@ from caft.prompting.prompts import build_messages
 from caft.prompting.settings import Prompt
 from caft.store import Store
 from caft.students.folders import load_tokenizer
-from caft.teacher import make_teacher
+from caft.teacher import Here, make_teacher
 from caft.teacher.acceptance import Policy
 from caft.teacher.asking import Asking
 from caft.teacher.collect import collect_rationales
+from caft.teacher.sections import read_teacher
 
 SUMS = {"2 + 3": "5", "9 - 4": "5", "1 + 1": "2", "8 - 6 + 1": "3"}
 LIMIT = 24
@@ -78,7 +79,9 @@ def test_a_real_server_is_started_asked_once_per_item_and_ended(
     }
 
     def collect(**changed):
-        teacher = make_teacher({**spec(real_student), **changed}, tokenizer)
+        teacher = make_teacher(
+            read_teacher({**spec(real_student), **changed}), tokenizer, Here(tmp_path)
+        )
         with Store(tmp_path) as store:
             return collect_rationales(items, prompts, Asking(teacher, store), Policy("any", None))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from configurations import configuration
 from pydantic_core import PydanticUndefined
 
 from caft.config.reading import parse
@@ -67,9 +68,7 @@ def run(tmp_path, monkeypatch):
             "checkpoints": ["last"],
             "relevant_difference": 0.05,
         },
-        "prompts": {"letters": {"few_shot": 0}},
-        "prompt": "letters",
-        "teachers": {},
+        "students": {"s": {"path": "s"}},
         "strategies": {
             "base": {
                 "stages": [],
@@ -135,13 +134,13 @@ def test_the_picture_of_the_rules_is_what_snakemake_says():
 
 
 def test_every_column_of_the_comparison_is_described_in_order(run):
-    made = summary.summarize(run)
+    made = summary.summarize(configuration(run))
     for name, table in zip(("summary", "tables/runs", "tables/comparisons"), made, strict=True):
         assert described(f"results/{name}.csv") == list(table.columns), name
 
 
 def test_every_column_of_the_complexity_table_is_described_in_order(run):
-    expected = list(complexity.complexity_table(run).columns)
+    expected = list(complexity.complexity_table(configuration(run)).columns)
     assert described("results/tables/complexity.csv") == expected
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
+import yaml
 from harness import Project, change_weights, questions, write_questions
 
 Edit = Callable[[Project], None]
@@ -113,8 +114,37 @@ def a_config_comment(project: Project) -> None:
     file.write_text("# a comment\n" + file.read_text())
 
 
+def upside_down(part):
+    """The same section with its keys the other way round."""
+    if isinstance(part, dict):
+        return {key: upside_down(value) for key, value in reversed(part.items())}
+    return part
+
+
+def _otherwise(value):
+    """The same number: a whole one with a point, another one as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return float(value) if isinstance(value, int) else f"{value:e}"
+
+
+def the_same_in_other_words(project: Project) -> None:
+    """Reverse the keys, write defaults out, write numbers as text or with a point."""
+    written = upside_down(project.config)
+    written["prompts"] = {"letters": {"direct": {"numeric": "Give only the final number."}}}
+    for section in ("engine", "training"):
+        written[section] = {key: _otherwise(value) for key, value in written[section].items()}
+    file = project.folder / "run.yaml"
+    file.write_text(yaml.safe_dump(written, sort_keys=False))
+
+
 SETTINGS = [  # of the config
     Promise("nothing, or a comment in the config", a_config_comment, {}),
+    Promise(
+        "the order of keys, a default that is written out, `1.0` instead of `1`",
+        the_same_in_other_words,
+        {},
+    ),
     Promise(
         "thresholds, the same items in each bucket",
         same_thresholds,

@@ -56,6 +56,14 @@ def test_a_wrong_config_is_refused_before_any_job(config, tmp_path):
     assert "buckets.default.quantiles: 0.25 comes before 0.75" in run.output
 
 
+def test_values_on_the_command_line_are_read_as_in_a_file(config, tmp_path):
+    project = Project(tmp_path / "project", config)
+    given = ("run={seeds: [1, 2]}", "buckets={default: {quantiles: [0.25, 0.5]}}", "seed=3")
+    assert "assign_buckets" in project.run("-n", "buckets", "--config", *given).output
+    run = project.run("-n", "--config", "run={seeds: [first]}", succeeds=False)
+    assert "run.seeds.0: 'first' is no whole number." in run.output
+
+
 def test_an_unknown_key_is_refused_with_the_known_ones(config, tmp_path):
     changed = {**config, "training": {**config["training"], "learning_rat": 1.0}}
     run = Project(tmp_path / "project", changed).run("-n", succeeds=False)

@@ -13,11 +13,11 @@ rule analyse_metrics:
         ),
         analysed("parquet", ANALYSIS_TABLES),
     params:
-        names=settings.metrics_analysed(config),
-        reads_label=settings.labelled_metrics(config),
-        analysis=config["analysis"],
-        reference=settings.compared_metric(config),
-        seed=config["seed"],
+        names=settings.metrics_analysed(CONFIG),
+        reads_label=settings.labelled_metrics(CONFIG),
+        analysis=CONFIG.analysis.plain(),
+        reference=settings.compared_metric(CONFIG),
+        seed=CONFIG.seed,
         code=versions.ANALYSIS,
     log:
         "logs/analyse_metrics/{dataset}.{student}.log",
@@ -40,9 +40,9 @@ rule plot_analysis:
         ),
         analysed("png", ANALYSIS_FIGURES),
     params:
-        names=settings.metrics_analysed(config),
-        reads_label=settings.labelled_metrics(config),
-        split=config["analysis"]["split"],
+        names=settings.metrics_analysed(CONFIG),
+        reads_label=settings.labelled_metrics(CONFIG),
+        split=CONFIG.analysis.split,
         code=versions.ANALYSIS,
     log:
         "logs/plot_analysis/{dataset}.{student}.log",

@@ -6,10 +6,10 @@ rule assign_buckets:
         buckets=layout.BUCKETS,
         report=layout.BUCKETS_REPORT,
     params:
-        buckets=lambda wildcards: config["buckets"][wildcards.buckets],
-        decimals=lambda wildcards: settings.decimals_of(config, wildcards.buckets),
-        purchase=lambda wildcards: settings.purchase_of(config, wildcards.buckets),
-        seed=config["seed"],
+        buckets=lambda wildcards: CONFIG.buckets[wildcards.buckets].plain(),
+        decimals=lambda wildcards: settings.decimals_of(CONFIG, wildcards.buckets),
+        purchase=lambda wildcards: settings.purchase_of(CONFIG, wildcards.buckets),
+        seed=CONFIG.seed,
         code=versions.BUCKETS,
     log:
         "logs/assign_buckets/{dataset}.{student}.{buckets}.log",

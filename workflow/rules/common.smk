@@ -1,73 +1,63 @@
 # Input functions and slices of the config that several rules share.
-import os
-from glob import escape, glob
+from dataclasses import asdict
 
 from caft.analysis import TABLES as ANALYSIS_TABLES
 from caft.figures import ANALYSIS_FIGURES, FIGURES
 from caft.report import costs
 from caft.mixtures.plan import read_plan
-from caft.mixtures.rows import divisions
-from caft.students.folders import precision_of
+from caft.tables.files import files_in
 
 # What chains of thought depend on: which engine evaluates says nothing about them.
-CHAIN_SETTINGS = {
-    name: config["evaluation"][name] for name in ("max_new_tokens", "parser", "batch_size")
-}
+CHAIN_SETTINGS = CONFIG.evaluation.plain("max_new_tokens", "parser", "batch_size")
 
 
-def model_resources(wildcards, attempt):
+def plain(sections):
+    """Sections by name as plain values, for params."""
+    return {name: section.plain() for name, section in sections.items()}
+
+
+def model_memory_mb(wildcards, attempt):
     """Memory of a model job, more with every retry of the profile."""
-    return config["engine"]["mem_mb"] * attempt
+    return CONFIG.engine.mem_mb * attempt
 
 
 def model_runtime(wildcards, attempt):
     """Minutes of a model job, more with every retry of the profile."""
-    return config["engine"]["runtime"] * attempt
+    return CONFIG.engine.runtime * attempt
 
 
-def asking_needs(wildcards):
+# What every job that runs a model asks for.
+MODEL_JOB = {"gpu": CONFIG.engine.gpus, "mem_mb": model_memory_mb, "runtime": model_runtime}
+
+
+def asking_job(wildcards):
     """Threads, GPUs and memory of a job that asks a judge, a teacher, or the teacher of a metric."""
     if "judge" in wildcards.keys():
-        asked = config["judges"][wildcards.judge]
+        asked = CONFIG.judges[wildcards.judge]
     else:
-        asked = config["teachers"][wildcards.get("teacher") or metric_slice(wildcards)["teacher"]]
-    return settings.asking_needs(config["engine"], asked["provider"])
+        asked = CONFIG.teachers[wildcards.get("teacher") or metric_slice(wildcards).teacher]
+    return settings.asking_needs(CONFIG.engine, asked)
 
 
-def asking_memory(wildcards, attempt):
-    return asking_needs(wildcards)["mem_mb"] * attempt
+def asking_memory_mb(wildcards, attempt):
+    return asking_job(wildcards)["mem_mb"] * attempt
 
 
 def student_slice(wildcards):
     """A student's source alone: changing its warm-up or licence does not fetch the model again."""
-    spec = config["students"][wildcards.student]
-    return {key: value for key, value in spec.items() if key not in ("warm_up", "license")}
-
-
-def files_in(folder, pattern="*"):
-    """The files of a local folder, so that a changed one is noticed; none where it is a name on the hub."""
-    return sorted(filter(os.path.isfile, glob(f"{escape(folder)}/{pattern}", recursive=True)))
+    given = CONFIG.students[wildcards.student].plain()
+    return {key: value for key, value in given.items() if key not in ("warm_up", "license")}
 
 
 def student_files(wildcards):
     """A local student's weights and config."""
-    folder = config["students"][wildcards.student].get("path")
+    folder = CONFIG.students[wildcards.student].path
     return files_in(folder) if folder else []
-
-
-def asked_files(spec):
-    """The weights and config of a teacher or judge that is a local folder."""
-    return files_in(spec["model"]) if spec["provider"] == "local" else []
 
 
 def dataset_files(wildcards):
     """The files behind a data set, so that a changed file is noticed."""
-    spec = config["datasets"][wildcards.dataset]
-    if spec["adapter"] == "hub":
-        return files_in(spec["id"], "**")
-    if spec["adapter"] != "file":
-        return []
-    return [spec["path"], *([spec["rationales"]["path"]] if "rationales" in spec else [])]
+    return CONFIG.datasets[wildcards.dataset].files()
 
 
 def every_pair(pattern, **names):
@@ -103,9 +93,7 @@ def final_models(dataset, student):
     """What is evaluated: the last model of each strategy and seed, `base` for the untuned student."""
     finals = plan(dataset, student).finals()
     names = [
-        layout.weights_of(final, which)
-        for final in finals
-        for which in config["run"]["checkpoints"]
+        layout.weights_of(final, which) for final in finals for which in CONFIG.run.checkpoints
     ]
     return list(dict.fromkeys(names))
 
@@ -175,7 +163,7 @@ def all_results(wildcards):
     # though it says the same.
     wait_for_plans()
     figures = list(FIGURES)
-    if settings.plotted_metric(config):
+    if settings.plotted_metric(CONFIG):
         figures.append("complexity")
     return [
         layout.SUMMARY,
@@ -196,26 +184,26 @@ def scoring_model(wildcards):
         return []
     if wildcards.scorer == "warm_up":
         # Drawn chains are named by their metric, which knows the prompt.
-        prompt = wildcards.get("prompt") or metric_slice(wildcards)["prompt"]
+        prompt = wildcards.get("prompt") or metric_slice(wildcards).prompt
         return layout.at(layout.WARM_UP, **{**wildcards, "prompt": prompt})
     strategy, stage = wildcards.scorer.split(".")
-    number = rounds.round_of(config, strategy)
+    number = rounds.round_of(CONFIG, strategy)
     planned = plan(wildcards.dataset, wildcards.student, [number]).strategies[strategy]
     # One model scores for all seeds: that of the first.
-    stages = planned.seeds[config["run"]["seeds"][0]].stages
+    stages = planned.seeds[CONFIG.run.seeds[0]].stages
     return ancient(layout.at(layout.MODEL, digest=stages[int(stage) - 1].model))
 
 
 def metric_source(dataset, student, metric):
     """The table that a metric is computed from; an imported one comes from the user's own file."""
-    if table := settings.metric_table(config, dataset, student, metric):
-        return str(table)
-    spec = settings.metric_of(config, metric)
+    if table := settings.metric_table(CONFIG, dataset, student, metric):
+        return table
+    asked = settings.metric_of(CONFIG, metric)
     return {
-        "judgements": layout.at(layout.JUDGEMENTS, dataset=dataset, judge=spec.get("judge")),
+        "judgements": layout.at(layout.JUDGEMENTS, dataset=dataset, judge=asked.judge),
         "topk": layout.at(layout.FIRST_TOKENS, dataset=dataset, metric=metric),
-        "imported": spec.get("path"),
-    }[settings.source_of(config, metric)]
+        "imported": asked.path,
+    }[settings.source_of(CONFIG, metric)]
 
 
 def metric_inputs(wildcards):
@@ -223,37 +211,37 @@ def metric_inputs(wildcards):
 
 
 def metric_slice(wildcards):
-    return settings.metric_of(config, wildcards.metric)
+    return settings.metric_of(CONFIG, wildcards.metric)
 
 
 def bucket_metric(wildcards):
-    metric = config["buckets"][wildcards.buckets]["metric"]
+    metric = CONFIG.buckets[wildcards.buckets].metric
     return layout.at(layout.METRICS, **wildcards, metric=metric)
 
 
 def priced_items(wildcards):
     """Items and student, where a budget draws the threshold: prompts are counted then."""
-    if not config["buckets"][wildcards.buckets].get("hard"):
+    if not CONFIG.buckets[wildcards.buckets].hard:
         return []
     return [layout.ITEMS, layout.STUDENT]
 
 
 def planned_strategies(wildcards):
     """The strategies of a round, with everything that decides about their models."""
-    resolved = settings.resolved_strategies(config)
-    names = rounds.strategies_of_round(config, int(wildcards.round))
+    resolved = settings.resolved_strategies(CONFIG)
+    names = rounds.strategies_of_round(CONFIG, int(wildcards.round))
     return {name: resolved[name] for name in names}
 
 
 def asking_strategies(wildcards):
     """What the strategies of a round that train on a teacher's rationales ask of it."""
-    of_teacher = settings.strategies_of_teacher(config, wildcards.teacher)
-    names = rounds.strategies_of_round(config, int(wildcards.round))
+    of_teacher = settings.strategies_of_teacher(CONFIG, wildcards.teacher)
+    names = rounds.strategies_of_round(CONFIG, int(wildcards.round))
     return {name: settings.asking_part(of_teacher[name]) for name in of_teacher if name in names}
 
 
 def bucket_files(wildcards, strategies):
-    names = sorted({name for strategy in strategies.values() for name in divisions(strategy)})
+    names = sorted({name for strategy in strategies.values() for name in strategy.divisions()})
     return [layout.at(layout.BUCKETS, **wildcards, buckets=name) for name in names]
 
 
@@ -267,15 +255,15 @@ def bucket_tables(wildcards):
 
 def rationale_tables(wildcards):
     strategies = planned_strategies(wildcards).values()
-    teachers = sorted({strategy["teacher"] for strategy in strategies if strategy["teacher"]})
+    teachers = sorted({strategy.teacher for strategy in strategies if strategy.teacher})
     return [layout.at(layout.RATIONALES, **wildcards, teacher=teacher) for teacher in teachers]
 
 
 def warm_up_start(wildcards):
     """The warm-up model, where a strategy starts from it."""
-    if all(strategy["start"] == "student" for strategy in planned_strategies(wildcards).values()):
+    if all(strategy.start == "student" for strategy in planned_strategies(wildcards).values()):
         return []
-    return layout.at(layout.WARM_UP, **wildcards, prompt=config["prompt"])
+    return layout.at(layout.WARM_UP, **wildcards, prompt=CONFIG.prompt)
 
 
 def stage_inputs(wildcards):
@@ -295,22 +283,21 @@ def evaluated_model(wildcards):
 
 
 def all_buckets(wildcards):
-    return every_pair(layout.BUCKETS, buckets=settings.buckets_used(config))
+    return every_pair(layout.BUCKETS, buckets=settings.buckets_used(CONFIG))
 
 
 def first_buckets(wildcards):
     """The buckets that are known before anything is trained."""
-    strategies = rounds.strategies_of_round(config, 1).values()
-    names = sorted({name for strategy in strategies for name in divisions(strategy)})
+    strategies = rounds.strategies_of_round(CONFIG, 1).values()
+    names = sorted({name for strategy in strategies for name in strategy.divisions()})
     return every_pair(layout.BUCKETS, buckets=names)
 
 
 def all_rationales(wildcards):
-    tables = [name.split("/") for name in rounds.rationale_tables(config)]
     return [
         path
-        for number, teacher in tables
-        for path in every_pair(layout.RATIONALES, round=number, teacher=teacher)
+        for asked in rounds.taught(CONFIG)
+        for path in every_pair(layout.RATIONALES, round=asked.rounds, teacher=asked.teacher)
     ]
 
 
@@ -320,13 +307,13 @@ def bucket_scores(wildcards):
         metric_source(dataset, student, metric)
         for dataset in DATASETS
         for student in STUDENTS
-        for metric in settings.metrics_used(config)
-        if settings.source_of(config, metric) != "imported"
+        for metric in settings.metrics_used(CONFIG)
+        if settings.source_of(CONFIG, metric) != "imported"
     ]
 
 
 def plotted_scores(wildcards):
-    metric = config["buckets"][settings.buckets_used(config)[0]]["metric"]
+    metric = CONFIG.buckets[settings.buckets_used(CONFIG)[0]].metric
     return [metric_source(dataset, student, metric) for dataset in DATASETS for student in STUDENTS]
 
 
@@ -334,20 +321,20 @@ def analysed_tables(wildcards):
     """The metrics tables of one data set and student, in the order of the config."""
     return [
         layout.at(layout.METRICS, **wildcards, metric=metric)
-        for metric in settings.metrics_analysed(config)
+        for metric in settings.metrics_analysed(CONFIG)
     ]
 
 
 def outcome_table(wildcards):
     """What says which items are wrong: the student's own answers, or an imported column."""
-    outcome = config["analysis"]["outcome"]
-    if settings.source_of(config, outcome) == "imported":
+    outcome = CONFIG.analysis.outcome
+    if settings.source_of(CONFIG, outcome) == "imported":
         return layout.at(layout.METRICS, **wildcards, metric=outcome)
     return metric_source(wildcards.dataset, wildcards.student, outcome)
 
 
 def analysed_buckets(wildcards):
-    name = settings.buckets_used(config)[0]
+    name = settings.buckets_used(CONFIG)[0]
     return layout.at(layout.BUCKETS, **wildcards, buckets=name)
 
 
@@ -357,8 +344,8 @@ def warm_ups(wildcards):
         file
         for dataset in DATASETS
         for student in STUDENTS
-        for name in config["run"]["strategies"]
-        for file in costs.warm_up_files(config, dataset, student, name)
+        for name in CONFIG.run.strategies
+        for file in costs.warm_up_files(CONFIG, dataset, student, name)
     ]
     return list(dict.fromkeys(files))
 
@@ -390,7 +377,7 @@ def store_state(wildcards):
 
 def shards_of(kind):
     """How many jobs share a table of this kind."""
-    return config["engine"]["shards"][kind]
+    return getattr(CONFIG.engine.shards, kind)
 
 
 def shard_pattern(kind):

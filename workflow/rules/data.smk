@@ -27,8 +27,8 @@ rule ingest_items:
         quarantine=layout.REJECTED_ROWS,
         report=layout.ITEMS_REPORT,
     params:
-        dataset=lambda wildcards: config["datasets"][wildcards.dataset],
-        seed=config["seed"],
+        dataset=lambda wildcards: CONFIG.datasets[wildcards.dataset].plain(),
+        seed=CONFIG.seed,
         downloads=layout.DOWNLOADS,
         code=versions.ITEMS,
     log:

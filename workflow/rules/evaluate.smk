@@ -5,21 +5,19 @@ rule select_epoch:
     output:
         layout.SELECTION,
     params:
-        prompt=config["prompts"][config["prompt"]],
+        prompt=CONFIG.prompts[CONFIG.prompt].plain(),
         mode=trained_mode,
-        evaluation=config["evaluation"],
-        engine=settings.compute_of(config),
-        seed=config["seed"],
+        evaluation=CONFIG.evaluation.plain(),
+        engine=settings.compute_of(CONFIG),
+        seed=CONFIG.seed,
         code=versions.EVALUATION,
     log:
         "logs/select_epoch/{dataset}.{student}.{digest}.log",
     benchmark:
         "benchmarks/jobs/select_epoch/{dataset}.{student}.{digest}.tsv"
-    threads: config["engine"]["threads"]
+    threads: CONFIG.engine.threads
     resources:
-        gpu=config["engine"]["gpus"],
-        mem_mb=model_resources,
-        runtime=model_runtime,
+        **MODEL_JOB,
     message:
         "Choosing the best epoch of model {wildcards.digest} on the validation split"
     script:
@@ -35,11 +33,11 @@ rule evaluate_model:
         predictions=layout.sharded(layout.PREDICTIONS),
         run=layout.run_of(layout.sharded(layout.PREDICTIONS)),
     params:
-        prompt=config["prompts"][config["prompt"]],
-        evaluation=config["evaluation"],
-        split=config["run"]["split"],
-        engine=settings.compute_of(config),
-        seed=config["seed"],
+        prompt=CONFIG.prompts[CONFIG.prompt].plain(),
+        evaluation=CONFIG.evaluation.plain(),
+        split=CONFIG.run.split,
+        engine=settings.compute_of(CONFIG),
+        seed=CONFIG.seed,
         code=versions.EVALUATION,
     log:
         "logs/evaluate_model/{dataset}.{student}.{model}.{mode}{shard}.log",
@@ -47,11 +45,9 @@ rule evaluate_model:
         "benchmarks/jobs/evaluate_model/{dataset}.{student}.{model}.{mode}{shard}.tsv"
     wildcard_constraints:
         shard=shard_pattern("evaluation"),
-    threads: config["engine"]["threads"]
+    threads: CONFIG.engine.threads
     resources:
-        gpu=config["engine"]["gpus"],
-        mem_mb=model_resources,
-        runtime=model_runtime,
+        **MODEL_JOB,
     message:
         "Asking model {wildcards.model} about {wildcards.dataset} ({wildcards.mode})"
     script:

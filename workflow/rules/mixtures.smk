@@ -12,11 +12,11 @@ checkpoint build_mixtures:
         index=layout.PLAN_INDEX,
         over_long=layout.OVER_LONG,
     params:
-        strategies=planned_strategies,
-        prompt=config["prompts"][config["prompt"]],
-        seed=config["seed"],
-        seeds=config["run"]["seeds"],
-        precision=precision_of(config["engine"]),
+        strategies=lambda wildcards: plain(planned_strategies(wildcards)),
+        prompt=CONFIG.prompts[CONFIG.prompt].plain(),
+        seed=CONFIG.seed,
+        seeds=CONFIG.run.seeds,
+        precision=CONFIG.engine.precision,
         code=versions.MIXTURES,
         training_code=versions.TRAINING,
     log:

@@ -5,21 +5,19 @@ rule warm_up_student:
     output:
         layout.WARM_UP,
     params:
-        warm_up=lambda wildcards: config["students"][wildcards.student]["warm_up"],
-        prompt=lambda wildcards: config["prompts"][wildcards.prompt],
-        recipe=settings.warm_up_recipe(config),
-        engine=settings.compute_of(config),
-        seed=config["seed"],
+        warm_up=lambda wildcards: CONFIG.students[wildcards.student].warm_up.plain(),
+        prompt=lambda wildcards: CONFIG.prompts[wildcards.prompt].plain(),
+        recipe=settings.warm_up_recipe(CONFIG).plain(),
+        engine=settings.compute_of(CONFIG),
+        seed=CONFIG.seed,
         code=versions.TRAINING,
     log:
         "logs/warm_up_student/{dataset}.{student}.{prompt}.log",
     benchmark:
         "benchmarks/jobs/warm_up_student/{dataset}.{student}.{prompt}.tsv"
-    threads: config["engine"]["threads"]
+    threads: CONFIG.engine.threads
     resources:
-        gpu=config["engine"]["gpus"],
-        mem_mb=model_resources,
-        runtime=model_runtime,
+        **MODEL_JOB,
     message:
         "Warming up {wildcards.student} on {wildcards.dataset}"
     script:
@@ -35,9 +33,9 @@ rule score_items:
         table=layout.sharded(layout.SCORES),
         run=layout.run_of(layout.sharded(layout.SCORES)),
     params:
-        prompt=lambda wildcards: config["prompts"][wildcards.prompt],
-        engine=settings.compute_of(config, "token_budget"),
-        seed=config["seed"],
+        prompt=lambda wildcards: CONFIG.prompts[wildcards.prompt].plain(),
+        engine=settings.compute_of(CONFIG, "token_budget"),
+        seed=CONFIG.seed,
         code=versions.SCORES,
     log:
         "logs/score_items/{dataset}.{student}.{scorer}.{prompt}{shard}.log",
@@ -45,11 +43,9 @@ rule score_items:
         "benchmarks/jobs/score_items/{dataset}.{student}.{scorer}.{prompt}{shard}.tsv"
     wildcard_constraints:
         shard=shard_pattern("scores"),
-    threads: config["engine"]["threads"]
+    threads: CONFIG.engine.threads
     resources:
-        gpu=config["engine"]["gpus"],
-        mem_mb=model_resources,
-        runtime=model_runtime,
+        **MODEL_JOB,
     message:
         "Scoring {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
     script:
@@ -65,10 +61,10 @@ rule generate_chains:
         table=layout.sharded(layout.GENERATIONS),
         run=layout.run_of(layout.sharded(layout.GENERATIONS)),
     params:
-        prompt=lambda wildcards: config["prompts"][wildcards.prompt],
+        prompt=lambda wildcards: CONFIG.prompts[wildcards.prompt].plain(),
         evaluation=CHAIN_SETTINGS,
-        engine=settings.compute_of(config),
-        seed=config["seed"],
+        engine=settings.compute_of(CONFIG),
+        seed=CONFIG.seed,
         code=versions.GENERATIONS,
     log:
         "logs/generate_chains/{dataset}.{student}.{scorer}.{prompt}{shard}.log",
@@ -76,11 +72,9 @@ rule generate_chains:
         "benchmarks/jobs/generate_chains/{dataset}.{student}.{scorer}.{prompt}{shard}.tsv"
     wildcard_constraints:
         shard=shard_pattern("generations"),
-    threads: config["engine"]["threads"]
+    threads: CONFIG.engine.threads
     resources:
-        gpu=config["engine"]["gpus"],
-        mem_mb=model_resources,
-        runtime=model_runtime,
+        **MODEL_JOB,
     message:
         "Thinking through {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
     script:
@@ -96,9 +90,9 @@ rule measure_likelihoods:
         table=layout.sharded(layout.LIKELIHOODS),
         run=layout.run_of(layout.sharded(layout.LIKELIHOODS)),
     params:
-        prompt=lambda wildcards: config["prompts"][wildcards.prompt],
-        engine=settings.compute_of(config),
-        seed=config["seed"],
+        prompt=lambda wildcards: CONFIG.prompts[wildcards.prompt].plain(),
+        engine=settings.compute_of(CONFIG),
+        seed=CONFIG.seed,
         code=versions.LIKELIHOODS,
     log:
         "logs/measure_likelihoods/{dataset}.{student}.{scorer}.{prompt}{shard}.log",
@@ -106,47 +100,32 @@ rule measure_likelihoods:
         "benchmarks/jobs/measure_likelihoods/{dataset}.{student}.{scorer}.{prompt}{shard}.tsv"
     wildcard_constraints:
         shard=shard_pattern("generations"),
-    threads: config["engine"]["threads"]
+    threads: CONFIG.engine.threads
     resources:
-        gpu=config["engine"]["gpus"],
-        mem_mb=model_resources,
-        runtime=model_runtime,
+        **MODEL_JOB,
     message:
         "Measuring the targets of {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
     script:
         "../scripts/measure_likelihoods.py"
 
 
-rule sample_chains:
-    input:
-        item_table=layout.ITEMS,
-        student=layout.STUDENT,
-        trained=scoring_model,
+use rule generate_chains as sample_chains with:
     output:
         table=layout.sharded(layout.SAMPLES),
         run=layout.run_of(layout.sharded(layout.SAMPLES)),
     params:
-        prompt=lambda wildcards: config["prompts"][metric_slice(wildcards)["prompt"]],
+        prompt=lambda wildcards: CONFIG.prompts[metric_slice(wildcards).prompt].plain(),
         evaluation=CHAIN_SETTINGS,
-        sampling=lambda wildcards: settings.sampling_of(config, wildcards.metric),
-        engine=settings.compute_of(config),
-        seed=config["seed"],
+        sampling=lambda wildcards: settings.sampling_of(CONFIG, wildcards.metric),
+        engine=settings.compute_of(CONFIG),
+        seed=CONFIG.seed,
         code=versions.GENERATIONS,
     log:
         "logs/sample_chains/{dataset}.{student}.{scorer}.{metric}{shard}.log",
     benchmark:
         "benchmarks/jobs/sample_chains/{dataset}.{student}.{scorer}.{metric}{shard}.tsv"
-    wildcard_constraints:
-        shard=shard_pattern("generations"),
-    threads: config["engine"]["threads"]
-    resources:
-        gpu=config["engine"]["gpus"],
-        mem_mb=model_resources,
-        runtime=model_runtime,
     message:
         "Drawing chains of thought for {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
-    script:
-        "../scripts/generate_chains.py"
 
 
 rule compute_metric:
@@ -158,7 +137,7 @@ rule compute_metric:
         report=layout.METRICS_REPORT,
         problems=layout.UNUSED_VALUES,
     params:
-        metric=metric_slice,
+        metric=lambda wildcards: metric_slice(wildcards).plain(),
         code=versions.METRICS,
     log:
         "logs/compute_metric/{dataset}.{student}.{metric}.log",

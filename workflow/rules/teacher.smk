@@ -4,29 +4,29 @@ rule generate_rationales:
         item_table=layout.ITEMS,
         student=layout.STUDENT,
         buckets=buckets_of_teacher,
-        model=lambda wildcards: asked_files(config["teachers"][wildcards.teacher]),
+        model=lambda wildcards: CONFIG.teachers[wildcards.teacher].files(),
     output:
         rationales=layout.sharded(layout.RATIONALES),
         quarantine=layout.sharded(layout.REJECTED_ANSWERS),
     params:
-        teacher=lambda wildcards: config["teachers"][wildcards.teacher],
-        strategies=asking_strategies,
+        teacher=lambda wildcards: CONFIG.teachers[wildcards.teacher].plain(),
+        strategies=lambda wildcards: plain(asking_strategies(wildcards)),
         seeds=lambda wildcards: settings.asking_seeds(
-            config["run"]["seeds"], asking_strategies(wildcards).values()
+            CONFIG.run.seeds, asking_strategies(wildcards).values()
         ),
-        prompt=lambda wildcards: config["prompts"][config["teachers"][wildcards.teacher]["prompt"]],
-        engine=settings.compute_of(config),
-        seed=config["seed"],
+        prompt=lambda wildcards: CONFIG.prompts[CONFIG.teachers[wildcards.teacher].prompt].plain(),
+        engine=settings.compute_of(CONFIG),
+        seed=CONFIG.seed,
         store=layout.TEACHER_STORE,
         code=versions.RATIONALES,
     log:
         "logs/generate_rationales/{dataset}.{student}.{round}.{teacher}{shard}.log",
     wildcard_constraints:
         shard=shard_pattern("rationales"),
-    threads: lambda wildcards: asking_needs(wildcards)["threads"]
+    threads: lambda wildcards: asking_job(wildcards)["threads"]
     resources:
-        gpu=lambda wildcards: asking_needs(wildcards)["gpus"],
-        mem_mb=asking_memory,
+        gpu=lambda wildcards: asking_job(wildcards)["gpus"],
+        mem_mb=asking_memory_mb,
         runtime=model_runtime,
     message:
         "Collecting rationales of {wildcards.teacher} for {wildcards.dataset}"
@@ -64,7 +64,7 @@ rule plan_teacher:
             category="Teacher",
         ),
     params:
-        config=config,
+        config=CONFIG.plain(),
         store=layout.TEACHER_STORE,
         state=store_state,
         code=versions.RATIONALES,
@@ -93,7 +93,8 @@ rule tabulate_teacher:
             category="Teacher",
         ),
     params:
-        config=settings.asked_slice(config),
+        pairs=[(dataset, student) for dataset in DATASETS for student in STUDENTS],
+        taught=[asdict(asked) for asked in rounds.taught(CONFIG)],
         code=versions.SUMMARY,
     log:
         "logs/tabulate_teacher/tabulate_teacher.log",
@@ -107,20 +108,20 @@ rule judge_items:
     input:
         item_table=layout.ITEMS,
         student=layout.at(layout.STUDENT, student=STUDENTS[0]),  # its tokenizer counts what nobody else does
-        model=lambda wildcards: asked_files(config["judges"][wildcards.judge]),
+        model=lambda wildcards: CONFIG.judges[wildcards.judge].files(),
     output:
         layout.JUDGEMENTS,
     params:
-        judge=lambda wildcards: config["judges"][wildcards.judge],
-        engine=settings.compute_of(config),
+        judge=lambda wildcards: CONFIG.judges[wildcards.judge].plain(),
+        engine=settings.compute_of(CONFIG),
         store=layout.JUDGE_STORE,
         code=versions.JUDGEMENTS,
     log:
         "logs/judge_items/{dataset}.{judge}.log",
-    threads: lambda wildcards: asking_needs(wildcards)["threads"]
+    threads: lambda wildcards: asking_job(wildcards)["threads"]
     resources:
-        gpu=lambda wildcards: asking_needs(wildcards)["gpus"],
-        mem_mb=asking_memory,
+        gpu=lambda wildcards: asking_job(wildcards)["gpus"],
+        mem_mb=asking_memory_mb,
         runtime=model_runtime,
     message:
         "Judging {wildcards.dataset} with {wildcards.judge}"
@@ -135,19 +136,19 @@ rule ask_first_tokens:
     output:
         layout.FIRST_TOKENS,
     params:
-        name=lambda wildcards: metric_slice(wildcards)["teacher"],
-        teacher=lambda wildcards: config["teachers"][metric_slice(wildcards)["teacher"]],
-        prompt=lambda wildcards: config["prompts"][metric_slice(wildcards)["prompt"]],
-        engine=settings.compute_of(config),
-        seed=config["seed"],
+        name=lambda wildcards: metric_slice(wildcards).teacher,
+        teacher=lambda wildcards: CONFIG.teachers[metric_slice(wildcards).teacher].plain(),
+        prompt=lambda wildcards: CONFIG.prompts[metric_slice(wildcards).prompt].plain(),
+        engine=settings.compute_of(CONFIG),
+        seed=CONFIG.seed,
         store=layout.TEACHER_STORE,
         code=versions.FIRST_TOKENS,
     log:
         "logs/ask_first_tokens/{dataset}.{metric}.log",
-    threads: lambda wildcards: asking_needs(wildcards)["threads"]
+    threads: lambda wildcards: asking_job(wildcards)["threads"]
     resources:
-        gpu=lambda wildcards: asking_needs(wildcards)["gpus"],
-        mem_mb=asking_memory,
+        gpu=lambda wildcards: asking_job(wildcards)["gpus"],
+        mem_mb=asking_memory_mb,
         runtime=model_runtime,
     message:
         "Asking for the first tokens of {wildcards.dataset}"

@@ -6,18 +6,16 @@ rule train_stage:
         layout.MODEL,
     params:
         spec=layout.PLANNED_STAGE,
-        engine=settings.compute_of(config),
-        launcher=config["training"]["launcher"],
-        checkpoint_minutes=config["training"]["checkpoint_minutes"],
+        engine=settings.compute_of(CONFIG),
+        launcher=CONFIG.training.launcher,
+        checkpoint_minutes=CONFIG.training.checkpoint_minutes,
     log:
         "logs/train_stage/{digest}.log",
     benchmark:
         "benchmarks/jobs/train_stage/{digest}.tsv"
-    threads: config["engine"]["threads"]
+    threads: CONFIG.engine.threads
     resources:
-        gpu=config["engine"]["gpus"],
-        mem_mb=model_resources,
-        runtime=model_runtime,
+        **MODEL_JOB,
     message:
         "Training model {wildcards.digest}"
     script:

@@ -9,17 +9,20 @@ from pathlib import Path
 
 from caft.prompting.settings import Prompt
 from caft.running.jobs import job
+from caft.running.settings import Engine
 from caft.tables import parquet
 from caft.teacher.asking import Setup
 from caft.teacher.first_tokens import ask_first_tokens
+from caft.teacher.sections import read_teacher
 
 with job(snakemake) as log:
     inputs, params = snakemake.input, snakemake.params
     prompt = Prompt.model_validate(params.prompt)
+    engine = Engine.model_validate(params.engine)
     items = parquet.read("items", inputs.item_table)
     setup = Setup(
-        f"teachers.{params.name}", params.teacher, params.engine, Path(inputs.student),
-        Path(params.store),
+        f"teachers.{params.name}", read_teacher(params.teacher), engine,
+        Path(inputs.student), Path(params.store),
     )  # fmt: skip
     table = ask_first_tokens(items, setup, prompt, params.seed)
     spec = {"teacher": params.teacher, "prompt": params.prompt}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from caft.mixtures.building import build_plan
 from caft.mixtures.rows import Materials
+from caft.mixtures.settings import ResolvedStrategy
 from caft.prompting.settings import Prompt
 from caft.running.jobs import job
 from caft.students.folders import load_tokenizer
@@ -25,13 +26,14 @@ with job(snakemake) as log:
     rationales = {Path(path).stem: parquet.read("rationales", path) for path in inputs.rationales}
     warm_up = Path(inputs.warm_up) if inputs.get("warm_up") else None
     student = read_json(inputs.student)
-    tokenizer = load_tokenizer(Path(inputs.student).parent)
     materials = Materials(
-        items, prompt, params.seed, tokenizer, student["revision"], student["context"],
-        params.precision,
+        items, prompt, params.seed, load_tokenizer(Path(inputs.student).parent),
+        student["revision"], student["context"], params.precision,
     )  # fmt: skip
+    resolved = ResolvedStrategy.model_validate
+    strategies = {name: resolved(settings) for name, settings in params.strategies.items()}
     plan, index, over_long = build_plan(
-        materials, buckets, rationales, params.strategies, params.seeds,
+        materials, buckets, rationales, strategies, params.seeds,
         Path(inputs.student), warm_up,
     )  # fmt: skip
     for table, path in ((index, snakemake.output.index), (over_long, snakemake.output.over_long)):

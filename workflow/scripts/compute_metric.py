@@ -10,25 +10,27 @@ import pandas as pd
 from caft.complexity import METRICS
 from caft.complexity.compute import compute_metric
 from caft.complexity.imported import import_metric
+from caft.complexity.settings import MetricSettings
 from caft.running.jobs import job
 from caft.tables import parquet
 from caft.tables.files import atomic_path, write_json
 
 with job(snakemake) as log:
+    params, output = snakemake.params, snakemake.output
     items = parquet.read("items", snakemake.input.item_table)
-    metric = snakemake.params.metric
-    source = METRICS[metric["metric"]].source
+    metric = MetricSettings.model_validate(params.metric)
+    source = METRICS[metric.metric].source
     problems, counts = pd.DataFrame(columns=["row", "key", "value", "reason"]), {}
     if source == "imported":
         table, problems, counts = import_metric(metric, items)
     else:
         kind = "generations" if source == "samples" else source
         table = compute_metric(
-            metric["metric"], metric, parquet.read(kind, snakemake.input.source), items
+            metric.metric, metric, parquet.read(kind, snakemake.input.source), items
         )
     report = {"items": len(table), "reasons": table["reason"].value_counts().to_dict(), **counts}
-    parquet.write("metrics", table, snakemake.output.metrics, metric, snakemake.params.code)
-    with atomic_path(snakemake.output.problems) as path:
+    parquet.write("metrics", table, output.metrics, params.metric, params.code)
+    with atomic_path(output.problems) as path:
         problems.to_csv(path, index=False)
-    write_json(snakemake.output.report, report)
+    write_json(output.report, report)
     log.info("%s: %s", snakemake.wildcards.metric, report)

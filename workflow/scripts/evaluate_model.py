@@ -1,7 +1,6 @@
 """Ask one model every item of the reported split in one mode.
 
-Inputs    items, model (model.json, or student.json for the untuned student), chosen (the best
-          epoch, where that is asked)
+Inputs    items, model (model.json, or student.json for the untuned student), chosen (best epoch)
 Outputs   predictions: item_id, text, parsed, correct, ...; run: seconds, tokens, blocks
 Settings  params.prompt, params.evaluation, params.split, params.engine, params.seed
 """
@@ -11,10 +10,12 @@ from pathlib import Path
 from caft import layout
 from caft.config.modes import read_view
 from caft.evaluation.evaluate import evaluate_model
+from caft.evaluation.settings import Evaluation
 from caft.prompting.asked import Asked
 from caft.prompting.settings import Prompt
 from caft.running.blocks import Cache, Shard
 from caft.running.jobs import job
+from caft.running.settings import Engine
 from caft.students.opened import Subject
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
@@ -31,9 +32,9 @@ with job(snakemake) as log:
     view = read_view(wildcards.mode, variant.few_shot)
     variant = variant.model_copy(update={"few_shot": view.shots})
     cache = Cache(shard=Shard.named(snakemake.wildcards.shard))
-    predictions, spec, run = evaluate_model(
-        Asked(items, variant, params.seed), params.split,
-        Subject(student, trained, params.engine), view.mode, params.evaluation, cache,
-    )  # fmt: skip
-    parquet.write("predictions", predictions, snakemake.output.predictions, spec, params.code)
+    asked = Asked(items, variant, params.seed)
+    subject = Subject(student, trained, Engine.model_validate(params.engine))
+    evaluation = Evaluation.model_validate(params.evaluation)
+    table, spec, run = evaluate_model(asked, params.split, subject, view.mode, evaluation, cache)
+    parquet.write("predictions", table, snakemake.output.predictions, spec, params.code)
     write_json(snakemake.output.run, run)

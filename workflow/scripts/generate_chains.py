@@ -12,7 +12,9 @@ from caft.prompting.asked import Asked
 from caft.prompting.settings import Prompt
 from caft.running.blocks import Cache, Shard
 from caft.running.jobs import job
+from caft.running.settings import Engine
 from caft.students.opened import Subject
+from caft.students.settings import Writing
 from caft.tables import parquet
 from caft.tables.files import write_json
 
@@ -20,11 +22,12 @@ with job(snakemake) as log:
     items = parquet.read("items", snakemake.input.item_table)
     params = snakemake.params
     prompt = Prompt.model_validate(params.prompt)
+    engine = Engine.model_validate(params.engine)
     trained = Path(snakemake.input.trained) if snakemake.input.get("trained") else None
     table, spec, run = generate_with_student(
         Asked(items, prompt, params.seed),
-        Subject(Path(snakemake.input.student), trained, params.engine),
-        params.evaluation,
+        Subject(Path(snakemake.input.student), trained, engine),
+        Writing.model_validate(params.evaluation),
         Cache(shard=Shard.named(snakemake.wildcards.shard)),
         Sampling(**params.get("sampling", {})),
     )

@@ -10,25 +10,30 @@ Settings  params.teacher, params.strategies, params.prompt, params.engine, param
 from pathlib import Path
 
 from caft.mixtures.rows import wanted_by
+from caft.mixtures.settings import Wanted
 from caft.prompting.settings import Prompt
 from caft.running.blocks import Shard
 from caft.running.jobs import job
+from caft.running.settings import Engine
 from caft.tables import parquet
 from caft.tables.files import atomic_path
 from caft.teacher.acceptance import quarantine
 from caft.teacher.asking import Setup
 from caft.teacher.collect import collect_wanted
+from caft.teacher.sections import read_teacher
 
 with job(snakemake) as log:
     inputs, params, wildcards = snakemake.input, snakemake.params, snakemake.wildcards
     prompt = Prompt.model_validate(params.prompt)
+    engine = Engine.model_validate(params.engine)
     items = parquet.read("items", inputs.item_table)
     buckets = {Path(path).stem: parquet.read("buckets", path) for path in inputs.buckets}
     setup = Setup(
-        f"teachers.{wildcards.teacher}", params.teacher, params.engine, Path(inputs.student),
-        Path(params.store),
+        f"teachers.{wildcards.teacher}", read_teacher(params.teacher), engine,
+        Path(inputs.student), Path(params.store),
     )  # fmt: skip
-    wanted = wanted_by(buckets, params.strategies.values(), params.seeds)
+    strategies = [Wanted.model_validate(one) for one in params.strategies.values()]
+    wanted = wanted_by(buckets, strategies, params.seeds)
     shard = Shard.named(wildcards.shard)
     rationales = collect_wanted(items, wanted, setup, prompt, params.seed, shard)
     spec = {"teacher": params.teacher, "prompt": params.prompt}

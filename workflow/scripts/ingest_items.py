@@ -7,7 +7,7 @@ Settings  params.dataset, params.seed, params.downloads
 
 from pathlib import Path
 
-from caft.datasets import load
+from caft.datasets import load, read_section
 from caft.datasets.ingest import ingest, require_splits
 from caft.running.jobs import job
 from caft.tables import parquet
@@ -16,9 +16,10 @@ from caft.tables.files import write_json
 with job(snakemake) as log:
     spec, seed = snakemake.params.dataset, snakemake.params.seed
     name = snakemake.wildcards.dataset
-    raw = load(spec, seed, Path(snakemake.params.downloads))
-    result = ingest(raw, spec["splits"], seed, name, spec["max_bad_share"])
-    require_splits(result.items, spec["splits"], name)
+    settings = read_section(spec)
+    raw = load(settings, seed, Path(snakemake.params.downloads))
+    result = ingest(raw, settings.splits, seed, name, settings.max_bad_share)
+    require_splits(result.items, settings.splits, name)
     made_by = {"dataset": spec, "seed": seed}
     parquet.write(
         "quarantined_items",

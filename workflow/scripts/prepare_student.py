@@ -9,8 +9,10 @@ from pathlib import Path
 
 from caft.running.jobs import job
 from caft.students.folders import prepare_student
+from caft.students.settings import Student
 
 with job(snakemake) as log:
     folder = Path(snakemake.output[0]).parent
-    student = prepare_student(snakemake.params.student, folder, Path(snakemake.params.downloads))
+    spec = Student.model_validate(snakemake.params.student)
+    student = prepare_student(spec, folder, Path(snakemake.params.downloads))
     log.info("student %s: revision %s", folder.name, student["revision"])

@@ -6,6 +6,7 @@ Outputs   summary; runs (per training seed); comparisons (every pair of strategi
 Settings  params.config
 """
 
+from caft.config.model import Configuration
 from caft.report.complexity import complexity_table
 from caft.report.provenance import provenance
 from caft.report.render import render
@@ -14,7 +15,8 @@ from caft.running.jobs import job
 from caft.tables.files import atomic_path, write_json
 
 with job(snakemake) as log:
-    config, output = snakemake.params.config, snakemake.output
+    config = Configuration.model_validate(snakemake.params.config)
+    output = snakemake.output
     summary, runs, comparisons = summarize(config)
     models = model_index(config)
     written = (

@@ -9,12 +9,14 @@ Settings  params.spec (file written with the mixtures), params.engine, params.la
 from pathlib import Path
 
 from caft.running.jobs import job
+from caft.running.settings import Engine
 from caft.tables.files import write_json
 from caft.training import train_planned
 
 with job(snakemake) as log:
     params, target = snakemake.params, Path(snakemake.output[0])
+    engine = Engine.model_validate(params.engine)
     record = train_planned(
-        Path(params.spec), target.parent, params.engine, params.launcher, params.checkpoint_minutes
+        Path(params.spec), target.parent, engine, params.launcher, params.checkpoint_minutes
     )
     write_json(target, record)

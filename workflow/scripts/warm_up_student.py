@@ -7,9 +7,12 @@ Settings  params.warm_up, params.prompt, params.recipe, params.engine, params.se
 
 from pathlib import Path
 
+from caft.mixtures.recipe import Recipe
 from caft.prompting.asked import Asked
 from caft.prompting.settings import Prompt
 from caft.running.jobs import job
+from caft.running.settings import Engine
+from caft.students.settings import WarmUp
 from caft.tables import parquet
 from caft.tables.files import write_json
 from caft.training import warm_up
@@ -17,9 +20,10 @@ from caft.training import warm_up
 with job(snakemake) as log:
     items = parquet.read("items", snakemake.input.item_table)
     params = snakemake.params
-    prompt = Prompt.model_validate(params.prompt)
+    asked = Asked(items, Prompt.model_validate(params.prompt), params.seed)
+    settings, recipe = WarmUp.model_validate(params.warm_up), Recipe.model_validate(params.recipe)
     record = warm_up(
-        Asked(items, prompt, params.seed), Path(snakemake.input.student),
-        Path(snakemake.output[0]).parent, params.warm_up, params.recipe, params.engine,
+        asked, Path(snakemake.input.student), Path(snakemake.output[0]).parent,
+        settings, recipe, Engine.model_validate(params.engine),
     )  # fmt: skip
     write_json(snakemake.output[0], record)

@@ -2,6 +2,16 @@
 
 `correct` is always a boolean matrix of shape (n_seeds, n_items): one row per training seed, the
 same items in the same order for all strategies. The untuned student has one row.
+
+The symbols of docs/statistics.md are here:
+
+    S        _Side.seeds        number of training seeds of one strategy
+    spread   _Side.spread       MS_seeds / (S n), variance of the mean as the seeds show it
+    noise    _Side.noise        MS_residual / (S n), what single answers alone would give
+    n        _Contrast.count    number of items
+    items    _Contrast.items    variance between items beyond the noise
+    V        _Contrast.variance variance of the difference, or of the mean
+    t        _Contrast.freedom  its degrees of freedom
 """
 
 import math
@@ -35,12 +45,12 @@ class _Side:
     spread: float  # variance of the mean over the seeds, as their accuracies show it
     noise: float  # what of it single answers alone would give, however alike the seeds are
 
-    def thinned(self, factor: float) -> "_Side":
+    def with_noise_times(self, factor: float) -> "_Side":
         """Scale the noise, as other numbers of items do."""
         noise = self.noise * factor
         return replace(self, spread=self.spread - self.noise + noise, noise=noise)
 
-    def repeated(self, seeds: int) -> "_Side":
+    def with_seeds(self, seeds: int) -> "_Side":
         """Scale both variances to another number of seeds."""
         factor = self.seeds / seeds
         return _Side(self.shares, seeds, self.spread * factor, self.noise * factor)
@@ -73,23 +83,25 @@ class _Contrast:
         for the whole would divide by the square of the share; with three seeds on one side its
         intervals hold the truth in 92% (docs/statistics.md).
         """
-        doubt = sum(side.spread**2 / (side.seeds - 1) for side in self.sides if side.seeds > 1)
+        uncertainty = sum(
+            side.spread**2 / (side.seeds - 1) for side in self.sides if side.seeds > 1
+        )
         seeds = sum(side.spread for side in self.sides)
-        return seeds * self.variance / doubt if doubt else math.inf
+        return seeds * self.variance / uncertainty if uncertainty else math.inf
 
-    def bounded(self) -> "_Contrast":
+    def at_least_noisy(self) -> "_Contrast":
         """Let no seeds look more alike than single answers allow."""
         sides = (replace(side, spread=max(side.spread, side.noise)) for side in self.sides)
         return replace(self, sides=tuple(sides))
 
     def with_items(self, count: int) -> "_Contrast":
         """Return what other items of the same kind would give."""
-        sides = tuple(side.thinned(self.count / count) for side in self.sides)
+        sides = tuple(side.with_noise_times(self.count / count) for side in self.sides)
         return replace(self, count=count, sides=sides)
 
     def with_seeds(self, seeds: int) -> "_Contrast":
         """Return what that many seeds on each side with several would give."""
-        sides = tuple(side.repeated(seeds) if side.seeds > 1 else side for side in self.sides)
+        sides = tuple(side.with_seeds(seeds) if side.seeds > 1 else side for side in self.sides)
         return replace(self, sides=sides)
 
 
@@ -209,7 +221,7 @@ def crossed_p(one: ArrayLike, other: ArrayLike) -> float:
     """
     from scipy.special import stdtr
 
-    contrast = _contrast(one, other).bounded()
+    contrast = _contrast(one, other).at_least_noisy()
     distance = abs(contrast.centre) / math.sqrt(contrast.variance)
     return float(2 * stdtr(contrast.freedom, -distance))
 
@@ -252,7 +264,7 @@ def items_needed(
     Raises:
         ComparisonError: if the items differ in number, or relevant is out of range.
     """
-    return _items_needed(_contrast(one, other).bounded(), _limit(relevant), comparisons)
+    return _items_needed(_contrast(one, other).at_least_noisy(), _limit(relevant), comparisons)
 
 
 def verdict(
@@ -284,7 +296,7 @@ def verdict(
     interval = difference_interval(one, other)
     if p_adjusted < _ERROR_RATE and (interval.low > 0 or interval.high < 0):
         return "better" if interval.low > 0 else "worse"
-    contrast = _contrast(one, other).bounded()
+    contrast = _contrast(one, other).at_least_noisy()
     if _detectable(contrast, comparisons) <= limit:
         return "no detectable difference"
     return f"underpowered: needs about {_missing(contrast, limit, comparisons)}"

@@ -197,22 +197,21 @@ def _recorder(arguments: argparse.Namespace, items: Any) -> Any:
     from caft.config.prepare import prepare
     from caft.config.reading import read_files
     from caft.prompting.prompts import all_messages
-    from caft.prompting.settings import Prompt
     from caft.prompting.tokens import TokenCounter
-    from caft.teacher import Answer, make_teacher
+    from caft.teacher import Answer, Here, make_teacher
     from caft.teacher.records import make_request, to_record
 
     config = prepare(read_files([arguments.config, *arguments.configfile]))
-    if arguments.teacher not in config["teachers"]:
-        known = ", ".join(config["teachers"]) or "none"
+    if arguments.teacher not in config.teachers:
+        known = ", ".join(sorted(config.teachers)) or "none"
         raise ConfigError(f"--teacher: no teacher {arguments.teacher!r}; known are {known}.")
-    spec = config["teachers"][arguments.teacher]
-    _agree("--prompt", arguments.prompt, spec["prompt"], arguments.teacher)
-    variant = Prompt.model_validate(config["prompts"][spec["prompt"]])
-    texts = all_messages(items, variant, "cot", config["seed"])
+    settings = config.teachers[arguments.teacher]
+    _agree("--prompt", arguments.prompt, settings.prompt, arguments.teacher)
+    variant = config.prompts[settings.prompt]
+    texts = all_messages(items, variant, "cot", config.seed)
     turns = dict(zip(items["item_id"], texts, strict=True))
     counter = TokenCounter(arguments.student) if arguments.student else None
-    teacher = make_teacher({**spec, "store": str(arguments.store)}, None)
+    teacher = make_teacher(settings, None, Here(arguments.store))
 
     def record_of(item: dict[str, Any], owned: Owned) -> dict[str, Any]:
         request = make_request(teacher, item, turns[item["item_id"]], owned.sample)

@@ -4,9 +4,9 @@ What a metric is, it says in its own file. Those import pandas, numpy and torch 
 so that the configuration can be checked without them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from caft.registry import Registry
 
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from caft.complexity.distribution import Distributions
+    from caft.complexity.settings import MetricSettings
 
-    Compute = Callable[[pd.DataFrame, pd.DataFrame, Mapping[str, Any]], pd.DataFrame]
+    Compute = Callable[[pd.DataFrame, pd.DataFrame, MetricSettings], pd.DataFrame]
     InPass = Callable[[Distributions], list[float | None]]
 
 

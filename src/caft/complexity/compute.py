@@ -1,22 +1,20 @@
 """From the tables that a model, a judge or a user made to metrics tables: no model is needed."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from caft.complexity import METRICS
+from caft.complexity.settings import MetricSettings
 
 
 def compute_metric(
-    name: str, settings: Mapping[str, Any], table: pd.DataFrame, items: pd.DataFrame
+    name: str, settings: MetricSettings, table: pd.DataFrame, items: pd.DataFrame
 ) -> pd.DataFrame:
     """Compute one metric of every item.
 
     Args:
         name: a key of `METRICS`.
-        settings: of the metric (`weights`, `column`, `join` …); most have none.
+        settings: of the metric (`weights`, `column`, `join` …); most read none.
         table: of the kind that the metric's `source` names.
         items: the items table.
 

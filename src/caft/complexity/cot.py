@@ -6,10 +6,11 @@ A text that was cut counts as far as it goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from caft.complexity import Metric
+from caft.complexity.settings import MetricSettings, Weights
 from caft.complexity.values import explained, rows_of
 
 if TYPE_CHECKING:
@@ -18,30 +19,30 @@ if TYPE_CHECKING:
 
     from caft.complexity import Compute
 
-_EQUAL = {"mean": 1 / 3, "max": 1 / 3, "answer": 1 / 3}
-
-Settings = Mapping[str, Any]
+_EQUAL = Weights(mean=1 / 3, max=1 / 3, answer=1 / 3)
 
 
-def mean(generations: pd.DataFrame, items: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+def mean(generations: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings) -> pd.DataFrame:
     """Return the mean entropy of the tokens, nats."""
     return _of_texts(generations, items, lambda row: row.entropies.mean())
 
 
-def maximum(generations: pd.DataFrame, items: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+def maximum(
+    generations: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings
+) -> pd.DataFrame:
     """Return the largest entropy of a token, nats."""
     return _of_texts(generations, items, lambda row: row.entropies.max())
 
 
 def answer_entropy(
-    generations: pd.DataFrame, items: pd.DataFrame, settings: Settings
+    generations: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings
 ) -> pd.DataFrame:
     """Return the entropy where the text inside the first `[[...]]` begins, nats; null without."""
     return _of_texts(generations, items, _answer, "no_answer")
 
 
 def max_minus_answer(
-    generations: pd.DataFrame, items: pd.DataFrame, settings: Settings
+    generations: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings
 ) -> pd.DataFrame:
     """Return |largest entropy - entropy at the answer|, nats; null without a marked answer."""
     return _of_texts(
@@ -50,7 +51,7 @@ def max_minus_answer(
 
 
 def probability_gap(
-    generations: pd.DataFrame, items: pd.DataFrame, settings: Settings
+    generations: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings
 ) -> pd.DataFrame:
     """Return the mean of 1 - (p1 - p2), 0..1.
 
@@ -61,7 +62,7 @@ def probability_gap(
 
 
 def sentence_mean_of_means(
-    generations: pd.DataFrame, items: pd.DataFrame, settings: Settings
+    generations: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings
 ) -> pd.DataFrame:
     """Return the mean over sentences of their mean entropy, nats."""
     return _of_texts(
@@ -70,14 +71,14 @@ def sentence_mean_of_means(
 
 
 def sentence_max_of_means(
-    generations: pd.DataFrame, items: pd.DataFrame, settings: Settings
+    generations: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings
 ) -> pd.DataFrame:
     """Return the largest mean entropy of a sentence, nats."""
     return _of_texts(generations, items, lambda row: max(part.mean() for part in _sentences(row)))
 
 
 def sentence_mean_of_maxes(
-    generations: pd.DataFrame, items: pd.DataFrame, settings: Settings
+    generations: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings
 ) -> pd.DataFrame:
     """Return the mean over sentences of their largest entropy, nats."""
     return _of_texts(
@@ -85,7 +86,7 @@ def sentence_mean_of_maxes(
     )
 
 
-def mix(generations: pd.DataFrame, items: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+def mix(generations: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings) -> pd.DataFrame:
     """Return a weighted sum of mean, largest and answer entropy, nats.
 
     Args:
@@ -94,18 +95,19 @@ def mix(generations: pd.DataFrame, items: pd.DataFrame, settings: Settings) -> p
         settings: `weights` of `mean`, `max` and `answer`, a third each where there are none. One
             that is left out is 0; with `answer` 0 no marked answer is needed.
     """
-    weights = settings.get("weights") or _EQUAL
+    given = settings.weights
+    weights = given if given and given.plain() else _EQUAL
 
     def mixed(row: Any) -> float:
-        value = weights.get("mean", 0) * row.entropies.mean()
-        value += weights.get("max", 0) * row.entropies.max()
-        return value + weights["answer"] * _answer(row) if weights.get("answer") else value
+        value = (weights.mean or 0) * row.entropies.mean()
+        value += (weights.max or 0) * row.entropies.max()
+        return value + weights.answer * _answer(row) if weights.answer else value
 
     return _of_texts(generations, items, mixed, "no_answer")
 
 
 def reasoning_length(
-    generations: pd.DataFrame, items: pd.DataFrame, settings: Settings
+    generations: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings
 ) -> pd.DataFrame:
     """Return the number of generated tokens; of a text that was cut, where it was cut."""
     rows = rows_of(generations, items)

@@ -7,7 +7,6 @@ questions.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from caft.complexity import InPass
+    from caft.complexity.settings import MetricSettings
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _metric(
     column = in_pass.__name__
 
     def compute(
-        scores: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]
+        scores: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings
     ) -> pd.DataFrame:
         return from_column(scores, items, column, "not_scored", otherwise)
 

@@ -21,6 +21,7 @@ from caft.running.blocks import Cache
 from caft.running.jobs import Progress
 from caft.students.generation import Decoding, Generated, generate
 from caft.students.opened import Loaded, Subject, open_scorer
+from caft.students.settings import Writing
 from caft.students.tasks import Made, Task, make_table
 from caft.tables.hashing import digest
 from caft.tables.parquet import SCHEMAS, records
@@ -47,7 +48,7 @@ GREEDY = Sampling()
 def generate_with_student(
     asked: Asked,
     subject: Subject,
-    evaluation: dict[str, Any],
+    writing: Writing,
     cache: Cache,
     sampling: Sampling = GREEDY,
 ) -> Made:
@@ -56,7 +57,7 @@ def generate_with_student(
     Args:
         asked: the question set and its prompt variant; its seed is that of the sampling too.
         subject: the student, or a model trained from it.
-        evaluation: `max_new_tokens`, `parser` (of the mode `cot`) and `batch_size`.
+        writing: how long it may think, and how the answer is read.
         cache: where finished blocks of items lie, and which of them are wanted.
         sampling: what is drawn.
 
@@ -64,18 +65,18 @@ def generate_with_student(
         The generations table, its provenance, and what differs from run to run (seconds, tokens).
     """
     scorer = open_scorer(subject)
-    settings = {name: evaluation[name]["cot"] for name in ("max_new_tokens", "parser")}
+    settings = {"max_new_tokens": writing.max_new_tokens.cot, "parser": writing.parser.cot}
     spec = {**scorer.spec, "prompt": asked.variant.plain(), **settings, **asdict(sampling)}
 
     def think(part: Prompts, progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
-        table = generate_items(part, scorer.loaded, evaluation, sampling, progress)
+        table = generate_items(part, scorer.loaded, writing, sampling, progress)
         return table.drop(columns="new_tokens"), {"new_tokens": int(table["new_tokens"].sum())}
 
     task = Task(
         "generations",
         versions.GENERATIONS,
         ("thinking", "texts", sampling.samples),
-        {**spec, "seed": asked.seed, "batch_size": evaluation["batch_size"]},
+        {**spec, "seed": asked.seed, "batch_size": writing.batch_size},
         think,
         in_key={"seed": asked.seed if sampling.temperature else None},
     )
@@ -85,7 +86,7 @@ def generate_with_student(
 def generate_items(
     prompts: Prompts,
     student: Loaded,
-    evaluation: dict[str, Any],
+    writing: Writing,
     sampling: Sampling = GREEDY,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -96,7 +97,7 @@ def generate_items(
             the sampling.
         student: the model; a prompt that leaves no room for `max_new_tokens` in its context gets
             status `too_long`.
-        evaluation: as in `generate_with_student`.
+        writing: as in `generate_with_student`.
         sampling: what is drawn.
         progress: of the whole question set, in texts.
 
@@ -105,7 +106,7 @@ def generate_items(
     """
     tokenizer, samples = student.tokenizer, sampling.samples
     lengths = [len(encode_prompt(tokenizer, turns)) for turns in prompts.messages]
-    limit, parser = (evaluation[name]["cot"] for name in ("max_new_tokens", "parser"))
+    limit, parser = writing.max_new_tokens.cot, writing.parser.cot
     fitting = [index for index, length in enumerate(lengths) if length + limit <= student.context]
     asked = records(prompts.items)
     found: dict[tuple[int, int], dict[str, Any]] = {}
@@ -118,7 +119,7 @@ def generate_items(
         sampling.temperature,
         sampling.top_p,
         stop_at_answer=True,
-        batch_size=evaluation["batch_size"],
+        batch_size=writing.batch_size,
     )
     for sample in range(samples):
         drawn = replace(decoding, seed=int(digest([prompts.seed, sample, drawn_for], 7), 16))

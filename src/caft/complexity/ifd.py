@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from caft.complexity import Metric
 from caft.complexity.values import explained, rows_of
@@ -11,9 +10,11 @@ from caft.complexity.values import explained, rows_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from caft.complexity.settings import MetricSettings
+
 
 def compute(
-    likelihoods: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]
+    likelihoods: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings
 ) -> pd.DataFrame:
     """Return mean loss of the target after the prompt / mean loss of the target alone.
 

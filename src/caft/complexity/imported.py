@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from caft.complexity import Metric
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from caft.complexity.settings import MetricSettings
+
 
 def import_metric(
-    settings: Mapping[str, Any], items: pd.DataFrame
+    settings: MetricSettings, items: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Read a file of scores and join them to the items.
 
@@ -39,7 +40,7 @@ def import_metric(
     return compute_metric("imported", settings, rows, items), joined.problems, joined.counts
 
 
-def compute(table: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+def compute(table: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings) -> pd.DataFrame:
     """Return the joined values as item_id, value, reason; the table is from `joining.read_rows`."""
     from caft.complexity.joining import join
 

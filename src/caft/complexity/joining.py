@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from caft.complexity.settings import MetricSettings
 from caft.datasets.file import as_text, map_rows, read_records
+from caft.datasets.settings import Columns, Table
 from caft.errors import ConfigError
 from caft.tables.parquet import records
 
@@ -31,7 +33,7 @@ class Joined:
     counts: dict[str, int]
 
 
-def read_rows(settings: Mapping[str, Any]) -> pd.DataFrame:
+def read_rows(settings: MetricSettings) -> pd.DataFrame:
     """Read the rows that are meant, reduced to what the join needs.
 
     Args:
@@ -41,8 +43,8 @@ def read_rows(settings: Mapping[str, Any]) -> pd.DataFrame:
         row (1-based, as an editor shows it), key, text (of the value), value and reason (of a value
         that is none: no_value, not_a_number; `unreadable` for a line that is no row).
     """
-    path, where = settings["path"], settings.get("where") or {}
-    everything, rejected = read_records(path, settings.get("format"))
+    path, where = settings.path or "", settings.where or {}
+    everything, rejected = read_records(path, settings.format)
     columns = _columns(settings)
     _check(path, everything, [*columns.values(), *where])
     meant = [
@@ -59,7 +61,7 @@ def read_rows(settings: Mapping[str, Any]) -> pd.DataFrame:
             "text": entry["answer"],
             **_number(entry["answer"]),
         }
-        for entry in map_rows(meant, path, {"columns": columns}).rows
+        for entry in map_rows(meant, path, Table(columns=Columns(**columns))).rows
     ]
     rows += [
         {"row": entry["row"], "text": entry["detail"], "reason": "unreadable"} for entry in rejected
@@ -68,7 +70,7 @@ def read_rows(settings: Mapping[str, Any]) -> pd.DataFrame:
     return table.astype({"row": int, "value": float})
 
 
-def join(rows: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]) -> Joined:
+def join(rows: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings) -> Joined:
     """Give every item the value of the row that fits it.
 
     A key whose rows differ in value is ambiguous, and so is one that several items share; rows that
@@ -86,8 +88,8 @@ def join(rows: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]) -
     fits = rows["key"].map(keys.value_counts()).fillna(0)
     if not fits.any():
         raise ConfigError(
-            f"{settings['path']}: none of its {len(rows)} rows fits an item by "
-            f"{settings['join']}; the file has {_shown(rows['key'])}, the items have "
+            f"{settings.path}: none of its {len(rows)} rows fits an item by "
+            f"{settings.join}; the file has {_shown(rows['key'])}, the items have "
             f"{_shown(keys)}. Check `join`, `id` and `columns`."
         )
     values = rows.groupby("key", sort=False)["value"].agg(["first", "nunique"])
@@ -120,26 +122,26 @@ def join(rows: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]) -
     return Joined(found, problems.reset_index(drop=True), counts)
 
 
-def _columns(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _columns(settings: MetricSettings) -> dict[str, Any]:
     """Return the file's columns as those of a question set, the value in the answer's place."""
-    if settings["join"] == "question":
-        columns = dict(settings.get("columns") or {"question": "question"})
+    if settings.join == "question":
+        columns = settings.columns or {"question": "question"}
     else:
-        name = settings.get("id") or settings["join"]
+        name = settings.id or settings.join
         columns = {"id": name, "question": name}
-    return {**columns, "answer": settings["column"]}
+    return {**columns, "answer": settings.column}
 
 
-def _key(row: Mapping[str, Any], settings: Mapping[str, Any]) -> str | None:
-    if settings["join"] != "question":
+def _key(row: Mapping[str, Any], settings: MetricSettings) -> str | None:
+    if settings.join != "question":
         return row["source_id"]
     with_options = "options" in _columns(settings)
     return _text_key(row["question"], row["options"] if with_options else None)
 
 
-def _item_keys(items: pd.DataFrame, settings: Mapping[str, Any]) -> list[str | None]:
-    if settings["join"] != "question":
-        return [as_text(value) for value in items[settings["join"]]]
+def _item_keys(items: pd.DataFrame, settings: MetricSettings) -> list[str | None]:
+    if settings.join != "question":
+        return [as_text(value) for value in items[settings.join]]
     return [_key(item, settings) for item in records(items[["question", "options"]])]
 
 

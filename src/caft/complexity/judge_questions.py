@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from caft.prompting.answers import marked
+from caft.prompting.parsers.stated import marked
 from caft.prompting.prompts import Messages, render_options
 
 

@@ -6,8 +6,7 @@ The levels are ordered, not measured: only their order means something. Source: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from caft.complexity import Metric
 from caft.complexity.values import explained, rows_of
@@ -16,10 +15,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from caft.complexity import Compute
+    from caft.complexity.settings import MetricSettings
 
 
 def education_level(
-    table: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]
+    table: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings
 ) -> pd.DataFrame:
     """Return the level of education: 0 high school and easier, 1 undergraduate, 2 graduate, 3 post.
 
@@ -36,7 +36,7 @@ def education_level(
 
 
 def reasoning_steps(
-    table: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]
+    table: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings
 ) -> pd.DataFrame:
     """Return the amount of reasoning: 0 low, 1 medium, 2 high; as `education_level` otherwise."""
     return _levels(table, items, "reasoning_steps")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from caft.complexity import Metric
 from caft.complexity.values import explained
@@ -11,10 +10,10 @@ from caft.complexity.values import explained
 if TYPE_CHECKING:
     import pandas as pd
 
+    from caft.complexity.settings import MetricSettings
 
-def compute(
-    samples: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]
-) -> pd.DataFrame:
+
+def compute(samples: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings) -> pd.DataFrame:
     """Return 1 - share of right answers among an item's samples, 0..1.
 
     A sample without a readable answer is wrong; one with a status other than ok does not count.

@@ -24,7 +24,7 @@ def score_with_student(asked: Asked, subject: Subject, cache: Cache) -> Made:
         batching, libraries); and what differs from run to run (seconds).
     """
     scorer = open_scorer(subject)
-    budget = subject.engine["token_budget"]
+    budget = subject.engine.token_budget
     budget = TOKEN_BUDGET[scorer.spec["device"]] if budget == "auto" else budget
 
     def score(part: Prompts, progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:

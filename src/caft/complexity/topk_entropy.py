@@ -8,7 +8,6 @@ the distribution was seen.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from caft.complexity import Metric
@@ -17,8 +16,10 @@ from caft.complexity.values import explained, rows_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from caft.complexity.settings import MetricSettings
 
-def compute(table: pd.DataFrame, items: pd.DataFrame, settings: Mapping[str, Any]) -> pd.DataFrame:
+
+def compute(table: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings) -> pd.DataFrame:
     """Return a lower bound of the first token's entropy, nats, with the covered mass.
 
     Args:

@@ -6,16 +6,15 @@ docs/config.md are made from them (`make docs`).
 
 from collections.abc import Iterable
 from functools import reduce
-from importlib import import_module
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Discriminator, create_model
+from pydantic import Discriminator
 
 from caft.analysis.settings import Analysis
 from caft.complexity.settings import MetricSettings
 from caft.config.run import Run
-from caft.datasets import ADAPTERS, adapter
+from caft.datasets import ADAPTERS
 from caft.datasets.settings import DatasetSettings
 from caft.evaluation.settings import Evaluation
 from caft.mixtures.recipe import Training
@@ -25,7 +24,8 @@ from caft.running.settings import Engine
 from caft.settings import Name, Section, Whole, key
 from caft.students.settings import Student
 from caft.teacher import PROVIDERS
-from caft.teacher.settings import Endpoint, EndpointJudgeKeys, JudgeKeys, TeacherKeys
+from caft.teacher.sections import judge_section, teacher_section
+from caft.teacher.settings import JudgeKeys, TeacherKeys
 
 
 def _one_of(kinds: Iterable[type[Section]], tag: str) -> Any:
@@ -33,32 +33,15 @@ def _one_of(kinds: Iterable[type[Section]], tag: str) -> Any:
     return Annotated[reduce(or_, kinds), Discriminator(tag)]
 
 
-def _joined(name: str, own: type[Section], shared: type[Section]) -> type[Section]:
-    """Join a provider's keys with those of a role; where both have a key, `own` wins."""
-    return create_model(name, __base__=(own, shared), __doc__=own.__doc__)
-
-
-def _teacher(name: str, keys: type[Section]) -> type[Section]:
-    return _joined(f"teacher {name}", keys, TeacherKeys)
-
-
-def _judge(name: str, keys: type[Section]) -> type[Section]:
-    own = EndpointJudgeKeys if issubclass(keys, Endpoint) else JudgeKeys
-    return create_model(f"judge {name}", __base__=(own, keys), __doc__=keys.__doc__)
-
-
 if TYPE_CHECKING:
     Dataset = DatasetSettings
-    Teacher = Section
-    Judge = Section
+    Teacher = TeacherKeys
+    Judge = JudgeKeys
 else:
-    _keys = {name: import_module(module).KEYS for name, module in PROVIDERS.items()}
-    Dataset = _one_of((adapter(name).settings for name in ADAPTERS), "adapter")
-    Teacher = _one_of((_teacher(name, keys) for name, keys in _keys.items()), "provider")
-    Judge = _one_of(
-        (_judge(name, keys) for name, keys in _keys.items() if "model" in keys.model_fields),
-        "provider",
-    )
+    Dataset = _one_of((adapter.settings for adapter in ADAPTERS.values()), "adapter")
+    _judges = [name for name in PROVIDERS if not PROVIDERS[name].keys.own_solutions]
+    Teacher = _one_of((teacher_section(name) for name in PROVIDERS), "provider")
+    Judge = _one_of((judge_section(name) for name in _judges), "provider")
 
 
 class Configuration(Section):

@@ -1,6 +1,8 @@
 """How models are asked: in a mode, with so many worked examples."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from caft.config.model import Configuration
 
 
 class View(NamedTuple):
@@ -11,13 +13,13 @@ class View(NamedTuple):
     shots: int
 
 
-def views(config: dict[str, Any]) -> list[View]:
+def views(config: Configuration) -> list[View]:
     """Return how every model of a run is asked: `run.modes` times `run.shots`."""
-    own = config["prompts"][config["prompt"]]["few_shot"]
+    own = config.prompts[config.prompt].few_shot
     return [
         View(mode if shots == own else f"{mode}-{shots}shot", mode, shots)
-        for shots in config["run"]["shots"] or [own]
-        for mode in config["run"]["modes"]
+        for shots in config.run.shots or [own]
+        for mode in config.run.modes
     ]
 
 

@@ -1,20 +1,21 @@
 """Rounds: strategies whose buckets a trained model draws are planned once that model is."""
 
-from typing import Any
+from dataclasses import dataclass
 
-from caft.config.resolve import Config, chosen, metric_of, strategies_of_teacher, teachers_used
+from caft.config.model import Configuration
+from caft.config.resolve import chosen, strategies_of_teacher, teachers_used
 from caft.errors import ConfigError
-from caft.mixtures.rows import divisions
+from caft.mixtures.settings import Strategy
 
 
-def scored_by(config: Config, buckets: str) -> str | None:
+def scored_by(config: Configuration, buckets: str) -> str | None:
     """Return the strategy whose stage scores a bucket definition; None for base and warm_up."""
-    metric = config["buckets"][buckets]["metric"]
-    strategy, _, stage = metric_of(config, metric)["scored_with"].partition(".")
+    metric = config.buckets[buckets].metric
+    strategy, _, stage = config.metrics[metric].scored_with.partition(".")
     return strategy if stage else None
 
 
-def round_of(config: Config, strategy: str, _above: tuple[str, ...] = ()) -> int:
+def round_of(config: Configuration, strategy: str, _above: tuple[str, ...] = ()) -> int:
     """Return when a strategy is planned: 1, or one round after those that its buckets come from.
 
     Args:
@@ -31,17 +32,17 @@ def round_of(config: Config, strategy: str, _above: tuple[str, ...] = ()) -> int
             f"({chain}). Make the stages up to that model a strategy of their own and score with "
             "it; equal stages share their model, so nothing is trained twice."
         )
-    needed = {scored_by(config, name) for name in divisions(config["strategies"][strategy])}
+    needed = {scored_by(config, name) for name in config.strategies[strategy].divisions()}
     above = (*_above, strategy)
     return 1 + max((round_of(config, name, above) for name in needed if name), default=0)
 
 
-def rounds_used(config: Config) -> list[int]:
+def rounds_used(config: Configuration) -> list[int]:
     """Return the rounds of a run in order."""
     return sorted({round_of(config, name) for name in chosen(config)})
 
 
-def strategies_of_round(config: Config, number: int) -> dict[str, dict[str, Any]]:
+def strategies_of_round(config: Configuration, number: int) -> dict[str, Strategy]:
     """Return the strategies of this run that are planned in a round, by name."""
     return {
         name: strategy
@@ -50,12 +51,27 @@ def strategies_of_round(config: Config, number: int) -> dict[str, dict[str, Any]
     }
 
 
-def rationale_tables(config: Config) -> list[str]:
-    """Return `<round>/<teacher>` of all rationales tables that this run's strategies need."""
-    return [
-        f"{number}/{teacher}"
-        for number in rounds_used(config)
-        for teacher in teachers_used(config)
-        if strategies_of_teacher(config, teacher).keys()
-        & strategies_of_round(config, number).keys()
-    ]
+@dataclass(frozen=True)
+class Taught:
+    """What a teacher is asked for in a run.
+
+    Attributes:
+        teacher: its name.
+        rounds: in which it is asked.
+        buckets: the bucket definitions that say for which items.
+    """
+
+    teacher: str
+    rounds: list[int]
+    buckets: list[str]
+
+
+def taught(config: Configuration) -> list[Taught]:
+    """Return what each teacher of a run is asked for, in the order of their names."""
+    found = []
+    for teacher in teachers_used(config):
+        strategies = strategies_of_teacher(config, teacher)
+        rounds = sorted({round_of(config, name) for name in strategies})
+        buckets = {name for strategy in strategies.values() for name in strategy.divisions()}
+        found.append(Taught(teacher, rounds, sorted(buckets)))
+    return found

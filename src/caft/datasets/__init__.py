@@ -4,13 +4,15 @@ An adapter has a module of its own, with its section of the configuration and th
 reads; `ingest` checks the rows and makes the items table of them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from caft.datasets.settings import DatasetSettings
+from caft.registry import Registry
+
+S = TypeVar("S", bound=DatasetSettings)
 
 
 @dataclass
@@ -33,41 +35,46 @@ class RawRows:
 
 
 @dataclass(frozen=True)
-class Adapter:
+class Adapter(Generic[S]):
     """Where questions come from. The module of each adapter ends in its own `ADAPTER`.
 
     Attributes:
-        settings: its section of the configuration, which also tells the files that it reads.
+        settings: its section of the configuration; it also tells which files it reads, and what is
+            wrong between its keys.
         read: called with the section, the seed of the run and the folder for downloads.
     """
 
-    settings: type[DatasetSettings]
-    read: Callable[[dict[str, Any], int, Path], RawRows]
+    settings: type[S]
+    read: Callable[[S, int, Path], RawRows]
 
 
-ADAPTERS = {
-    "file": "caft.datasets.file",
-    "hub": "caft.datasets.hub",
-    "mmlu_dev": "caft.datasets.mmlu_dev",
-    "reasoning_gym": "caft.datasets.reasoning_gym",
-}
-"""Module of each adapter; importing one takes no time, its libraries are imported when it reads."""
+ADAPTERS: Registry[Adapter[Any]] = Registry(
+    __name__,
+    "ADAPTER",
+    {
+        "file": ".file",
+        "hub": ".hub",
+        "mmlu_dev": ".mmlu_dev",
+        "reasoning_gym": ".reasoning_gym",
+    },
+)
+"""Every adapter by its name in the config. Its libraries are imported when it reads."""
 
 
-def adapter(name: str) -> Adapter:
-    """Return the adapter of a name in `ADAPTERS`."""
-    return import_module(ADAPTERS[name]).ADAPTER
+def read_section(plain: Mapping[str, Any]) -> DatasetSettings:
+    """Turn a section `datasets.<name>` in plain values, as rules have it, back."""
+    return ADAPTERS[plain["adapter"]].settings.model_validate(plain)
 
 
-def load(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
+def load(settings: DatasetSettings, seed: int, downloads: Path) -> RawRows:
     """Read a question set.
 
     Args:
-        spec: a dataset's config; `adapter` names the source, the other keys are the adapter's.
+        settings: the data set's section of the config.
         seed: of the run, for generated questions.
         downloads: folder for files that are fetched once and kept.
 
     Raises:
         ItemError: if the source cannot be used.
     """
-    return adapter(spec["adapter"]).read(spec, seed, downloads)
+    return ADAPTERS[settings.adapter].read(settings, seed, downloads)

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caft.datasets import Adapter, RawRows
-from caft.datasets.settings import FileFormat, TableSettings
+from caft.datasets.settings import Columns, FileFormat, Table, TableSettings
 from caft.errors import ItemError
 from caft.settings import Section, key, optional
 from caft.tables.hashing import digest
@@ -42,20 +43,43 @@ class File(TableSettings):
         "A second file with worked solutions, joined by id."
     )
 
+    def files(self) -> list[str]:
+        """Return the file, and that of the worked solutions."""
+        return list(self._files().values())
 
-def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
+    def _files(self) -> dict[str, str]:
+        more = {"rationales.path": self.rationales.path} if self.rationales else {}
+        return {"path": self.path, **more}
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong between the keys, and files that are not there."""
+        yield from super().problems()
+        for name, file in self._files().items():
+            if not Path(file).is_file():
+                yield name, f"no file {file}; paths start in the folder of the run."
+        if self.rationales and self.columns.id is None:
+            yield "columns", "rationales are joined by id; name the id column."
+        if self.answer_kind == "choice" and self.columns.options is None:
+            yield "columns", "answer_kind is choice; name the options, or set the kind."
+
+    @property
+    def may_have_rationales(self) -> bool:
+        """Whether a column or the second file holds worked solutions."""
+        return super().may_have_rationales or self.rationales is not None
+
+
+def read(settings: File, seed: int, downloads: Path) -> RawRows:
     """Read the questions of one file; the config key of every column is in `columns`.
 
     Raises:
         ItemError: if the file is missing, empty, not UTF-8, or lacks a mapped column.
     """
-    path = spec["path"]
-    records, rejected = read_records(path, spec.get("format"))
-    raw = map_rows(records, path, spec)
+    records, rejected = read_records(settings.path, settings.format)
+    raw = map_rows(records, settings.path, settings)
     raw.rejected += rejected
-    if "rationales" in spec:
-        _join_rationales(raw, spec["rationales"], path)
-    return limited(raw, spec.get("limit"))
+    if settings.rationales:
+        _join_rationales(raw, settings.rationales, settings.path)
+    return limited(raw, settings.limit)
 
 
 def read_records(path: str, file_format: str | None = None) -> tuple[Records, list[dict[str, Any]]]:
@@ -143,28 +167,26 @@ def _csv(path: str, delimiter: str) -> tuple[Records, list[dict[str, Any]]]:
     return records, rejected
 
 
-def map_rows(records: Records, file: str, spec: dict[str, Any], prefix: str = "") -> RawRows:
-    """Turn records into raw rows by the spec's columns.
+def map_rows(records: Records, file: str, table: Table, prefix: str = "") -> RawRows:
+    """Turn records into raw rows by the names of their columns.
 
     Args:
         records: row number and column values.
         file: the name that messages and the quarantine show.
-        spec: with `columns` (question, answer and optionally options, id, category, rationale,
-            split), and optionally `answer_format`, `answer_kind` and `answer_regex` (its one group
-            is the answer; a rationale from the same column ends before the match).
+        table: what stands in which column; where `answer_regex` is set, its one group is the
+            answer, and a rationale from the same column ends before the match.
         prefix: of the source ids made from row numbers, used where no id column is mapped.
 
     Raises:
         ItemError: if a mapped column is in no record.
     """
-    columns = spec["columns"]
+    columns = _named(table.columns)
     _check_columns(records, file, columns)
-    pattern = re.compile(spec["answer_regex"]) if "answer_regex" in spec else None
-    kind = spec.get("answer_kind") or ("choice" if columns.get("options") else "text")
-    raw = RawRows([], kind, spec.get("answer_format", "letter"))
+    pattern = re.compile(table.answer_regex) if table.answer_regex else None
+    raw = RawRows([], table.answer_kind, table.answer_format)
     for row, record in records:
         values = {
-            name: as_text(record.get(column)) if name != "options" else _options(record, column)
+            name: _options(record, column) if name == "options" else as_text(record.get(column))
             for name, column in columns.items()
         }
         source_id = values.get("id") if "id" in columns else f"{prefix}{row}"
@@ -194,7 +216,11 @@ def map_rows(records: Records, file: str, spec: dict[str, Any], prefix: str = ""
     return raw
 
 
-def _check_columns(records: Records, file: str, columns: dict[str, Any]) -> None:
+def _named(columns: Columns) -> dict[str, Any]:
+    return {what: column for what, column in columns if column is not None}
+
+
+def _check_columns(records: Records, file: str, columns: Mapping[str, Any]) -> None:
     known = dict.fromkeys(name for _, record in records for name in record)
     for what, column in columns.items():
         for name in column if isinstance(column, list) else [column]:
@@ -254,15 +280,15 @@ def limited(raw: RawRows, limit: int | None) -> RawRows:
     return raw
 
 
-def _join_rationales(raw: RawRows, spec: dict[str, Any], path: str) -> None:
-    records, _ = read_records(spec["path"], spec.get("format"))
-    _check_columns(records, spec["path"], {"id": spec["id"], "text": spec["text"]})
+def _join_rationales(raw: RawRows, source: RationaleFile, path: str) -> None:
+    records, _ = read_records(source.path)
+    _check_columns(records, source.path, {"id": source.id, "text": source.text})
     texts: dict[str | None, str | None] = {}
     for _, record in records:
-        texts.setdefault(as_text(record.get(spec["id"])), as_text(record.get(spec["text"])))
+        texts.setdefault(as_text(record.get(source.id)), as_text(record.get(source.text)))
     if not any(row["source_id"] in texts for row in raw.rows):
         raise ItemError(
-            f"{spec['path']}: no value of {spec['id']!r} is an id in {path}; check columns.id and "
+            f"{source.path}: no value of {source.id!r} is an id in {path}; check columns.id and "
             "rationales.id."
         )
     for row in raw.rows:

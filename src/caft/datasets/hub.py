@@ -1,13 +1,15 @@
 """Questions from a Hugging Face hub dataset, or from a local folder in hub format."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from caft.datasets import Adapter, RawRows
 from caft.datasets.file import limited, map_rows
 from caft.datasets.settings import TableSettings
 from caft.errors import ItemError
 from caft.settings import key, optional
+from caft.tables.files import files_in
 
 _SPLITS = ("train", "validation", "test")
 
@@ -24,9 +26,25 @@ class Hub(TableSettings):
     parts: list[str] = key("Splits of the hub data set to read.", min_length=1)
     official_splits: bool = key("Keep the hub's own train, validation and test.", False)
 
+    def files(self) -> list[str]:
+        """Return the files of a local folder; none of a data set on the hub."""
+        return files_in(self.id, "**")
 
-def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
-    """Read the named parts (hub splits; default all) of a dataset; code of the dataset never runs.
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong between the keys."""
+        yield from super().problems()
+        if not self.revision and not Path(self.id).is_dir():
+            yield "revision", "pin the data set to a commit, or results cannot be repeated."
+
+    @property
+    def may_have_validation(self) -> bool:
+        """Whether a share, a column or a part that is kept gives validation items."""
+        official = self.official_splits and "validation" in self.parts
+        return super().may_have_validation or official
+
+
+def read(settings: Hub, seed: int, downloads: Path) -> RawRows:
+    """Read the named parts (hub splits) of a dataset; code of the dataset never runs.
 
     With `official_splits`, parts named train, validation and test keep their rows in that split.
 
@@ -36,27 +54,26 @@ def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
     """
     import datasets
 
-    name, revision = spec["id"], spec.get("revision")
+    name, revision = settings.id, settings.revision
     if revision is None and not Path(name).is_dir():
         raise ItemError(f"{name}: is no local folder; give the `revision` (commit) of the dataset.")
     datasets.disable_progress_bars()
     try:
         parts = datasets.load_dataset(
-            name, name=spec.get("config"), revision=revision, cache_dir=str(downloads / "hub")
+            name, name=settings.config, revision=revision, cache_dir=str(downloads / "hub")
         )
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise ItemError(
             f"{name}: cannot be loaded ({str(error).splitlines()[0]}); check id, config, revision "
             "and the network."
         ) from error
-    wanted = spec.get("parts") or list(parts)
     raw = RawRows([], "")
-    for part in wanted:
+    for part in settings.parts:
         if part not in parts:
             raise ItemError(f"{name}: no part {part!r}; the dataset has: {', '.join(parts)}.")
         records = list(enumerate(parts[part].to_list(), start=1))
-        mapped = map_rows(records, f"{name}/{part}", spec, prefix=f"{part}/")
-        if spec.get("official_splits") and part in _SPLITS:
+        mapped = map_rows(records, f"{name}/{part}", settings, prefix=f"{part}/")
+        if settings.official_splits and part in _SPLITS:
             for row in mapped.rows:
                 row["split"] = part
         raw = RawRows(
@@ -65,7 +82,7 @@ def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
             mapped.answer_format,
             raw.rejected + mapped.rejected,
         )
-    return limited(raw, spec.get("limit"))
+    return limited(raw, settings.limit)
 
 
 ADAPTER = Adapter(Hub, read)

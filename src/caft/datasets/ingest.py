@@ -2,13 +2,13 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from caft.datasets import RawRows
+from caft.datasets.settings import Splits
 from caft.errors import ItemError
 from caft.prompting.numbers import canonical_number
 from caft.tables.hashing import canonical_json, item_id, unit_interval
@@ -37,14 +37,12 @@ class _BadRow(Exception):
     """A row that cannot be used; the arguments are its reason and a plain detail."""
 
 
-def ingest(
-    raw: RawRows, splits: Mapping[str, float], seed: int, source: str, max_bad_share: float
-) -> Ingested:
+def ingest(raw: RawRows, splits: Splits, seed: int, source: str, max_bad_share: float) -> Ingested:
     """Check the rows, make items of the good ones and give every item its split.
 
     Args:
         raw: what an adapter read.
-        splits: fractions of train, validation and test.
+        splits: shares of train, validation and test.
         seed: of the split draws.
         source: the dataset's name in the config.
         max_bad_share: more bad rows than this share (and more than one) are an error.
@@ -89,7 +87,7 @@ def ingest(
         "rejected": dict(Counter(entry["reason"] for entry in bad)),
         "duplicates": len(good) - len(kept),
         "items": len(records),
-        "by_split": {name: int((items["split"] == name).sum()) for name in splits},
+        "by_split": {name: int((items["split"] == name).sum()) for name, _ in splits},
         "by_answer_kind": {raw.answer_kind: len(records)},
         "options_min": min(sizes, default=None),
         "options_max": max(sizes, default=None),
@@ -100,13 +98,13 @@ def ingest(
     return Ingested(items, quarantine, report)
 
 
-def require_splits(items: pd.DataFrame, splits: Mapping[str, float], source: str) -> None:
+def require_splits(items: pd.DataFrame, splits: Splits, source: str) -> None:
     """Check that every split with a share has an item, before anything is computed for them.
 
     Raises:
         ItemError: naming the empty split.
     """
-    for name, share in splits.items():
+    for name, share in splits:
         if share and not (items["split"] == name).any():
             raise ItemError(
                 f"datasets.{source}: none of the {len(items)} items is in the split {name}; "
@@ -251,9 +249,7 @@ def _hashed(row: dict[str, Any]) -> str:
     return canonical_json({key: row[key] for key in ("question", "options", "answer")})
 
 
-def _splits(
-    rows: list[dict[str, Any]], fractions: Mapping[str, float], seed: int
-) -> dict[str, str]:
+def _splits(rows: list[dict[str, Any]], splits: Splits, seed: int) -> dict[str, str]:
     """Map each question text to its split: a source's own split first, else a draw by hash.
 
     The draw depends on seed and text alone: equal texts stay together, new rows move no old one.
@@ -264,11 +260,11 @@ def _splits(
     result = {}
     for key, given in official.items():
         chosen = next((split for split in _BY_PRIORITY if split in given), None)
-        result[key] = chosen or _drawn(unit_interval("split", seed, key), fractions)
+        result[key] = chosen or _drawn(unit_interval("split", seed, key), splits)
     return result
 
 
-def _drawn(u: float, fractions: Mapping[str, float]) -> str:
-    if u < fractions["test"]:
+def _drawn(u: float, splits: Splits) -> str:
+    if u < splits.test:
         return "test"
-    return "validation" if u < fractions["test"] + fractions["validation"] else "train"
+    return "validation" if u < splits.test + splits.validation else "train"

@@ -35,14 +35,14 @@ class MmluDev(LimitedSettings):
     adapter: Literal["mmlu_dev"]
 
 
-def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
+def read(settings: MmluDev, seed: int, downloads: Path) -> RawRows:
     """Read the questions from the pinned prompt file of lm-eval; categories are the subjects.
 
     Raises:
         ModelError: if the file cannot be fetched.
     """
     path = fetch_member(_PACKAGE, _SHA256, _MEMBER, downloads / "mmlu_cot_prompts.json")
-    return limited(parse_prompts(read_json(path), path.name), spec.get("limit"))
+    return limited(parse_prompts(read_json(path), path.name), settings.limit)
 
 
 def parse_prompts(prompts: dict[str, str], file: str) -> RawRows:

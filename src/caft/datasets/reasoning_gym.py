@@ -26,24 +26,24 @@ class ReasoningGym(DatasetSettings):
     options: Whole = key("Options per question with `answers: choice`.", 4, ge=2, le=26)
 
 
-def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
+def read(settings: ReasoningGym, seed: int, downloads: Path) -> RawRows:
     """Generate questions; some may be equal, ingest collapses them.
 
-    With `answers: choice` each question gets `options` (default 4) options: near misses of an
+    With `answers: choice` each question gets `options` options: near misses of an
     integer answer, else other questions' answers.
 
     Raises:
         ItemError: if the generator is unknown or refuses its settings.
     """
-    generator, kind = spec["generator"], spec.get("answers", "text")
-    seed = spec.get("seed", seed)
+    generator, kind = settings.generator, settings.answers
+    seed = seed if settings.seed is None else settings.seed
     # The library draws row i from seed + i: neighbouring seeds would share all rows but one.
     start = int(digest(["reasoning_gym", seed], 8), 16)
     with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
         from reasoning_gym import create_dataset
     try:
         entries = list(
-            create_dataset(generator, size=spec["size"], seed=start, **spec.get("settings", {}))
+            create_dataset(generator, size=settings.size, seed=start, **settings.settings)
         )
     except (AssertionError, TypeError, ValueError) as error:
         raise ItemError(
@@ -56,7 +56,7 @@ def read(spec: dict[str, Any], seed: int, downloads: Path) -> RawRows:
         question, answer = entry["question"], entry["answer"]
         options = None
         if kind == "choice" and answer:
-            options = build_options(question, answer, pool, spec.get("options", 4), seed)
+            options = build_options(question, answer, pool, settings.options, seed)
         raw.rows.append(
             {
                 "file": f"reasoning_gym {generator}",

@@ -1,6 +1,7 @@
 """What the sections `datasets.<name>` of several adapters share."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
@@ -39,12 +40,35 @@ class Columns(Section):
 class DatasetSettings(Section):
     """What every question set has, whatever its adapter."""
 
+    if TYPE_CHECKING:
+        adapter: str  # each adapter declares it as the one name that it has
+
     splits: Splits = key(
         "Shares of the items; each item's split follows from its question text and the seed alone."
     )
     max_bad_share: Share = key(
         "Above this share of rejected rows the run stops (a single bad row never stops it).", 0.1
     )
+
+    def files(self) -> list[str]:
+        """Return the user's files that are read, so that a changed one is noticed."""
+        return []
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong between the keys, or with a file: a key of the section, and what."""
+        shares = [share for _, share in self.splits]
+        if abs(sum(shares) - 1) > 1e-6:
+            yield "splits", f"the shares add up to {sum(shares):g}; make them add up to 1."
+
+    @property
+    def may_have_validation(self) -> bool:
+        """Whether there can be validation items, by a share or by splits of the set's own."""
+        return self.splits.validation > 0
+
+    @property
+    def may_have_rationales(self) -> bool:
+        """Whether there can be worked solutions of the data set's own."""
+        return True
 
 
 class LimitedSettings(DatasetSettings):
@@ -53,8 +77,8 @@ class LimitedSettings(DatasetSettings):
     limit: Count | None = optional("Take this many rows only, drawn by their content.")
 
 
-class TableSettings(LimitedSettings):
-    """A question set that lies in columns."""
+class Table(Section):
+    """What stands in which column, and how answers are written there."""
 
     columns: Columns = key("Which column holds what.")
     answer_format: Literal["letter", "index0", "index1", "text"] = key(
@@ -62,3 +86,17 @@ class TableSettings(LimitedSettings):
     )
     answer_kind: Literal["choice", "numeric", "text"] = key("Kind of answer.", "choice")
     answer_regex: str | None = optional("A regular expression whose one group is the answer.")
+
+
+class TableSettings(Table, LimitedSettings):
+    """A question set that lies in columns."""
+
+    @property
+    def may_have_validation(self) -> bool:
+        """Whether there can be validation items, by a share or by splits of the set's own."""
+        return super().may_have_validation or self.columns.split is not None
+
+    @property
+    def may_have_rationales(self) -> bool:
+        """Whether there can be worked solutions of the data set's own."""
+        return self.columns.rationale is not None

@@ -8,6 +8,7 @@ import pandas as pd
 
 from caft.errors import TrainingError
 from caft.evaluation.evaluate import evaluate_model
+from caft.evaluation.settings import Evaluation
 from caft.prompting.asked import Asked
 from caft.running.blocks import Cache
 from caft.students.opened import Subject
@@ -21,7 +22,7 @@ def choose_epoch(
     student: Subject,
     model_file: Path,
     mode: str,
-    settings: dict[str, Any],
+    settings: Evaluation,
     cache: Cache,
 ) -> tuple[int, pd.DataFrame, list[str]]:
     """Answer the validation split with the weights of every epoch and choose the most accurate.
@@ -32,7 +33,7 @@ def choose_epoch(
         student: the untuned student.
         model_file: the trained model's `model.json`; its epochs lie under `epochs/<n>/`.
         mode: that the model was trained for.
-        settings: the `evaluation` section of the config.
+        settings: how the model is asked and read.
         cache: of finished blocks of answers.
 
     Returns:

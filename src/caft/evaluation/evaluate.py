@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from caft import versions
+from caft.evaluation.settings import Evaluation
 from caft.prompting.answers import ABSTAINED, INVALID, equal, parse
 from caft.prompting.asked import Asked, Prompts
 from caft.prompting.settings import Prompt
@@ -27,7 +28,7 @@ def backend(engine: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def evaluate(
-    prompts: Prompts, student: Loaded, mode: str, settings: dict[str, Any], progress: Progress
+    prompts: Prompts, student: Loaded, mode: str, settings: Evaluation, progress: Progress
 ) -> pd.DataFrame:
     """Answer items with a model.
 
@@ -35,7 +36,7 @@ def evaluate(
         prompts: the items with their prompts of the mode.
         student: the model; that of another engine is a `caft.students.vllm.VllmModel`.
         mode: `direct` or `cot`.
-        settings: `engine`, `batch_size`, and per mode `parser` and `max_new_tokens`.
+        settings: how it is asked and read.
         progress: told how many are answered.
 
     Returns:
@@ -43,17 +44,15 @@ def evaluate(
     """
     items = records(prompts.items)
     rows: list[dict[str, Any]] = []
-    _, ask = backend(settings["engine"])
+    _, ask = backend(settings.engine)
+    parser = settings.parser.of(mode)
     decoding = Decoding(
-        settings["max_new_tokens"][mode],
+        settings.max_new_tokens.of(mode),
         stop_at_answer=mode == "cot",
-        batch_size=settings["batch_size"],
+        batch_size=settings.batch_size,
     )
     for batch in ask(student.model, student.tokenizer, prompts.messages, decoding):
-        rows += [
-            _read(items[answer.index], answer, prompts.variant, settings["parser"][mode])
-            for answer in batch
-        ]
+        rows += [_read(items[answer.index], answer, prompts.variant, parser) for answer in batch]
         right = sum(row["correct"] for row in rows) / len(rows)
         progress.advance(len(batch), f"{right:.3f} right in this block")
     return pd.DataFrame(rows)
@@ -76,7 +75,7 @@ def _read(item: dict[str, Any], answer: Any, variant: Prompt, parser: str) -> di
 
 
 def evaluate_model(
-    asked: Asked, split: str, subject: Subject, mode: str, settings: dict[str, Any], cache: Cache
+    asked: Asked, split: str, subject: Subject, mode: str, settings: Evaluation, cache: Cache
 ) -> Made:
     """Load a model and answer one split with it.
 
@@ -85,13 +84,13 @@ def evaluate_model(
         split: which split.
         subject: the model.
         mode: `direct` or `cot`.
-        settings: the `evaluation` section of the config.
+        settings: how it is asked and read.
         cache: where finished blocks of items lie, and which of them are wanted.
 
     Returns:
         The predictions table, its provenance, and what differs from run to run (seconds, tokens).
     """
-    open_model, _ = backend(settings["engine"])
+    open_model, _ = backend(settings.engine)
     scorer = open_model(subject)
 
     def answer(part: Prompts, progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
@@ -106,7 +105,7 @@ def evaluate_model(
             **_identity(subject.trained_file, scorer),
             "prompt": asked.variant.plain(),
             "mode": mode,
-            "evaluation": settings,
+            "evaluation": settings.plain(),
             **{name: scorer.spec[name] for name in ("dtype", "device", "libraries")},
         },
         answer,
@@ -125,7 +124,8 @@ def _identity(trained_file: Path | None, scorer: Scorer) -> dict[str, Any]:
     return {"model": trained_file.parent.name}
 
 
-def _of_mode(settings: dict[str, Any], mode: str) -> dict[str, Any]:
+def _of_mode(settings: Evaluation, mode: str) -> dict[str, Any]:
     return {
-        key: value[mode] if isinstance(value, dict) else value for key, value in settings.items()
+        key: value[mode] if isinstance(value, dict) else value
+        for key, value in settings.plain().items()
     }

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from caft.config.resolve import teacher_of
 from caft.report.paper_tables import escape_markdown
 from caft.tables import parquet
+from caft.teacher import PROVIDERS
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # All control characters but line break and tab, C1 too: a terminal would obey them.
@@ -157,9 +157,9 @@ def _checked(card: Any, data: Any, sections: list[str]) -> str:
     return str(card(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"))
 
 
-def _hub_id(spec: Mapping[str, Any]) -> str | None:
+def _hub_id(dataset: Mapping[str, Any]) -> str | None:
     """Return a data set's id on the hub; None if it is from elsewhere, a local folder say."""
-    name = spec.get("id", "")
+    name = dataset.get("id", "")
     return name if _HUB_ID.fullmatch(name) and not Path(name).exists() else None
 
 
@@ -254,7 +254,9 @@ def _teacher(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> str
     """Return the teacher's name, if any row came from one."""
     if not any(stage["rationale_rows"] for stage in stages):
         return None
-    return teacher_of(config, config["strategies"][stages[-1]["strategy"]])
+    named = config["strategies"][stages[-1]["strategy"]]["teacher"] or config.get("teacher")
+    # Records of older runs have no common teacher: it was the first one defined.
+    return str(named or next(iter(config["teachers"])))
 
 
 def _training(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> str:
@@ -275,12 +277,13 @@ def _training(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> st
     if name is None:
         return f"{text} All targets are bare answers of the data set.\n\n" + "\n".join(lines)
     teacher = config["teachers"][name]
-    if teacher["provider"] == "reference":
+    if PROVIDERS[teacher["provider"]].keys.own_solutions:
         written = "The rationales are the data set's own worked solutions."
     else:
         kept = "Where none was accepted, a wrong or incomplete one was kept. "
+        model = _code(teacher.get("model", name))
         written = (
-            f"The rationales are answers of the model {_code(teacher['model'])}, accepted if right "
+            f"The rationales are answers of the model {model}, accepted if right "
             f"and complete. {kept if teacher['fallback'] == 'keep' else ''}Its maker's terms may "
             "limit what may be done with a model that was trained on them."
         )

@@ -8,10 +8,12 @@ import pandas as pd
 from caft import layout
 from caft.errors import ExportError, MergeError
 from caft.evaluation.evaluate import evaluate
+from caft.evaluation.settings import Evaluation
 from caft.export.choice import Choice
 from caft.prompting.asked import Asked
 from caft.prompting.settings import Prompt
 from caft.running.jobs import Progress
+from caft.running.settings import Engine
 from caft.students.folders import check_folder, load_model, load_tokenizer, pick_device
 from caft.students.opened import Loaded
 from caft.tables import parquet
@@ -42,8 +44,9 @@ def merge(choice: Choice, target: Path, items: int, tolerance: float) -> dict[st
 
     if choice.record["method"] == "full":
         raise ExportError(f"{choice.model}: is a whole model already; export it without --merge.")
-    student, engine = choice.student_folder, choice.provenance["config"]["engine"]
-    device, attention = pick_device(engine)[0], engine["attention"]
+    student = choice.student_folder
+    engine = Engine.model_validate(choice.provenance["config"]["engine"])
+    device, attention = pick_device(engine)[0], engine.attention
     check_folder(student)
     base: Any = AutoModelForCausalLM.from_pretrained(
         student, dtype=torch.float32, attn_implementation=attention, use_safetensors=True
@@ -86,7 +89,8 @@ def compare(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, int]:
 
 def _answers(choice: Choice, model: Any, items: int) -> pd.DataFrame:
     config = choice.provenance["config"]
-    settings = {**config["evaluation"], "engine": "transformers"}  # whatever the run asked with
+    settings = Evaluation.model_validate(config["evaluation"])
+    settings = settings.model_copy(update={"engine": "transformers"})  # whatever the run asked with
     tokenizer = load_tokenizer(choice.student_folder)
     variant, found = Prompt.model_validate(config["prompts"][config["prompt"]]), []
     for dataset in choice.datasets:

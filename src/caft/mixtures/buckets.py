@@ -1,12 +1,12 @@
 """Easy, medium and hard: a partition of the items by one complexity metric and two thresholds."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from caft.errors import ConfigError
+from caft.mixtures.settings import Buckets
 from caft.tables.hashing import unit_interval
 
 BUCKETS = ["easy", "medium", "hard"]
@@ -49,30 +49,30 @@ def assign_buckets(
 
 
 def thresholds(
-    scores: pd.Series, spec: Mapping[str, Any], prices: pd.Series | None = None
+    scores: pd.Series, settings: Buckets, prices: pd.Series | None = None
 ) -> tuple[float, float]:
     """Resolve a bucket definition to two absolute thresholds.
 
     Args:
         scores: complexity of the training items, NaN allowed.
-        spec: `quantiles` of the scores, or absolute `thresholds`; with `hard` the upper one is what
-            its money pays for.
+        settings: `quantiles` of the scores, or absolute `thresholds`; with `hard` the upper one is
+            what its money pays for.
         prices: what each item's rationale is expected to cost in USD, same index; for `hard`.
 
     Returns:
         (lower, upper); both NaN-free. Without any score all items follow `on_missing`.
     """
     known = scores.dropna()
-    if spec.get("thresholds"):
-        lower, upper = spec["thresholds"]
-    elif known.empty:
-        return 0.0, 0.0
-    else:
+    if settings.thresholds:
+        lower, upper = settings.thresholds
+    elif settings.quantiles and not known.empty:
         # "lower" takes a value that occurs, so an item on the boundary is at, not beside, the
         # threshold.
-        lower, upper = np.quantile(known, spec["quantiles"], method="lower")
-    if prices is not None:
-        upper = budget_threshold(known, prices[known.index], spec["hard"]["budget_usd"], lower)
+        lower, upper = np.quantile(known, settings.quantiles, method="lower")
+    else:
+        return 0.0, 0.0
+    if settings.hard and prices is not None:
+        upper = budget_threshold(known, prices[known.index], settings.hard.budget_usd, lower)
     return float(lower), float(upper)
 
 
@@ -96,7 +96,7 @@ def budget_threshold(
 
 def build_buckets(
     metrics: pd.DataFrame,
-    spec: Mapping[str, Any],
+    settings: Buckets,
     seed: int,
     decimals: int | None = 4,
     prices: pd.Series | None = None,
@@ -108,8 +108,7 @@ def build_buckets(
 
     Args:
         metrics: a metrics table.
-        spec: a bucket definition of the config: thresholds or quantiles, on_missing, per_bucket,
-            hard.
+        settings: a bucket definition.
         seed: of the sample when `per_bucket` limits it.
         decimals: to which values are rounded before they meet a threshold; None for no rounding.
         prices: with `hard`, what each item's rationale is expected to cost in USD, by item_id.
@@ -124,8 +123,8 @@ def build_buckets(
     training = metrics["split"] == "train"
     if prices is not None:
         prices = prices.reindex(metrics["item_id"]).set_axis(metrics.index)
-    lower, upper = thresholds(complexity[training], spec, prices)
-    bucket = assign_buckets(complexity, lower, upper, spec["on_missing"]).astype(str)
+    lower, upper = thresholds(complexity[training], settings, prices)
+    bucket = assign_buckets(complexity, lower, upper, settings.on_missing).astype(str)
     table = pd.DataFrame(
         {
             "item_id": metrics["item_id"],
@@ -134,7 +133,7 @@ def build_buckets(
             "bucket": bucket,
             "missing": complexity.isna(),
             "sampled": training
-            & sample_per_bucket(metrics["item_id"], bucket, training, spec["per_bucket"], seed),
+            & sample_per_bucket(metrics["item_id"], bucket, training, settings.per_bucket, seed),
         }
     )
     report = {

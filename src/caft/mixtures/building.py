@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from caft import layout, versions
 from caft.mixtures.plan import Place, Plan, PlannedStage, PlannedStrategy, Trained
-from caft.mixtures.rows import Materials, mixture_digest, mixture_table, trained_mode
+from caft.mixtures.rows import Materials, mixture_digest, mixture_table
+from caft.mixtures.settings import ResolvedStrategy
 from caft.mixtures.stages import SeededStrategy, Stage, build_stages
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
@@ -18,7 +18,7 @@ def build_plan(
     materials: Materials,
     buckets: Mapping[str, pd.DataFrame],
     rationales: Mapping[str, pd.DataFrame],
-    strategies: Mapping[str, Mapping[str, Any]],
+    strategies: Mapping[str, ResolvedStrategy],
     seeds: list[int],
     student_file: Path,
     warm_up_file: Path | None,
@@ -31,7 +31,7 @@ def build_plan(
         materials: items, prompts and the student.
         buckets: buckets tables by name.
         rationales: rationales tables by teacher.
-        strategies: strategies of the run with `recipe`, `teacher` and `fallback` resolved.
+        strategies: of the run, by name.
         seeds: of training; each makes models of its own.
         student_file: the student's `student.json`.
         warm_up_file: the warm-up's `model.json` where a strategy starts from it.
@@ -45,15 +45,15 @@ def build_plan(
     for seed in seeds:
         built: dict[str, list[Stage]] = {}
         # A strategy that matches another one's amount is built after it.
-        for name, strategy in sorted(strategies.items(), key=lambda one: bool(one[1]["match"])):
-            start = warm_up_file if strategy["start"] == "warm_up" else None
+        for name, strategy in sorted(strategies.items(), key=lambda one: bool(one[1].match)):
+            start = warm_up_file if strategy.start == "warm_up" else None
             built[name] = build_stages(
                 materials,
                 SeededStrategy(name, strategy, seed),
                 buckets,
-                texts.get(strategy["teacher"] or "", pd.Series(dtype=object)),
+                texts.get(strategy.teacher or "", pd.Series(dtype=object)),
                 read_json(start)["digest"] if start else None,
-                built[strategy["match"]["strategy"]] if strategy["match"] else None,
+                built[strategy.match.strategy] if strategy.match else None,
             )
             parent_file = start
             for stage in built[name]:
@@ -71,7 +71,7 @@ def build_plan(
     plan = Plan(
         {
             name: PlannedStrategy(
-                trained_mode(strategy), strategy["buckets"], strategy["teacher"], trained[name]
+                strategy.trained_mode, strategy.buckets, strategy.teacher, trained[name]
             )
             for name, strategy in strategies.items()
         }

@@ -1,6 +1,6 @@
 """Section `training`: the recipe. What of it makes another model is part of the model's digest."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -61,6 +61,17 @@ class Recipe(Section):
     max_overlong_share: Share = key(
         "Above this share of over-long rows the run stops. Not part of the model's digest.", 0.05
     )
+
+    @property
+    def rows_per_update(self) -> int:
+        """Rows (or packs of them) that the weights are changed by at once."""
+        return self.batch_size * self.gradient_accumulation
+
+    def of_the_model(self) -> dict[str, Any]:
+        """Return what of it makes another model: not the share, which only stops a run."""
+        kept = self.plain()
+        del kept["max_overlong_share"]
+        return kept
 
 
 class Training(Recipe):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from caft.errors import TrainingError
 from caft.mixtures.buckets import random_membership
+from caft.mixtures.settings import Fallback, StageRows, Wanted
 from caft.prompting.chat import encode_completion, encode_prompt
 from caft.prompting.prompts import Messages, all_messages, completion, dump
 from caft.prompting.settings import Prompt
@@ -66,33 +67,7 @@ class Materials:
         )
 
 
-def parts_of(stage: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a stage's parts; the short form `{buckets, target}` is one part."""
-    return stage.get("parts") or [{"buckets": stage["buckets"], "target": stage["target"]}]
-
-
-def trained_mode(strategy: Mapping[str, Any]) -> str:
-    """Return the mode a strategy was last trained to answer in; `direct` without any stage."""
-    if not strategy["stages"]:
-        return "direct"
-    targets = {part["target"] for part in parts_of(strategy["stages"][-1])}
-    return "cot" if "rationale" in targets else "direct"
-
-
-def needs_rationales(strategy: Mapping[str, Any]) -> bool:
-    """Tell whether any stage trains on rationales."""
-    return any(
-        part["target"] == "rationale" for stage in strategy["stages"] for part in parts_of(stage)
-    )
-
-
-def divisions(strategy: Mapping[str, Any]) -> list[str]:
-    """Return the bucket definitions a strategy uses: its own first, then those of its stages."""
-    own = [stage["divided_by"] for stage in strategy["stages"] if stage.get("divided_by")]
-    return list(dict.fromkeys([strategy["buckets"], *own]))
-
-
-def membership(buckets: pd.DataFrame, strategy: Mapping[str, Any], seed: int) -> pd.Series:
+def membership(buckets: pd.DataFrame, strategy: Wanted, seed: int) -> pd.Series:
     """Return the bucket of each usable training item under a strategy, indexed by item_id.
 
     Args:
@@ -103,15 +78,12 @@ def membership(buckets: pd.DataFrame, strategy: Mapping[str, Any], seed: int) ->
     return _membership(buckets[buckets["sampled"]], strategy, seed)
 
 
-def _membership(rows: pd.DataFrame, strategy: Mapping[str, Any], seed: int) -> pd.Series:
-    drawn = strategy["membership"] == "random"
-    names = random_membership(rows, seed) if drawn else rows["bucket"]
+def _membership(rows: pd.DataFrame, strategy: Wanted, seed: int) -> pd.Series:
+    names = random_membership(rows, seed) if strategy.is_random else rows["bucket"]
     return pd.Series(names.to_numpy(), index=rows["item_id"])
 
 
-def wanted_rationales(
-    buckets: Mapping[str, pd.DataFrame], strategy: Mapping[str, Any], seed: int
-) -> set[str]:
+def wanted_rationales(buckets: Mapping[str, pd.DataFrame], strategy: Wanted, seed: int) -> set[str]:
     """Return the items whose rationale a strategy trains on: what its teacher has to be asked.
 
     Args:
@@ -120,23 +92,15 @@ def wanted_rationales(
         seed: the training seed.
     """
     wanted: set[str] = set()
-    for stage in strategy["stages"]:
-        names = {
-            name
-            for part in parts_of(stage)
-            if part["target"] == "rationale"
-            for name in part["buckets"]
-        }
-        if names:
-            bucket = membership(buckets[division_of(strategy, stage)], strategy, seed)
+    for stage in strategy.stages:
+        if names := stage.buckets_with("rationale"):
+            bucket = membership(buckets[strategy.division_of(stage)], strategy, seed)
             wanted |= set(bucket.index[bucket.isin(names)])
     return wanted
 
 
 def wanted_by(
-    buckets: Mapping[str, pd.DataFrame],
-    strategies: Iterable[Mapping[str, Any]],
-    seeds: Iterable[int],
+    buckets: Mapping[str, pd.DataFrame], strategies: Iterable[Wanted], seeds: Iterable[int]
 ) -> set[str]:
     """Return the items whose rationale any of these strategies trains on, with any of these seeds.
 
@@ -152,24 +116,19 @@ def wanted_by(
     }
 
 
-def division_of(strategy: Mapping[str, Any], stage: Mapping[str, Any]) -> str:
-    """Return the bucket definition that a stage is cut by: its own, or else the strategy's."""
-    return str(stage.get("divided_by") or strategy["buckets"])
-
-
 def stage_rows(
     materials: Materials,
     bucket: pd.Series,
-    stage: Mapping[str, Any],
+    stage: StageRows,
     rationales: pd.Series,
-    fallback: str,
+    fallback: Fallback,
 ) -> tuple[pd.DataFrame, int]:
     """Build the rows of one stage.
 
     Args:
         materials: only training items that are in `bucket` are used.
         bucket: bucket name per item_id.
-        stage: `{buckets, target}` or `{parts: [...]}`.
+        stage: which buckets train on what.
         rationales: text of the selected rationale per item_id.
         fallback: for an item without one: `drop` it, or `train_on_answer`; with `keep` rationales
             may be wrong.
@@ -180,10 +139,10 @@ def stage_rows(
     pool = materials.items
     training = pool[pool["item_id"].isin(bucket.index)]
     rows, missing = [], 0
-    for part in parts_of(stage):
-        members = training[bucket.reindex(training["item_id"]).isin(part["buckets"]).to_numpy()]
+    for part in stage.parts_or_itself:
+        members = training[bucket.reindex(training["item_id"]).isin(part.buckets).to_numpy()]
         for item in records(members):
-            target, text = part["target"], None
+            target, text = part.target, None
             if target == "rationale":
                 text = rationales.get(item["item_id"])
                 if text is None:
@@ -217,8 +176,8 @@ def count_tokens(rows: pd.DataFrame, tokenizer: Any) -> pd.DataFrame:
 def validation_rows(
     materials: Materials,
     buckets: pd.DataFrame,
-    strategy: Mapping[str, Any],
-    stage: Mapping[str, Any],
+    strategy: Wanted,
+    stage: StageRows,
     seed: int,
     max_length: int,
 ) -> pd.DataFrame | None:
@@ -232,7 +191,7 @@ def validation_rows(
         materials: items, prompts and the student.
         buckets: the stage's buckets table, which has the items of all splits.
         strategy: its `membership` says whether buckets are drawn at random.
-        stage: `{buckets, target}` or `{parts: [...]}`.
+        stage: which buckets train on what.
         seed: of that draw.
         max_length: of a row, tokens.
 

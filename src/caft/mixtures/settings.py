@@ -1,9 +1,11 @@
 """Sections `buckets.<name>` and `strategies.<name>`: who is in which bucket, who trains on what."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
+from caft.mixtures.recipe import Recipe
 from caft.settings import (
     Count,
     Number,
@@ -18,6 +20,8 @@ from caft.settings import (
 
 Bucket = Literal["easy", "medium", "hard"]
 Target = Literal["answer", "rationale"]
+Fallback = Literal["drop", "train_on_answer", "keep"]
+_WHOLE = set(get_args(Bucket))
 
 
 class HardByMoney(Section):
@@ -53,8 +57,8 @@ class Part(Section):
     target: Target = key("What the model learns to write.")
 
 
-class Stage(Section):
-    """A training stage: `buckets` and `target`, or `parts`."""
+class StageRows(Section):
+    """Who is in a stage, and what they train on: `buckets` and `target`, or `parts`."""
 
     buckets: Annotated[list[Bucket], Field(min_length=1), Unique] | None = optional(
         "Which buckets."
@@ -63,10 +67,26 @@ class Stage(Section):
     parts: Annotated[list[Part], Field(min_length=1)] | None = optional(
         "Several targets in one stage, shuffled: a list of `{buckets, target}`."
     )
-    epochs: PositiveAmount = key("Passes over the stage's rows.")
     divided_by: str | None = optional(
         "Another bucket definition for this stage; the strategy's own if absent."
     )
+
+    @property
+    def parts_or_itself(self) -> list[Part]:
+        """The parts; the short form `{buckets, target}` is one part."""
+        itself = {"buckets": self.buckets, "target": self.target}
+        return self.parts or [Part.model_validate(itself)]
+
+    def buckets_with(self, target: Target) -> set[Bucket]:
+        """Return the buckets that train on a target."""
+        parts = (part for part in self.parts_or_itself if part.target == target)
+        return {bucket for part in parts for bucket in part.buckets}
+
+
+class Stage(StageRows):
+    """A training stage: `buckets` and `target`, or `parts`."""
+
+    epochs: PositiveAmount = key("Passes over the stage's rows.")
 
 
 class Match(Section):
@@ -78,14 +98,49 @@ class Match(Section):
     )
 
 
-class Strategy(Section):
-    """A list of training stages."""
+class Wanted(Section):
+    """What of a strategy decides which items train on what, and its teacher is asked for."""
 
-    stages: list[Stage] = key("Training stages in order; none is the untuned student.")
+    stages: Sequence[StageRows] = key("Training stages in order; none is the untuned student.")
     buckets: str = key("Which bucket definition.", "default")
     membership: Literal["complexity", "random"] = key(
         "`random` redraws who is in which bucket, with the same sizes.", "complexity"
     )
+
+    @property
+    def is_random(self) -> bool:
+        """Whether buckets are redrawn at random."""
+        return self.membership == "random"
+
+    @property
+    def needs_rationales(self) -> bool:
+        """Whether any stage trains on rationales."""
+        return any(stage.buckets_with("rationale") for stage in self.stages)
+
+    @property
+    def tells_buckets_apart(self) -> bool:
+        """Whether complexity decides who trains on what, so that items must be scored."""
+        parts = (part for stage in self.stages for part in stage.parts_or_itself)
+        return not self.is_random and any(set(part.buckets) != _WHOLE for part in parts)
+
+    @property
+    def trained_mode(self) -> Literal["direct", "cot"]:
+        """The mode it was last trained to answer in; `direct` without any stage."""
+        return "cot" if self.stages and self.stages[-1].buckets_with("rationale") else "direct"
+
+    def divisions(self) -> list[str]:
+        """Return the bucket definitions it uses: its own first, then those of its stages."""
+        return list(dict.fromkeys([self.buckets, *map(self.division_of, self.stages)]))
+
+    def division_of(self, stage: StageRows) -> str:
+        """Return the bucket definition that a stage is cut by: its own, or else the strategy's."""
+        return stage.divided_by or self.buckets
+
+
+class Strategy(Wanted):
+    """A list of training stages."""
+
+    stages: list[Stage] = key("Training stages in order; none is the untuned student.")
     teacher: str | None = key(
         "Which teacher writes the rationales; the top-level `teacher` if absent.", None
     )
@@ -95,3 +150,11 @@ class Strategy(Section):
         None,
     )
     training: dict[str, Any] = key("Overrides of single keys of `training`.", {})
+
+
+class ResolvedStrategy(Strategy):
+    """A strategy with what follows for it from the rest of the configuration."""
+
+    teacher: str | None = key("Which teacher writes the rationales; null if none does.")
+    fallback: Fallback = key("What an item without an accepted rationale trains on.")
+    recipe: Recipe = key("The common recipe with the strategy's own overrides.")

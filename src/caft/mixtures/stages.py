@@ -2,23 +2,50 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NotRequired, TypedDict
 
 import pandas as pd
 
 from caft import versions
 from caft.errors import TrainingError
+from caft.mixtures.recipe import Recipe
 from caft.mixtures.rows import (
     Materials,
-    division_of,
     membership,
     mixture_digest,
     split_over_long,
     stage_rows,
     validation_rows,
 )
+from caft.mixtures.settings import Match, ResolvedStrategy
 from caft.tables.hashing import digest
+
+
+class StageSpec(TypedDict):
+    """Everything that goes into a trained model; its hash is the model's name.
+
+    Attributes:
+        parent: digest of the model it starts from; None for the untuned student.
+        mixture: digest of the rows.
+        recipe: what of it makes another model.
+        epochs: passes over the rows, perhaps a fraction.
+        seed: of training.
+        student_revision: of the student's files.
+        precision: `dtype` and `attention` of training, as configured.
+        code: version of the training code.
+        validation: digest of the validation rows, where they decide when the training ends.
+    """
+
+    parent: str | None
+    mixture: str
+    recipe: dict[str, Any]
+    epochs: float
+    seed: int
+    student_revision: str
+    precision: dict[str, str]
+    code: int
+    validation: NotRequired[str]
 
 
 @dataclass(frozen=True)
@@ -40,7 +67,7 @@ class Stage:
     without_rationale: int
     model: str
     parent: str | None
-    spec: dict[str, Any] = field(default_factory=dict)
+    spec: StageSpec
     validation: pd.DataFrame | None = None
 
 
@@ -50,12 +77,12 @@ class SeededStrategy:
 
     Attributes:
         name: of the strategy, for messages.
-        settings: its section of the config, with `recipe` and `fallback` resolved.
+        settings: what the configuration says of it.
         seed: of random membership and training.
     """
 
     name: str
-    settings: Mapping[str, Any]
+    settings: ResolvedStrategy
     seed: int
 
 
@@ -73,7 +100,7 @@ class Draft:
     over_long: pd.DataFrame
     without_rationale: int
     validation: pd.DataFrame | None
-    recipe: Mapping[str, Any]
+    recipe: Recipe
     epochs: float
 
 
@@ -102,11 +129,11 @@ def build_stages(
     Raises:
         TrainingError: if a stage has nothing to train on or too many over-long rows.
     """
-    numbers = range(1, len(strategy.settings["stages"]) + 1)
+    numbers = range(1, len(strategy.settings.stages) + 1)
     drafts = [_draft(materials, strategy, number, buckets, rationales) for number in numbers]
-    factor = 1.0
-    if matched is not None:
-        factor = _match_factor(drafts, matched, strategy.settings["match"]["by"])
+    match, factor = strategy.settings.match, 1.0
+    if match and matched is not None:
+        factor = _match_factor(drafts, matched, match)
     return _chain(materials, drafts, factor, strategy.seed, parent)
 
 
@@ -118,41 +145,41 @@ def _draft(
     rationales: pd.Series,
 ) -> Draft:
     settings, seed = strategy.settings, strategy.seed
-    stage, recipe = settings["stages"][number - 1], settings["recipe"]
+    stage, recipe = settings.stages[number - 1], settings.recipe
     where = f"strategies.{strategy.name}, stage {number}"
-    division = buckets[division_of(settings, stage)]
+    division = buckets[settings.division_of(stage)]
     bucket = membership(division, settings, seed)
-    rows, missing = stage_rows(materials, bucket, stage, rationales, settings["fallback"])
-    longest = min(recipe["max_length"], materials.context)
+    rows, missing = stage_rows(materials, bucket, stage, rationales, settings.fallback)
+    longest = min(recipe.max_length, materials.context)
     mixture, over_long = split_over_long(
-        materials.count(rows), longest, recipe["max_overlong_share"], where
+        materials.count(rows), longest, recipe.max_overlong_share, where
     )
     validation = validation_rows(materials, division, settings, stage, seed, longest)
-    if recipe["early_stopping"] and validation is None:
+    if recipe.early_stopping and validation is None:
         raise TrainingError(
             f"{where}: training.early_stopping needs validation items, and for rationales worked "
             "solutions of the data set's own; there are none."
         )
-    return Draft(mixture, over_long, missing, validation, recipe, stage["epochs"])
+    return Draft(mixture, over_long, missing, validation, recipe, stage.epochs)
 
 
-def _match_factor(drafts: list[Draft], matched: list[Stage], by: str) -> float:
+def _match_factor(drafts: list[Draft], matched: list[Stage], match: Match) -> float:
     """Return by what to multiply the epochs of drafts, so that they train as much as others."""
-    own = sum(_amount(draft.mixture, draft.epochs, draft.recipe, by) for draft in drafts)
+    own = sum(_amount(draft.mixture, draft.epochs, draft.recipe, match) for draft in drafts)
     theirs = sum(
-        _amount(stage.mixture, stage.spec["epochs"], stage.spec["recipe"], by) for stage in matched
+        _amount(stage.mixture, stage.spec["epochs"], recipe_of(stage.spec), match)
+        for stage in matched
     )
     return theirs / own
 
 
-def _amount(mixture: pd.DataFrame, epochs: float, recipe: Mapping[str, Any], by: str) -> float:
+def _amount(mixture: pd.DataFrame, epochs: float, recipe: Recipe, match: Match) -> float:
     """Return how much a stage trains: target tokens, optimizer steps or rows, over all epochs."""
-    if by == "tokens":
+    if match.by == "tokens":
         return float(mixture["target_tokens"].sum()) * epochs
-    if by == "items":
+    if match.by == "items":
         return len(mixture) * epochs
-    rows_per_step = recipe["batch_size"] * recipe["gradient_accumulation"]
-    return math.ceil(len(mixture) / rows_per_step) * epochs
+    return math.ceil(len(mixture) / recipe.rows_per_update) * epochs
 
 
 def _chain(
@@ -166,7 +193,7 @@ def _chain(
             *(parent, draft.mixture, draft.recipe, epochs, seed),
             *(materials.revision, materials.precision),
         )
-        if draft.recipe["early_stopping"] and draft.validation is not None:
+        if draft.recipe.early_stopping and draft.validation is not None:
             # Elsewhere validation rows are only looked at: they change no weight.
             spec["validation"] = mixture_digest(draft.validation)
         model = digest(spec)
@@ -188,21 +215,25 @@ def _chain(
 def stage_spec(
     parent: str | None,
     mixture: pd.DataFrame,
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     epochs: float,
     seed: int,
     revision: str,
     precision: Mapping[str, str],
-) -> dict[str, Any]:
+) -> StageSpec:
     """Return everything that goes into a trained model; its hash is the model's name."""
     return {
         "parent": parent,
         "mixture": mixture_digest(mixture),
-        # The share of over-long rows only stops a run: raising it makes no other model.
-        "recipe": {key: recipe[key] for key in recipe if key != "max_overlong_share"},
+        "recipe": recipe.of_the_model(),
         "epochs": epochs,
         "seed": seed,
         "student_revision": revision,
         "precision": dict(precision),
         "code": versions.TRAINING,
     }
+
+
+def recipe_of(spec: StageSpec) -> Recipe:
+    """Return the recipe of a model; what makes no other model has its default."""
+    return Recipe.model_validate(spec["recipe"])

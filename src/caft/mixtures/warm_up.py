@@ -3,6 +3,7 @@
 import pandas as pd
 
 from caft.mixtures.rows import Materials, stage_rows
+from caft.mixtures.settings import StageRows
 from caft.prompting.settings import Prompt
 from caft.tables.hashing import unit_interval
 
@@ -17,7 +18,7 @@ def warm_up_rows(
     items: pd.DataFrame, sample: list[str], variant: Prompt, seed: int
 ) -> pd.DataFrame:
     """Build the warm-up's answer-only rows."""
-    everything = {"buckets": ["easy"], "target": "answer"}
+    everything = StageRows(buckets=["easy"], target="answer")
     bucket = pd.Series("easy", index=sample)
     nothing = pd.Series(dtype=object)
     rows, _ = stage_rows(Materials(items, variant, seed), bucket, everything, nothing, "drop")

@@ -2,19 +2,16 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
 
 from caft.prompting.numbers import canonical_number
+from caft.prompting.parsers import PARSERS
+from caft.prompting.parsers.stated import MARKED
 
 INVALID = "[invalid]"
 ABSTAINED = "[abstained]"
 LETTERS = [chr(code) for code in range(ord("A"), ord("Z") + 1)]
 
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
-_MARKED = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
-_STATED = re.compile(r"answer(?: is|:)\s*:?\s*", re.I)
-_SENTENCE = re.compile(r"[^\n]+?(?=\.\s|\.?$|\n)", re.M)
-_HASHES = re.compile(r"####\s*([^\n]+)")
 
 
 def mark(answer: str) -> str:
@@ -24,7 +21,7 @@ def mark(answer: str) -> str:
 
 def is_finished(text: str) -> bool:
     """Tell whether a text already holds a complete marked answer, so that generation can stop."""
-    return _MARKED.search(text) is not None
+    return MARKED.search(text) is not None
 
 
 def labels(style: str, count: int) -> list[str]:
@@ -58,45 +55,9 @@ def with_mark(text: str, answer: str, kind: str, n_options: int, style: str = "u
         read = _read(held, kind, n_options, "upper", None)
         return held == asked or equal(read, answer, kind)
 
-    held = _MARKED.findall(text)
-    text = _MARKED.sub(lambda found: mark(asked) if says_it(found[1]) else found[0], text)
+    held = MARKED.findall(text)
+    text = MARKED.sub(lambda found: mark(asked) if says_it(found[1]) else found[0], text)
     return text if held and says_it(held[-1]) else f"{text.rstrip()} {mark(asked)}"
-
-
-def _last(pattern: re.Pattern[str], text: str) -> str | None:
-    found = pattern.findall(text)
-    return found[-1] if found else None
-
-
-def marked(text: str) -> str | None:
-    """Return what the last [[...]] of a text holds; None if it has none."""
-    return _last(_MARKED, text)
-
-
-def _answer_is(text: str) -> str | None:
-    stated = list(_STATED.finditer(text))
-    sentence = _SENTENCE.match(text, stated[-1].end()) if stated else None
-    return sentence.group() if sentence else _last(_HASHES, text)
-
-
-def _after_marks(text: str) -> str | None:
-    """Return what is stated behind the last [[...]]: that may have been a matrix, not an answer."""
-    marks = list(_MARKED.finditer(text))
-    return _answer_is(text[marks[-1].end() :] if marks else text)
-
-
-def _leading(text: str) -> str | None:
-    first_line = text.strip().split("\n", 1)[0]
-    return marked(first_line) or first_line or None
-
-
-# Where a named parser looks for the answer; the first place that can be read counts.
-PARSERS: dict[str, list[Callable[[str], str | None]]] = {
-    "marked": [marked],  # the last [[...]]
-    "answer_is": [_answer_is],  # "The answer is (C)", "#### 42"
-    "any": [marked, _after_marks],  # marked, else stated later
-    "leading": [_leading],  # the first line, for models asked for the answer only
-}
 
 
 def parse(
@@ -111,7 +72,7 @@ def parse(
 
     Args:
         text: what the model wrote.
-        parser: a key of `PARSERS`.
+        parser: a key of `caft.prompting.parsers.PARSERS`.
         kind: choice, numeric or text.
         n_options: number of options of a choice item.
         style: label style of the prompt variant; a label is mapped back to its letter.
@@ -120,7 +81,7 @@ def parse(
     Returns:
         A letter, a canonical number or a text; `[invalid]` if there is none; `[abstained]`.
     """
-    for find in PARSERS[parser]:
+    for find in PARSERS[parser].places:
         span = find(text)
         if span is not None:
             read = _read(span, kind, n_options, style, abstain)

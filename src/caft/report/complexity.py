@@ -6,11 +6,12 @@ import pandas as pd
 
 from caft.analysis.intervals import roc_auc
 from caft.complexity import METRICS
-from caft.config.resolve import buckets_used, metric_of, metric_table, scorer_of, source_of
+from caft.config.model import Configuration
+from caft.config.resolve import buckets_used, metric_table, prompt_of, scorer_of, source_of
 from caft.tables import parquet
 
 
-def complexity_table(config: dict[str, Any]) -> pd.DataFrame:
+def complexity_table(config: Configuration) -> pd.DataFrame:
     """Tell how well each metric ranks the items that the scored student itself got wrong.
 
     Items whose answers the scored model has seen are left out: those of the warm-up sample, and for
@@ -21,21 +22,21 @@ def complexity_table(config: dict[str, Any]) -> pd.DataFrame:
         One row per data set, student, scorer, prompt and metric: n, the student's accuracy, ROC AUC
         with interval.
     """
-    names = sorted({config["buckets"][name]["metric"] for name in buckets_used(config)})
+    names = sorted({config.buckets[name].metric for name in buckets_used(config)})
     rows: list[dict[str, Any]] = []
-    for dataset in config["run"]["datasets"]:
-        for student in config["run"]["students"]:
+    for dataset in config.run.datasets:
+        for student in config.run.students:
             paths = {metric_table(config, dataset, student, name): name for name in names}
             for path, name in paths.items():
                 if path and source_of(config, name) == "scores":
-                    prompt = metric_of(config, name)["prompt"]
+                    prompt = prompt_of(config, name)
                     scorer = scorer_of(config, student, name)
                     where = {"dataset": dataset, "student": student}
                     where |= {"scorer": scorer, "prompt": prompt}
                     scores = parquet.read("scores", path)
                     if "." in scorer:
                         scores = scores[scores["split"] == "test"]
-                    rows += [{**where, **row} for row in rank_metrics(scores, config["seed"])]
+                    rows += [{**where, **row} for row in rank_metrics(scores, config.seed)]
     return pd.DataFrame(rows)
 
 

@@ -7,10 +7,11 @@ import pandas as pd
 
 from caft import layout
 from caft.complexity import METRICS
-from caft.config.resolve import Config, metric_of, metric_table, scorer_of, source_of
-from caft.mixtures.buckets import BUCKETS
+from caft.config.model import Configuration
+from caft.config.resolve import kind_of, metric_table, prompt_of, scorer_of, source_of
 from caft.mixtures.plan import Plan, PlannedStage, Trained
-from caft.mixtures.rows import divisions, parts_of, wanted_rationales
+from caft.mixtures.rows import wanted_rationales
+from caft.mixtures.settings import Strategy
 from caft.report.spend import paid_answers, total_cost
 from caft.running.meter import add
 from caft.tables import parquet
@@ -52,7 +53,7 @@ def _records(stages: Iterable[PlannedStage]) -> list[dict[str, Any]]:
 def teacher_costs(
     rationales: pd.DataFrame | None,
     buckets: Mapping[str, pd.DataFrame],
-    strategy: Mapping[str, Any],
+    strategy: Strategy,
     seed: int,
 ) -> dict[str, Any]:
     """Return what a strategy's own items cost at its teacher, rejected answers included.
@@ -76,7 +77,7 @@ def teacher_costs(
 
 
 def complexity_costs(
-    config: Config,
+    config: Configuration,
     dataset: str,
     student: str,
     name: str,
@@ -98,15 +99,15 @@ def complexity_costs(
     Returns:
         The costs; and the records of the jobs, for their energy.
     """
-    strategy = config["strategies"][name]
+    strategy = config.strategies[name]
     metrics = metrics_of(config, strategy)
     sources = {
         path: scorer_of(config, student, metric)
         for metric in metrics
         if (path := metric_table(config, dataset, student, metric))
     }
-    runs = [read_json(layout.run_of(str(path))) for path in sources]
-    tuned = _records(_scoring_stages(plan, sources.values(), set(own)))
+    runs = [read_json(layout.run_of(path)) for path in sources]
+    tuned = _records(_scoring_stages(plan, config.run.seeds[0], sources.values(), set(own)))
     warm_ups = [read_json(file) for file in warm_up_files(config, dataset, student, name)]
     return {
         "score_seconds": sum(run["seconds"] for run in [*runs, *tuned]),
@@ -118,32 +119,34 @@ def complexity_costs(
     }, [*runs, *tuned, *warm_ups]
 
 
-def warm_up_files(config: Config, dataset: str, student: str, name: str) -> list[str]:
+def warm_up_files(config: Configuration, dataset: str, student: str, name: str) -> list[str]:
     """Return the records of the warm-ups that a strategy starts from or is scored with."""
-    strategy = config["strategies"][name]
-    prompts = {config["prompt"]} if strategy["start"] == "warm_up" else set()
+    strategy = config.strategies[name]
+    prompts = {config.prompt} if strategy.start == "warm_up" else set()
     for metric in metrics_of(config, strategy):
         made = metric_table(config, dataset, student, metric)
         if made and scorer_of(config, student, metric) == "warm_up":
-            prompts.add(metric_of(config, metric)["prompt"])
+            prompts.add(prompt_of(config, metric))
     return [
         layout.at(layout.WARM_UP, dataset=dataset, student=student, prompt=prompt)
         for prompt in sorted(prompts)
     ]
 
 
-def _scoring_stages(plan: Plan, scorers: Iterable[str], own: set[str]) -> list[PlannedStage]:
-    """The stages, of the first seed, that made models that score; none of the strategy's own."""
+def _scoring_stages(
+    plan: Plan, seed: int, scorers: Iterable[str], own: set[str]
+) -> list[PlannedStage]:
+    """The stages, of the seed that scores, behind models that score; none of the strategy's own."""
     stages: dict[str, PlannedStage] = {}
     for scorer in sorted(set(scorers)):
         strategy, dot, count = scorer.partition(".")
         if dot:
-            trained = plan.strategies[strategy].first.stages
+            trained = plan.strategies[strategy].seeds[seed].stages
             stages |= {stage.model: stage for stage in trained[: int(count)]}
     return [stage for model, stage in stages.items() if model not in own]
 
 
-def _paid(config: Config, dataset: str, metrics: Iterable[str]) -> dict[str, Any]:
+def _paid(config: Configuration, dataset: str, metrics: Iterable[str]) -> dict[str, Any]:
     """What a judge or an endpoint was paid for the metrics of all items."""
     paid = [_paid_for(config, dataset, metric) for metric in metrics]
     return {
@@ -155,25 +158,25 @@ def _paid(config: Config, dataset: str, metrics: Iterable[str]) -> dict[str, Any
     }
 
 
-def _paid_for(config: Config, dataset: str, metric: str) -> pd.DataFrame:
-    source, spec = source_of(config, metric), metric_of(config, metric)
+def _paid_for(config: Configuration, dataset: str, metric: str) -> pd.DataFrame:
+    source = source_of(config, metric)
     if source == "topk":
         path = layout.at(layout.FIRST_TOKENS, dataset=dataset, metric=metric)
         table = parquet.read("topk", path)
         return table[table["key"].notna()]
     if source == "judgements":
-        path = layout.at(layout.JUDGEMENTS, dataset=dataset, judge=spec["judge"])
+        path = layout.at(layout.JUDGEMENTS, dataset=dataset, judge=config.metrics[metric].judge)
         table = parquet.read("judgements", path)
-        asked = METRICS[spec["metric"]].question
+        asked = METRICS[kind_of(config, metric)].question
         return table[(table["question"] == asked) & table["label_key"].notna()]
     return pd.DataFrame(columns=["prompt_tokens", "completion_tokens", "cost_usd"])
 
 
-def metrics_of(config: Config, strategy: Mapping[str, Any]) -> list[str]:
+def metrics_of(config: Configuration, strategy: Strategy) -> list[str]:
     """Return the metrics that draw the buckets of a strategy, each once; none if it uses none."""
-    if not uses_complexity(strategy):
+    if not strategy.tells_buckets_apart:
         return []
-    return list(dict.fromkeys(config["buckets"][name]["metric"] for name in divisions(strategy)))
+    return list(dict.fromkeys(config.buckets[name].metric for name in strategy.divisions()))
 
 
 def energy(runs: Iterable[Mapping[str, Any]]) -> float | None:
@@ -190,14 +193,3 @@ def choice_of_epoch(dataset: str, student: str, digest: str) -> list[dict[str, A
 def saved(amount: float, reference: float) -> float:
     """Return the share that is saved against a reference; NaN without one or if it is 0."""
     return 1 - amount / reference if reference > 0 else float("nan")
-
-
-def uses_complexity(strategy: Mapping[str, Any]) -> bool:
-    """Tell whether a strategy treats buckets differently, so that items must be scored."""
-    if strategy["membership"] == "random":
-        return False
-    return any(
-        set(part["buckets"]) != set(BUCKETS)
-        for stage in strategy["stages"]
-        for part in parts_of(stage)
-    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from caft import __version__, layout
+from caft.config.model import Configuration
 from caft.tables import parquet
 from caft.tables.files import read_json
 
@@ -26,18 +27,17 @@ _LIBRARIES = (
 )
 
 
-def provenance(config: dict[str, Any], models: Iterable[str]) -> dict[str, Any]:
+def provenance(config: Configuration, models: Iterable[str]) -> dict[str, Any]:
     """Describe what made the results: config, versions, hashes of inputs, machine, models.
 
     Args:
         config: the prepared configuration.
         models: digests of the trained models; `caft clean` keeps what a record names.
     """
-    run = config["run"]
     return {
         "caft": __version__,
         "commit": _commit(),
-        "config": config,
+        "config": config.plain(),
         "models": sorted(set(models)),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
@@ -47,10 +47,10 @@ def provenance(config: dict[str, Any], models: Iterable[str]) -> dict[str, Any]:
                 **parquet.footer(layout.at(layout.ITEMS, dataset=name)),
                 "report": read_json(layout.at(layout.ITEMS_REPORT, dataset=name)),
             }
-            for name in run["datasets"]
+            for name in config.run.datasets
         },
         "students": {
-            name: read_json(layout.at(layout.STUDENT, student=name)) for name in run["students"]
+            name: read_json(layout.at(layout.STUDENT, student=name)) for name in config.run.students
         },
     }
 

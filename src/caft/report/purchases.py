@@ -1,6 +1,5 @@
 """The plan: what a run wants of its teachers, has already, and would have to buy."""
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,30 +8,30 @@ import pandas as pd
 
 from caft import layout
 from caft.config import resolve
+from caft.config.model import Configuration
 from caft.config.rounds import strategies_of_round
 from caft.errors import CaftError
-from caft.mixtures.rows import divisions, wanted_by
+from caft.mixtures.rows import wanted_by
+from caft.mixtures.settings import Strategy
 from caft.prompting.prompts import Messages, all_messages
-from caft.prompting.settings import Prompt
 from caft.prompting.tokens import TokenCounter
 from caft.store import Store
 from caft.tables import parquet
 from caft.tables.files import read_json
-from caft.teacher import make_teacher
+from caft.teacher import Here, make_teacher
 from caft.teacher.acceptance import policy_of
 from caft.teacher.money.budget import amounts_of, exceeded
 from caft.teacher.money.estimate import (
     CASES,
-    Expected,
     Missing,
     Outlook,
     Seen,
     common_identity,
     estimate,
-    limits_of,
     look_up,
     seen_of,
 )
+from caft.teacher.settings import Asked
 
 ALL = "(all)"
 PLAN = [
@@ -44,7 +43,7 @@ PLAN = [
 
 
 def plan_purchases(
-    config: resolve.Config, store_folder: str | Path = layout.TEACHER_STORE
+    config: Configuration, store_folder: str | Path = layout.TEACHER_STORE
 ) -> pd.DataFrame:
     """Tell what the strategies of a run want of their teachers, have and would have to buy.
 
@@ -59,16 +58,16 @@ def plan_purchases(
     Raises:
         CaftError: if items or buckets are not there yet.
     """
-    store, run = Store(store_folder), config["run"]
+    store, run = Store(store_folder), config.run
     rows: list[dict[str, Any]] = []
     sources = _Sources(config)
     for teacher in resolve.teachers_used(config):
         parts = [
             _Part(sources, store, dataset, student, teacher)
-            for dataset in run["datasets"]
-            for student in run["students"]
+            for dataset in run.datasets
+            for student in run.students
         ]
-        seen = _seen_of_parts(store, parts, config["teachers"][teacher])
+        seen = _seen_of_parts(store, parts)
         for part in parts:
             rows += part.rows(seen)
         rows.append(_row_of_all(parts, seen))
@@ -78,7 +77,7 @@ def plan_purchases(
 class _Sources:
     """Reads tables once, and renders prompts once, for all teachers and students."""
 
-    def __init__(self, config: resolve.Config):
+    def __init__(self, config: Configuration):
         self.config = config
         self.items = cache(self._items)
         self.messages = cache(self._messages)
@@ -89,17 +88,16 @@ class _Sources:
 
     def _messages(self, dataset: str, prompt: str) -> dict[str, Messages]:
         items = self.items(dataset)
-        variant = Prompt.model_validate(self.config["prompts"][prompt])
-        texts = all_messages(items, variant, "cot", self.config["seed"])
+        texts = all_messages(items, self.config.prompts[prompt], "cot", self.config.seed)
         return dict(zip(items["item_id"], texts, strict=True))
 
-    def wanted(self, dataset: str, student: str, strategy: Mapping[str, Any]) -> set[str]:
+    def wanted(self, dataset: str, student: str, strategy: Strategy) -> set[str]:
         place = {"dataset": dataset, "student": student}
         buckets = {
             name: self.table("buckets", layout.at(layout.BUCKETS, **place, buckets=name))
-            for name in divisions(strategy)
+            for name in strategy.divisions()
         }
-        seeds = resolve.asking_seeds(self.config["run"]["seeds"], [strategy])
+        seeds = resolve.asking_seeds(self.config.run.seeds, [strategy])
         return wanted_by(buckets, [strategy], seeds)
 
     @staticmethod
@@ -119,7 +117,7 @@ class _Part:
     def __init__(self, sources: _Sources, store: Store, dataset: str, student: str, teacher: str):
         config = sources.config
         self.names = {"dataset": dataset, "student": student, "teacher": teacher}
-        self.settings = settings = config["teachers"][teacher]
+        self.settings = settings = config.teachers[teacher]
         # Buckets of a later round are not known before models are trained.
         known = strategies_of_round(config, 1)
         self.wanted = {
@@ -133,8 +131,8 @@ class _Part:
         counter = sources.counter(student)
         self.outlook = look_up(
             wanted,
-            sources.messages(dataset, settings["prompt"]),
-            make_teacher({**settings, "store": str(store.folder)}, None),
+            sources.messages(dataset, settings.prompt),
+            make_teacher(settings, None, Here(Path(store.folder))),
             store,
             counter,
             policy_of(settings, context, counter),
@@ -159,9 +157,9 @@ class _Part:
         return [missing[item_id] for item_id in sorted(wanted & missing.keys())]
 
 
-def _seen_of_parts(store: Store, parts: list[_Part], settings: Mapping[str, Any]) -> Seen:
+def _seen_of_parts(store: Store, parts: list[_Part]) -> Seen:
     known = [part.outlook.identity for part in parts if part.outlook.identity.model_id is not None]
-    return seen_of(store, common_identity(known), settings)
+    return seen_of(store, common_identity(known), parts[0].settings)
 
 
 def _row_of_all(parts: list[_Part], seen: Seen) -> dict[str, Any]:
@@ -184,12 +182,13 @@ def _row_of_all(parts: list[_Part], seen: Seen) -> dict[str, Any]:
 def _figures(
     wanted: set[Any],
     missing: list[Missing],
-    settings: Mapping[str, Any],
+    settings: Asked,
     seen: Seen,
     outlook: Outlook,
 ) -> dict[str, Any]:
     needed = estimate(missing, settings, seen, outlook)
-    middle, limits = needed["middle"], limits_of(settings)
+    middle, limits = needed["middle"], settings.limits
+    tokens = middle.prompt_tokens + middle.completion_tokens
     taken = amounts_of(seen.spent)
     left = {name: limit - taken[name] for name, limit in limits.items()}
     unknown = "max_cost_usd" in limits and middle.cost_usd is None
@@ -202,25 +201,12 @@ def _figures(
         "prompt_tokens": round(middle.prompt_tokens),
         **{f"completion_tokens_{case}": round(needed[case].completion_tokens) for case in CASES},
         **{f"cost_usd_{case}": needed[case].cost_usd for case in CASES},
-        "minutes": _minutes(middle, settings, seen.seconds),
+        "minutes": settings.minutes(middle.requests, tokens, seen.seconds),
         "budget_requests_left": left.get("max_requests"),
         "budget_tokens_left": left.get("max_tokens"),
         "budget_usd_left": left.get("max_cost_usd"),
         "fits": fits,
     }
-
-
-def _minutes(needed: Expected, settings: Mapping[str, Any], seconds: float | None) -> float | None:
-    amounts = {
-        "requests_per_minute": needed.requests,
-        "tokens_per_minute": needed.prompt_tokens + needed.completion_tokens,
-    }
-    at_rates = [amount / settings[name] for name, amount in amounts.items() if settings.get(name)]
-    if at_rates:
-        return max(at_rates)
-    if seconds is None or settings.get("batch"):
-        return None
-    return needed.requests * seconds / settings.get("concurrency", 1) / 60
 
 
 def render(plan: pd.DataFrame) -> str:

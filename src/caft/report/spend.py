@@ -7,10 +7,8 @@ import pandas as pd
 
 from caft import layout
 from caft.analysis.intervals import accuracy_interval
-from caft.config import resolve as settings
-from caft.config.rounds import rationale_tables
+from caft.config.rounds import Taught
 from caft.mixtures.buckets import BUCKETS
-from caft.mixtures.rows import divisions
 from caft.tables import parquet
 from caft.teacher.acceptance import REASONS, item_status
 
@@ -25,6 +23,9 @@ ACCEPTANCE = [
 ]  # fmt: skip
 _NO_CATEGORY = "(none)"
 
+Pairs = list[tuple[str, str]]
+"""Data set and student of each part of a run."""
+
 
 def paid_answers(rationales: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of answers that came, each answer once: items that ask the same share one."""
@@ -37,17 +38,18 @@ def total_cost(answers: pd.DataFrame) -> float:
     return float(answers["cost_usd"].astype(float).sum(skipna=False))
 
 
-def spend_table(config: settings.Config) -> pd.DataFrame:
+def spend_table(pairs: Pairs, taught: list[Taught]) -> pd.DataFrame:
     """Tell what each teacher was asked for, what became of it and what it took.
 
     Args:
-        config: the prepared configuration; tables are read from their places.
+        pairs: data sets and students of the run.
+        taught: what each teacher was asked for; tables are read from their places.
 
     Returns:
         One row per data set, student and teacher: items = accepted + rejected, by the reason of an
         item's last sample. Columns are described in docs/budget.md.
     """
-    rows = [{**names, **spend(rationales)} for names, rationales in _runs(config)]
+    rows = [{**names, **spend(rationales)} for names, _, rationales in _runs(pairs, taught)]
     return pd.DataFrame(rows, columns=SPEND)
 
 
@@ -68,22 +70,22 @@ def spend(rationales: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def acceptance_table(config: settings.Config) -> pd.DataFrame:
+def acceptance_table(pairs: Pairs, taught: list[Taught]) -> pd.DataFrame:
     """Tell for how many items a teacher's rationale was accepted, by bucket and by category.
+
+    Args:
+        pairs: data sets and students of the run.
+        taught: what each teacher was asked for; tables are read from their places.
 
     Returns:
         One row per data set, student, teacher and group, and one for all items of each, with
         Wilson's interval. Columns are described in docs/budget.md.
     """
     rows = []
-    for names, rationales in _runs(config):
+    for names, asked, rationales in _runs(pairs, taught):
         items = parquet.read("items", layout.at(layout.ITEMS, **names))
         category = items.set_index("item_id")["category"].fillna(_NO_CATEGORY)
-        strategies = settings.strategies_of_teacher(config, names["teacher"]).values()
-        buckets = {
-            name: _read_buckets(**names, buckets=name)
-            for name in sorted({name for strategy in strategies for name in divisions(strategy)})
-        }
+        buckets = {name: _read_buckets(**names, buckets=name) for name in asked.buckets}
         rows += [{**names, **row} for row in acceptance(rationales, category, buckets)]
     return pd.DataFrame(rows, columns=ACCEPTANCE)
 
@@ -130,24 +132,19 @@ def _share(
     }
 
 
-def _runs(config: settings.Config) -> Iterator[tuple[dict[str, str], pd.DataFrame]]:
+def _runs(
+    pairs: Pairs, taught: list[Taught]
+) -> Iterator[tuple[dict[str, str], Taught, pd.DataFrame]]:
     """Yield the rationales of each data set, student and teacher of a run."""
-    for dataset in config["run"]["datasets"]:
-        for student in config["run"]["students"]:
-            for teacher in settings.teachers_used(config):
-                names = {"dataset": dataset, "student": student, "teacher": teacher}
-                yield names, read_rationales(config, **names)
+    for dataset, student in pairs:
+        for asked in taught:
+            names = {"dataset": dataset, "student": student, "teacher": asked.teacher}
+            yield names, asked, read_rationales(dataset, student, asked)
 
 
-def read_rationales(
-    config: settings.Config, dataset: str, student: str, teacher: str
-) -> pd.DataFrame:
+def read_rationales(dataset: str, student: str, asked: Taught) -> pd.DataFrame:
     """Read what a teacher wrote for a data set and student, in all rounds; each answer once."""
-    names = {"dataset": dataset, "student": student}
-    tables = [name.split("/") for name in rationale_tables(config)]
-    parts = [
-        parquet.read("rationales", layout.at(layout.RATIONALES, **names, round=number, teacher=one))
-        for number, one in tables
-        if one == teacher
-    ]
+    names = {"dataset": dataset, "student": student, "teacher": asked.teacher}
+    paths = [layout.at(layout.RATIONALES, **names, round=number) for number in asked.rounds]
+    parts = [parquet.read("rationales", path) for path in paths]
     return pd.concat(parts, ignore_index=True).drop_duplicates(["item_id", "sample"])

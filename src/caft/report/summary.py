@@ -10,9 +10,10 @@ import pandas as pd
 from caft import layout
 from caft.analysis.comparisons import compare_all, difference_interval, mean_interval, seed_spread
 from caft.analysis.intervals import UNKNOWN, Estimate
+from caft.config.model import Configuration
 from caft.config.modes import View, views
-from caft.config.resolve import Config, buckets_used
-from caft.config.rounds import rounds_used
+from caft.config.resolve import buckets_used
+from caft.config.rounds import rounds_used, taught
 from caft.mixtures.buckets import BUCKETS
 from caft.mixtures.plan import Plan, PlannedStrategy, read_plan
 from caft.report.costs import (
@@ -73,7 +74,7 @@ class Asked:
     checkpoint: str
 
 
-def summarize(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def summarize(config: Configuration) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Compare all strategies of a run, reading the tables that the run has written.
 
     Args:
@@ -87,8 +88,8 @@ def summarize(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
     rows: list[dict[str, Any]] = []
     all_runs: list[pd.DataFrame] = []
     comparisons: list[pd.DataFrame] = []
-    for dataset in config["run"]["datasets"]:
-        for student in config["run"]["students"]:
+    for dataset in config.run.datasets:
+        for student in config.run.students:
             results = read_results(config, dataset, student)
             asked = list(ways_of_asking(config, results.plan))
             runs = runs_table(config, results)
@@ -102,7 +103,7 @@ def summarize(config: Config) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]
     )
 
 
-def read_results(config: Config, dataset: str, student: str) -> Results:
+def read_results(config: Configuration, dataset: str, student: str) -> Results:
     """Read what the run wrote about one student on one data set."""
     names = {"dataset": dataset, "student": student}
     rounds = rounds_used(config)
@@ -110,9 +111,8 @@ def read_results(config: Config, dataset: str, student: str) -> Results:
     models = {
         layout.weights_of(final, checkpoint)
         for final in plan.finals()
-        for checkpoint in config["run"]["checkpoints"]
+        for checkpoint in config.run.checkpoints
     }
-    teachers = {strategy.teacher for strategy in plan.strategies.values() if strategy.teacher}
     return Results(
         dataset,
         student,
@@ -127,8 +127,7 @@ def read_results(config: Config, dataset: str, student: str) -> Results:
             for name in buckets_used(config)
         },
         rationales={
-            teacher: read_rationales(config, dataset, student, teacher)
-            for teacher in sorted(teachers)
+            asked.teacher: read_rationales(dataset, student, asked) for asked in taught(config)
         },
     )
 
@@ -138,17 +137,17 @@ def _read_predictions(**names: str) -> pd.DataFrame:
     return table.set_index("item_id").sort_index()
 
 
-def ways_of_asking(config: Config, plan: Plan) -> Iterator[Asked]:
+def ways_of_asking(config: Configuration, plan: Plan) -> Iterator[Asked]:
     """Yield how each strategy was asked, in the order of the summary."""
-    for name in config["run"]["strategies"]:
+    for name in config.run.strategies:
         for view in views(config):
             for checkpoint in _checkpoints(config, plan.strategies[name]):
                 yield Asked(name, view, checkpoint)
 
 
-def _checkpoints(config: Config, planned: PlannedStrategy) -> list[str]:
+def _checkpoints(config: Configuration, planned: PlannedStrategy) -> list[str]:
     """The checkpoints of a strategy; the untuned student has only one."""
-    checkpoints: list[str] = config["run"]["checkpoints"]
+    checkpoints: list[str] = list(config.run.checkpoints)
     return checkpoints if planned.first.stages else checkpoints[:1]
 
 
@@ -158,12 +157,12 @@ def _seeds(planned: PlannedStrategy) -> list[int]:
     return seeds if planned.first.stages else seeds[:1]
 
 
-def runs_table(config: Config, results: Results) -> pd.DataFrame:
+def runs_table(config: Configuration, results: Results) -> pd.DataFrame:
     """Return accuracy and costs per training seed: what the summary is the mean of."""
     return pd.DataFrame(
         [
             _run(config, results, Asked(name, view, checkpoint), seed)
-            for name in config["run"]["strategies"]
+            for name in config.run.strategies
             for seed in _seeds(results.plan.strategies[name])
             for view in views(config)
             for checkpoint in _checkpoints(config, results.plan.strategies[name])
@@ -171,7 +170,7 @@ def runs_table(config: Config, results: Results) -> pd.DataFrame:
     )
 
 
-def _run(config: Config, results: Results, asked: Asked, seed: int) -> dict[str, Any]:
+def _run(config: Configuration, results: Results, asked: Asked, seed: int) -> dict[str, Any]:
     planned = results.plan.strategies[asked.strategy]
     trained = planned.seeds[seed]
     model = layout.weights_of(trained.final, asked.checkpoint)
@@ -194,7 +193,7 @@ def _run(config: Config, results: Results, asked: Asked, seed: int) -> dict[str,
     }
 
 
-def _costs(config: Config, results: Results, asked: Asked, seed: int) -> dict[str, Any]:
+def _costs(config: Configuration, results: Results, asked: Asked, seed: int) -> dict[str, Any]:
     planned = results.plan.strategies[asked.strategy]
     trained = planned.seeds[seed]
     training, records = training_costs(trained)
@@ -216,7 +215,7 @@ def _costs(config: Config, results: Results, asked: Asked, seed: int) -> dict[st
         **teacher_costs(
             results.rationales.get(planned.teacher or ""),
             results.buckets,
-            config["strategies"][asked.strategy],
+            config.strategies[asked.strategy],
             seed,
         ),
         **knowing,
@@ -237,7 +236,9 @@ def _by_bucket(results: Results, definition: str, correct: np.ndarray) -> dict[s
     return {**shares, **{f"n_{name}": int((bucket == name).sum()) for name in BUCKETS}}
 
 
-def _row(config: Config, results: Results, runs: pd.DataFrame, asked: Asked) -> dict[str, Any]:
+def _row(
+    config: Configuration, results: Results, runs: pd.DataFrame, asked: Asked
+) -> dict[str, Any]:
     """One row of the summary: what one way of asking gave, over all training seeds."""
     own, correct = _select(runs, asked), _correct(results, asked)
     first = own.iloc[0]
@@ -274,15 +275,15 @@ def _correct(results: Results, asked: Asked) -> np.ndarray:
     return np.array([answer.to_numpy(dtype=bool) for answer in answers])
 
 
-def _savings(config: Config, runs: pd.DataFrame, asked: Asked) -> dict[str, float]:
+def _savings(config: Configuration, runs: pd.DataFrame, asked: Asked) -> dict[str, float]:
     """Which share of `distill`'s tokens a strategy does without, under each definition."""
     own = _select(runs, asked)
     # Any checkpoint will do: all are of the same training.
-    whole = _select(runs, Asked("distill", asked.view, config["run"]["checkpoints"][0]))
+    whole = _select(runs, Asked("distill", asked.view, config.run.checkpoints[0]))
     return {f"saved_{column}": saved(own[column].mean(), whole[column].mean()) for column in _SAVED}
 
 
-def _differences(config: Config, results: Results, asked: Asked) -> dict[str, float]:
+def _differences(config: Configuration, results: Results, asked: Asked) -> dict[str, float]:
     """Paired differences to the references: asked alike, and asked as each was trained."""
     correct = _correct(results, asked)
 
@@ -304,36 +305,36 @@ def _differences(config: Config, results: Results, asked: Asked) -> dict[str, fl
     return found
 
 
-def _as_trained(config: Config, planned: PlannedStrategy, shots: int) -> View | None:
+def _as_trained(config: Configuration, planned: PlannedStrategy, shots: int) -> View | None:
     """The view that asks a strategy as it was trained, with so many worked examples."""
     wanted = (planned.trained_mode, shots)
     return next((view for view in views(config) if (view.mode, view.shots) == wanted), None)
 
 
-def _comparisons(config: Config, results: Results) -> Iterator[pd.DataFrame]:
+def _comparisons(config: Configuration, results: Results) -> Iterator[pd.DataFrame]:
     """Every pair of strategies, asked alike and each as it was trained."""
-    names = config["run"]["strategies"]
+    names = config.run.strategies
     families = [(view.mode, view.shots, dict.fromkeys(names, view)) for view in views(config)]
     for shots in dict.fromkeys(view.shots for view in views(config)):
         asked = {name: _as_trained(config, results.plan.strategies[name], shots) for name in names}
         trained = {name: view for name, view in asked.items() if view}
         if len(trained) == len(names):
             families.append(("as_trained", shots, trained))
-    for checkpoint in config["run"]["checkpoints"]:
+    for checkpoint in config.run.checkpoints:
         for mode, shots, asked_in in families:
             correct = {
                 name: _correct(results, Asked(name, asked_in[name], checkpoint)) for name in names
             }
             where = {**results.names, "mode": mode, "shots": shots, "checkpoint": checkpoint}
-            table = compare_all(correct, config["run"]["relevant_difference"])
+            table = compare_all(correct, config.run.relevant_difference)
             yield pd.DataFrame(where, index=table.index).join(table)
 
 
-def model_index(config: Config) -> pd.DataFrame:
+def model_index(config: Configuration) -> pd.DataFrame:
     """List the trained models of a run: which strategy and stage each digest is."""
     frames = []
-    for dataset in config["run"]["datasets"]:
-        for student in config["run"]["students"]:
+    for dataset in config.run.datasets:
+        for student in config.run.students:
             for number in rounds_used(config):
                 path = layout.at(layout.PLAN_INDEX, dataset=dataset, student=student, round=number)
                 table = pd.read_csv(path, dtype={"model": str, "parent": str})

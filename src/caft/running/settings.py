@@ -39,3 +39,8 @@ class Engine(Section):
     shards: Shards = key(
         "Over how many jobs the work on one table is divided; see docs/sharding.md.", Shards()
     )
+
+    @property
+    def precision(self) -> dict[str, str]:
+        """What makes another model; on which device it is made does not."""
+        return {"dtype": self.dtype, "attention": self.attention}

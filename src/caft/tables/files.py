@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,9 @@ def write_json(path: str | Path, value: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """Read a JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def files_in(folder: str, pattern: str = "*") -> list[str]:
+    """Return a local folder's files, sorted; none where it is a name on the hub."""
+    found = glob(f"{escape(folder)}/{pattern}", recursive=True)
+    return sorted(path for path in found if os.path.isfile(path))

@@ -2,19 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import takewhile
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
-from caft.errors import ConfigError
+from caft.registry import Registry
+from caft.teacher.settings import Asked
 
-PROVIDERS = {
-    "reference": "caft.teacher.reference",
-    "local": "caft.teacher.local",
-    "openai": "caft.teacher.endpoint.openai",
-    "vllm_server": "caft.teacher.endpoint.vllm_server",
-}
-"""Module per provider, with `make(settings, tokenizer) -> Teacher` and late imports."""
+S = TypeVar("S", bound=Asked)
 
 
 @dataclass(frozen=True)
@@ -97,19 +92,57 @@ def token_counter(tokenizer: Any) -> Callable[[str], int]:
     return count
 
 
-def make_teacher(settings: Mapping[str, Any], tokenizer: Any) -> Teacher:
-    """Make a teacher from its config.
+@dataclass(frozen=True)
+class Here:
+    """What a job has at hand for whom it asks.
+
+    Attributes:
+        store: folder of the paid answers, where the batch interface keeps its state, too.
+        device: for a model in this process.
+        attention: its attention implementation.
+    """
+
+    store: Path
+    device: str = "auto"
+    attention: str = "sdpa"
+
+
+@dataclass(frozen=True)
+class Provider(Generic[S]):
+    """Who answers. The module of each provider ends in its own `PROVIDER`.
+
+    Attributes:
+        keys: its keys in the configuration, which also say what a job needs that asks it.
+        make: called with the section, the student's tokenizer and what the job has; what takes
+            time, it leaves for later.
+    """
+
+    keys: type[S]
+    make: Callable[[S, Any, Here], Teacher]
+
+
+PROVIDERS: Registry[Provider[Any]] = Registry(
+    __name__,
+    "PROVIDER",
+    {
+        "reference": ".reference",
+        "local": ".local",
+        "openai": ".endpoint.openai",
+        "vllm_server": ".endpoint.vllm_server",
+    },
+)
+"""Every provider by its name in the config, with the module that declares it."""
+
+
+def make_teacher(settings: Asked, tokenizer: Any, here: Here) -> Teacher:
+    """Make a teacher or a judge from its section of the config.
 
     Args:
-        settings: a teacher's section of the config; `provider` is a key of `PROVIDERS`.
+        settings: the section.
         tokenizer: the student's, for providers that count tokens with it.
+        here: what the job has at hand.
 
     Raises:
-        ConfigError: if the provider is unknown or its settings are inconsistent.
+        ConfigError: if the settings are inconsistent.
     """
-    if settings["provider"] not in PROVIDERS:
-        known = ", ".join(PROVIDERS)
-        raise ConfigError(
-            f"teachers: provider {settings['provider']!r} is unknown; known are {known}."
-        )
-    return import_module(PROVIDERS[settings["provider"]]).make(settings, tokenizer)
+    return PROVIDERS[settings.provider].make(settings, tokenizer, here)

@@ -10,6 +10,7 @@ from caft.prompting.answers import INVALID, equal, parse
 from caft.prompting.tokens import TokenCounter
 from caft.teacher import Answer
 from caft.teacher.reference import option_count
+from caft.teacher.settings import TeacherKeys
 
 REASONS = ("error", "refused", "truncated", "too_long", "unparsed", "wrong_answer")
 _REFUSALS = ("content_filter", "refusal")
@@ -20,7 +21,7 @@ class Policy:
     """Which answers of a teacher are accepted, and what becomes of items without one.
 
     Attributes:
-        parser: reads the answer out of the text: a key of `caft.prompting.answers.PARSERS`.
+        parser: reads the answer out of the text: a key of `caft.prompting.parsers.PARSERS`.
         max_tokens: the most completion tokens that training takes; None for no limit.
         counter: of the student's tokens, for texts that the provider's count says too little of.
         samples: the most answers per item.
@@ -53,7 +54,7 @@ class Verdict:
         return self.reason is None
 
 
-def policy_of(settings: Mapping[str, Any], context: int, counter: TokenCounter) -> Policy:
+def policy_of(settings: TeacherKeys, context: int, counter: TokenCounter) -> Policy:
     """Return a teacher's policy for a student.
 
     Args:
@@ -62,11 +63,11 @@ def policy_of(settings: Mapping[str, Any], context: int, counter: TokenCounter) 
         counter: of the student's tokens.
     """
     return Policy(
-        parser=settings["parser"],
-        max_tokens=min(settings["max_tokens"], context),
+        parser=settings.parser,
+        max_tokens=min(settings.max_tokens, context),
         counter=counter,
-        samples=settings["samples"],
-        fallback=settings["fallback"],
+        samples=settings.samples,
+        fallback=settings.fallback,
     )
 
 

@@ -2,22 +2,26 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 from caft.errors import BudgetError
 from caft.prompting.tokens import TokenCounter
 from caft.running.jobs import Progress
+from caft.running.settings import Engine
 from caft.store import Store
 from caft.students.folders import load_tokenizer
-from caft.teacher import Answer, Request, Teacher, make_teacher
+from caft.teacher import Answer, Here, Request, Teacher, make_teacher
 from caft.teacher.money.budget import Budget, amounts_of, show
-from caft.teacher.money.estimate import Outlook, limits_of, open_budget
+from caft.teacher.money.estimate import Outlook, open_budget
 from caft.teacher.records import to_answer, to_record
+from caft.teacher.settings import Asked
+
+S = TypeVar("S", bound=Asked)
 
 _SECONDS_BETWEEN_LOOKS = 10.0  # at what other jobs have stored
 
@@ -25,7 +29,7 @@ log = logging.getLogger("caft")
 
 
 @dataclass(frozen=True)
-class Setup:
+class Setup(Generic[S]):
     """A teacher or judge of the config, and what a job has at hand to ask it.
 
     Attributes:
@@ -37,8 +41,8 @@ class Setup:
     """
 
     path: str
-    settings: Mapping[str, Any]
-    engine: Mapping[str, Any]
+    settings: S
+    engine: Engine
     student_file: Path
     store_folder: Path
 
@@ -64,7 +68,7 @@ class Asking:
 
 
 @contextmanager
-def open_asking(setup: Setup, look: Callable[[Teacher, Store], Outlook]) -> Iterator[Asking]:
+def open_asking(setup: Setup[S], look: Callable[[Teacher, Store], Outlook]) -> Iterator[Asking]:
     """Make the teacher, open the store, and see that the budget reaches.
 
     Args:
@@ -77,18 +81,15 @@ def open_asking(setup: Setup, look: Callable[[Teacher, Store], Outlook]) -> Iter
     teacher = _teacher_of(setup)
     with Store(setup.store_folder) as store:
         budget = None
-        if limits_of(setup.settings):
+        if setup.settings.limits:
             outlook = look(teacher, store)
             budget = open_budget(setup.path, setup.settings, store, outlook, setup.counter)
         yield Asking(teacher, store, budget)
 
 
-def _teacher_of(setup: Setup) -> Teacher:
-    here = {"device": setup.engine["device"], "attention": setup.engine["attention"]}
-    return make_teacher(
-        {**setup.settings, **here, "store": str(setup.store_folder)},
-        load_tokenizer(setup.student_file.parent),
-    )
+def _teacher_of(setup: Setup[S]) -> Teacher:
+    here = Here(setup.store_folder, setup.engine.device, setup.engine.attention)
+    return make_teacher(setup.settings, load_tokenizer(setup.student_file.parent), here)
 
 
 def obtain(

@@ -19,6 +19,7 @@ from caft.teacher.acceptance import Policy, Verdict, item_status, policy_of, rev
 from caft.teacher.asking import Asking, Setup, obtain, open_asking
 from caft.teacher.money.estimate import Outlook, look_up
 from caft.teacher.records import make_request
+from caft.teacher.settings import TeacherKeys
 from caft.teacher.tally import Tally
 
 log = logging.getLogger("caft")
@@ -27,7 +28,7 @@ log = logging.getLogger("caft")
 def collect_wanted(
     items: pd.DataFrame,
     wanted: set[str],
-    setup: Setup,
+    setup: Setup[TeacherKeys],
     variant: Prompt,
     seed: int,
     shard: Shard = WHOLE,

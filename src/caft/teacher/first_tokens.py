@@ -12,10 +12,13 @@ from caft.teacher import Answer, Teacher
 from caft.teacher.asking import Setup, obtain, open_asking
 from caft.teacher.money.estimate import Outlook, look_up
 from caft.teacher.records import make_request
+from caft.teacher.settings import TeacherKeys
 from caft.teacher.tally import Tally
 
 
-def ask_first_tokens(items: pd.DataFrame, setup: Setup, variant: Prompt, seed: int) -> pd.DataFrame:
+def ask_first_tokens(
+    items: pd.DataFrame, setup: Setup[TeacherKeys], variant: Prompt, seed: int
+) -> pd.DataFrame:
     """Ask an endpoint for the direct answer to every item, once, within the teacher's budget.
 
     Args:

@@ -23,6 +23,7 @@ from caft.teacher import Answer, Request, Teacher
 from caft.teacher.asking import Asking, Setup, obtain, open_asking
 from caft.teacher.money.estimate import Identity, Missing, Outlook, common_identity
 from caft.teacher.records import make_request, to_answer
+from caft.teacher.settings import JudgeKeys
 from caft.teacher.tally import Tally
 
 _UNFINISHED = ("length", "content_filter", "refusal")  # what is marked there was not the last word
@@ -30,7 +31,7 @@ _UNFINISHED = ("length", "content_filter", "refusal")  # what is marked there wa
 log = logging.getLogger("caft")
 
 
-def judge_dataset(items: pd.DataFrame, setup: Setup) -> pd.DataFrame:
+def judge_dataset(items: pd.DataFrame, setup: Setup[JudgeKeys]) -> pd.DataFrame:
     """Judge the items of a data set with a judge of the config, within its budget.
 
     Args:
@@ -51,7 +52,7 @@ def judge_dataset(items: pd.DataFrame, setup: Setup) -> pd.DataFrame:
         return judge_items(items, asking, setup.settings)
 
 
-def judge_items(items: pd.DataFrame, asking: Asking, settings: Mapping[str, Any]) -> pd.DataFrame:
+def judge_items(items: pd.DataFrame, asking: Asking, settings: JudgeKeys) -> pd.DataFrame:
     """Ask a judge for the level of every item; nothing that is stored is asked for again.
 
     The rating is asked for only where a level could be read. Neither prompt holds the gold answer.
@@ -59,8 +60,7 @@ def judge_items(items: pd.DataFrame, asking: Asking, settings: Mapping[str, Any]
     Args:
         items: rows of the items table.
         asking: the judge, where its answers are kept, and what may be spent.
-        settings: `questions`, keys of `QUESTIONS`; `minimum_rating`, 1 to 10, from which a level
-            counts.
+        settings: the judge's section of the config.
 
     Returns:
         The judgements table: a row per item and question, whatever came of it.
@@ -88,7 +88,7 @@ def judge_items(items: pd.DataFrame, asking: Asking, settings: Mapping[str, Any]
     rated = _obtain(asked, asking, "judge, ratings", _rating)
     rows = [
         _row(
-            *(item["item_id"], question, settings["minimum_rating"]),
+            *(item["item_id"], question, settings.minimum_rating),
             levelled[level_request.key],
             rated[rating_request.key] if rating_request else None,
         )
@@ -112,8 +112,8 @@ def _obtain(
     return obtain(requests, asking, what, note, kind="judge")
 
 
-def _cases(items: pd.DataFrame, settings: Mapping[str, Any]) -> list[tuple[dict[str, Any], str]]:
-    return [(item, question) for item in records(items) for question in settings["questions"]]
+def _cases(items: pd.DataFrame, settings: JudgeKeys) -> list[tuple[dict[str, Any], str]]:
+    return [(item, question) for item in records(items) for question in settings.questions]
 
 
 def _ask_level(judge: Teacher, item: Mapping[str, Any], question: str) -> Request:
@@ -180,7 +180,7 @@ def look_ahead(
     items: pd.DataFrame,
     judge: Teacher,
     store: Store,
-    settings: Mapping[str, Any],
+    settings: JudgeKeys,
     counter: TokenCounter,
 ) -> Outlook:
     """Find what the store lacks for these items; the result is by key, since an item has several.

@@ -9,18 +9,23 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from caft.errors import ConfigError, TeacherError
-from caft.running.settings import Precision
-from caft.settings import Count, NotNegative, Number, Section, key, optional
+from caft.running.settings import Engine, Precision
+from caft.settings import Count, NotNegative, Number, key, optional
 from caft.students.folders import folder_revision, load_model, load_tokenizer, pick_device
+from caft.tables.files import files_in
 from caft.tables.hashing import digest
-from caft.teacher import Answer, Request, lots
+from caft.teacher import Answer, Here, Provider, Request, lots
+from caft.teacher.settings import Asked
 
 
-class Local(Section):
+class Local(Asked):
     """A Hugging Face model in this process."""
+
+    runs_here: ClassVar = True
+    free: ClassVar = True
 
     provider: Literal["local"]
     model: str = key("A local folder or a hub id.")
@@ -33,31 +38,52 @@ class Local(Section):
     batch_size: Count = key("Prompts per batch; each batch is stored at once.", 8)
     dtype: Precision = key("Precision of the teacher.", "auto")
 
+    def files(self) -> list[str]:
+        """Return the weights and config of a local folder."""
+        return files_in(self.model)
 
-def make(spec: Mapping[str, Any], tokenizer: Any) -> "LocalTeacher":
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with the model's place."""
+        if not self.revision and not Path(self.model).is_dir():
+            yield (
+                "model",
+                f"no folder {self.model}; "
+                "for a hub id give its revision as well, for a folder check the path.",
+            )
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest answer."""
+        return self.max_new_tokens
+
+
+def make(settings: Local, tokenizer: Any, here: Here) -> "LocalTeacher":
     """Make the teacher; the student's tokenizer is not used.
 
     Raises:
         ConfigError: if the model is a hub id without a fixed revision.
     """
-    if not Path(spec["model"]).is_dir() and not re.fullmatch(
-        "[0-9a-f]{40}", spec.get("revision") or ""
-    ):
+    pinned = re.fullmatch("[0-9a-f]{40}", settings.revision or "")
+    if not pinned and not Path(settings.model).is_dir():
         raise ConfigError(
-            f"teachers: model {spec['model']!r} is no folder here; for a hub id give the commit "
+            f"teachers: model {settings.model!r} is no folder here; for a hub id give the commit "
             "(40 hex digits) as revision, because a branch can move and answers change unseen."
         )
-    return LocalTeacher(spec)
+    return LocalTeacher(settings, here)
 
 
 class LocalTeacher:
     """Generates with a model that is loaded when the first request that is not stored comes."""
 
-    def __init__(self, spec: Mapping[str, Any]):
+    def __init__(self, settings: Local, here: Here):
         """Read the settings; nothing is loaded yet."""
-        self.spec = spec
-        self.decoding = {name: spec[name] for name in ("max_new_tokens", "temperature", "top_p")}
-        self.varies = spec["temperature"] > 0
+        self.settings, self.here = settings, here
+        self.decoding: dict[str, Any] = {
+            "max_new_tokens": settings.max_new_tokens,
+            "temperature": settings.temperature,
+            "top_p": settings.top_p,
+        }
+        self.varies = settings.temperature > 0
 
     def identify(self, item: Mapping[str, Any]) -> tuple[str, str]:
         """Return the hub id and commit, or `local` and a hash of the folder, wherever that lies."""
@@ -76,7 +102,7 @@ class LocalTeacher:
         seed = int(digest([request.key for request in requests], 7), 16)
         started = time.monotonic()
         decoding = Decoding(
-            **self.decoding, seed=seed, stop_at_answer=True, batch_size=self.spec["batch_size"]
+            **self.decoding, seed=seed, stop_at_answer=True, batch_size=self.settings.batch_size
         )
         prompts = [request.messages for request in requests]
         for batch in generate(model, tokenizer, prompts, decoding):
@@ -99,19 +125,25 @@ class LocalTeacher:
 
     @cached_property
     def _identity(self) -> tuple[str, str]:
-        folder = Path(self.spec["model"])
+        folder = Path(self.settings.model)
         if folder.is_dir():
             return "local", folder_revision(folder)
-        return self.spec["model"], self.spec["revision"]
+        return self.settings.model, self.settings.revision or ""
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        folder = self.spec["model"]
+        folder = self.settings.model
         if not Path(folder).is_dir():
-            folder = _fetch(folder, self.spec["revision"])
-        device, dtype = pick_device({"device": "auto", **self.spec})
-        attention = self.spec.get("attention", "sdpa")
-        model = load_model(folder, dtype=dtype, device=device, attention=attention)
+            folder = _fetch(folder, self.settings.revision or "")
+        engine = Engine.model_validate(
+            {
+                "device": self.here.device,
+                "dtype": self.settings.dtype,
+                "attention": self.here.attention,
+            }
+        )
+        device, dtype = pick_device(engine)
+        model = load_model(folder, dtype=dtype, device=device, attention=engine.attention)
         return model, load_tokenizer(folder)
 
 
@@ -128,4 +160,4 @@ def _fetch(hub_id: str, revision: str) -> str:
         ) from error
 
 
-KEYS = Local
+PROVIDER = Provider(Local, make)

@@ -1,25 +1,29 @@
 """The teacher that costs nothing: each item's own worked solution."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from caft.prompting.answers import INVALID, mark, parse
-from caft.settings import Section, key
+from caft.settings import key
 from caft.tables.hashing import digest
-from caft.teacher import Answer, Request, lots, token_counter
+from caft.teacher import Answer, Here, Provider, Request, lots, token_counter
+from caft.teacher.settings import Asked
 
 _BATCH = 256  # answers per fsync
 
 
-class Reference(Section):
+class Reference(Asked):
     """The data set's own worked solutions; free, tokens counted with the student's tokenizer."""
+
+    free: ClassVar = True
+    own_solutions: ClassVar = True
 
     provider: Literal["reference"]
     samples: Literal[1] = key("One worked solution per item.", 1)
 
 
-def make(spec: Mapping[str, Any], tokenizer: Any) -> "ReferenceTeacher":
-    """Make the teacher; it has no settings."""
+def make(settings: Reference, tokenizer: Any, here: Here) -> "ReferenceTeacher":
+    """Make the teacher; it needs the tokenizer alone."""
     return ReferenceTeacher(tokenizer)
 
 
@@ -75,4 +79,4 @@ class ReferenceTeacher:
         )
 
 
-KEYS = Reference
+PROVIDER = Provider(Reference, make)

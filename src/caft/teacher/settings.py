@@ -1,11 +1,14 @@
 """What the sections `teachers.<name>` and `judges.<name>` of several providers share."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from caft.complexity.judge_questions import QUESTIONS
-from caft.prompting.answers import PARSERS
+from caft.prompting.parsers import PARSERS
 from caft.settings import (
     Count,
     NotNegative,
@@ -24,39 +27,7 @@ if TYPE_CHECKING:
     RationaleParser = str
 else:
     JudgeQuestion = Literal[tuple(QUESTIONS)]
-    # `leading` reads what a text begins with; a rationale ends in its answer.
-    RationaleParser = Literal[tuple(name for name in PARSERS if name != "leading")]
-
-
-class TeacherKeys(Section):
-    """What every teacher has, whatever its provider."""
-
-    prompt: str = key(
-        "The prompt variant the teacher is asked with; its labels are upper-case letters.",
-        "letters",
-    )
-    parser: RationaleParser = key("How the answer is read out of a rationale.", "any")
-    fallback: Literal["drop", "train_on_answer", "keep"] = key(
-        "What becomes of an item without an accepted rationale.", "drop"
-    )
-    max_tokens: Count = key("Longer rationales are not accepted.", 1024)
-    samples: Count = key("Answers per item until one is accepted.", 1)
-
-
-class JudgeKeys(Section):
-    """What every judge has, whatever its provider."""
-
-    max_new_tokens: Count = key("Longest answer.", 512)
-    questions: Annotated[list[JudgeQuestion], Field(min_length=1), Unique] = key(
-        "What is asked about each item; docs/judge.md has the levels.", list(QUESTIONS)
-    )
-    minimum_rating: Whole = key(
-        "The judge's own rating of a level from which the level counts; below it there is no "
-        "value.",
-        9,
-        ge=1,
-        le=10,
-    )
+    RationaleParser = Literal[tuple(name for name in PARSERS if PARSERS[name].of_rationales)]
 
 
 class Prices(Section):
@@ -80,7 +51,109 @@ class Budget(Section):
     max_cost_usd: NotNegative | None = key("USD; needs `prices`.", None)
 
 
-class Endpoint(Section):
+_NOTHING = Prices(prompt=0.0, cached=0.0, completion=0.0)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a job takes that asks a model elsewhere."""
+
+    threads: int = 1
+    gpus: int = 0
+    mem_mb: int = 2000
+
+
+class Asked(Section):
+    """What each provider says of the model that is asked: beside its keys, what asking it takes."""
+
+    if TYPE_CHECKING:
+        provider: str  # each provider declares it as the one name that it has
+
+    runs_here: ClassVar[bool] = False
+    """Whether the model runs in the job, which then takes the engine's threads, GPUs and memory."""
+    needs: ClassVar[Needs] = Needs()
+    """What a job takes where the model does not run in it."""
+    free: ClassVar[bool] = False
+    """Whether answers cost nothing where there are no prices; else their cost is unknown then."""
+    own_solutions: ClassVar[bool] = False
+    """Whether the answers are the data set's own worked solutions, and no model's."""
+
+    def files(self) -> list[str]:
+        """Return the files of a local model, so that a changed one is noticed."""
+        return []
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong between the keys, or with a file: a key of the section, and what."""
+        yield from ()
+
+    @property
+    def rates(self) -> Prices | None:
+        """What tokens cost; None where nobody knows."""
+        return _NOTHING if self.free else None
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether the price of a batch interface counts."""
+        return False
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits of the budget that are set."""
+        return {}
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest answer; 0 where nothing is generated."""
+        return 0
+
+    @property
+    def expected(self) -> float:
+        """Tokens of an answer, before the store has seen any."""
+        return self.longest / 2
+
+    def minutes(self, requests: float, tokens: float, seconds: float | None) -> float | None:
+        """Return how long so many answers take; None where unknown.
+
+        Args:
+            requests: how many.
+            tokens: prompt and completion tokens of all.
+            seconds: of one answer, as far as known.
+        """
+        return None if seconds is None else requests * seconds / 60
+
+
+class TeacherKeys(Asked):
+    """What every teacher has, whatever its provider."""
+
+    prompt: str = key(
+        "The prompt variant the teacher is asked with; its labels are upper-case letters.",
+        "letters",
+    )
+    parser: RationaleParser = key("How the answer is read out of a rationale.", "any")
+    fallback: Literal["drop", "train_on_answer", "keep"] = key(
+        "What becomes of an item without an accepted rationale.", "drop"
+    )
+    max_tokens: Count = key("Longer rationales are not accepted.", 1024)
+    samples: Count = key("Answers per item until one is accepted.", 1)
+
+
+class JudgeKeys(Asked):
+    """What every judge has, whatever its provider."""
+
+    max_new_tokens: Count = key("Longest answer.", 512)
+    questions: Annotated[list[JudgeQuestion], Field(min_length=1), Unique] = key(
+        "What is asked about each item; docs/judge.md has the levels.", list(QUESTIONS)
+    )
+    minimum_rating: Whole = key(
+        "The judge's own rating of a level from which the level counts; below it there is no "
+        "value.",
+        9,
+        ge=1,
+        le=10,
+    )
+
+
+class Endpoint(Asked):
     """What every model behind an OpenAI-compatible address has."""
 
     model: str = key("The model's name at the endpoint; part of what makes an answer the same.")
@@ -124,6 +197,67 @@ class Endpoint(Section):
         "can go on.",
         Budget(),
     )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong between the keys; none is repeated that could hold a secret."""
+        for field in self.extra_body:
+            if field in _SET_ELSEWHERE:
+                yield f"extra_body.{field}", f"is set by the key {_SET_ELSEWHERE[field]}."
+            elif field in ("stream", "n"):
+                yield f"extra_body.{field}", "leave it out; a request has one whole answer."
+        if self.prices and not _is_day(self.prices.entered or ""):
+            yield "prices.entered", "say on which day they were looked up (YYYY-MM-DD)."
+        if self.rates is None and "max_cost_usd" in self.limits:
+            yield "budget.max_cost_usd", "needs prices, or nobody knows what is spent."
+
+    @property
+    def rates(self) -> Prices | None:
+        """What tokens cost; None where nobody knows."""
+        return self.prices or super().rates
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The limits of the budget that are set."""
+        return {name: limit for name, limit in self.budget if limit is not None}
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest answer."""
+        return self.max_new_tokens
+
+    @property
+    def expected(self) -> float:
+        """Tokens of an answer, before the store has seen any."""
+        return self.expected_completion_tokens
+
+    def minutes(self, requests: float, tokens: float, seconds: float | None) -> float | None:
+        """Return how long so many answers take, by the rates or else by stored latencies."""
+        amounts = ((requests, self.requests_per_minute), (tokens, self.tokens_per_minute))
+        at_rates = [amount / rate for amount, rate in amounts if rate]
+        if at_rates:
+            return max(at_rates)
+        if seconds is None or self.in_batches:
+            return None
+        return requests * seconds / self.concurrency / 60
+
+
+_SET_ELSEWHERE = {
+    "model": "model",
+    "messages": "prompt",
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "stop": "stop",
+    "seed": "seed",
+    "max_tokens": "max_new_tokens",
+    "max_completion_tokens": "max_new_tokens",
+}
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 class EndpointJudgeKeys(JudgeKeys):

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from caft.errors import CaftError, TrainingError
+from caft.mixtures.stages import StageSpec, recipe_of
 from caft.running.jobs import end_with
+from caft.running.settings import Engine
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
 from caft.training.records import DONE_FILE, WORK, is_trained
@@ -21,16 +23,16 @@ _FAILED = "caft.training failed: "
 
 
 def train_planned(
-    spec_file: Path,
+    stage_file: Path,
     folder: Path,
-    engine: dict[str, Any],
+    engine: Engine,
     launcher: list[str] | None = None,
     checkpoint_minutes: float | None = None,
 ) -> dict[str, Any]:
     """Train what a stage file describes, unless its model already lies complete in the folder.
 
     Args:
-        spec_file: written with the mixtures: what goes into the model, and where its parts lie.
+        stage_file: written with the mixtures: what goes into the model, and where its parts lie.
         folder: where the model goes, named by the digest.
         engine: device settings.
         launcher: words of a command that starts `-m caft.training` in several processes; None
@@ -48,15 +50,16 @@ def train_planned(
         shutil.rmtree(folder / WORK, ignore_errors=True)
         return read_json(folder / DONE_FILE)
     if launcher:
-        how = {"engine": engine, "checkpoint_minutes": checkpoint_minutes}
-        _launch(launcher, {"spec_file": str(spec_file), "folder": str(folder), **how})
+        how = {"engine": engine.plain(), "checkpoint_minutes": checkpoint_minutes}
+        _launch(launcher, {"stage_file": str(stage_file), "folder": str(folder), **how})
         return read_json(folder / DONE_FILE)
-    planned = read_json(spec_file)
-    spec, validation = planned["spec"], planned.get("validation_file")
+    planned = read_json(stage_file)
+    spec: StageSpec = planned["spec"]
+    validation = planned.get("validation_file")
     job = StageJob(
         parquet.read("mixtures", planned["mixture_file"]),
         Path(planned["student_file"]).parent,
-        spec["recipe"],
+        recipe_of(spec),
         spec["epochs"],
         spec["seed"],
         Path(planned["parent_file"]).parent if planned["parent_file"] else None,
@@ -115,9 +118,9 @@ def main(job_file: str) -> int:
     job = read_json(job_file)
     try:
         train_planned(
-            Path(job["spec_file"]),
+            Path(job["stage_file"]),
             Path(job["folder"]),
-            job["engine"],
+            Engine.model_validate(job["engine"]),
             checkpoint_minutes=job["checkpoint_minutes"],
         )
     except Exception as error:

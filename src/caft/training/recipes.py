@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from caft.errors import TrainingError
+from caft.mixtures.recipe import Lora, Recipe
 from caft.students.folders import use_job_threads
 
 
@@ -18,7 +19,7 @@ def is_sharded() -> bool:
     return os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
 
 
-def split_batch(recipe: dict[str, Any], count: int) -> tuple[int, int]:
+def split_batch(recipe: Recipe, count: int) -> tuple[int, int]:
     """Share an update's rows out, so that it has equally many with any number of processes.
 
     Args:
@@ -31,20 +32,20 @@ def split_batch(recipe: dict[str, Any], count: int) -> tuple[int, int]:
     Raises:
         TrainingError: if the rows of an update cannot be shared out evenly.
     """
-    batch, accumulation = recipe["batch_size"], recipe["gradient_accumulation"]
-    share, rest = divmod(batch * accumulation, count)
+    share, rest = divmod(recipe.rows_per_update, count)
     if rest:
         raise TrainingError(
-            f"training.batch_size x training.gradient_accumulation = {batch * accumulation} rows "
-            f"per update cannot be shared by {count} processes; make it a multiple of {count}, or "
-            "change the number of processes in training.launcher."
+            "training.batch_size x training.gradient_accumulation = "
+            f"{recipe.rows_per_update} rows per update cannot be shared by {count} processes; "
+            f"make it a multiple of {count}, or change the number of processes in "
+            "training.launcher."
         )
-    rows = next(rows for rows in range(-(-batch // count), 0, -1) if share % rows == 0)
+    rows = next(rows for rows in range(-(-recipe.batch_size // count), 0, -1) if share % rows == 0)
     return rows, share // rows
 
 
 def trainer_settings(
-    recipe: dict[str, Any], epochs: float, seed: int, device: str, dtype: str, folder: Path
+    recipe: Recipe, epochs: float, seed: int, device: str, dtype: str, folder: Path
 ) -> Any:
     """Return the SFTConfig of a stage; its first use joins the processes of the launcher.
 
@@ -73,15 +74,15 @@ def trainer_settings(
         disable_tqdm=True,
         seed=seed,
         num_train_epochs=epochs,
-        learning_rate=recipe["learning_rate"],
-        lr_scheduler_type=recipe["schedule"],
-        warmup_steps=recipe["warmup_share"],
-        weight_decay=recipe["weight_decay"],
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=recipe.warmup_share,
+        weight_decay=recipe.weight_decay,
         per_device_train_batch_size=rows,
         per_device_eval_batch_size=rows,
         gradient_accumulation_steps=steps,
-        gradient_checkpointing=recipe["gradient_checkpointing"],
-        padding_free=recipe["packing"] != "none",
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        padding_free=recipe.packing != "none",
         max_length=None,  # over-long rows were counted and left out before; nothing is cut here
     )
     # One process trains on one GPU: DataParallel over all it sees would multiply the batch.
@@ -90,7 +91,7 @@ def trainer_settings(
 
 
 def trainable_model(
-    student: Path, parent: Path | None, recipe: dict[str, Any], dtype: str, attention: str
+    student: Path, parent: Path | None, recipe: Recipe, dtype: str, attention: str
 ) -> Any:
     """Load what is trained: all weights, or the student under new or earlier adapters.
 
@@ -102,11 +103,11 @@ def trainable_model(
         attention: transformers' attention implementation.
     """
     import torch
-    from peft import LoraConfig, PeftModel, get_peft_model
+    from peft import PeftModel, get_peft_model
     from transformers import AutoModelForCausalLM
 
     use_job_threads()
-    full = recipe["method"] == "full"
+    full = recipe.method == "full"
     # Trained weights stay in float32 (updates vanish in bf16); the frozen ones under an adapter
     # need not, unless shards want one precision.
     base = AutoModelForCausalLM.from_pretrained(
@@ -119,16 +120,18 @@ def trainable_model(
         return base
     if parent:
         return PeftModel.from_pretrained(base, parent, is_trainable=True)
-    lora = recipe["lora"]
-    return get_peft_model(
-        base,
-        LoraConfig(
-            r=lora["r"],
-            lora_alpha=lora["alpha"],
-            lora_dropout=lora["dropout"],
-            target_modules=lora["target_modules"],
-            use_rslora=lora["variant"] == "rslora",
-            use_dora=lora["variant"] == "dora",
-            task_type="CAUSAL_LM",
-        ),
+    return get_peft_model(base, _adapters(recipe.lora))
+
+
+def _adapters(lora: Lora) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,  # type: ignore[arg-type]  # it may be a fraction
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        use_rslora=lora.variant == "rslora",
+        use_dora=lora.variant == "dora",
+        task_type="CAUSAL_LM",
     )

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,11 @@ from typing import Any
 import pandas as pd
 
 from caft.errors import TrainingError
+from caft.mixtures.recipe import Recipe
 from caft.mixtures.rows import mixture_digest
+from caft.mixtures.stages import StageSpec
 from caft.running.meter import Meter
+from caft.running.settings import Engine
 from caft.students.folders import load_tokenizer, pick_device
 from caft.tables.files import read_json, write_json
 from caft.tables.hashing import digest
@@ -41,24 +44,24 @@ class StageJob:
         epochs: passes over the mixture.
         seed: of adapter initialisation, row order and dropout.
         parent: model folder to go on from, made with the same method.
-        spec: kept in the record.
+        spec: everything that goes into the model, kept in its record.
         validation: rows in the form of a mixture; their loss is measured after every epoch.
     """
 
     mixture: pd.DataFrame
     student: Path
-    recipe: dict[str, Any]
+    recipe: Recipe
     epochs: float
     seed: int
     parent: Path | None = None
-    spec: dict[str, Any] = field(default_factory=dict)
+    spec: StageSpec | None = None
     validation: pd.DataFrame | None = None
 
 
 def train_stage(
     job: StageJob,
     folder: Path,
-    engine: dict[str, Any],
+    engine: Engine,
     checkpoint_minutes: float | None = None,
 ) -> dict[str, Any]:
     """Fine-tune the student (or the model of an earlier stage) on a mixture and save the result.
@@ -88,26 +91,26 @@ def train_stage(
     meter = Meter(device)
     hf_logging.disable_progress_bar()
     recipe, validation = job.recipe, job.validation
-    if recipe["early_stopping"] and (validation is None or validation.empty):
+    if recipe.early_stopping and (validation is None or validation.empty):
         raise TrainingError(
             f"{folder}: training.early_stopping needs validation rows and there are none; give "
             "the data set a validation split, or set training.early_stopping: null."
         )
     set_seed(job.seed)
     tokenizer = load_tokenizer(job.student)
-    model = trainable_model(job.student, job.parent, recipe, dtype, engine["attention"])
+    model = trainable_model(job.student, job.parent, recipe, dtype, engine.attention)
     rows = encode_mixture(job.mixture, tokenizer)
-    if recipe["packing"] != "none":
+    if recipe.packing != "none":
         check_isolation(model, rows)
     work = folder / WORK
     settings = trainer_settings(recipe, job.epochs, job.seed, device, dtype, work)
     identity = digest(
         {
-            "training": [job.spec, recipe, job.epochs, job.seed, str(job.parent)],
+            "training": [job.spec, recipe.of_the_model(), job.epochs, job.seed, str(job.parent)],
             "rows": [
                 mixture_digest(part) for part in (job.mixture, validation) if part is not None
             ],
-            "engine": [device, dtype, engine["attention"], processes()],
+            "engine": [device, dtype, engine.attention, processes()],
         }
     )
     with PartialState().main_process_first():
@@ -132,12 +135,12 @@ def train_stage(
 def _record(
     trainer: Any, folder: Path, job: StageJob, rows: list[dict[str, list[int]]]
 ) -> dict[str, Any]:
-    epochs, ends_early = job.epochs, job.recipe["early_stopping"]
+    epochs, ends_early = job.epochs, job.recipe.early_stopping
     passes = min(epochs, trainer.state.epoch) if ends_early else epochs
     tokens = sum(len(row["input_ids"]) for row in rows)
     targets = sum(label != IGNORED for row in rows for label in row["labels"])
     return {
-        "method": job.recipe["method"],
+        "method": job.recipe.method,
         "rows": len(rows),
         "steps": trainer.state.global_step,
         "target_tokens_one_pass": targets,
@@ -166,7 +169,7 @@ def _trainer(
     from caft.training.trainer import RowOrder, StageTrainer
 
     recipe, validation = job.recipe, job.validation
-    data = dataset_of(rows, recipe["packing"], recipe["max_length"], tokenizer.pad_token_id)
+    data = dataset_of(rows, recipe.packing, recipe.max_length, tokenizer.pad_token_id)
     held_out = None
     if validation is not None and len(validation):
         settings.eval_strategy = "epoch"
@@ -175,7 +178,7 @@ def _trainer(
         )
     order = RowOrder(
         [len(ids) for ids in data["input_ids"]][:-1],
-        recipe["batch_size"] * recipe["gradient_accumulation"],
+        recipe.rows_per_update,
         settings.per_device_train_batch_size * processes() if processes() > 1 else 1,
     )
     return StageTrainer(
@@ -202,8 +205,8 @@ def _add_callbacks(
     if checkpoint_minutes is not None:
         trainer.add_callback(SaveByTheClock(checkpoint_minutes))
     recipe, spec = job.recipe, job.spec
-    about = {"method": recipe["method"], "parent": spec.get("parent"), "spec": spec}
-    stopping = recipe["early_stopping"]
+    about = {"method": recipe.method, "parent": spec and spec["parent"], "spec": spec}
+    stopping = recipe.early_stopping
 
     def keep(epoch: int, step: int) -> None:
         target = _epochs_folder(folder, recipe) / str(epoch)
@@ -213,17 +216,17 @@ def _add_callbacks(
         if trainer.is_world_process_zero():
             own = {"epoch": epoch, "step": step, "weights_sha256": weights_sha256(target)}
             write_json(target / "model.json", {**about, **own})
-            if not recipe["keep_epochs"]:
+            if not recipe.keep_epochs:
                 _forget_worse(target, validation_losses(trainer.state.log_history))
 
-    if recipe["keep_epochs"] or stopping:
+    if recipe.keep_epochs or stopping:
         trainer.add_callback(KeepEpochs(keep))
     if stopping:
-        trainer.add_callback(StopEarly(stopping["patience"]))
+        trainer.add_callback(StopEarly(stopping.patience))
 
 
-def _epochs_folder(folder: Path, recipe: dict[str, Any]) -> Path:
-    return (folder if recipe["keep_epochs"] else folder / WORK) / "epochs"
+def _epochs_folder(folder: Path, recipe: Recipe) -> Path:
+    return (folder if recipe.keep_epochs else folder / WORK) / "epochs"
 
 
 def _kept(folder: Path) -> list[int]:
@@ -238,10 +241,10 @@ def _forget_worse(newest: Path, losses: list[float]) -> None:
             shutil.rmtree(path)
 
 
-def _save(trainer: Any, tokenizer: Any, folder: Path, recipe: dict[str, Any]) -> int | None:
+def _save(trainer: Any, tokenizer: Any, folder: Path, recipe: Recipe) -> int | None:
     """Save the last weights or, with an early end, those of the best epoch; return that epoch."""
     losses = validation_losses(trainer.state.log_history)
-    best = losses.index(min(losses)) + 1 if recipe["early_stopping"] else None
+    best = losses.index(min(losses)) + 1 if recipe.early_stopping else None
     if best is None:
         trainer.save_weights(folder)
     elif trainer.is_world_process_zero():
@@ -249,7 +252,7 @@ def _save(trainer: Any, tokenizer: Any, folder: Path, recipe: dict[str, Any]) ->
         shutil.copytree(
             kept, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("model.json")
         )
-    if recipe["method"] == "full" and trainer.is_world_process_zero():
+    if recipe.method == "full" and trainer.is_world_process_zero():
         tokenizer.save_pretrained(folder)
     trainer.accelerator.wait_for_everyone()
     return best

@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from caft.mixtures.recipe import Recipe
 from caft.mixtures.rows import count_tokens, mixture_table, split_over_long
 from caft.mixtures.stages import stage_spec
 from caft.mixtures.warm_up import warm_up_rows, warm_up_sample
 from caft.prompting.asked import Asked
-from caft.students.folders import load_tokenizer, precision_of
+from caft.running.settings import Engine
+from caft.students.folders import load_tokenizer
+from caft.students.settings import WarmUp
 from caft.tables.files import read_json
 from caft.tables.hashing import digest
 from caft.training.records import DONE_FILE, is_trained
@@ -18,9 +21,9 @@ def warm_up(
     asked: Asked,
     student_file: Path,
     folder: Path,
-    settings: dict[str, Any],
-    recipe: dict[str, Any],
-    engine: dict[str, Any],
+    settings: WarmUp,
+    recipe: Recipe,
+    engine: Engine,
 ) -> dict[str, Any]:
     """Tune the student on a few bare answers of the training split, for scoring alone.
 
@@ -32,7 +35,7 @@ def warm_up(
             training.
         student_file: the student's `student.json`.
         folder: where the adapter goes.
-        settings: `items` and `epochs` of the warm-up.
+        settings: of the warm-up.
         recipe: training settings of warm-ups.
         engine: device settings.
 
@@ -41,15 +44,15 @@ def warm_up(
     """
     student = read_json(student_file)
     tokenizer = load_tokenizer(student_file.parent)
-    sample = warm_up_sample(asked.items, settings["items"], asked.seed)
+    sample = warm_up_sample(asked.items, settings.items, asked.seed)
     rows, _ = split_over_long(
         count_tokens(warm_up_rows(asked.items, sample, asked.variant, asked.seed), tokenizer),
-        min(recipe["max_length"], student["context"]),
-        recipe["max_overlong_share"],
+        min(recipe.max_length, student["context"]),
+        recipe.max_overlong_share,
         "warm_up",
     )
-    epochs, precision = settings["epochs"], precision_of(engine)
-    spec = stage_spec(None, rows, recipe, epochs, asked.seed, student["revision"], precision)
+    epochs = settings.epochs
+    spec = stage_spec(None, rows, recipe, epochs, asked.seed, student["revision"], engine.precision)
     about = {"sample": sorted(sample), "digest": digest(spec)}
     if is_trained(folder):
         record = read_json(folder / DONE_FILE)

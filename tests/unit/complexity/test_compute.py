@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from caft.complexity.compute import compute_metric
+from caft.complexity.settings import MetricSettings
 from caft.complexity.topk_entropy import entropy_bound, first_logprobs
 from caft.tables import parquet
 
@@ -13,7 +14,7 @@ ITEMS = pd.DataFrame({"item_id": ["b", "a", "d", "c"], "split": ["train", "test"
 
 def computed(name, table, items=ITEMS, **settings):
     """Return value and reason by item, as they are read back from a file."""
-    found = compute_metric(name, settings, pd.DataFrame(table), items)
+    found = compute_metric(name, MetricSettings(**settings), pd.DataFrame(table), items)
     assert list(found["item_id"]) == list(items["item_id"])
     assert (found["value"].isna() == found["reason"].notna()).all()
     return {
@@ -52,7 +53,7 @@ def test_metrics_of_the_scores_are_taken_over_with_a_reason_for_each_null(scores
 
 
 def test_a_metrics_table_has_split_and_warm_up_of_every_item_and_can_be_stored(scores, tmp_path):
-    found = compute_metric("margin", {}, pd.DataFrame(scores), ITEMS)
+    found = compute_metric("margin", MetricSettings(), pd.DataFrame(scores), ITEMS)
     assert list(found["split"]) == ["train", "test", "test", "train"]
     assert list(found["warm_up"]) == [False, False, False, True]
     parquet.write("metrics", found, tmp_path / "margin.parquet")
@@ -155,7 +156,7 @@ def test_the_top_k_entropy_has_its_covered_mass_beside_it(column, tmp_path):
     table = pd.DataFrame(
         {"item_id": ["a", "b"], column: (raw if column == "raw" else lists).values()}
     )
-    found = compute_metric("topk_entropy", {}, table, ITEMS).set_index("item_id")
+    found = compute_metric("topk_entropy", MetricSettings(), table, ITEMS).set_index("item_id")
     assert found["value"]["a"] == pytest.approx(-(0.5 * math.log(0.5) + 0.5 * math.log(0.25)))
     assert found["covered_mass"]["a"] == pytest.approx(0.75)
     assert found["reason"].dropna().to_dict() == {

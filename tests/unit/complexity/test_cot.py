@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from caft.complexity.compute import compute_metric
+from caft.complexity.settings import MetricSettings
 
 ITEMS = pd.DataFrame({"item_id": ["a", "b", "c", "d", "e"], "split": ["test"] * 5})
 
@@ -38,7 +39,7 @@ def generations():
 
 
 def computed(name, generations, **settings):
-    found = compute_metric(name, settings, generations, ITEMS)
+    found = compute_metric(name, MetricSettings(**settings), generations, ITEMS)
     assert (found["value"].isna() == found["reason"].notna()).all()
     return [row.reason if pd.isna(row.value) else row.value for row in found.itertuples()]
 
@@ -83,6 +84,8 @@ def test_the_weights_of_the_mix_are_settings(generations):
     without = {"mean": 1.0, "max": 1.0, "answer": 0}
     assert computed("cot_mix", generations, weights=without)[:2] == [3.0, 5.0]
     assert computed("cot_mix", generations, weights={"max": 1.0})[:2] == [2.0, 3.0]
+    equal = computed("cot_mix", generations)
+    assert computed("cot_mix", generations, weights={}) == equal
 
 
 def test_the_reasoning_length_counts_tokens_and_nothing_written_is_none(generations):
@@ -91,7 +94,7 @@ def test_the_reasoning_length_counts_tokens_and_nothing_written_is_none(generati
 
 
 def test_items_of_the_warm_up_are_marked(generations):
-    found = compute_metric("cot_mean", {}, generations, ITEMS)
+    found = compute_metric("cot_mean", MetricSettings(), generations, ITEMS)
     assert list(found["warm_up"]) == [False, True, False, False, False]
 
 

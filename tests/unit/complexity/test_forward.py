@@ -15,7 +15,9 @@ from caft.complexity.forward import (
     score_items,
     token_batches,
 )
+from caft.complexity.settings import MetricSettings
 from caft.mixtures.buckets import BUCKETS, build_buckets
+from caft.mixtures.settings import Buckets
 from caft.prompting.asked import Asked
 from caft.prompting.prompts import all_messages
 from caft.students.folders import float32_head, load_model, load_tokenizer
@@ -278,9 +280,10 @@ def test_items_of_a_broken_model_are_never_hard(
     scores = scored(items, broken, tokenizer, letters)
     assert set(scores["status"]) == {"non_finite_logits"}
     parquet.write("scores", scores, tmp_path / "scores.parquet")
-    spec = {"quantiles": [0.25, 0.75], "on_missing": on_missing, "per_bucket": None}
+    cut = Buckets(metric=metric, quantiles=[0.25, 0.75], on_missing=on_missing)
     stored = parquet.read("scores", tmp_path / "scores.parquet")
-    buckets, report = build_buckets(compute_metric(metric, {}, stored, items), spec, 1)
+    values = compute_metric(metric, MetricSettings(), stored, items)
+    buckets, report = build_buckets(values, cut, 1)
     assert set(buckets["bucket"]) == {on_missing}
     assert report["missing"] == 20
     assert set(BUCKETS) == set(report["counts"]["train"])

@@ -10,15 +10,17 @@ from caft.complexity.generations import (
     generate_with_student,
     token_statistics,
 )
+from caft.complexity.settings import MetricSettings
 from caft.prompting.asked import Asked
 from caft.prompting.chat import encode_prompt
 from caft.prompting.prompts import all_messages
 from caft.students.folders import load_model, load_tokenizer
 from caft.students.generation import Decoding, generate
 from caft.students.opened import Loaded, Subject
+from caft.students.settings import TokensPerMode, Writing
 from caft.tables import parquet
 
-EVALUATION = {"max_new_tokens": {"cot": 40}, "parser": {"cot": "any"}, "batch_size": 8}
+WRITING = Writing(max_new_tokens=TokensPerMode(cot=40), batch_size=8)
 LISTS = ["tokens", "entropies", "logprobs", "gaps", "sentence_ends"]
 
 
@@ -47,9 +49,9 @@ def items():
 
 
 def made(items, model, tokenizer, variant, seed=1, context=512, **settings):
-    evaluation = {**EVALUATION, **settings.pop("evaluation", {})}
+    writing = WRITING.model_copy(update=settings.pop("writing", {}))
     prompts, student = Asked(items, variant, seed).prompts("cot"), Loaded(model, tokenizer, context)
-    return generate_items(prompts, student, evaluation, Sampling(**settings))
+    return generate_items(prompts, student, writing, Sampling(**settings))
 
 
 def test_the_statistics_are_those_of_a_plain_pass_over_the_text(items, model, tokenizer, letters):
@@ -76,7 +78,7 @@ def test_the_statistics_are_those_of_a_plain_pass_over_the_text(items, model, to
 def test_batches_and_order_change_nothing(items, model, tokenizer, letters, batch_size):
     expected = made(items, model, tokenizer, letters).set_index("item_id")
     other = made(
-        items[::-1], model, tokenizer, letters, evaluation={"batch_size": batch_size}
+        items[::-1], model, tokenizer, letters, writing={"batch_size": batch_size}
     ).set_index("item_id")
     assert list(other.index) == list(expected.index)[::-1]
     for name in LISTS:
@@ -142,7 +144,7 @@ def test_a_cut_text_says_so_and_keeps_what_was_written(taught_model, taught_toke
         taught_model,
         taught_tokenizer,
         bare,
-        evaluation={"max_new_tokens": {"cot": 3}},
+        writing={"max_new_tokens": TokensPerMode(cot=3)},
     ).iloc[0]
     assert (found["finish_reason"], len(found["tokens"])) == ("length", 3)
     assert len(found["entropies"]) == 3 and pd.isna(found["answer_start"])
@@ -160,7 +162,7 @@ def test_a_prompt_without_room_for_an_answer_is_too_long(
     stored = store(found, tmp_path)
     assert stored["tokens"].notna().tolist() == fits
     assert stored["prompt_tokens"].tolist() == list(lengths)
-    metric = compute_metric("cot_mean", {}, stored, items)
+    metric = compute_metric("cot_mean", MetricSettings(), stored, items)
     assert [reason for reason in metric["reason"] if isinstance(reason, str)] == ["too_long"] * (
         len(fits) - sum(fits)
     )
@@ -175,10 +177,12 @@ def test_a_stored_table_gives_the_same_metrics(items, model, tokenizer, letters,
     found = made(items, model, tokenizer, letters)
     stored = store(found, tmp_path)
     for name in ("cot_mean", "cot_sentence_max_of_means", "cot_answer_entropy", "cot_mix"):
-        one, other = (compute_metric(name, {}, table, items) for table in (found, stored))
+        one, other = (
+            compute_metric(name, MetricSettings(), table, items) for table in (found, stored)
+        )
         pd.testing.assert_frame_equal(one, other, check_dtype=False)
     expected = [float(values.mean()) for values in found["entropies"]]
-    assert compute_metric("cot_mean", {}, stored, items)["value"].tolist() == expected
+    assert compute_metric("cot_mean", MetricSettings(), stored, items)["value"].tolist() == expected
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.5])
@@ -192,7 +196,7 @@ def test_a_non_finite_logit_gives_a_status_and_never_a_number(
     stored = store(found, tmp_path)
     assert stored[["entropies", "logprobs", "gaps", "correct", "parsed"]].isna().all(axis=None)
     for name in ("cot_mean", "reasoning_length", "pass_rate"):
-        metric = compute_metric(name, {}, stored, items)
+        metric = compute_metric(name, MetricSettings(), stored, items)
         assert metric["value"].isna().all() and set(metric["reason"]) == {"non_finite_logits"}
 
 
@@ -214,14 +218,14 @@ def test_samples_keep_no_lists_and_give_a_pass_rate(taught_model, taught_tokeniz
     stored = store(found, tmp_path)
     assert stored[[*LISTS, "answer_start"]].isna().all(axis=None)
     assert list(stored["sample"]) == [0, 1, 2, 3] * 2
-    assert list(compute_metric("pass_rate", {}, stored, asked)["value"]) == [0.0, 1.0]
+    assert list(compute_metric("pass_rate", MetricSettings(), stored, asked)["value"]) == [0.0, 1.0]
 
 
 def test_the_job_loads_a_student_and_says_what_it_did(
     student, items, letters, engine, cache, tmp_path
 ):
     subject = Subject(student / "student.json", None, engine)
-    table, spec, run = generate_with_student(Asked(items, letters, 1), subject, EVALUATION, cache)
+    table, spec, run = generate_with_student(Asked(items, letters, 1), subject, WRITING, cache)
     parquet.write("generations", table, tmp_path / "g.parquet", spec)
     assert parquet.footer(tmp_path / "g.parquet")["spec"]["student"] == "r1"
     assert spec["max_new_tokens"] == 40 and spec["temperature"] == 0.0

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from caft.complexity.imported import import_metric
+from caft.complexity.settings import MetricSettings
 from caft.errors import ConfigError, ItemError
 from caft.tables import parquet
 
@@ -33,7 +34,7 @@ def write(path, rows, kind="jsonl"):
 def imported(path, items=ITEMS, **settings):
     """Return value or reason per item, the problems as (row, reason) and the counts."""
     settings = {"path": str(path), "column": "score", **settings}
-    table, problems, counts = import_metric(settings, items)
+    table, problems, counts = import_metric(MetricSettings.model_validate(settings), items)
     assert list(table["item_id"]) == list(items["item_id"])
     assert (table["value"].isna() == table["reason"].notna()).all()
     found = [row.reason if pd.isna(row.value) else row.value for row in table.itertuples()]
@@ -156,7 +157,7 @@ def test_a_line_that_is_no_row_is_listed(tmp_path):
 def test_the_problems_show_key_and_value(tmp_path):
     path = write(tmp_path / "s.jsonl", [{"n": 10, "score": 1}, {"n": 7, "score": "much"}])
     settings = {"path": str(path), "column": "score", "join": "source_id", "id": "n"}
-    _, problems, _ = import_metric(settings, ITEMS)
+    _, problems, _ = import_metric(MetricSettings.model_validate(settings), ITEMS)
     assert problems.to_dict("records") == [
         {"row": 2, "key": "7", "value": "much", "reason": "unmatched"}
     ]
@@ -165,7 +166,7 @@ def test_the_problems_show_key_and_value(tmp_path):
 def test_an_imported_table_can_be_stored(tmp_path):
     path = write(tmp_path / "s.jsonl", [{"item_id": "i2", "score": 1.25}])
     settings = {"path": str(path), "column": "score", "join": "item_id"}
-    table, _, _ = import_metric(settings, ITEMS)
+    table, _, _ = import_metric(MetricSettings.model_validate(settings), ITEMS)
     parquet.write("metrics", table, tmp_path / "m.parquet")
     stored = parquet.read("metrics", tmp_path / "m.parquet")
     assert stored["value"].notna().tolist() == [False, True, False, False]

@@ -12,6 +12,7 @@ from caft.complexity.likelihoods import (
     likelihoods_with_student,
     target_prompts,
 )
+from caft.complexity.settings import MetricSettings
 from caft.prompting.asked import Asked
 from caft.prompting.prompts import all_messages
 from caft.students.folders import load_model
@@ -105,7 +106,7 @@ def test_a_target_that_does_not_fit_has_a_reason_and_no_number(
     assert list(found["status"]) == ["ok" if fit else "too_long" for fit in fits]
     parquet.write("likelihoods", found, tmp_path / "l.parquet")
     stored = parquet.read("likelihoods", tmp_path / "l.parquet")
-    metric = compute_metric("ifd", {}, stored, items)
+    metric = compute_metric("ifd", MetricSettings(), stored, items)
     assert metric["value"].notna().tolist() == fits
     assert set(metric["reason"].dropna()) == {"too_long"}
     expected = (measured["conditioned"] / measured["unconditioned"])[fits]
@@ -151,4 +152,4 @@ def test_the_job_loads_a_student_and_says_what_it_did(
     assert spec["student"] == "r1" and spec["warm_up"] is None
     assert run["status"] == {"ok": 12} and run["target"] == {"answer": 8, "rationale": 4}
     assert not table["warm_up"].any()
-    assert math.isfinite(compute_metric("ifd", {}, table, items)["value"].sum())
+    assert math.isfinite(compute_metric("ifd", MetricSettings(), table, items)["value"].sum())

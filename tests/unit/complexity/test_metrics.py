@@ -16,6 +16,7 @@ from caft.complexity.distribution import (
     option_entropy,
     single_token_entropy,
 )
+from caft.complexity.settings import MetricSettings
 from caft.tables.parquet import SCHEMAS
 
 
@@ -140,7 +141,7 @@ def test_a_metric_of_ones_own_is_a_file_and_a_line(tmp_path, monkeypatch):
         }
     )
     items = pd.DataFrame({"item_id": ["c", "b", "a"], "split": "train"})
-    found = compute_metric("unsure", {}, scores, items)
+    found = compute_metric("unsure", MetricSettings(), scores, items)
     assert found["value"].tolist()[2] == pytest.approx(0.25) and found["value"].isna().sum() == 2
     assert found["reason"].tolist()[:2] == ["not_scored", "open_question"]
     assert METRICS["unsure"].unit == "probability"

@@ -6,8 +6,10 @@ import yaml
 
 from caft.config import resolve as settings
 from caft.config.prepare import prepare
-from caft.config.rounds import rationale_tables, rounds_used, strategies_of_round
+from caft.config.rounds import Taught, rounds_used, strategies_of_round, taught
 from caft.errors import ConfigError
+from caft.running.settings import Engine
+from caft.teacher import PROVIDERS
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
@@ -40,7 +42,7 @@ def file_dataset(config, **spec):
 
 
 def test_the_shipped_configuration_is_in_order(config):
-    assert prepare(config) is config
+    assert prepare(config).run.datasets == ["sums"]
 
 
 def test_the_nine_standard_strategies_are_defined_and_usable(config):
@@ -48,35 +50,33 @@ def test_the_nine_standard_strategies_are_defined_and_usable(config):
     names += ["curriculum", "hard_only", "mixed"]
     assert sorted(config["strategies"]) == sorted(names)
     config["run"]["strategies"] = names
-    prepare(config)
-    assert list(settings.chosen(config)) == names
+    assert list(settings.chosen(prepare(config))) == names
 
 
 def test_defaults_are_filled_in_at_every_depth(config):
     del config["seed"], config["training"]["lora"], config["run"]["modes"]
     del config["training"]["batch_size"], config["datasets"]["sums"]["splits"]["validation"]
-    prepare(config)
-    assert config["seed"] == 1
-    assert config["run"]["modes"] == ["direct", "cot"]
-    assert config["training"]["batch_size"] == 4
-    assert config["training"]["lora"] == {
+    complete = prepare(config)
+    assert complete.seed == 1
+    assert complete.run.modes == ["direct", "cot"]
+    assert complete.training.batch_size == 4
+    assert complete.training.lora.plain() == {
         "variant": "lora",
         "r": 16,
         "alpha": 32,
         "dropout": 0.0,
         "target_modules": "all-linear",
     }
-    assert config["strategies"]["sft"]["membership"] == "complexity"
-    assert config["prompts"]["letters"]["few_shot"] == 0
-    assert config["datasets"]["sums"]["splits"]["validation"] == 0.0
-    assert config["buckets"]["default"]["per_bucket"] is None
-    assert config["teachers"]["worked_solutions"]["parser"] == "any"
+    assert complete.strategies["sft"].membership == "complexity"
+    assert complete.prompts["letters"].few_shot == 0
+    assert complete.datasets["sums"].splits.validation == 0.0
+    assert complete.buckets["default"].per_bucket is None
+    assert complete.teachers["worked_solutions"].parser == "any"
 
 
 def test_filled_defaults_are_not_shared(config):
-    prepare(config)
-    config["strategies"]["sft"]["training"]["learning_rate"] = 9
-    assert config["strategies"]["distill"]["training"] == {}
+    strategies = prepare(config).strategies
+    assert strategies["sft"].training is not strategies["distill"].training
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,11 @@ def divide_after(config, scorer):
 
 def test_a_stage_may_be_divided_by_the_model_of_another_strategy(config):
     divide_after(config, "complexity_aware.1")
-    prepare(config)
+    config = prepare(config)
     assert rounds_used(config) == [1, 2]
     assert list(strategies_of_round(config, 2)) == ["again"]
     assert settings.buckets_used(config) == ["after", "default"]
-    assert rationale_tables(config) == ["1/worked_solutions", "2/worked_solutions"]
+    assert taught(config) == [Taught("worked_solutions", [1, 2], ["after", "default"])]
 
 
 def test_buckets_cannot_come_from_a_model_that_is_trained_on_them(config):
@@ -214,8 +214,7 @@ def test_a_strategy_matches_one_that_is_trained_by_itself(config, match, problem
 
 def test_a_further_seed_asks_a_teacher_again_for_random_controls_alone(config):
     config["run"]["seeds"] = [1, 2]
-    prepare(config)
-    strategies = config["strategies"]
+    strategies = prepare(config).strategies
     assert settings.asking_seeds([1, 2], [strategies["distill"]]) == [1]
     assert settings.asking_seeds([1, 2], [strategies["random_same_size"]]) == [1, 2]
 
@@ -266,15 +265,14 @@ def test_a_threshold_by_budget_follows_from_prices_expected_length_and_prompt_al
         settings.purchase_of(prepare(other), "default")
     )
     del config["buckets"]["default"]["hard"]
-    assert settings.purchase_of(config, "default") is None
+    assert settings.purchase_of(prepare(config), "default") is None
 
 
 def test_a_threshold_by_budget_goes_by_the_common_teacher_unless_it_names_one(config):
     priced_teacher(config)
     config["teacher"] = "big"
     del config["buckets"]["default"]["hard"]["teacher"]
-    prepare(config)
-    assert settings.purchase_of(config, "default")["prices"]["prompt"] == 0.4
+    assert settings.purchase_of(prepare(config), "default")["prices"]["prompt"] == 0.4
 
 
 def test_a_threshold_by_budget_needs_a_teacher_with_prices(config):
@@ -572,40 +570,36 @@ def test_every_problem_is_told_at_once(config):
 
 
 def test_a_strategy_takes_its_own_teacher_or_the_common_one(config):
-    prepare(config)
     config["teachers"]["other"] = config["teachers"]["worked_solutions"]
-    assert settings.teacher_of(config, config["strategies"]["distill"]) == "worked_solutions"
+    assert settings.teacher_of(prepare(config), None) == "worked_solutions"
     config["strategies"]["distill"]["teacher"] = "other"
-    assert settings.teachers_used(config) == ["other", "worked_solutions"]
+    assert settings.teachers_used(prepare(config)) == ["other", "worked_solutions"]
     config["run"]["strategies"] = ["base", "sft"]
-    assert settings.teachers_used(config) == []
-    assert settings.buckets_used(config) == ["default"]
+    assert settings.teachers_used(prepare(config)) == []
+    assert settings.buckets_used(prepare(config)) == ["default"]
 
 
 def test_a_strategy_overrides_single_keys_of_the_recipe(config):
-    prepare(config)
-    recipe = settings.recipe_of(config, {"training": {"learning_rate": 9}})
-    assert recipe == {**settings.warm_up_recipe(config), "learning_rate": 9}
+    config = prepare(config)
+    own = {"learning_rate": 9, "lora": {"r": 8}}
+    recipe, common = settings.recipe_of(config, own), settings.warm_up_recipe(config)
+    assert (recipe.learning_rate, recipe.lora.r, recipe.lora.alpha) == (9, 8, common.lora.alpha)
+    assert recipe.plain("schedule", "batch_size") == common.plain("schedule", "batch_size")
 
 
 def test_what_no_warm_up_does_changes_none(config):
-    prepare(config)
-    before = settings.warm_up_recipe(config)
+    share_validation(config)
+    before = settings.warm_up_recipe(prepare(config))
     config["training"].update(method="full", early_stopping={"patience": 1}, keep_epochs=True)
-    assert settings.warm_up_recipe(config) == before
-    assert (before["method"], before["early_stopping"], before["keep_epochs"]) == (
-        "lora",
-        None,
-        False,
-    )
+    assert settings.warm_up_recipe(prepare(config)) == before
+    assert (before.method, before.early_stopping, before.keep_epochs) == ("lora", None, False)
 
 
 def test_how_a_model_is_made_does_not_enter_its_digest(config):
-    prepare(config)
-    recipe = settings.recipe_of(config, {"training": {}})
+    recipe = settings.recipe_of(prepare(config), {})
     config["training"].update(launcher=["torchrun"], checkpoint_minutes=None)
-    assert settings.recipe_of(config, {"training": {}}) == recipe
-    assert set(config["training"]) - set(recipe) == {"launcher", "checkpoint_minutes"}
+    assert settings.recipe_of(prepare(config), {}) == recipe
+    assert set(config["training"]) - set(recipe.plain()) == {"launcher", "checkpoint_minutes"}
 
 
 @pytest.mark.parametrize("key", ["launcher", "checkpoint_minutes"])
@@ -621,44 +615,45 @@ def test_strategies_are_resolved_with_recipe_teacher_and_fallback(config):
     config["strategies"]["hard_only"]["teacher"] = "other"
     config["strategies"]["hard_only"]["training"] = {"learning_rate": 9}
     config["run"]["strategies"] = ["sft", "distill", "hard_only"]
-    prepare(config)
+    config = prepare(config)
     resolved = settings.resolved_strategies(config)
     assert list(resolved) == ["sft", "distill", "hard_only"]
-    assert [(part["teacher"], part["fallback"]) for part in resolved.values()] == [
+    assert [(part.teacher, part.fallback) for part in resolved.values()] == [
         (None, "drop"),
         ("worked_solutions", "drop"),
         ("other", "train_on_answer"),
     ]
-    assert resolved["sft"]["recipe"] == settings.warm_up_recipe(config)
-    assert resolved["hard_only"]["recipe"] == {
-        **settings.warm_up_recipe(config),
-        "learning_rate": 9,
-    }
+    assert resolved["sft"].recipe == settings.warm_up_recipe(config)
+    assert resolved["hard_only"].recipe == settings.recipe_of(config, {"learning_rate": 9})
     assert list(settings.strategies_of_teacher(config, "other")) == ["hard_only"]
-    assert config["strategies"]["distill"]["teacher"] is None
+    assert config.strategies["distill"].teacher is None
 
 
 def test_what_is_told_of_teachers_does_not_depend_on_training_or_evaluation(config):
-    prepare(config)
-    before = settings.asked_slice(config)
+    def asked(config):
+        complete = prepare(config)
+        parts = settings.strategies_of_teacher(complete, "worked_solutions").values()
+        return taught(complete), [settings.asking_part(part).plain() for part in parts]
+
+    before = asked(config)
     config["run"]["modes"] = ["direct"]
     config["training"]["learning_rate"] = 1.0
     config["strategies"]["sft"]["training"] = {"batch_size": 2}
     config["strategies"]["distill"]["stages"][0]["epochs"] = 9
-    assert settings.asked_slice(config) == before
+    assert asked(config) == before
     config["strategies"]["distill"]["membership"] = "random"
-    assert settings.asked_slice(config) != before
+    assert asked(config) != before
 
 
 @pytest.mark.parametrize("provider", ["openai", "reference"])
 def test_a_job_that_asks_a_model_elsewhere_takes_little(provider):
-    engine = {"threads": 8, "gpus": 2, "mem_mb": 90000, "dtype": "auto"}
+    engine = Engine(threads=8, gpus=2, mem_mb=90000)
     light = {"threads": 1, "gpus": 0, "mem_mb": 2000}
-    assert settings.asking_needs(engine, provider) == light
+    assert settings.asking_needs(engine, PROVIDERS[provider].keys) == light
 
 
 @pytest.mark.parametrize("provider", ["local", "vllm_server"])
 def test_a_job_that_runs_the_model_it_asks_takes_what_others_take(provider):
-    engine = {"threads": 8, "gpus": 2, "mem_mb": 90000, "dtype": "auto"}
+    engine = Engine(threads=8, gpus=2, mem_mb=90000)
     taken = {"threads": 8, "gpus": 2, "mem_mb": 90000}
-    assert settings.asking_needs(engine, provider) == taken
+    assert settings.asking_needs(engine, PROVIDERS[provider].keys) == taken

@@ -25,7 +25,7 @@ def prepared(**teachers):
     """Prepare the shipped configuration with other teachers."""
     config = {**copy.deepcopy(SHIPPED), "teachers": copy.deepcopy(teachers)}
     config["teacher"] = next(iter(teachers))
-    return prepare(config)["teachers"]
+    return prepare(config).plain()["teachers"]
 
 
 def problem(spec):
@@ -73,9 +73,9 @@ def test_prices_are_filled_in_and_their_day_may_be_written_as_a_date():
         ({"api_key_env": "sk-secret"}, "big.api_key_env: is no name of an environment"),
         ({"prices": {"prompt": 1, "completion": 1}}, "big.prices.entered: say on which"),
         ({"prices": {**PRICES, "entered": "last week"}}, "big.prices.entered: say on"),
-        ({"budget": {"max_cost_usd": 5}}, "big.budget.max_cost_usd: needs teachers.big.prices"),
-        ({"extra_body": {"model": "x"}}, "extra_body.model: is set by teachers.big.model."),
-        ({"extra_body": {"max_tokens": 5}}, "is set by teachers.big.max_new_tokens."),
+        ({"budget": {"max_cost_usd": 5}}, "big.budget.max_cost_usd: needs prices, or nobody"),
+        ({"extra_body": {"model": "x"}}, "extra_body.model: is set by the key model."),
+        ({"extra_body": {"max_tokens": 5}}, "is set by the key max_new_tokens."),
         ({"extra_body": {"stream": True}}, "teachers.big.extra_body.stream: leave it out"),
         ({"concurrency": 0}, "teachers.big.concurrency: 0 is less than the minimum of 1."),
         ({"timeout": 5}, "teachers.big: unknown key 'timeout'; known keys are api_key_env,"),

@@ -84,7 +84,7 @@ def prepared(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     config = merged(ROOT / f"config/examples/{name}.yaml")
     supply(config)
-    return prepare(config)
+    return prepare(config).plain()
 
 
 def shown(config, *names):

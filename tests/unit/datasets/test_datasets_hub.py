@@ -3,6 +3,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from caft.datasets import load
+from caft.datasets.hub import Hub
+from caft.datasets.settings import Splits
 from caft.errors import ItemError
 
 CARD = """---
@@ -37,9 +39,11 @@ def read(name, tmp_path, **spec):
         "id": str(name),
         "columns": columns,
         "answer_format": "index0",
+        "parts": ["train", "test"],
+        "splits": Splits(train=0.5, test=0.5),
         **spec,
     }
-    return load(spec, 1, tmp_path / "downloads")
+    return load(Hub(**spec), 1, tmp_path / "downloads")
 
 
 def test_a_folder_in_hub_format_is_read_part_by_part(folder, tmp_path):

@@ -3,10 +3,11 @@ import pytest
 
 from caft.datasets import RawRows
 from caft.datasets.ingest import ingest, require_splits
+from caft.datasets.settings import Splits
 from caft.errors import ItemError
 from caft.tables import parquet
 
-SPLITS = {"train": 0.6, "validation": 0.2, "test": 0.2}
+SPLITS = Splits(train=0.6, validation=0.2, test=0.2)
 
 
 def row(number=1, **changes):
@@ -278,4 +279,4 @@ def test_the_report_counts_everything():
 def test_a_split_without_items_is_an_error_before_anything_is_computed():
     items = pd.DataFrame({"split": ["train", "train"]})
     with pytest.raises(ItemError, match=r"datasets\.own: none of the 2 items is in the split test"):
-        require_splits(items, {"train": 0.9, "validation": 0.0, "test": 0.1}, "own")
+        require_splits(items, Splits(train=0.9, test=0.1), "own")

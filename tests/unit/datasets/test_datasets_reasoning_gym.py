@@ -4,13 +4,14 @@ from pathlib import Path
 import pytest
 
 from caft.datasets import load
-from caft.datasets.reasoning_gym import WORKED_SOLUTIONS, build_options
+from caft.datasets.reasoning_gym import WORKED_SOLUTIONS, ReasoningGym, build_options
 from caft.errors import ItemError
 
 
-def generate(generator, seed=1, **spec):
-    spec = {"adapter": "reasoning_gym", "generator": generator, "size": 200, **spec}
-    return load(spec, seed, Path("unused"))
+def generate(generator, seed=1, own=None, **keys):
+    keys = {"size": 200, "seed": own, "splits": {"train": 0.5, "test": 0.5}, **keys}
+    settings = ReasoningGym(adapter="reasoning_gym", generator=generator, **keys)
+    return load(settings, seed, Path("unused"))
 
 
 @pytest.mark.parametrize("generator", ["chain_sum", "leg_counting"])
@@ -73,11 +74,10 @@ def test_rows_carry_generator_and_place():
     assert {row["category"] for row in raw.rows} == {"chain_sum"}
 
 
-def test_rows_depend_on_the_seed_alone_and_the_spec_seed_wins():
+def test_rows_depend_on_the_seed_alone_and_the_data_sets_own_seed_wins():
     first = generate("chain_sum", seed=1, answers="choice")
     assert generate("chain_sum", seed=1, answers="choice") == first
-    with_spec_seed = {"adapter": "reasoning_gym", "generator": "chain_sum", "size": 200, "seed": 1}
-    assert load({**with_spec_seed, "answers": "choice"}, 500, Path("unused")) == first
+    assert generate("chain_sum", seed=500, own=1, answers="choice") == first
     assert generate("chain_sum", seed=500, answers="choice") != first
 
 

@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from caft.datasets import load
+from caft.datasets import load, read_section
 from caft.datasets.ingest import ingest
 from caft.errors import ModelError
 from caft.students.folders import load_model, prepare_student
+from caft.students.settings import Student
 
 EXAMPLES = Path(__file__).parents[3] / "config/examples"
 
@@ -37,8 +38,8 @@ def read(example, folder, tmp_path, **changes):
     (spec,) = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text())["datasets"].values()
     spec = {**spec, "id": str(folder), **changes}
     del spec["revision"]
-    splits = {"validation": 0.0, **spec["splits"]}
-    return ingest(load(spec, 1, tmp_path / "downloads"), splits, 1, example, 0.5)
+    settings = read_section(spec)
+    return ingest(load(settings, 1, tmp_path / "downloads"), settings.splits, 1, example, 0.5)
 
 
 def pro(number, options):
@@ -151,7 +152,7 @@ def test_a_student_of_the_hub_comes_out_of_the_cache_without_a_network(cached, s
 
     assert len(list(cached.glob("*.safetensors"))) > 1
     described = prepare_student(
-        {"hub": "someone/tiny", "revision": REVISION}, tmp_path / "mine", tmp_path
+        Student(hub="someone/tiny", revision=REVISION), tmp_path / "mine", tmp_path
     )
     assert described["source"] == {"hub": "someone/tiny", "revision": REVISION}
     index = tmp_path / "mine/model.safetensors.index.json"
@@ -166,10 +167,10 @@ def test_a_student_of_the_hub_comes_out_of_the_cache_without_a_network(cached, s
 
 def test_another_revision_than_the_cached_one_is_not_there(cached, tmp_path):
     with pytest.raises(ModelError, match="someone/tiny at revision ffff.*give a local folder"):
-        prepare_student({"hub": "someone/tiny", "revision": "f" * 40}, tmp_path / "mine", tmp_path)
+        prepare_student(Student(hub="someone/tiny", revision="f" * 40), tmp_path / "mine", tmp_path)
 
 
 def test_a_lost_weight_file_is_an_error(cached, tmp_path):
     next(iter(sorted(cached.glob("*.safetensors")))).unlink()
     with pytest.raises(ModelError, match=r"index\.json names model-00001-of-.* which is not there"):
-        prepare_student({"hub": "someone/tiny", "revision": REVISION}, tmp_path / "mine", tmp_path)
+        prepare_student(Student(hub="someone/tiny", revision=REVISION), tmp_path / "mine", tmp_path)

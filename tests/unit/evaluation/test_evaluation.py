@@ -4,20 +4,17 @@ import pandas as pd
 import pytest
 
 from caft.evaluation.evaluate import _read, evaluate, evaluate_model
+from caft.evaluation.settings import Evaluation
 from caft.prompting.answers import ABSTAINED, INVALID
 from caft.prompting.asked import Asked
 from caft.running.jobs import Progress
 from caft.students.folders import load_model, load_tokenizer
 from caft.students.generation import Generated
 from caft.students.opened import Loaded, Subject
+from caft.students.settings import TokensPerMode
 from caft.tables.files import write_json
 
-SETTINGS = {
-    "engine": "transformers",
-    "parser": {"direct": "leading", "cot": "any"},
-    "max_new_tokens": {"direct": 14, "cot": 40},
-    "batch_size": 2,
-}
+SETTINGS = Evaluation(max_new_tokens=TokensPerMode(direct=14, cot=40), batch_size=2)
 CHOICE = {"item_id": "i", "answer": "B", "answer_kind": "choice", "options": ["x", "y", "z"]}
 NUMBER = {"item_id": "i", "answer": "1200", "answer_kind": "numeric", "options": None}
 

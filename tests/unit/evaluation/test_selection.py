@@ -3,8 +3,10 @@ import pytest
 
 from caft.errors import TrainingError
 from caft.evaluation import best_epoch as selection
+from caft.evaluation.settings import Evaluation
 from caft.prompting.asked import Asked
 from caft.running.blocks import Cache
+from caft.running.settings import Engine
 from caft.students.opened import Subject
 from caft.tables.files import write_json
 
@@ -35,9 +37,9 @@ def seen(monkeypatch):
 
 def choose(folder, items=ITEMS, epochs=(1, 2, 3)):
     write_json(folder / "model.json", {"epochs": list(epochs)})
-    asked, student = Asked(items, {}, 1), Subject(folder / "student.json", None, {})
+    asked, student = Asked(items, {}, 1), Subject(folder / "student.json", None, Engine())
     return selection.choose_epoch(
-        asked, student, folder / "model.json", "direct", {}, Cache(folder)
+        asked, student, folder / "model.json", "direct", Evaluation(), Cache(folder)
     )
 
 

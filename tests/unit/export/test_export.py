@@ -72,7 +72,7 @@ def run(student, letters, engine, recipe, tmp_path, monkeypatch):
             adapt(student, folder, 0.3)
         else:
             shutil.copytree(student, folder)
-        spec = {"seed": seed, "recipe": {**recipe, "method": method}}
+        spec = {"seed": seed, "recipe": {**recipe.of_the_model(), "method": method}}
         record = {"method": method, "steps": 1, "dtype": "float32", "libraries": {}, "spec": spec}
         write_json(folder / "model.json", record)
         rows = pd.DataFrame(
@@ -115,7 +115,7 @@ def run(student, letters, engine, recipe, tmp_path, monkeypatch):
             "batch_size": 4,
             "engine": "transformers",
         },
-        "engine": engine,
+        "engine": engine.plain(),
     }
     students = {"tiny": read_json("data/models/tiny/student.json")}
     students["tiny"]["source"] = {"path": "x"}

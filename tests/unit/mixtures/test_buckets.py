@@ -13,6 +13,7 @@ from caft.mixtures.buckets import (
     random_membership,
     thresholds,
 )
+from caft.mixtures.settings import Buckets
 
 NAN = float("nan")
 
@@ -27,9 +28,10 @@ def scores_table(values, splits=None, metric="value"):
     )
 
 
-def spec(**settings):
-    default = {"metric": "single_token_entropy", "on_missing": "medium", "per_bucket": None}
-    return {**default, "quantiles": [0.25, 0.75], **settings}
+def cut(**named):
+    """Return a bucket definition with some keys of its own."""
+    default = {"metric": "single_token_entropy", "quantiles": [0.25, 0.75]}
+    return Buckets.model_validate({**default, **named})
 
 
 def test_ties_go_to_the_lower_bucket():
@@ -75,12 +77,12 @@ def test_every_item_is_in_exactly_the_bucket_its_score_says(values, one, other, 
 
 
 def test_quantiles_are_values_that_occur():
-    assert thresholds(pd.Series([4.0, 1.0, 3.0, 2.0, 5.0, NAN]), spec()) == (2.0, 4.0)
+    assert thresholds(pd.Series([4.0, 1.0, 3.0, 2.0, 5.0, NAN]), cut()) == (2.0, 4.0)
 
 
 def test_quantiles_of_tied_scores_may_coincide():
-    assert thresholds(pd.Series([1.0, 1.0, 1.0, 1.0, 2.0]), spec()) == (1.0, 1.0)
-    table, _ = build_buckets(scores_table([1.0, 1.0, 1.0, 1.0, 2.0]), spec(), seed=1)
+    assert thresholds(pd.Series([1.0, 1.0, 1.0, 1.0, 2.0]), cut()) == (1.0, 1.0)
+    table, _ = build_buckets(scores_table([1.0, 1.0, 1.0, 1.0, 2.0]), cut(), seed=1)
     assert list(table["bucket"]) == ["easy", "easy", "easy", "easy", "hard"]
 
 
@@ -105,8 +107,8 @@ def test_a_budget_is_not_missed_by_rounding():
     assert budget_threshold(scores, pd.Series([0.1] * 4), 0.3, 0.0) == 1.0
 
 
-def budgeted(budget, **settings):
-    return spec(hard={"budget_usd": budget, "teacher": "big"}, **settings)
+def budgeted(budget, **named):
+    return cut(hard={"budget_usd": budget, "teacher": "big"}, **named)
 
 
 def test_money_draws_the_upper_threshold_and_quantiles_the_lower_one():
@@ -160,13 +162,13 @@ def test_the_hard_bucket_never_costs_more_than_the_budget_and_leaves_no_room_for
 
 
 def test_absolute_thresholds_win_over_quantiles():
-    assert thresholds(pd.Series([1.0, 2.0]), spec(thresholds=[0, 1.5])) == (0.0, 1.5)
+    assert thresholds(pd.Series([1.0, 2.0]), cut(thresholds=[0, 1.5])) == (0.0, 1.5)
 
 
 def test_thresholds_come_from_the_training_split_alone():
     splits = ["train"] * 4 + ["test"] * 4
     values = [1.0, 2.0, 3.0, 4.0, 99.0, 98.0, 97.0, -9.0]
-    table, report = build_buckets(scores_table(values, splits), spec(), 1)
+    table, report = build_buckets(scores_table(values, splits), cut(), 1)
     assert (report["lower"], report["upper"]) == (1.0, 3.0)
     assert list(table["bucket"][:4]) == ["easy", "medium", "medium", "hard"]
     assert list(table["bucket"][4:]) == ["hard", "hard", "hard", "easy"]
@@ -174,25 +176,25 @@ def test_thresholds_come_from_the_training_split_alone():
 
 
 def test_without_any_score_every_item_goes_where_missing_ones_go():
-    table, report = build_buckets(scores_table([None, None]), spec(on_missing="easy"), 1)
+    table, report = build_buckets(scores_table([None, None]), cut(on_missing="easy"), 1)
     assert list(table["bucket"]) == ["easy", "easy"]
     assert report["missing"] == 2
 
 
 def test_scores_are_rounded_before_they_meet_a_threshold():
-    table, _ = build_buckets(scores_table([0.50003, 0.5001]), spec(thresholds=[0.1, 0.5]), 1)
+    table, _ = build_buckets(scores_table([0.50003, 0.5001]), cut(thresholds=[0.1, 0.5]), 1)
     assert list(table["bucket"]) == ["medium", "hard"]
     assert list(table["complexity"]) == [0.5, 0.5001]
 
 
 def test_values_of_a_file_are_not_rounded():
-    table, _ = build_buckets(scores_table([0.50003]), spec(thresholds=[0.1, 0.5]), 1, None)
+    table, _ = build_buckets(scores_table([0.50003]), cut(thresholds=[0.1, 0.5]), 1, None)
     assert list(table["bucket"]) == ["hard"]
 
 
 def test_the_report_counts_each_split():
     splits = ["train", "train", "test"]
-    _, report = build_buckets(scores_table([0.0, NAN, 9.0], splits), spec(thresholds=[1, 2]), 1)
+    _, report = build_buckets(scores_table([0.0, NAN, 9.0], splits), cut(thresholds=[1, 2]), 1)
     assert report["counts"] == {
         "train": {"easy": 1, "medium": 1, "hard": 0},
         "test": {"easy": 0, "medium": 0, "hard": 1},
@@ -207,7 +209,7 @@ def sampled(table):
 def test_a_sample_takes_at_most_so_many_training_items_of_each_bucket():
     splits = ["train"] * 20 + ["test"] * 10
     table, report = build_buckets(
-        scores_table(list(np.arange(30.0)), splits), spec(thresholds=[1, 9], per_bucket=3), 1
+        scores_table(list(np.arange(30.0)), splits), cut(thresholds=[1, 9], per_bucket=3), 1
     )
     counts = table[table["sampled"]].groupby("bucket").size().to_dict()
     assert counts == {"easy": 2, "medium": 3, "hard": 3}
@@ -217,7 +219,7 @@ def test_a_sample_takes_at_most_so_many_training_items_of_each_bucket():
 
 def test_a_sample_follows_from_the_seed_and_not_from_row_order():
     scores = scores_table([0.0] * 30)
-    sampling = spec(thresholds=[1, 2], per_bucket=5)
+    sampling = cut(thresholds=[1, 2], per_bucket=5)
     table, _ = build_buckets(scores, sampling, 1)
     turned, _ = build_buckets(scores.iloc[::-1].reset_index(drop=True), sampling, 1)
     other, _ = build_buckets(scores, sampling, 2)
@@ -225,7 +227,7 @@ def test_a_sample_follows_from_the_seed_and_not_from_row_order():
 
 
 def test_rows_that_come_or_go_move_no_other_row_in_the_sample():
-    sampling = spec(thresholds=[1, 2], per_bucket=5)
+    sampling = cut(thresholds=[1, 2], per_bucket=5)
     whole, _ = build_buckets(scores_table([0.0] * 40), sampling, 1)
     part, _ = build_buckets(scores_table([0.0] * 30), sampling, 1)
     known = set(part["item_id"])

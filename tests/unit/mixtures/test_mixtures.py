@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+from stages import changed
 
 from caft import versions
 from caft.errors import TrainingError
@@ -8,14 +9,12 @@ from caft.mixtures.rows import (
     count_tokens,
     membership,
     mixture_digest,
-    needs_rationales,
-    parts_of,
     split_over_long,
     stage_rows,
-    trained_mode,
     wanted_by,
     wanted_rationales,
 )
+from caft.mixtures.settings import ResolvedStrategy, StageRows, Strategy, Wanted
 from caft.mixtures.stages import SeededStrategy, build_stages
 from caft.mixtures.warm_up import warm_up_rows, warm_up_sample
 
@@ -31,13 +30,13 @@ MIXED = {
 BUCKET = {f"i{number}": ["easy", "medium", "hard"][number % 3] for number in range(12)}
 
 
-def strategy(*stages, membership="complexity"):
-    return {
-        "stages": list(stages),
-        "membership": membership,
-        "buckets": "default",
-        "match": None,
-    }
+def strategy(*stages, **named):
+    return Strategy.model_validate({"stages": list(stages), **named})
+
+
+def rows_of(stage):
+    """Return who is in a stage, without its epochs."""
+    return StageRows.model_validate({key: stage[key] for key in stage if key != "epochs"})
 
 
 @pytest.fixture
@@ -86,12 +85,12 @@ def build(items, buckets, rationales, letters, recipe, tokenizer):
 
     def build(plan, **changes):
         materials = {name: changes.pop(name, value) for name, value in made_from.items()}
-        resolved = {
-            name: changes.pop(name, value)
-            for name, value in {"recipe": recipe, "fallback": "drop"}.items()
-        }
+        follows = {"recipe": recipe, "fallback": "drop"}
+        resolved = {name: changes.pop(name, value) for name, value in follows.items()}
         seeded = SeededStrategy(
-            changes.pop("name", "strategy"), {**plan, **resolved}, changes.pop("training_seed", 1)
+            changes.pop("name", "strategy"),
+            ResolvedStrategy.model_validate({**plan.plain(), **resolved}),
+            changes.pop("training_seed", 1),
         )
         tables = {"default": changes.pop("buckets", buckets)}
         return build_stages(
@@ -103,7 +102,7 @@ def build(items, buckets, rationales, letters, recipe, tokenizer):
 
 def test_an_answer_row_asks_directly_and_a_rationale_row_asks_to_think(items, rationales, letters):
     rows, missing = stage_rows(
-        Materials(items, letters, 1), pd.Series(BUCKET), MIXED, rationales, "drop"
+        Materials(items, letters, 1), pd.Series(BUCKET), rows_of(MIXED), rationales, "drop"
     )
     by_item = rows.set_index("item_id")
     assert by_item.loc["i0", "messages"] == [
@@ -121,11 +120,11 @@ def test_an_item_without_a_rationale_is_dropped_or_trained_on_its_answer(
 ):
     bucket = pd.Series(BUCKET)
     dropped, missing = stage_rows(
-        Materials(items, letters, 1), bucket, RATIONALE, rationales, "drop"
+        Materials(items, letters, 1), bucket, rows_of(RATIONALE), rationales, "drop"
     )
     assert (sorted(dropped["item_id"]), missing) == (["i2", "i5", "i8"], 1)
     kept, missing = stage_rows(
-        Materials(items, letters, 1), bucket, RATIONALE, rationales, "train_on_answer"
+        Materials(items, letters, 1), bucket, rows_of(RATIONALE), rationales, "train_on_answer"
     )
     assert (sorted(kept["item_id"]), missing) == (["i11", "i2", "i5", "i8"], 1)
     fallback = kept.set_index("item_id").loc["i11"]
@@ -219,8 +218,8 @@ def test_everything_that_goes_into_a_model_changes_its_digest(build, recipe, let
     changed_item = items.assign(question=["9 + 9 ?", *items["question"][1:]])
     changes = [
         {},
-        {"recipe": {**recipe, "learning_rate": 0.02}},
-        {"recipe": {**recipe, "lora": {**recipe["lora"], "r": 8}}},
+        {"recipe": changed(recipe, learning_rate=0.02)},
+        {"recipe": changed(recipe, lora=changed(recipe.lora, r=8))},
         {"training_seed": 2},
         {"revision": "r2"},
         {"precision": {"dtype": "float32", "attention": "sdpa"}},
@@ -248,7 +247,7 @@ def test_what_a_model_does_not_depend_on_leaves_its_digest_alone(build, buckets,
     scores = buckets.assign(complexity=1.0)
     (other,) = build(strategy(ANSWER), buckets=scores, context=500, fallback="train_on_answer")
     assert other.model == stage.model
-    (lenient,) = build(strategy(ANSWER), recipe={**recipe, "max_overlong_share": 1.0})
+    (lenient,) = build(strategy(ANSWER), recipe=changed(recipe, max_overlong_share=1.0))
     assert lenient.model == stage.model and "max_overlong_share" not in lenient.spec["recipe"]
 
 
@@ -301,7 +300,7 @@ def test_a_row_is_over_long_where_the_student_or_the_recipe_ends(build, recipe):
     (whole,) = build(strategy(ANSWER))
     total = whole.mixture["prompt_tokens"] + whole.mixture["target_tokens"]
     limit = int(total.max()) - 1
-    for changes in ({"context": limit}, {"recipe": {**recipe, "max_length": limit}}):
+    for changes in ({"context": limit}, {"recipe": changed(recipe, max_length=limit)}):
         (stage,) = build(strategy(ANSWER), **changes)
         assert len(stage.over_long) == (total > limit).sum() > 0
         assert len(stage.mixture) == (total <= limit).sum() > 0
@@ -311,8 +310,8 @@ def test_the_mixture_digest_is_of_what_is_trained_on(build):
     (stage,) = build(strategy(MIXED))
     assert mixture_digest(stage.mixture) == stage.spec["mixture"]
     assert mixture_digest(stage.mixture.assign(prompt_tokens=0)) == stage.spec["mixture"]
-    for changed in ({"completion": "C"}, {"weight": 5}):
-        assert mixture_digest(stage.mixture.assign(**changed)) != stage.spec["mixture"]
+    for columns in ({"completion": "C"}, {"weight": 5}):
+        assert mixture_digest(stage.mixture.assign(**columns)) != stage.spec["mixture"]
 
 
 def test_a_mixture_digest_is_the_same_in_every_version():
@@ -331,17 +330,49 @@ def test_a_mixture_digest_is_the_same_in_every_version():
 
 
 def test_a_model_is_trained_for_the_mode_of_its_last_stage():
-    assert trained_mode(strategy()) == "direct"
-    assert trained_mode(strategy(ANSWER)) == "direct"
-    assert trained_mode(strategy(ANSWER, RATIONALE)) == "cot"
-    assert trained_mode(strategy(RATIONALE, ANSWER)) == "direct"
-    assert trained_mode(strategy(MIXED)) == "cot"
+    assert strategy().trained_mode == "direct"
+    assert strategy(ANSWER).trained_mode == "direct"
+    assert strategy(ANSWER, RATIONALE).trained_mode == "cot"
+    assert strategy(RATIONALE, ANSWER).trained_mode == "direct"
+    assert strategy(MIXED).trained_mode == "cot"
 
 
 def test_a_stage_in_the_short_form_is_one_part():
-    assert parts_of(RATIONALE) == [{"buckets": ["hard"], "target": "rationale"}]
-    assert parts_of(MIXED) == MIXED["parts"]
-    assert needs_rationales(strategy(ANSWER, MIXED)) and not needs_rationales(strategy(ANSWER))
+    (part,) = rows_of(RATIONALE).parts_or_itself
+    assert part.plain() == {"buckets": ["hard"], "target": "rationale"}
+    assert [one.plain() for one in rows_of(MIXED).parts_or_itself] == MIXED["parts"]
+
+
+def test_a_strategy_needs_rationales_if_any_part_trains_on_them():
+    assert strategy(ANSWER, MIXED).needs_rationales and not strategy(ANSWER).needs_rationales
+    assert not strategy().needs_rationales
+
+
+def test_a_strategy_tells_buckets_apart_if_it_treats_them_differently():
+    whole = {**ANSWER, "buckets": ["hard", "easy", "medium"]}
+    assert strategy(ANSWER, RATIONALE).tells_buckets_apart
+    assert strategy(whole, RATIONALE).tells_buckets_apart
+    assert strategy(MIXED).tells_buckets_apart
+    assert not strategy(whole).tells_buckets_apart
+    assert not strategy().tells_buckets_apart
+    assert not strategy(ANSWER, membership="random").tells_buckets_apart
+
+
+def test_a_strategy_uses_its_own_division_first_and_each_once():
+    own = {**ANSWER, "divided_by": "after"}
+    assert strategy(own, ANSWER, own, buckets="mine").divisions() == ["mine", "after"]
+
+
+def test_the_keys_of_a_strategy_say_the_same_with_and_without_those_of_other_concerns():
+    whole = strategy({**ANSWER, "divided_by": "after"}, RATIONALE, start="warm_up")
+    asked = {
+        "stages": [{"buckets": ["hard"], "target": "rationale", "divided_by": "after"}],
+        "buckets": "default",
+        "membership": "random",
+    }
+    for given in (whole, Wanted.model_validate(asked)):
+        assert given.divisions() == ["default", "after"] and given.needs_rationales
+    assert not strategy(ANSWER).needs_rationales
 
 
 def test_a_warm_up_draws_training_items_and_asks_for_bare_answers(items, letters):

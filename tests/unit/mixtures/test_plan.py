@@ -4,11 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from stages import changed
 
 from caft import layout
 from caft.mixtures.building import build_plan
 from caft.mixtures.plan import Plan, PlannedStage, PlannedStrategy, Trained, read_plan
 from caft.mixtures.rows import Materials
+from caft.mixtures.settings import Match, ResolvedStrategy
 from caft.students.folders import load_tokenizer
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
@@ -44,19 +46,11 @@ def inputs(tmp_path, monkeypatch, student, letters, recipe):
             "selected": [False, True, False],
         }
     )
-    common = {
-        "start": "student",
-        "buckets": "default",
-        "membership": "complexity",
-        "recipe": recipe,
-        "fallback": "drop",
-        "teacher": None,
-        "match": None,
-    }
+    base = ResolvedStrategy(stages=[], teacher=None, fallback="drop", recipe=recipe)
     strategies = {
-        "base": {**common, "stages": []},
-        "sft": {**common, "stages": [ANSWER]},
-        "complexity_aware": {**common, "teacher": "worked", "stages": [ANSWER, RATIONALE]},
+        "base": base,
+        "sft": changed(base, stages=[ANSWER]),
+        "complexity_aware": changed(base, teacher="worked", stages=[ANSWER, RATIONALE]),
     }
     record = read_json(student / "student.json")
     return {
@@ -78,6 +72,12 @@ def trained(plan, name, seed=1):
 
 def planned_file(stage):
     return Path(layout.at(layout.PLANNED_STAGE, digest=stage.model))
+
+
+def with_sft(inputs, **changes):
+    """Change the settings of one strategy."""
+    strategies = inputs["strategies"]
+    return {**inputs, "strategies": {**strategies, "sft": changed(strategies["sft"], **changes)}}
 
 
 def with_items(inputs, items):
@@ -113,8 +113,7 @@ def test_every_training_seed_makes_models_of_its_own_from_the_same_rows(inputs):
 
 
 def test_a_random_control_is_drawn_again_for_every_seed(inputs):
-    inputs["strategies"]["sft"]["membership"] = "random"
-    plan, _, _ = build_plan(**{**inputs, "seeds": [1, 2, 3]})
+    plan, _, _ = build_plan(**{**with_sft(inputs, membership="random"), "seeds": [1, 2, 3]})
     mixtures = {trained(plan, "sft", seed).stages[0].mixture for seed in (1, 2, 3)}
     assert len(mixtures) == 3
 
@@ -127,19 +126,12 @@ def test_a_random_control_is_drawn_again_for_every_seed(inputs):
         ("steps", 2 * 2 / 3),  # batches of two
     ],
 )
-def test_a_strategy_stops_at_the_amount_of_another_one(inputs, by, epochs):
+def test_a_strategy_stops_at_the_amount_of_another_one(inputs, recipe, by, epochs):
     everything = {**ANSWER, "buckets": ["easy", "medium", "hard"], "epochs": 10}
-    inputs["strategies"]["sft"]["recipe"] = {
-        **inputs["strategies"]["sft"]["recipe"],
-        "batch_size": 2,
-    }
-    matched = {
-        **inputs["strategies"]["sft"],
-        "stages": [everything],
-        "match": {"strategy": "sft", "by": by},
-    }
-    inputs["strategies"] = {"matched": matched, **inputs["strategies"]}
-    plan, _, _ = build_plan(**inputs)
+    strategies = with_sft(inputs, recipe=changed(recipe, batch_size=2))["strategies"]
+    match = Match(strategy="sft", by=by)
+    matched = changed(strategies["sft"], stages=[everything], match=match)
+    plan, _, _ = build_plan(**{**inputs, "strategies": {"matched": matched, **strategies}})
     assert list(plan.strategies) == ["matched", "base", "sft", "complexity_aware"]
     assert trained(plan, "matched").stages[0].epochs == pytest.approx(epochs, abs=1e-6)
 
@@ -148,8 +140,7 @@ def test_a_stage_may_be_divided_by_another_bucket_definition(inputs):
     turned = inputs["buckets"]["default"].assign(bucket=["hard", "medium", "easy"] * 2)
     inputs["buckets"]["after"] = turned
     stages = [ANSWER, {**ANSWER, "buckets": ["hard"], "divided_by": "after"}]
-    inputs["strategies"]["sft"]["stages"] = stages
-    plan, _, _ = build_plan(**inputs)
+    plan, _, _ = build_plan(**with_sft(inputs, stages=stages))
     second = trained(plan, "sft").stages[1]
     rows = parquet.read("mixtures", layout.at(layout.MIXTURE, mixture=second.mixture))
     assert list(rows["item_id"]) == ["i0", "i3"]
@@ -226,8 +217,7 @@ def test_a_strategy_may_start_from_the_warm_up(inputs, tmp_path):
     plan, _, _ = build_plan(**inputs)
     warm_up = tmp_path / "warm_up" / "model.json"
     write_json(warm_up, {"digest": "feedfeedfeedfeed"})
-    inputs["strategies"]["sft"]["start"] = "warm_up"
-    warmed, _, _ = build_plan(**{**inputs, "warm_up_file": warm_up})
+    warmed, _, _ = build_plan(**{**with_sft(inputs, start="warm_up"), "warm_up_file": warm_up})
     (stage,) = trained(warmed, "sft").stages
     assert stage.parent == "feedfeedfeedfeed"
     assert stage.model != trained(plan, "sft").final

@@ -3,10 +3,11 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from configurations import configuration
 
 from caft.mixtures.plan import read_plan
 from caft.report.complexity import complexity_table, rank_metrics
-from caft.report.costs import complexity_costs, saved, uses_complexity
+from caft.report.costs import complexity_costs, saved
 from caft.report.provenance import provenance
 from caft.report.render import as_prompted, render
 from caft.report.summary import model_index, summarize
@@ -154,9 +155,9 @@ def run(tmp_path, monkeypatch):
             "checkpoints": ["last"],
             "relevant_difference": 0.05,
         },
-        "prompts": {"letters": {"few_shot": 0}},
-        "prompt": "letters",
-        "teachers": {"w": {}},
+        "students": {"tiny": {"path": "tiny"}},
+        "teachers": {"w": {"provider": "reference"}},
+        "teacher": "w",
         "buckets": {"default": {"metric": "entropy"}},
         "metrics": {
             "entropy": {
@@ -174,13 +175,18 @@ def run(tmp_path, monkeypatch):
     }
 
 
+def compared(run):
+    """Return summary, runs and comparisons of a configuration that a test has changed."""
+    return summarize(configuration(run))
+
+
 @pytest.fixture
 def summary(run):
-    return summarize(run)[0].set_index(["strategy", "mode"])
+    return compared(run)[0].set_index(["strategy", "mode"])
 
 
 def test_every_strategy_is_shown_in_every_mode(run):
-    table, _, _ = summarize(run)
+    table, _, _ = compared(run)
     assert table[["strategy", "mode"]].values.tolist() == [
         [name, mode]
         for name in ("base", "sft", "distill", "complexity_aware")
@@ -216,14 +222,14 @@ def test_a_difference_to_a_strategy_that_was_not_run_is_unknown(run):
     del plan["sft"]
     write_json("data/mixtures/sums/tiny/1/plan.json", plan)
     run["run"]["strategies"].remove("sft")
-    table, _, _ = summarize(run)
+    table, _, _ = compared(run)
     assert table[["vs_sft", "vs_sft_low", "vs_sft_as_trained"]].isna().all(axis=None)
     assert table["vs_base"].notna().all()
 
 
 def test_a_difference_as_trained_is_unknown_where_that_mode_was_not_asked(run):
     run["run"]["modes"] = ["direct"]
-    table = summarize(run)[0].set_index("strategy")
+    table = compared(run)[0].set_index("strategy")
     assert np.isnan(table.loc["sft", "vs_distill_as_trained"])
     assert table.loc["sft", "vs_distill"] == 0.25
 
@@ -275,7 +281,7 @@ def change_rationales(**columns):
 
 def test_one_unknown_cost_makes_the_cost_of_its_strategies_unknown(run):
     change_rationales(cost_usd=[None, 0.1, 0.2, 0.2, 9.0])
-    costs = summarize(run)[0].set_index(["strategy", "mode"])["cost_usd"]
+    costs = compared(run)[0].set_index(["strategy", "mode"])["cost_usd"]
     assert np.isnan(costs["distill", "cot"])
     assert costs["complexity_aware", "cot"] == pytest.approx(0.4)
     assert costs["sft", "cot"] == 0
@@ -283,12 +289,12 @@ def test_one_unknown_cost_makes_the_cost_of_its_strategies_unknown(run):
 
 def test_an_answer_that_items_share_is_paid_once(run):
     change_rationales(key=["k1", "k1", "k3", "k4", "k9"])
-    row = summarize(run)[0].set_index(["strategy", "mode"]).loc["distill", "cot"]
+    row = compared(run)[0].set_index(["strategy", "mode"]).loc["distill", "cot"]
     assert row["teacher_requests"] == 3
     assert row["cost_usd"] == pytest.approx(0.5)
 
 
-def test_only_a_strategy_that_uses_complexity_pays_for_scoring(summary):
+def test_only_a_strategy_that_tells_buckets_apart_pays_for_scoring(summary):
     assert summary.loc[("complexity_aware", "cot"), KNOWING].tolist() == [7, 4, 8, 20, 2]
     assert summary.loc[("distill", "cot"), KNOWING].tolist() == [0, 0, 0, 0, 0]
 
@@ -300,13 +306,13 @@ def test_scores_that_two_definitions_share_are_paid_once(run):
     run["strategies"]["complexity_aware"]["stages"][1]["divided_by"] = "second"
     table = parquet.read("buckets", "data/buckets/sums/tiny/default.parquet")
     parquet.write("buckets", table, "data/buckets/sums/tiny/second.parquet")
-    costs = summarize(run)[0].set_index(["strategy", "mode"])
+    costs = compared(run)[0].set_index(["strategy", "mode"])
     assert costs.loc[("complexity_aware", "cot"), KNOWING].tolist() == [7, 4, 8, 20, 2]
 
 
 def test_a_strategy_that_starts_from_the_warm_up_pays_for_it_and_for_no_scores(run):
     run["strategies"]["sft"]["start"] = "warm_up"
-    costs = summarize(run)[0].set_index(["strategy", "mode"])
+    costs = compared(run)[0].set_index(["strategy", "mode"])
     assert costs.loc[("sft", "direct"), KNOWING].tolist() == [0, 4, 8, 20, 2]
 
 
@@ -318,7 +324,9 @@ def test_a_stage_that_scores_is_paid_once(run, scorer, seconds):
     write_json(f"data/scores/sums/tiny/{scorer}/letters.run.json", taken)
     plan = read_plan(["data/mixtures/sums/tiny/1/plan.json"])
     own = ["aaaa", "cccc"]
-    found, records = complexity_costs(run, "sums", "tiny", "complexity_aware", plan, own)
+    found, records = complexity_costs(
+        configuration(run), "sums", "tiny", "complexity_aware", plan, own
+    )
     assert [found[name] for name in KNOWING] == [seconds, 0, 0, 0, 0]
     assert sum(record["seconds"] for record in records) == seconds
 
@@ -337,7 +345,7 @@ def test_what_a_judge_was_paid_is_a_cost_of_its_own(run):
     )
     parquet.write("judgements", judged, "data/judgements/sums/j.parquet")
     columns = ["metric_prompt_tokens", "metric_completion_tokens", "metric_cost_usd"]
-    costs = summarize(run)[0].set_index(["strategy", "mode"])
+    costs = compared(run)[0].set_index(["strategy", "mode"])
     aware = costs.loc["complexity_aware", "cot"]
     assert aware[columns].tolist() == [150, 3, 0.75]
     assert aware[KNOWING].tolist() == [0, 0, 0, 0, 0]
@@ -346,7 +354,7 @@ def test_what_a_judge_was_paid_is_a_cost_of_its_own(run):
 
 def test_tokens_are_those_that_were_trained_where_a_stage_ended_early(run):
     write_record("cccc", 30, 30.0, 3.0)
-    row = summarize(run)[0].set_index(["strategy", "mode"]).loc["complexity_aware", "cot"]
+    row = compared(run)[0].set_index(["strategy", "mode"]).loc["complexity_aware", "cot"]
     assert (row["target_tokens"], row["all_tokens"]) == (12 + 30, 120 + 300)
     assert row["saved_target_tokens"] == pytest.approx(1 - 42 / 180)
 
@@ -358,7 +366,7 @@ def test_the_best_epoch_costs_the_choice_too(run):
     for model in ("aaaa", "bbbb", "cccc"):
         epochs = [{"seconds": 1.0, "energy_wh": 0.125}, {"seconds": 2.0, "energy_wh": 0.25}]
         write_json(f"results/selection/sums/tiny/{model}.json", {"epochs": epochs})
-    table = summarize(run)[0].set_index(["strategy", "mode", "checkpoint"])
+    table = compared(run)[0].set_index(["strategy", "mode", "checkpoint"])
     last, best = (table.loc["distill", "cot", which] for which in ("last", "best"))
     assert (last["train_seconds"], best["train_seconds"]) == (20, 23)
     assert (last["energy_wh"], best["energy_wh"]) == (2.5, 2.875)
@@ -375,7 +383,7 @@ def test_energy_is_that_of_scoring_training_and_answering(summary):
 
 def test_energy_is_unknown_if_one_part_does_not_tell(run):
     write_record("cccc", 120, 30.0, None)
-    energy = summarize(run)[0].set_index(["strategy", "mode"])["energy_wh"]
+    energy = compared(run)[0].set_index(["strategy", "mode"])["energy_wh"]
     assert energy["sft", "cot"] == 1.5
     assert np.isnan(energy["complexity_aware", "cot"])
 
@@ -398,7 +406,7 @@ def seeds(run):
 
 
 def test_a_row_of_the_summary_is_the_mean_over_training_seeds(seeds):
-    summary, runs, _ = summarize(seeds)
+    summary, runs, _ = compared(seeds)
     row = summary.set_index(["strategy", "mode"]).loc["sft", "direct"]
     assert (row["n_seeds"], row["accuracy"], row["accuracy_hard"]) == (2, 0.625, 0.25)
     assert row["accuracy_sd"] == pytest.approx(0.25 / 2**0.5)
@@ -412,14 +420,14 @@ def test_a_row_of_the_summary_is_the_mean_over_training_seeds(seeds):
 
 
 def test_the_untuned_student_is_one_run_whatever_the_seeds(seeds):
-    summary, runs, _ = summarize(seeds)
+    summary, runs, _ = compared(seeds)
     base = runs.query("strategy == 'base'")
     assert len(base) == 2 and base["seed"].isna().all()
     assert (summary.query("strategy == 'base'")["n_seeds"] == 1).all()
 
 
 def test_every_pair_of_strategies_is_compared_in_each_mode_and_as_trained(run):
-    _, _, comparisons = summarize(run)
+    _, _, comparisons = compared(run)
     assert comparisons.groupby("mode", sort=False).size().to_dict() == {
         "direct": 6,
         "cot": 6,
@@ -432,7 +440,7 @@ def test_every_pair_of_strategies_is_compared_in_each_mode_and_as_trained(run):
 def test_verdicts_are_about_the_difference_that_matters(run):
     def needed(relevant):
         run["run"]["relevant_difference"] = relevant
-        verdict = summarize(run)[2].set_index(["mode", "strategy", "other"])["verdict"]
+        verdict = compared(run)[2].set_index(["mode", "strategy", "other"])["verdict"]
         return int(re.search(r"about (\d+) items", verdict["cot", "sft", "distill"])[1])
 
     assert needed(0.05) > 10 * needed(0.4)
@@ -447,7 +455,7 @@ def test_more_ways_of_asking_and_the_best_epoch_have_rows_of_their_own(run):
                 write_predictions(f"{model}-best", view, [1, 1, 1, 1])
                 epochs = [{"seconds": 1.0, "energy_wh": None}]
                 write_json(f"results/selection/sums/tiny/{model}.json", {"epochs": epochs})
-    summary, runs, comparisons = summarize(run)
+    summary, runs, comparisons = compared(run)
     assert summary.groupby("strategy", sort=False).size().tolist() == [4, 8, 8, 8]
     rows = summary.set_index(["strategy", "mode", "shots", "checkpoint"])
     assert rows.loc[("sft", "direct", 2, "last"), "accuracy"] == 0.5
@@ -459,17 +467,8 @@ def test_more_ways_of_asking_and_the_best_epoch_have_rows_of_their_own(run):
     assert len(as_prompted(summary)) == 8
 
 
-def test_a_strategy_uses_complexity_if_it_tells_buckets_apart():
-    whole = ["hard", "easy", "medium"]
-    assert uses_complexity(strategy(["easy", "medium"], ["hard"]))
-    assert uses_complexity(strategy(whole, ["hard"]))
-    assert not uses_complexity(strategy(whole))
-    assert not uses_complexity(strategy())
-    assert not uses_complexity(strategy(["easy"], membership="random"))
-
-
 def test_the_terminal_shows_each_strategy_with_interval_and_cost(run):
-    text = render(summarize(run)[0])
+    text = render(compared(run)[0])
     head, *rows = text.splitlines()
     assert head.startswith("sums, tiny, 4 items")
     assert len(rows) == 1 + 8
@@ -513,7 +512,7 @@ def test_items_of_the_warm_up_and_items_without_a_score_are_not_ranked():
 
 def test_the_complexity_table_names_where_each_row_is_from(run):
     parquet.write("scores", scores(), "data/scores/sums/tiny/warm_up/letters.parquet")
-    table = complexity_table(run)
+    table = complexity_table(configuration(run))
     assert table[["dataset", "student", "scorer", "prompt", "metric"]].values.tolist() == [
         ["sums", "tiny", "warm_up", "letters", "single_token_entropy"],
         ["sums", "tiny", "warm_up", "letters", "margin"],
@@ -525,7 +524,7 @@ def test_a_trained_scorer_is_ranked_on_items_that_it_has_not_seen(run):
     split = ["train"] * 5 + ["test"] * 3
     path = "data/scores/sums/tiny/sft.1/letters.parquet"
     parquet.write("scores", scores(split=split), path)
-    table = complexity_table(run)
+    table = complexity_table(configuration(run))
     assert set(table["n"]) == {3}
     assert set(table["scorer"]) == {"sft.1"}
 
@@ -533,7 +532,12 @@ def test_a_trained_scorer_is_ranked_on_items_that_it_has_not_seen(run):
 def test_the_index_of_models_keeps_digests_as_text(run):
     index = pd.DataFrame({"strategy": ["sft"], "model": ["0012345678901234"], "parent": [None]})
     index.to_csv("data/mixtures/sums/tiny/1/index.csv", index=False)
-    assert model_index(run).values.tolist()[0][:4] == ["sums", "tiny", "sft", "0012345678901234"]
+    assert model_index(configuration(run)).values.tolist()[0][:4] == [
+        "sums",
+        "tiny",
+        "sft",
+        "0012345678901234",
+    ]
 
 
 def test_the_provenance_names_data_students_and_libraries(run):
@@ -541,10 +545,10 @@ def test_the_provenance_names_data_students_and_libraries(run):
     parquet.write("items", items, "data/items/sums.parquet", {"size": 1}, 1)
     write_json("data/items/sums.report.json", {"items": 1})
     write_json("data/models/tiny/student.json", {"revision": "r1"})
-    found = provenance(run, ["bbbb", "aaaa", "bbbb"])
+    found = provenance(configuration(run), ["bbbb", "aaaa", "bbbb"])
     assert found["models"] == ["aaaa", "bbbb"]
     assert found["datasets"]["sums"]["spec"] == {"size": 1}
     assert found["datasets"]["sums"]["report"] == {"items": 1}
     assert found["students"] == {"tiny": {"revision": "r1"}}
-    assert found["config"] is run
+    assert found["config"] == configuration(run).plain()
     assert found["libraries"]["torch"].startswith("2.")

@@ -9,12 +9,15 @@ import yaml
 from caft.cli.teacher import add_commands
 from caft.config import resolve as settings
 from caft.config.prepare import prepare
+from caft.config.reading import parse
 from caft.errors import BudgetError, CaftError
 from caft.mixtures.rows import wanted_by
+from caft.mixtures.settings import Strategy
 from caft.prompting.settings import Prompt
 from caft.prompting.tokens import TokenCounter
 from caft.report.purchases import PLAN, plan_purchases, render
 from caft.running.blocks import WHOLE, Shard
+from caft.running.settings import Engine
 from caft.store import Store
 from caft.tables import parquet
 from caft.tables.files import write_json
@@ -25,12 +28,14 @@ from caft.teacher.money.estimate import (
     Identity,
     Missing,
     Outlook,
+    Purchase,
     Seen,
     estimate,
     item_prices,
     open_budget,
     seen_of,
 )
+from caft.teacher.sections import read_teacher
 
 ROOT = Path(__file__).parents[3]
 ITEMS = [f"i{number}" for number in range(8)]
@@ -102,11 +107,11 @@ def config(tmp_path, monkeypatch):
         "strategies": ["sft", "distill", "complexity_aware"],
     }
     config["prompts"]["letters"]["cot"] |= {"numeric": "think then answer"}
-    return prepare(config)
+    return prepare(config).plain()
 
 
 def planned(config, strategy="complexity_aware", **names):
-    plan = plan_purchases(config)
+    plan = plan_purchases(parse(config))
     rows = plan[plan["strategy"] == strategy]
     for name, value in names.items():
         rows = rows[rows[name] == value]
@@ -121,12 +126,12 @@ def answers_of(
     asked = []
 
     class Fake:
-        spec = config["teachers"][teacher]
-        decoding = {"max_tokens": 100, "temperature": spec["temperature"], "top_p": 1.0}
-        varies = spec["temperature"] > 0
+        settings = read_teacher(config["teachers"][teacher])
+        decoding = {"max_tokens": 100, "temperature": settings.temperature, "top_p": 1.0}
+        varies = settings.temperature > 0
 
         def identify(self, item):
-            return self.spec["model"], ""
+            return self.settings.model, ""
 
         def answer(self, requests):
             for request in requests:
@@ -142,20 +147,20 @@ def answers_of(
                     )
                 ]
 
-    chosen = settings.strategies_of_teacher(config, teacher)
+    chosen = settings.strategies_of_teacher(parse(config), teacher)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("caft.teacher.asking.make_teacher", lambda spec, tokenizer: Fake())
+        patch.setattr("caft.teacher.asking.make_teacher", lambda *_: Fake())
         patch.setattr("caft.teacher.asking.load_tokenizer", lambda folder: None)
         buckets = parquet.read("buckets", f"data/buckets/sums/{student}/default.parquet")
         table = collect_wanted(
             parquet.read("items", "data/items/sums.parquet"),
             wanted_by(
                 {"default": buckets},
-                [chosen[name] for name in strategies or chosen],
+                [Strategy.model_validate(chosen[name]) for name in strategies or chosen],
                 config["run"]["seeds"],
             ),
             Setup(
-                *(f"teachers.{teacher}", config["teachers"][teacher], config["engine"]),
+                *(f"teachers.{teacher}", read_teacher(config["teachers"][teacher]), Engine()),
                 *(Path(f"data/models/{student}/student.json"), Path("data/store/teacher")),
             ),
             *(Prompt.model_validate(config["prompts"]["letters"]), config["seed"], shard),
@@ -164,7 +169,7 @@ def answers_of(
 
 
 def test_each_strategy_and_all_of_them_together_have_a_row(config):
-    plan = plan_purchases(config)
+    plan = plan_purchases(parse(config))
     names = ["dataset", "student", "teacher", "strategy", "wanted", "owned", "to_buy"]
     assert plan[names].values.tolist() == [
         ["sums", "tiny", "big", "distill", 8, 0, 8],
@@ -199,7 +204,7 @@ def test_what_the_store_has_is_owned_whether_it_was_accepted_or_not(config):
 
 
 def test_planning_stores_and_asks_nothing(config):
-    plan_purchases(config)
+    plan_purchases(parse(config))
     assert not Path("data/store").exists()
 
 
@@ -236,17 +241,17 @@ def one_missing(samples, count=1):
 
 
 def test_rejected_answers_are_followed_by_others_at_the_known_acceptance(config):
-    spec = config["teachers"]["big"]
+    big = read_teacher(config["teachers"]["big"])
     known = Outlook({}, reviewed=20, accepted=10)
-    found = estimate(one_missing(3, 4), spec, Seen(completion=(10, 20, 30)), known)
+    found = estimate(one_missing(3, 4), big, Seen(completion=(10, 20, 30)), known)
     assert [found[case].requests for case in ("low", "middle", "high")] == [4, 7, 12]
     assert [found[case].prompt_tokens for case in ("low", "middle", "high")] == [40, 70, 120]
     assert [found[case].completion_tokens for case in ("low", "middle", "high")] == [40, 140, 360]
 
 
 def test_items_that_ask_the_same_are_one_request(config):
-    missing = [*one_missing(1), *one_missing(1)]
-    assert estimate(missing, config["teachers"]["big"], Seen(), Outlook({}))["high"].requests == 1
+    missing, big = [*one_missing(1), *one_missing(1)], read_teacher(config["teachers"]["big"])
+    assert estimate(missing, big, Seen(), Outlook({}))["high"].requests == 1
 
 
 def stored(lengths, first=0, **fields):
@@ -262,31 +267,33 @@ def stored(lengths, first=0, **fields):
 
 
 def test_lengths_are_estimated_from_the_store_once_it_has_enough_answers(config):
-    spec = config["teachers"]["big"]
-    few = seen_of(stored(range(1, 20)), Identity("big-1", ""), spec)
+    big = read_teacher(config["teachers"]["big"])
+    few = seen_of(stored(range(1, 20)), Identity("big-1", ""), big)
     assert few.completion is None
-    many = seen_of(stored([20, 21], first=19), Identity("big-1", ""), spec)
+    many = seen_of(stored([20, 21], first=19), Identity("big-1", ""), big)
     assert many.completion == (3.0, 11.0, 19.0)
     assert planned(config)["completion_tokens_middle"] == 33
 
 
 def test_what_was_spent_is_everything_this_model_was_paid_for(config):
-    spec = config["teachers"]["big"]
-    seen = seen_of(stored([10, 20]), Identity("big-1", ""), spec)
+    big = read_teacher(config["teachers"]["big"])
+    seen = seen_of(stored([10, 20]), Identity("big-1", ""), big)
     assert (seen.spent.requests, seen.spent.tokens, seen.spent.cost_usd) == (2, 230, 1.0)
     assert seen.seconds == 3.0
-    assert seen_of(Store("data/store/teacher"), Identity("other", ""), spec) == Seen()
+    assert seen_of(Store("data/store/teacher"), Identity("other", ""), big) == Seen()
 
 
 def test_imported_answers_were_not_paid_for(config):
     imported = stored([10, 20], raw=json.dumps({"imported": True}), cost_usd=0.0)
-    seen = seen_of(imported, Identity("big-1", ""), config["teachers"]["big"])
+    seen = seen_of(imported, Identity("big-1", ""), read_teacher(config["teachers"]["big"]))
     assert seen.spent.requests == seen.spent.tokens == seen.spent.cost_usd == 0
 
 
 def test_answers_of_unknown_cost_count_at_todays_prices(config):
     seen = seen_of(
-        stored([10, 20], cost_usd=None), Identity("big-1", ""), config["teachers"]["big"]
+        stored([10, 20], cost_usd=None),
+        Identity("big-1", ""),
+        read_teacher(config["teachers"]["big"]),
     )
     # 200 prompt tokens at 100 USD and 30 completion tokens at 1000 USD per million.
     assert seen.spent.cost_usd == pytest.approx(0.05)
@@ -311,7 +318,7 @@ def test_time_follows_from_rates_or_else_from_stored_latencies(config, settings_
 
 def test_without_prices_the_cost_is_unknown_and_not_nothing(config):
     config["teachers"]["big"]["prices"] = None
-    plan = plan_purchases(config)
+    plan = plan_purchases(parse(config))
     assert plan["cost_usd_middle"].isna().all()
     assert "unknown" in render(plan)
 
@@ -331,12 +338,12 @@ def test_a_free_teacher_has_a_plan_too(config):
 def test_what_is_left_of_the_budget_is_shown_and_whether_it_suffices(config):
     stored([10])
     config["teachers"]["big"]["budget"] = {"max_requests": 5, "max_tokens": None, "max_cost_usd": 1}
-    plan = plan_purchases(config).set_index("strategy")
+    plan = plan_purchases(parse(config)).set_index("strategy")
     assert plan["budget_requests_left"].tolist() == [4, 4, 4]
     assert plan["budget_usd_left"].tolist() == [0.5, 0.5, 0.5]
     assert plan["budget_tokens_left"].isna().all()
     assert plan["fits"].to_dict() == {"distill": False, "complexity_aware": True, "(all)": False}
-    lines = render(plan_purchases(config)).splitlines()
+    lines = render(plan_purchases(parse(config))).splitlines()
     assert lines[1].endswith("NO") and lines[2].endswith("yes")
     assert "0.12 (0.06-0.24)" in lines[2]
 
@@ -356,12 +363,12 @@ def test_students_share_answers_in_the_row_of_all(config):
 def test_a_plan_before_its_tables_names_the_command_that_makes_them(config):
     Path("data/buckets/sums/tiny/default.parquet").unlink()
     with pytest.raises(CaftError, match="default.parquet is not there yet.*--cores all buckets"):
-        plan_purchases(config)
+        plan_purchases(parse(config))
 
 
 def test_a_run_without_rationales_plans_nothing(config):
     config["run"]["strategies"] = ["sft"]
-    plan = plan_purchases(config)
+    plan = plan_purchases(parse(config))
     assert plan.empty and list(plan.columns) == PLAN
     assert "nothing to buy" in render(plan)
 
@@ -418,9 +425,9 @@ def test_a_run_that_costs_more_than_expected_stops_at_the_limit_and_goes_on_late
 
 def test_a_limit_in_money_needs_prices(config):
     config["teachers"]["big"] |= {"prices": None, "budget": {"max_cost_usd": 1}}
-    spec = config["teachers"]["big"]
+    big = read_teacher(config["teachers"]["big"])
     with pytest.raises(BudgetError, match=r"max_cost_usd: needs teachers\.big\.prices"):
-        open_budget("teachers.big", spec, Store("s"), Outlook({}), TokenCounter("."))
+        open_budget("teachers.big", big, Store("s"), Outlook({}), TokenCounter("."))
 
 
 def test_jobs_of_different_students_ask_in_different_orders(config):
@@ -435,7 +442,7 @@ def test_jobs_of_different_students_ask_in_different_orders(config):
 
 def test_items_are_priced_alike_before_and_after_they_were_bought(config):
     config["buckets"]["default"]["hard"] = {"budget_usd": 1, "teacher": "big"}
-    purchase = settings.purchase_of(config, "default")
+    purchase = settings.purchase_of(parse(config), "default")
     assert purchase["prices"] == {
         **{"prompt": 100.0, "completion": 1000.0},
         **{"cached": None, "batch_share": 0.5},
@@ -443,6 +450,7 @@ def test_items_are_priced_alike_before_and_after_they_were_bought(config):
     items = parquet.read("items", "data/items/sums.parquet")
     items.loc[0, "split"] = "test"
     items.loc[1, "question"] = "one two three four number"
+    purchase = Purchase.model_validate(purchase)
     prices = item_prices(items, purchase, Path("data/models/tiny"), 1)
     assert prices.to_dict() == pytest.approx(
         {"i1": (16 * 100 + 40 * 1000) / 1e6} | dict.fromkeys(ITEMS[2:], (14 * 100 + 40_000) / 1e6)
@@ -452,7 +460,8 @@ def test_items_are_priced_alike_before_and_after_they_were_bought(config):
         item_prices(items, purchase, Path("data/models/tiny"), 1), prices
     )
     config["teachers"]["big"]["batch"] = True
-    half = item_prices(items, settings.purchase_of(config, "default"), Path("data/models/tiny"), 1)
+    purchase = Purchase.model_validate(settings.purchase_of(parse(config), "default"))
+    half = item_prices(items, purchase, Path("data/models/tiny"), 1)
     assert half["i2"] == pytest.approx(prices["i2"] / 2)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from caft.config.rounds import Taught
 from caft.report.purchases import PLAN
 from caft.report.spend import ACCEPTANCE, SPEND, acceptance, acceptance_table, spend, spend_table
 from caft.tables import parquet
@@ -93,20 +94,11 @@ def run(tmp_path, monkeypatch):
         parquet.write("buckets", buckets, f"data/buckets/{dataset}/tiny/default.parquet")
         asked = rationales(*TABLE)
         parquet.write("rationales", asked, f"data/rationales/{dataset}/tiny/1/big.parquet")
-    stage = {"buckets": ["hard"], "target": "rationale", "epochs": 1}
-    strategy = {"stages": [stage], "buckets": "default", "teacher": None}
-    return {
-        "run": {"datasets": ["one", "two"], "students": ["tiny"], "strategies": ["hard_only"]},
-        "strategies": {"hard_only": strategy, "sft": {"stages": [], "teacher": None}},
-        "teacher": "big",
-        "teachers": {"big": {}},
-        "buckets": {"default": {"metric": "margin"}},
-        "metrics": {"margin": {"metric": None, "prompt": "letters", "scored_with": "default"}},
-    }
+    return [("one", "tiny"), ("two", "tiny")], [Taught("big", [1], ["default"])]
 
 
 def test_each_data_set_student_and_teacher_has_a_row_of_spending(run):
-    table = spend_table(run)
+    table = spend_table(*run)
     assert list(table.columns) == SPEND
     assert table[["dataset", "student", "teacher", "items"]].values.tolist() == [
         ["one", "tiny", "big", 5],
@@ -117,7 +109,7 @@ def test_each_data_set_student_and_teacher_has_a_row_of_spending(run):
 
 
 def test_the_acceptance_table_names_where_each_row_is_from(run):
-    table = acceptance_table(run)
+    table = acceptance_table(*run)
     assert list(table.columns) == ACCEPTANCE
     one = table[table["dataset"] == "one"]
     assert list(one["by"]) == ["all", *["bucket"] * 3, *["category"] * 3]
@@ -144,6 +136,7 @@ def test_every_column_is_described_in_order(heading, columns):
 
 
 def test_a_run_without_a_teacher_has_empty_tables_with_their_columns(run):
-    run["run"]["strategies"] = ["sft"]
-    assert spend_table(run).empty and list(spend_table(run).columns) == SPEND
-    assert acceptance_table(run).empty and list(acceptance_table(run).columns) == ACCEPTANCE
+    pairs, _ = run
+    assert spend_table(pairs, []).empty and list(spend_table(pairs, []).columns) == SPEND
+    empty = acceptance_table(pairs, [])
+    assert empty.empty and list(empty.columns) == ACCEPTANCE

@@ -14,19 +14,16 @@ from caft.complexity.likelihoods import likelihoods_with_student
 from caft.complexity.score import score_with_student
 from caft.errors import CaftError
 from caft.evaluation.evaluate import evaluate_model
+from caft.evaluation.settings import Evaluation
 from caft.prompting.asked import Asked
 from caft.running.blocks import Shard, divide, merge_shards
 from caft.students.opened import Subject
+from caft.students.settings import TokensPerMode
 from caft.tables import parquet
 from caft.tables.files import write_json
 from caft.tables.hashing import item_id
 
-EVALUATION = {
-    "parser": {"direct": "leading", "cot": "any"},
-    "max_new_tokens": {"direct": 4, "cot": 8},
-    "batch_size": 4,
-    "engine": "transformers",
-}
+EVALUATION = Evaluation(max_new_tokens=TokensPerMode(direct=4, cot=8), batch_size=4)
 
 
 def question(number):
@@ -232,7 +229,7 @@ def test_what_changes_results_is_computed_anew(
     asked, subject = Asked(items, letters, 1), Subject(student / "student.json", None, engine)
     one = score_with_student(asked, subject, small)[2]["blocks"]
     scored.clear()
-    changed = replace(subject, engine={**engine, **change})
+    changed = replace(subject, engine=engine.model_copy(update=change))
     again = score_with_student(asked, changed, small)
     assert len(scored) == 40 and not set(one) & set(again[2]["blocks"])
 
@@ -283,6 +280,7 @@ from caft.running.blocks import Cache
 from caft.complexity import forward
 from caft.complexity.score import score_with_student
 from caft.prompting.asked import Asked
+from caft.running.settings import Engine
 from caft.students.opened import Subject
 
 given = json.loads(sys.stdin.read())
@@ -298,7 +296,7 @@ forward.score_batch = counting
 items = pd.DataFrame(given["items"]).replace({float("nan"): None})
 table, _, run = score_with_student(
     Asked(items, Prompt.model_validate(given["letters"]), 1),
-    Subject(Path(given["student"]), None, given["engine"]),
+    Subject(Path(given["student"]), None, Engine.model_validate(given["engine"])),
     Cache(Path(given["folder"]), block_items=4),
 )
 heavy = sorted({"torch", "transformers"} & set(sys.modules))
@@ -315,7 +313,7 @@ def process(student, items, letters, engine, small):
             "items": items.to_dict("records"),
             "student": str(student / "student.json"),
             "letters": letters.plain(),
-            "engine": engine,
+            "engine": engine.plain(),
             "folder": str(small.folder),
             "batches": batches,
         }

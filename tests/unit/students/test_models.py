@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file
 
 from caft.errors import ModelError
+from caft.running.settings import Engine
 from caft.students import folders as models
 from caft.students.folders import (
     check_folder,
@@ -16,6 +17,7 @@ from caft.students.folders import (
     pick_device,
     prepare_student,
 )
+from caft.students.settings import Student
 from caft.tables.files import write_json
 
 
@@ -27,7 +29,7 @@ def copied(student, tmp_path):
 
 def test_a_local_student_is_linked_and_described(student, tmp_path):
     folder = tmp_path / "mine"
-    described = prepare_student({"path": str(student), "warm_up": None}, folder, tmp_path)
+    described = prepare_student(Student(path=str(student)), folder, tmp_path)
     assert (folder / "model.safetensors").resolve() == student / "model.safetensors"
     assert described["source"] == {"path": str(student)}
     assert described["context"] == 512
@@ -45,9 +47,9 @@ def test_nothing_is_left_of_a_student_from_elsewhere(student, copied, tmp_path):
     write_json(copied / "model.safetensors.index.json", {"metadata": {}, "weight_map": names})
     before = sorted(path.name for path in copied.iterdir())
     folder = tmp_path / "mine"
-    prepare_student({"path": str(copied)}, folder, tmp_path)
+    prepare_student(Student(path=str(copied)), folder, tmp_path)
     (folder / "model.safetensors").write_text("of a model that was written here")
-    described = prepare_student({"path": str(student)}, folder, tmp_path)
+    described = prepare_student(Student(path=str(student)), folder, tmp_path)
     assert described["revision"] == folder_revision(student)
     assert sorted(path.name for path in folder.glob("*.safetensors*")) == ["model.safetensors"]
     assert sorted(path.name for path in copied.iterdir()) == before
@@ -64,7 +66,7 @@ def test_a_student_that_changed_its_weights_has_another_revision(copied):
 def test_a_student_without_a_chat_template_is_refused(copied, tmp_path):
     (copied / "chat_template.jinja").unlink()
     with pytest.raises(ModelError, match="has no chat template"):
-        prepare_student({"path": str(copied)}, tmp_path / "mine", tmp_path)
+        prepare_student(Student(path=str(copied)), tmp_path / "mine", tmp_path)
     assert not (tmp_path / "mine" / "student.json").exists()
 
 
@@ -116,7 +118,7 @@ def test_device_and_precision_follow_the_machine_unless_they_are_given(
     monkeypatch, gpu, device, dtype, expected
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    assert pick_device({"device": device, "dtype": dtype}) == expected
+    assert pick_device(Engine(device=device, dtype=dtype)) == expected
 
 
 def test_a_low_precision_model_has_a_float32_head_of_its_own(student, tokenizer):

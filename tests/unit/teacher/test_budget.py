@@ -2,8 +2,12 @@ import pytest
 
 from caft.teacher import Answer, Request
 from caft.teacher.money.budget import Budget, Spending, exceeded, price, show, teacher_price
+from caft.teacher.sections import read_teacher
+from caft.teacher.settings import Prices
 
 PRICES = {"prompt": 0.4, "cached": 0.1, "completion": 2.0}
+ENDPOINT = {"provider": "openai", "model": "m", "base_url": "http://127.0.0.1:9/v1"}
+SERVER = {"provider": "vllm_server", "model": "m", "command": ["serve", "{port}"]}
 
 
 def request(key):
@@ -39,23 +43,24 @@ def test_spendings_add_up():
     ],
 )
 def test_tokens_have_a_price_per_million(prices, tokens, batch, expected):
+    prices = prices and Prices(**prices)
     assert price(prices, *tokens, batch=batch) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ({"provider": "openai", "prices": PRICES, "batch": False}, 2.4),
-        ({"provider": "openai", "prices": PRICES, "batch": True}, 1.2),
-        ({"provider": "openai", "prices": None, "batch": False}, None),
-        ({"provider": "vllm_server", "prices": None}, 0.0),
-        ({"provider": "vllm_server", "prices": PRICES}, 2.4),
-        ({"provider": "local"}, 0.0),
+        (ENDPOINT | {"prices": PRICES, "batch": False}, 2.4),
+        (ENDPOINT | {"prices": PRICES, "batch": True}, 1.2),
+        (ENDPOINT | {"prices": None}, None),
+        (SERVER | {"prices": None}, 0.0),
+        (SERVER | {"prices": PRICES}, 2.4),
+        ({"provider": "local", "model": "a"}, 0.0),
         ({"provider": "reference"}, 0.0),
     ],
 )
 def test_without_prices_only_the_users_own_machine_costs_nothing(spec, expected):
-    assert teacher_price(spec, 1_000_000, 1_000_000) == expected
+    assert teacher_price(read_teacher(spec), 1_000_000, 1_000_000) == expected
 
 
 @pytest.mark.parametrize(

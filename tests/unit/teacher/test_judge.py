@@ -16,8 +16,10 @@ from caft.complexity.judge_questions import (
     read_label,
     read_rating,
 )
+from caft.complexity.settings import MetricSettings
 from caft.config.checks import cross_check
 from caft.config.prepare import prepare
+from caft.config.reading import parse
 from caft.errors import BudgetError, ConfigError, TeacherError
 from caft.store import Store
 from caft.tables import parquet
@@ -25,6 +27,8 @@ from caft.teacher import Answer, lots
 from caft.teacher.asking import Asking
 from caft.teacher.judge import judge_items, look_ahead
 from caft.teacher.money.estimate import open_budget
+from caft.teacher.sections import read_judge
+from caft.teacher.settings import JudgeKeys
 
 ROOT = Path(__file__).parents[3]
 BOTH = ["education_level", "reasoning_steps"]
@@ -80,9 +84,9 @@ class Judge:
 
 
 def ask(items, judge, folder, questions=BOTH, minimum_rating=9, budget=None):
-    spec = {"questions": questions, "minimum_rating": minimum_rating}
+    settings = JudgeKeys(questions=questions, minimum_rating=minimum_rating)
     with Store(folder) as store:
-        return judge_items(pd.DataFrame(items), Asking(judge, store, budget), spec)
+        return judge_items(pd.DataFrame(items), Asking(judge, store, budget), settings)
 
 
 def one(level, rating, folder, **fields):
@@ -289,30 +293,32 @@ class Words:
 
 
 def limited(**limits):
-    return {
-        "provider": "openai",
-        "questions": BOTH,
-        "minimum_rating": 9,
-        "max_new_tokens": 100,
-        "expected_completion_tokens": 10,
-        "prices": {"prompt": 1.0, "completion": 2.0},
-        "budget": {**NO_LIMITS, **limits},
-    }
+    return read_judge(
+        {
+            "provider": "openai",
+            "model": "scripted",
+            "base_url": "http://127.0.0.1:9/v1",
+            "max_new_tokens": 100,
+            "expected_completion_tokens": 10,
+            "prices": {"prompt": 1.0, "completion": 2.0},
+            "budget": limits,
+        }
+    )
 
 
-def budget_for(items, judge, folder, spec):
+def budget_for(items, judge, folder, settings):
     store, counter = Store(folder), Words()
-    outlook = look_ahead(pd.DataFrame(items), judge, store, spec, counter)
-    return open_budget("judges.strict", spec, store, outlook, counter)
+    outlook = look_ahead(pd.DataFrame(items), judge, store, settings, counter)
+    return open_budget("judges.strict", settings, store, outlook, counter)
 
 
 def test_what_is_missing_counts_a_rating_for_each_level_that_may_come(tmp_path):
-    items, spec = [item("a"), item("b")], {"questions": ["education_level"]}
+    items, settings = [item("a"), item("b")], JudgeKeys(questions=["education_level"])
     said = {**CERTAIN, ("b", "education_level"): ("hm", "unused")}
 
     def missing(*items):
         table, store = pd.DataFrame(items), Store(tmp_path)
-        return len(look_ahead(table, Judge({}), store, spec, Words()).missing)
+        return len(look_ahead(table, Judge({}), store, settings, Words()).missing)
 
     assert missing(*items) == 4
     with pytest.raises(TeacherError):
@@ -401,7 +407,7 @@ def test_both_metrics_are_registered_and_read_no_label():
     )
     for name, value in (("judge_education_level", 2.0), ("judge_reasoning_steps", 0.0)):
         assert (METRICS[name].needs, METRICS[name].source) == ({"judge"}, "judgements")
-        found = compute_metric(name, {}, table, pd.DataFrame([item("a")]))
+        found = compute_metric(name, MetricSettings(), table, pd.DataFrame([item("a")]))
         assert list(found["value"]) == [value]
 
 
@@ -421,7 +427,7 @@ def config():
 
 
 def test_a_judge_has_defaults_and_no_settings_of_rationales(config):
-    judge = prepare(config)["judges"]["strict"]
+    judge = prepare(config).plain()["judges"]["strict"]
     assert (judge["questions"], judge["minimum_rating"]) == (BOTH, 9)
     assert (judge["max_new_tokens"], judge["concurrency"], judge["budget"]) == (512, 32, NO_LIMITS)
     assert {"prompt", "parser", "fallback", "samples", "max_tokens"} & set(judge) == set()
@@ -434,13 +440,12 @@ def test_worked_solutions_are_no_judge(config):
 
 
 def test_a_metric_needs_a_judge_that_is_defined_and_in_order(config):
-    prepare(config)
     level = {"metric": "judge_education_level", "prompt": None, "scored_with": "default"}
     config["metrics"]["level"] = {**level, "judge": "lenient"}
-    assert list(cross_check(config)) == [
+    assert list(cross_check(parse(config))) == [
         "metrics.level.judge: no judge 'lenient'; known are strict."
     ]
     config["metrics"]["level"]["judge"] = "strict"
-    assert list(cross_check(config)) == []
+    assert list(cross_check(parse(config))) == []
     config["judges"]["strict"]["base_url"] = "http://me:key@localhost/v1"
-    assert "judges.strict.base_url: holds user info" in next(iter(cross_check(config)))
+    assert "judges.strict.base_url: holds user info" in next(iter(cross_check(parse(config))))

@@ -6,10 +6,13 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from stages import TINY_RECIPE, changed
 
 from caft.errors import TrainingError
 from caft.prompting.asked import Asked
+from caft.running.settings import Engine
 from caft.students.folders import load_model, load_tokenizer
+from caft.students.settings import WarmUp
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
 from caft.tables.hashing import digest
@@ -43,31 +46,10 @@ def mixture():
 
 @pytest.fixture(scope="module")
 def short_recipe():
-    return {
-        "method": "lora",
-        "lora": {
-            "r": 4,
-            "alpha": 8,
-            "dropout": 0.0,
-            "target_modules": "all-linear",
-            "variant": "lora",
-        },
-        "learning_rate": 0.02,
-        "schedule": "constant",
-        "warmup_share": 0.0,
-        "weight_decay": 0.0,
-        "batch_size": 4,
-        "gradient_accumulation": 1,
-        "gradient_checkpointing": False,
-        "packing": "none",
-        "early_stopping": None,
-        "keep_epochs": False,
-        "max_length": 512,
-        "max_overlong_share": 0.5,
-    }
+    return changed(TINY_RECIPE, learning_rate=0.02)
 
 
-CPU = {"device": "cpu", "dtype": "float32", "attention": "sdpa"}
+CPU = Engine(device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +145,7 @@ def test_equal_inputs_and_seed_give_an_equal_model(first, mixture, student, shor
 def test_a_low_precision_student_is_tuned_with_float32_adapters(
     mixture, student, short_recipe, tmp_path
 ):
-    engine = {**CPU, "dtype": "bfloat16"}
+    engine = CPU.model_copy(update={"dtype": "bfloat16"})
     record = train_stage(StageJob(mixture, student, short_recipe, 4, 1), tmp_path / "model", engine)
     weights = load_file(tmp_path / "model" / "adapter_model.safetensors")
     assert {weight.dtype for weight in weights.values()} == {torch.float32}
@@ -190,7 +172,7 @@ def test_a_second_stage_goes_on_with_the_same_adapter(
     first, mixture, student, short_recipe, tmp_path
 ):
     # A rate too small to move anything shows where the second stage starts.
-    still = {**short_recipe, "learning_rate": 1e-12}
+    still = changed(short_recipe, learning_rate=1e-12)
     train_stage(StageJob(mixture, student, still, 1, 1, parent=first[0]), tmp_path / "second", CPU)
     before = load_file(first[0] / "adapter_model.safetensors")
     after = load_file(tmp_path / "second" / "adapter_model.safetensors")
@@ -228,7 +210,7 @@ def test_a_merged_low_precision_model_keeps_its_float32_head(first, student):
 def test_the_full_method_saves_a_whole_model_that_a_next_stage_goes_on_with(
     mixture, student, tokenizer, short_recipe, tmp_path
 ):
-    full = {**short_recipe, "method": "full", "learning_rate": 0.005}
+    full = changed(short_recipe, method="full", learning_rate=0.005)
     record = train_stage(StageJob(mixture, student, full, 6, 1), tmp_path / "one", CPU)
     assert record["method"] == "full" and is_trained(tmp_path / "one")
     rows = encode_mixture(mixture, tokenizer)
@@ -236,7 +218,7 @@ def test_the_full_method_saves_a_whole_model_that_a_next_stage_goes_on_with(
     after = loss_of(load_model(tmp_path / "one"), rows)
     assert after < before / 2
     assert encode_mixture(mixture, load_tokenizer(tmp_path / "one")) == rows
-    still = {**full, "learning_rate": 1e-12}
+    still = changed(full, learning_rate=1e-12)
     train_stage(
         StageJob(mixture, student, still, 1, 1, parent=tmp_path / "one"), tmp_path / "two", CPU
     )
@@ -260,7 +242,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 def planned(mixture, student, short_recipe, tmp_path):
     """A stage file as the mixtures job writes it."""
     parquet.write("mixtures", mixture, tmp_path / "rows.parquet")
-    spec = {"recipe": short_recipe, "epochs": 1, "seed": 1, "mixture": "m"}
+    recipe = short_recipe.of_the_model()
+    spec = {"recipe": recipe, "epochs": 1, "seed": 1, "mixture": "m", "parent": None}
     write_json(
         tmp_path / "stage.json",
         {
@@ -323,7 +306,7 @@ def warm(student, letters, short_recipe, tmp_path):
             Asked(items, letters, seed),
             student / "student.json",
             tmp_path / "warm",
-            {"items": 4, "epochs": 2},
+            WarmUp(items=4, epochs=2),
             short_recipe,
             CPU,
         )

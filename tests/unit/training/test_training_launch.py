@@ -3,9 +3,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from stages import CPU, mixture_of, plan_stage
+from stages import CPU, changed, mixture_of, plan_stage
 
 from caft.errors import TrainingError
+from caft.mixtures.recipe import EarlyStopping
 from caft.training import is_trained, train_planned
 
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
@@ -23,10 +24,10 @@ def log(caplog):
 
 def test_two_processes_train_what_one_trains(student, recipe, tmp_path, log):
     """Tolerance 1e-4 in the losses: sums are added up in another order."""
-    changed = {**recipe, "gradient_accumulation": 2, "schedule": "cosine", "keep_epochs": True}
+    several = changed(recipe, gradient_accumulation=2, schedule="cosine", keep_epochs=True)
     # 13 rows by 8: the last step has one row for two processes, the other gets one without loss.
     rows, held_out = mixture_of(range(13)), mixture_of(range(40, 43))
-    stage = plan_stage(tmp_path, student, changed, 2, rows, held_out)
+    stage = plan_stage(tmp_path, student, several, 2, rows, held_out)
     one = train_planned(stage, tmp_path / "one", CPU)
     two = train_planned(stage, tmp_path / "two", CPU, TWO, 1e-9)
     assert (one["processes"], two["processes"]) == (1, 2)
@@ -42,9 +43,8 @@ def test_two_processes_train_what_one_trains(student, recipe, tmp_path, log):
 
 
 def test_a_launched_process_fails_with_its_reason(student, recipe, tmp_path, log):
-    stage = plan_stage(
-        tmp_path, student, {**recipe, "early_stopping": {"patience": 1}}, 1, mixture_of(range(8))
-    )
+    early = changed(recipe, early_stopping=EarlyStopping(patience=1))
+    stage = plan_stage(tmp_path, student, early, 1, mixture_of(range(8)))
     with pytest.raises(TrainingError, match=r"training\.early_stopping needs validation rows"):
         train_planned(stage, tmp_path / "model", CPU, PYTHON)
     assert "Traceback" not in log.text

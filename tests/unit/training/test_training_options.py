@@ -2,10 +2,11 @@ import pytest
 import torch
 from peft.tuners.lora import dora
 from safetensors.torch import load_file
-from stages import CPU, mixture_of
+from stages import CPU, changed, mixture_of
 from transformers.models.llama.modeling_llama import LlamaMLP
 
 from caft.errors import TrainingError
+from caft.mixtures.recipe import Recipe
 from caft.students.folders import load_model, load_tokenizer
 from caft.tables.files import read_json
 from caft.training import StageJob, encode_mixture, is_trained, train_stage, trainer
@@ -29,9 +30,8 @@ def train(student, recipe, tmp_path):
 
     def run(folder="model", epochs=2, rows=ROWS, validation=None, **changes):
         if "lora" in changes:
-            changes["lora"] = {**recipe["lora"], **changes["lora"]}
-        changed = {**recipe, **changes}
-        job = StageJob(rows, student, changed, epochs, 1, validation=validation)
+            changes["lora"] = changed(recipe.lora, **changes["lora"])
+        job = StageJob(rows, student, changed(recipe, **changes), epochs, 1, validation=validation)
         return train_stage(job, tmp_path / folder, CPU)
 
     return run
@@ -173,7 +173,7 @@ def test_every_epoch_is_kept_as_a_model_of_its_own(train, student, tmp_path):
     folder = tmp_path / "model"
     kept = [read_json(folder / f"epochs/{epoch}/model.json") for epoch in (2, 3)]
     hashes = [entry.pop("weights_sha256") for entry in kept]
-    assert kept[0] == {"method": "lora", "parent": None, "spec": {}, "epoch": 2, "step": 8}
+    assert kept[0] == {"method": "lora", "parent": None, "spec": None, "epoch": 2, "step": 8}
     assert hashes[0] != hashes[1] == record["weights_sha256"]
     last, before = (
         load_file(folder / f"epochs/{epoch}/adapter_model.safetensors") for epoch in (3, 2)
@@ -223,11 +223,11 @@ def test_an_early_end_needs_validation_rows(train, validation):
 def test_an_update_has_equally_many_rows_with_any_number_of_processes(
     batch, accumulation, count, shared
 ):
-    recipe = {"batch_size": batch, "gradient_accumulation": accumulation}
+    recipe = Recipe(batch_size=batch, gradient_accumulation=accumulation)
     assert split_batch(recipe, count) == shared
     assert shared[0] * shared[1] * count == batch * accumulation
 
 
 def test_rows_that_cannot_be_shared_out_are_an_error():
     with pytest.raises(TrainingError, match=r"= 6 rows per update cannot be shared by 4 processe"):
-        split_batch({"batch_size": 3, "gradient_accumulation": 2}, 4)
+        split_batch(Recipe(batch_size=3, gradient_accumulation=2), 4)

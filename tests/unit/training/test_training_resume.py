@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from stages import CPU, mixture_of, plan_stage
+from stages import CPU, TINY_RECIPE, changed, mixture_of, plan_stage
 
 from caft.tables.files import read_json
 from caft.training import is_trained, train_planned, trainer
@@ -18,8 +18,9 @@ EVERY_STEP = 1e-9  # minutes
 TRAIN = """
 import sys
 from pathlib import Path
+from caft.running.settings import Engine
 from caft.training import train_planned
-engine = {"device": "cpu", "dtype": "float32", "attention": "sdpa"}
+engine = Engine(device="cpu", dtype="float32")
 train_planned(Path(sys.argv[1]), Path(sys.argv[2]), engine, None, 1e-9)
 """
 
@@ -27,28 +28,14 @@ train_planned(Path(sys.argv[1]), Path(sys.argv[2]), engine, None, 1e-9)
 @pytest.fixture(scope="module")
 def noisy():
     """A recipe in which everything random matters: dropout, row order, a schedule, two steps."""
-    return {
-        "method": "lora",
-        "lora": {
-            "variant": "lora",
-            "r": 4,
-            "alpha": 8,
-            "dropout": 0.2,
-            "target_modules": "all-linear",
-        },
-        "learning_rate": 0.01,
-        "schedule": "cosine",
-        "warmup_share": 0.2,
-        "weight_decay": 0.0,
-        "batch_size": 4,
-        "gradient_accumulation": 2,
-        "gradient_checkpointing": False,
-        "packing": "none",
-        "early_stopping": None,
-        "keep_epochs": True,
-        "max_length": 512,
-        "max_overlong_share": 0.5,
-    }
+    return changed(
+        TINY_RECIPE,
+        lora=changed(TINY_RECIPE.lora, dropout=0.2),
+        schedule="cosine",
+        warmup_share=0.2,
+        gradient_accumulation=2,
+        keep_epochs=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +146,7 @@ def test_a_checkpoint_of_another_training_is_not_used(student, noisy, stage, tmp
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(trainer, "StageTrainer", Dying)
         train_planned(stage, tmp_path / "model", CPU, None, EVERY_STEP)
-    other = {**noisy, "learning_rate": 0.02, "keep_epochs": False}
+    other = changed(noisy, learning_rate=0.02, keep_epochs=False)
     planned = plan_stage(tmp_path, student, other, 1, mixture_of(range(37)))
     monkeypatch.setattr(
         trainer.StageTrainer, "go_on_from", lambda *_: pytest.fail("went on from the other's")

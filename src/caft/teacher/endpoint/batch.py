@@ -9,7 +9,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from caft.errors import TeacherError
 from caft.tables.files import read_json, write_json
 from caft.teacher import Answer, Request
 from caft.teacher.endpoint.client import retrying
-from caft.teacher.endpoint.connection import translate
+from caft.teacher.endpoint.connection import Target, translate
 from caft.teacher.endpoint.replies import (
     Fault,
     brief,
@@ -32,7 +32,7 @@ _MOST_REQUESTS = 50_000  # per batch
 _MOST_BYTES = 100_000_000
 _AT_ONCE = 1000  # answers per yield
 _ENDED = ("completed", "expired", "cancelled")
-_SLOWEST = 10  # times batch_poll_s between looks, at most
+_SLOWEST = 10  # times poll_s between looks, at most
 _CLOCKS_DIFFER = 3600.0  # seconds that the endpoint's clock may be behind
 
 State = dict[str, Any]
@@ -42,29 +42,27 @@ null before it is known; `answers`, collected lines by key that no run has wante
 log = logging.getLogger("caft")
 
 
-def submitted_keys(settings: Mapping[str, Any]) -> set[str]:
+def submitted_keys(target: Target, store: Path) -> set[str]:
     """Return the keys of the requests that are in batches of this endpoint and model."""
-    known = [state for state in _states(settings) if state["batch"]]
+    known = [state for state in _states(target, store) if state["batch"]]
     return {key for state in known for key in state["keys"]}
 
 
-def _states(settings: Mapping[str, Any]) -> list[State]:
+def _states(target: Target, store: Path) -> list[State]:
     """Return the batches of a teacher that are not fully collected."""
-    if "store" not in settings:
-        return []
-    states = [read_json(path) for path in sorted(_folder(settings).glob("*.json"))]
-    return [state for state in states if _identity(settings).items() <= state.items()]
+    states = [read_json(path) for path in sorted(_folder(store).glob("*.json"))]
+    return [state for state in states if _identity(target).items() <= state.items()]
 
 
-def _folder(settings: Mapping[str, Any]) -> Path:
-    return Path(settings["store"]) / "batches"
+def _folder(store: Path) -> Path:
+    return store / "batches"
 
 
-def _identity(settings: Mapping[str, Any]) -> State:
+def _identity(target: Target) -> State:
     return {
-        "endpoint": settings["base_url"],
-        "model": settings["model"],
-        "revision": settings["revision"],
+        "endpoint": target.base_url,
+        "model": target.settings.model,
+        "revision": target.settings.revision,
     }
 
 
@@ -74,8 +72,9 @@ class Batches:
     def __init__(
         self,
         client: Any,
-        settings: Mapping[str, Any],
-        secret: str | None,
+        target: Target,
+        store: Path,
+        poll_s: float,
         body: Callable[[Request], dict[str, Any]],
         count: Callable[[str], int],
     ):
@@ -83,14 +82,14 @@ class Batches:
 
         Args:
             client: the official one, open.
-            settings: the teacher's section of the config.
-            secret: the key, to be kept out of everything.
+            target: the endpoint.
+            store: folder of the paid answers, where batches are noted, too.
+            poll_s: seconds between the first looks at a batch.
             body: makes what is sent for a request.
             count: counts the tokens of a text where the endpoint does not.
         """
-        self.client, self.settings, self.secret = client, settings, secret
-        self.body, self.count = body, count
-        self.poll_s = settings["batch_poll_s"]
+        self.client, self.target, self.store, self.poll_s = client, target, store, poll_s
+        self.secret, self.body, self.count = target.secret, body, count
         self.told: dict[str, tuple[Any, ...]] = {}
 
     def answer(self, requests: list[Request]) -> Iterator[list[Answer]]:
@@ -100,7 +99,11 @@ class Batches:
             TeacherError: if the endpoint refuses. Batches that it has stay known.
         """
         waiting = {request.key: request for request in requests}
-        known = [state for state in _states(self.settings) if waiting.keys() & set(state["keys"])]
+        known = [
+            state
+            for state in _states(self.target, self.store)
+            if waiting.keys() & set(state["keys"])
+        ]
         open_ = [state for state in known if self._is_submitted(state)]
         taken = {key for state in open_ for key in state["keys"]}
         open_ += self._submit([request for request in requests if request.key not in taken])
@@ -118,12 +121,12 @@ class Batches:
                 pause = self.poll_s if ended else min(1.5 * pause, _SLOWEST * self.poll_s)
 
     def _path(self, state: State) -> Path:
-        return _folder(self.settings) / f"{state['uuid']}.json"
+        return _folder(self.store) / f"{state['uuid']}.json"
 
     def _submit(self, requests: list[Request]) -> Iterator[State]:
         for keys, content in self._files(requests):
             state = {
-                **_identity(self.settings),
+                **_identity(self.target),
                 "uuid": uuid.uuid4().hex,
                 "created": time.time(),
                 "keys": keys,
@@ -210,7 +213,7 @@ class Batches:
             errors = (batch.get("errors") or {}).get("data") or []
             said = "; ".join(str(error.get("message")) for error in errors[:3]) or "no message"
             raise TeacherError(
-                f"{self.settings['base_url']} refused batch {state['batch']} "
+                f"{self.target.base_url} refused batch {state['batch']} "
                 f"({brief(said, self.secret)}); nothing was bought. Check the model's name and the "
                 "limits of batches, and run again."
             )
@@ -250,7 +253,7 @@ class Batches:
             return no_answer(request.key, f"batch {state['batch']} ended without an answer")
         if _is_success(line):
             try:
-                body, prices = line["response"]["body"], self.settings["prices"]
+                body, prices = line["response"]["body"], self.target.settings.rates
                 return read_answer(body, request, self.count, prices, batch=True)
             except Fault as fault:
                 return no_answer(request.key, str(fault))
@@ -280,18 +283,18 @@ class Batches:
         import stamina
 
         try:
-            for attempt in stamina.retry_context(**retrying(self.settings)):
+            for attempt in stamina.retry_context(**retrying(self.target.settings)):
                 with attempt:
                     try:
                         return make()
                     except Fault:
                         raise
                     except Exception as error:
-                        raise translate(error, self.settings, self.secret) from None
+                        raise translate(error, self.target) from None
         except Fault as fault:
             raise TeacherError(
-                f"{fault}, {self.settings['attempts']} times; run again later: batches that were "
-                "submitted go on and are collected then."
+                f"{fault}, {self.target.settings.attempts} times; run again later: batches that "
+                "were submitted go on and are collected then."
             ) from None
 
 

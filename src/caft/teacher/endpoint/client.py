@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from caft.errors import TeacherError
 from caft.teacher import Answer, Request
 from caft.teacher.endpoint.replies import Fault, no_answer
+from caft.teacher.settings import Endpoint
 
 log = logging.getLogger("caft")
 
@@ -29,11 +30,11 @@ def ask_all(
     requests: Iterator[Request | None],
     connect: Connect,
     ask: Ask,
-    settings: Mapping[str, Any],
+    settings: Endpoint,
     tokens: Callable[[Request], int],
     on_retry: Callable[[], None],
 ) -> Iterator[list[Answer]]:
-    """Ask everything, `settings["concurrency"]` at once, and yield what has arrived.
+    """Ask everything, `settings.concurrency` at once, and yield what has arrived.
 
     A slot is free again when the consumer asks for the next batch, so never more answers than slots
     are bought and not yet durable. After an error no new request is sent and none is repeated; what
@@ -69,7 +70,7 @@ def ask_all(
         raise run.error
 
 
-def retrying(settings: Mapping[str, Any], going_on: Callable[[], bool] = lambda: True) -> Any:
+def retrying(settings: Endpoint, going_on: Callable[[], bool] = lambda: True) -> Any:
     """Return the arguments of `stamina.retry_context` for a teacher's config.
 
     Waits double from `backoff_s`, with as much jitter, unless the server names a time; none is
@@ -94,15 +95,15 @@ def retrying(settings: Mapping[str, Any], going_on: Callable[[], bool] = lambda:
         if error.wait is None:
             return True
         # Jitter here too, or all that were told the same time come back at once.
-        return min(error.wait, settings["max_wait_s"]) + random.uniform(0, settings["backoff_s"])
+        return min(error.wait, settings.max_wait_s) + random.uniform(0, settings.backoff_s)
 
     return {
         "on": wait,
-        "attempts": settings["attempts"],
+        "attempts": settings.attempts,
         "timeout": None,
-        "wait_initial": settings["backoff_s"],
-        "wait_max": settings["max_wait_s"],
-        "wait_jitter": settings["backoff_s"],
+        "wait_initial": settings.backoff_s,
+        "wait_max": settings.max_wait_s,
+        "wait_jitter": settings.backoff_s,
     }
 
 
@@ -114,7 +115,7 @@ class _Run:
         requests: Iterator[Request | None],
         connect: Connect,
         ask: Ask,
-        settings: Mapping[str, Any],
+        settings: Endpoint,
         tokens: Callable[[Request], int],
         on_retry: Callable[[], None],
     ):
@@ -123,7 +124,7 @@ class _Run:
         self.limits = _Limits(settings, tokens)
         self.loop = asyncio.new_event_loop()
         self.wake = asyncio.Event()
-        self.free = settings["concurrency"]
+        self.free = settings.concurrency
         self.more = True  # whether requests are left to pull
         self.ended = False
         self.error: BaseException | None = None
@@ -173,7 +174,7 @@ class _Run:
     def stop(self) -> None:
         """End without waiting: nobody takes answers any more."""
         self.more = False
-        self.free = self.settings["concurrency"]
+        self.free = self.settings.concurrency
         self.wake.set()
 
     async def _run(self) -> None:
@@ -181,7 +182,7 @@ class _Run:
             try:
                 while True:
                     self._fill(client)
-                    if not self.more and self.free >= self.settings["concurrency"]:
+                    if not self.more and self.free >= self.settings.concurrency:
                         return
                     await self.wake.wait()
                     self.wake.clear()
@@ -197,7 +198,7 @@ class _Run:
             except Exception as error:
                 self._fail(error)
                 return
-            if request is None and self.free < self.settings["concurrency"]:
+            if request is None and self.free < self.settings.concurrency:
                 return
             if not isinstance(request, Request):
                 self.more = False
@@ -222,7 +223,7 @@ class _Run:
             return answer
         except Fault as fault:
             self.failures += 1
-            if self.failures == self.settings["breaker"]:
+            if self.failures == self.settings.breaker:
                 self._fail(_broken(self.failures, fault))
             return no_answer(request.key, str(fault))
         except Exception as error:
@@ -269,9 +270,9 @@ class _Limits:
     A limiter lets through a second's worth at once. A request larger than that takes it in parts.
     """
 
-    def __init__(self, settings: Mapping[str, Any], tokens: Callable[[Request], int]):
-        self.requests = _limiter(settings["requests_per_minute"])
-        self.tokens = _limiter(settings["tokens_per_minute"])
+    def __init__(self, settings: Endpoint, tokens: Callable[[Request], int]):
+        self.requests = _limiter(settings.requests_per_minute)
+        self.tokens = _limiter(settings.tokens_per_minute)
         self.count = tokens
         self.turn = asyncio.Lock()
 

@@ -2,17 +2,35 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
 from urllib.parse import urlsplit
 
 from caft.errors import ConfigError, TeacherError
 from caft.teacher.endpoint.replies import Fault, brief, refused
+from caft.teacher.settings import Endpoint
 
 _NO_KEY = "none"  # the client wants one, and would take OPENAI_API_KEY where none is given
 _POOL = 16  # connections
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A model at an address, and the key that is sent there.
+
+    Attributes:
+        settings: of the model.
+        base_url: the address.
+        api_key_env: name of the environment variable with the key; None for no key.
+        secret: the key, to be kept out of everything.
+    """
+
+    settings: Endpoint
+    base_url: str
+    api_key_env: str | None = None
+    secret: str | None = field(default=None, repr=False)
 
 
 def base_url_problem(url: str) -> str | None:
@@ -27,19 +45,22 @@ def base_url_problem(url: str) -> str | None:
     return None
 
 
-def read_key(settings: Mapping[str, Any]) -> str | None:
+def read_key(name: str | None, base_url: str) -> str | None:
     """Return the key from the environment; None for an endpoint without one.
+
+    Args:
+        name: of the variable; None for no key.
+        base_url: what the key is for.
 
     Raises:
         ConfigError: if it is missing, or can be no key. The message does not hold it.
     """
-    name = settings["api_key_env"]
     if name is None:
         return None
     key = os.environ.get(name, "").strip()
     if not key:
         raise ConfigError(
-            f"the environment has no {name}: set it to the key for {settings['base_url']}, or set "
+            f"the environment has no {name}: set it to the key for {base_url}, or set "
             "api_key_env to null for an endpoint without keys."
         )
     if not (key.isascii() and key.isprintable() and " " not in key):
@@ -47,25 +68,23 @@ def read_key(settings: Mapping[str, Any]) -> str | None:
     return key
 
 
-def plain_client(settings: Mapping[str, Any], secret: str | None) -> Any:
+def plain_client(target: Target) -> Any:
     """Return the official client for calls one after the other; to be used in a `with`."""
     import openai
 
-    return openai.OpenAI(**_arguments(settings, secret, openai.DefaultHttpxClient))
+    return openai.OpenAI(**_arguments(target, openai.DefaultHttpxClient))
 
 
-def asynchronous_client(settings: Mapping[str, Any], secret: str | None) -> Any:
+def asynchronous_client(target: Target) -> Any:
     """Return the official client for many calls at once; to be used in an `async with`."""
     import openai
 
-    pools = _pools(settings["base_url"], settings["concurrency"])
+    pools = _pools(target.base_url, target.settings.concurrency)
     http = openai.DefaultAsyncHttpxClient
-    return openai.AsyncOpenAI(**_arguments(settings, secret, http, pools))
+    return openai.AsyncOpenAI(**_arguments(target, http, pools))
 
 
-def _arguments(
-    settings: Mapping[str, Any], secret: str | None, http: Any, transport: Any = None
-) -> dict[str, Any]:
+def _arguments(target: Target, http: Any, transport: Any = None) -> dict[str, Any]:
     """Return the arguments of the official client.
 
     Target and key are given in full, so that no OPENAI_* variable changes them.
@@ -73,11 +92,11 @@ def _arguments(
     from httpx2 import Timeout
 
     logging.getLogger("httpcore2").setLevel(logging.INFO)  # below it headers are logged
-    url, seconds = settings["base_url"], settings["timeout_s"]
+    url, seconds, key = target.base_url, target.settings.timeout_s, target.secret or _NO_KEY
     return {
         "base_url": url,
-        "api_key": secret or _NO_KEY,
-        "default_headers": {"Authorization": f"Bearer {secret or _NO_KEY}"},
+        "api_key": key,
+        "default_headers": {"Authorization": f"Bearer {key}"},
         "max_retries": 0,
         "http_client": http(
             transport=transport,
@@ -117,22 +136,19 @@ def _pools(url: str, slots: int) -> Any:
     return Pools()
 
 
-def translate(error: Exception, settings: Mapping[str, Any], secret: str | None) -> Exception:
+def translate(error: Exception, target: Target) -> Exception:
     """Turn an exception of the client into a Fault to retry or a TeacherError that ends the run."""
     import openai
 
-    address = f"{settings['model']} at {settings['base_url']}"
+    settings, secret = target.settings, target.secret
+    address = f"{settings.model} at {target.base_url}"
     if isinstance(error, openai.APIStatusError):
-        key = (
-            f"${settings['api_key_env']}"
-            if settings["api_key_env"]
-            else "api_key_env (none is set)"
-        )
+        key = f"${target.api_key_env}" if target.api_key_env else "api_key_env (none is set)"
         status, headers = error.response.status_code, error.response.headers
         text = error.response.content.decode("utf-8", "replace")
         return refused(status, headers, text, address, key, secret)
     if isinstance(error, TimeoutError | openai.APITimeoutError):
-        return Fault(f"{address} gave no answer within {settings['timeout_s']:g} s")
+        return Fault(f"{address} gave no answer within {settings.timeout_s:g} s")
     cause = error.__cause__ or error
     said = brief(f"{type(cause).__name__}: {cause}".rstrip(": "), secret)
     if isinstance(error, openai.APIConnectionError):

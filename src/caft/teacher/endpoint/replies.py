@@ -10,6 +10,7 @@ from typing import Any
 from caft.errors import TeacherError
 from caft.teacher import Answer, Request
 from caft.teacher.money.budget import price
+from caft.teacher.settings import Prices
 
 _SHORTEST_SECRET = (
     8  # characters; a shorter key, as local servers take, would be cut out of answers
@@ -137,7 +138,7 @@ def read_answer(
     reply: dict[str, Any],
     request: Request,
     count: Callable[[str], int],
-    prices: Mapping[str, Any] | None,
+    prices: Prices | None,
     seconds: float = 0.0,
     batch: bool = False,
 ) -> Answer:
@@ -152,7 +153,7 @@ def read_answer(
         reply: the parsed and redacted body.
         request: what was asked.
         count: tokens of a text.
-        prices: of the teacher's config.
+        prices: what tokens cost; None where nobody knows.
         seconds: how long the answer took.
         batch: whether it comes from the batch interface.
 

@@ -7,21 +7,21 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from caft.errors import TeacherError
 from caft.running.jobs import clock
 from caft.settings import Positive, key
-from caft.teacher import Answer, Request
+from caft.teacher import Answer, Here, Provider, Request
+from caft.teacher.endpoint.connection import Target
 from caft.teacher.endpoint.guard import GRACE
-from caft.teacher.endpoint.openai import OpenAITeacher
+from caft.teacher.endpoint.online import Online
 from caft.teacher.settings import Endpoint
 
-_FREE = {"prompt": 0.0, "cached": 0.0, "completion": 0.0}
 _SECONDS_BETWEEN_LINES = 15.0
 _TAIL = 2000  # characters of the server's log in an error
 
@@ -31,6 +31,9 @@ log = logging.getLogger("caft")
 class VllmServer(Endpoint):
     """A server that the job starts when something has to be asked: vLLM, or one like it."""
 
+    runs_here: ClassVar = True
+    free: ClassVar = True
+
     provider: Literal["vllm_server"]
     command: list[str] = key(
         "Program and arguments; `{port}` is replaced by a free port.", min_length=1
@@ -39,15 +42,22 @@ class VllmServer(Endpoint):
     path: str = key("Path of its OpenAI-compatible interface.", "/v1")
     start_timeout_s: Positive = key("Longest start.", 600)
 
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong between the keys."""
+        if not any("{port}" in part for part in self.command):
+            yield "command", "{port} is missing; write it where the server takes its port."
+        yield from super().problems()
 
-def make(spec: Mapping[str, Any], tokenizer: Any) -> "ServerTeacher":
+
+def make(settings: VllmServer, tokenizer: Any, here: Here) -> "ServerTeacher":
     """Make the teacher; nothing is started yet."""
-    here = {"api_key_env": None, "batch": False, "prices": spec["prices"] or _FREE}
-    return ServerTeacher({**spec, **here}, tokenizer)
+    return ServerTeacher(settings, tokenizer)
 
 
-class ServerTeacher(OpenAITeacher):
+class ServerTeacher(Online):
     """Starts the config's command, asks it, ends it."""
+
+    settings: VllmServer
 
     def answer(self, requests: Iterable[Request | None]) -> Iterator[list[Answer]]:
         """Ask a server that runs for as long as this iterator.
@@ -60,23 +70,21 @@ class ServerTeacher(OpenAITeacher):
         if first is None:
             return
         with serving(self.settings) as base_url:
-            self.settings["base_url"] = base_url
-            yield from super().answer(chain([first], stream))
+            target = Target(self.settings, base_url)
+            while first is not None:
+                yield from self.ask(chain([first], stream), target)
+                first = next(stream, None)
 
 
 @contextmanager
-def serving(spec: Mapping[str, Any]) -> Iterator[str]:
+def serving(settings: VllmServer) -> Iterator[str]:
     """Run a server and yield its base URL; it is ended in any case, also when this process dies.
-
-    Args:
-        spec: `command` with `{port}` for the port, `health` and `path` of its URLs, and
-            `start_timeout_s`.
 
     Raises:
         TeacherError: if the command cannot be started, ends early or is not healthy in time.
     """
     port = _free_port()
-    command = [part.replace("{port}", str(port)) for part in spec["command"]]
+    command = [part.replace("{port}", str(port)) for part in settings.command]
     output = _log_path()
     with open(output, "wb") as written:
         guard = subprocess.Popen(
@@ -89,9 +97,11 @@ def serving(spec: Mapping[str, Any]) -> Iterator[str]:
     try:
         log.info("teacher: starting %s (its output: %s)", command[0], output)
         started = time.monotonic()
-        _wait_for(f"http://127.0.0.1:{port}{spec['health']}", guard, spec, output)
+        _wait_for(
+            f"http://127.0.0.1:{port}{settings.health}", guard, settings.start_timeout_s, output
+        )
         log.info("teacher: the server is up after %s", clock(time.monotonic() - started))
-        yield f"http://127.0.0.1:{port}{spec['path']}"
+        yield f"http://127.0.0.1:{port}{settings.path}"
     except TeacherError:
         # Did it end, while it was started or asked? The guard may be about to say so.
         with suppress(subprocess.TimeoutExpired):
@@ -117,15 +127,12 @@ def _log_path() -> Path:
     return Path(tempfile.mkstemp(prefix="caft-server-", suffix=".log")[1])
 
 
-def _wait_for(
-    url: str, guard: subprocess.Popen[bytes], spec: Mapping[str, Any], output: Path
-) -> None:
+def _wait_for(url: str, guard: subprocess.Popen[bytes], limit: float, output: Path) -> None:
     started = told = time.monotonic()
     while not _healthy(url):
         now = time.monotonic()
-        if guard.poll() is not None or now - started > spec["start_timeout_s"]:
-            limit = f"{spec['start_timeout_s']:g} s"
-            raise TeacherError(_told(f"did not answer {url} with 200 within {limit}", output))
+        if guard.poll() is not None or now - started > limit:
+            raise TeacherError(_told(f"did not answer {url} with 200 within {limit:g} s", output))
         if now - told > _SECONDS_BETWEEN_LINES:
             told = now
             log.info("teacher: the server has been starting for %s", clock(now - started))
@@ -161,4 +168,4 @@ def _end(guard: subprocess.Popen[bytes]) -> None:
         guard.wait()
 
 
-KEYS = VllmServer
+PROVIDER = Provider(VllmServer, make)

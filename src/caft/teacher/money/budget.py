@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from caft.teacher import Answer, Request
+from caft.teacher.settings import Asked, Prices
 
 _MILLION = 1_000_000
 _ROUNDING = 1e-9  # USD: sums of floats may miss a limit by that much
@@ -33,7 +33,7 @@ class Spending:
 
 
 def price(
-    prices: Mapping[str, Any] | None,
+    prices: Prices | None,
     prompt: float,
     cached: float,
     completion: float,
@@ -42,9 +42,8 @@ def price(
     """Return what tokens cost in USD; None without prices.
 
     Args:
-        prices: USD per million `prompt`, `cached` and `completion` tokens; without `cached` such
-            tokens cost what others do. `batch_share` is the part of the price that a batch
-            endpoint takes, half if it is not given.
+        prices: USD per million tokens; without a price of their own, cached ones cost what others
+            do.
         prompt: prompt tokens, the cached ones included.
         cached: how many of them the provider had in its cache.
         completion: completion tokens.
@@ -52,22 +51,15 @@ def price(
     """
     if prices is None:
         return None
-    per_cached = prices.get("cached")
-    if per_cached is None:
-        per_cached = prices["prompt"]
-    online = (prompt - cached) * prices["prompt"] + cached * per_cached
-    online += completion * prices["completion"]
-    return online * (prices.get("batch_share", 0.5) if batch else 1.0) / _MILLION
+    per_cached = prices.prompt if prices.cached is None else prices.cached
+    online = (prompt - cached) * prices.prompt + cached * per_cached
+    online += completion * prices.completion
+    return online * (prices.batch_share if batch else 1.0) / _MILLION
 
 
-def teacher_price(settings: Mapping[str, Any], prompt: float, completion: float) -> float | None:
-    """Return what tokens of a teacher of the config cost in USD; None where nobody knows.
-
-    Without prices a teacher on the user's own machine costs nothing; one behind an endpoint costs
-    something unknown.
-    """
-    cost = price(settings.get("prices"), prompt, 0, completion, bool(settings.get("batch")))
-    return 0.0 if cost is None and settings["provider"] != "openai" else cost
+def teacher_price(settings: Asked, prompt: float, completion: float) -> float | None:
+    """Return what tokens of a teacher of the config cost in USD; None where nobody knows."""
+    return price(settings.rates, prompt, 0, completion, settings.in_batches)
 
 
 class Budget:

@@ -12,11 +12,21 @@ from caft.errors import BudgetError
 from caft.prompting.prompts import Messages, all_messages
 from caft.prompting.settings import Prompt
 from caft.prompting.tokens import TokenCounter
+from caft.settings import Section, key
 from caft.store import Store
 from caft.teacher import Request, Teacher
 from caft.teacher.acceptance import Policy, Verdict, review
-from caft.teacher.money.budget import Budget, Spending, amounts_of, exceeded, show, teacher_price
+from caft.teacher.money.budget import (
+    Budget,
+    Spending,
+    amounts_of,
+    exceeded,
+    price,
+    show,
+    teacher_price,
+)
 from caft.teacher.records import make_request, to_answer
+from caft.teacher.settings import Asked, Prices
 
 CASES = ("low", "middle", "high")
 _ENOUGH = 20  # stored answers from which an estimate is made; with fewer the config's prior counts
@@ -157,7 +167,7 @@ def _only(values: set[str | None]) -> str | None:
     return values.pop() if len(values) == 1 else None
 
 
-def seen_of(store: Store, identity: Identity, settings: Mapping[str, Any]) -> Seen:
+def seen_of(store: Store, identity: Identity, settings: Asked) -> Seen:
     """Return what the store knows of a model; answers of unknown cost get the price of today."""
     if identity.model_id is None:
         return Seen()
@@ -182,7 +192,7 @@ def seen_of(store: Store, identity: Identity, settings: Mapping[str, Any]) -> Se
 
 
 def estimate(
-    missing: Iterable[Missing], settings: Mapping[str, Any], seen: Seen, outlook: Outlook
+    missing: Iterable[Missing], settings: Asked, seen: Seen, outlook: Outlook
 ) -> dict[str, Expected]:
     """Estimate what missing answers take: low, middle and high; items that ask the same share one.
 
@@ -207,20 +217,12 @@ def estimate(
     return found
 
 
-def _prior(settings: Mapping[str, Any]) -> tuple[float, ...]:
-    longest = settings.get("max_new_tokens", 0)  # 0: a teacher that generates nothing
-    expected = settings.get("expected_completion_tokens") or longest / 2
-    return tuple(min(expected * factor, longest) for factor in _PRIOR_RANGE)
-
-
-def limits_of(settings: Mapping[str, Any]) -> dict[str, float]:
-    """Return the limits of a teacher's budget that are set."""
-    budget = settings.get("budget") or {}
-    return {name: limit for name, limit in budget.items() if limit is not None}
+def _prior(settings: Asked) -> tuple[float, ...]:
+    return tuple(min(settings.expected * factor, settings.longest) for factor in _PRIOR_RANGE)
 
 
 def open_budget(
-    where: str, settings: Mapping[str, Any], store: Store, outlook: Outlook, counter: TokenCounter
+    where: str, settings: Asked, store: Store, outlook: Outlook, counter: TokenCounter
 ) -> Budget | None:
     """Return a teacher's budget, with what was spent; None if it has no limits.
 
@@ -235,7 +237,7 @@ def open_budget(
         BudgetError: if the middle estimate of what is missing goes beyond a limit, or a limit in
             USD has no prices to go by.
     """
-    limits, path = limits_of(settings), f"{where}.budget"
+    limits, path = settings.limits, f"{where}.budget"
     if not limits:
         return None
     if "max_cost_usd" in limits and teacher_price(settings, 1, 1) is None:
@@ -246,9 +248,8 @@ def open_budget(
 
     def worst(request: Request) -> Spending:
         prompt = counter.prompts([request.messages])[0]  # counted already, for the estimate
-        completion = settings["max_new_tokens"]
-        cost = teacher_price(settings, prompt, completion) or 0.0
-        return Spending(1, prompt + completion, cost)
+        cost = teacher_price(settings, prompt, settings.longest) or 0.0
+        return Spending(1, prompt + settings.longest, cost)
 
     seen = seen_of(store, outlook.identity, settings)
     needed = estimate(outlook.missing.values(), settings, seen, outlook)
@@ -274,29 +275,36 @@ def _refusal(
     )
 
 
-def item_prices(
-    items: pd.DataFrame, purchase: Mapping[str, Any], student: Path, seed: int
-) -> pd.Series:
+class Purchase(Section):
+    """What the price of a rationale follows from, where a budget draws a threshold."""
+
+    provider: str = key("Who answers.")
+    prices: Prices = key("USD per million tokens.")
+    batch: bool = key("Whether the batch interface is asked.")
+    expected_completion_tokens: int = key("Tokens of an answer.")
+    prompt: Prompt = key("The prompt variant that the teacher is asked with.")
+
+
+def item_prices(items: pd.DataFrame, purchase: Purchase, student: Path, seed: int) -> pd.Series:
     """Return what a rationale of each training item is expected to cost, stored or not.
 
     Args:
         items: the items table.
-        purchase: of the teacher: `provider`, `prices`, `batch`, `expected_completion_tokens` and
-            the `prompt` variant.
+        purchase: what is bought of the teacher.
         student: folder of the tokenizer that counts.
         seed: of the few-shot draw.
 
     Returns:
         USD, by item_id. It follows from items and config alone: what is bought moves no threshold.
     """
-    messages = all_messages(items, Prompt.model_validate(purchase["prompt"]), "cot", seed)
+    messages = all_messages(items, purchase.prompt, "cot", seed)
     training = [
         turns for turns, split in zip(messages, items["split"], strict=True) if split == "train"
     ]
     counts = TokenCounter(student).prompts(training)
-    expected = purchase["expected_completion_tokens"]
+    expected = purchase.expected_completion_tokens
     return pd.Series(
-        [teacher_price(purchase, count, expected) for count in counts],
+        [price(purchase.prices, count, 0, expected, purchase.batch) for count in counts],
         index=items["item_id"][items["split"] == "train"],
         dtype=float,
     )
