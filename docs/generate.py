@@ -6,6 +6,7 @@ A test compares both files with what this makes, so they cannot fall behind.
 """
 
 import json
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,14 @@ def section(title: str, part: Schema, whole: Schema, level: int = 2) -> Iterator
         yield from section(f"{title} with `{tag}: {value}`", form, whole, level + 1)
 
 
+def contents(lines: list[str]) -> list[str]:
+    """Return links to the sections of the page."""
+    titles = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
+    anchors = [re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles]
+    links = [f"[{title}](#{anchor})" for title, anchor in zip(titles, anchors, strict=True)]
+    return textwrap.wrap(f"Sections: {', '.join(links)}.", WIDTH, break_long_words=False)
+
+
 def render(whole: Schema) -> str:
     """Return the whole page."""
     lines = [HEAD]
@@ -155,6 +164,7 @@ def render(whole: Schema) -> str:
             )
         elif key not in plain:
             lines += section(f"`{key}`", part, whole)
+    lines[1:1] = ["", *contents(lines)]
     text = "\n".join(line.rstrip() for line in lines) + "\n"
     while "\n\n\n" in text:
         text = text.replace("\n\n\n", "\n\n")
