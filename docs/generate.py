@@ -26,6 +26,10 @@ Made by `make docs` from the sections in `src/caft` (`*/settings.py`, adapters, 
 `--configfile` is laid over it key by key; lists are replaced whole. Unknown keys are refused, and
 so are names that nothing defines, before anything runs. `<name>` is a name of your own (letters,
 digits, `-` and `_`), which becomes a file name; `[]` stands for each entry of a list.
+
+On the command line a key is given as nested YAML, behind the target:
+`--config 'training={learning_rate: 2e-4, lora: {r: 8}}'`. Snakemake refuses a dotted
+`training.learning_rate=…`.
 """
 
 Schema = dict[str, Any]

@@ -164,7 +164,7 @@ def metrics_analysed(config: Configuration) -> list[str]:
     outcome = config.analysis.outcome
     known = sorted(config.metrics, key=lambda name: (_place(config, name), name))
     names = dict.fromkeys([*(config.analysis.metrics or known), outcome])
-    if kind_of(config, outcome) == "imported":
+    if source_of(config, outcome) == "imported":
         del names[outcome]
     return list(names)
 
