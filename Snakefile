@@ -7,13 +7,11 @@ from snakemake.cli import get_argument_parser
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from caft.config import resolve as settings
-from caft.running import locks
-from caft.config import rounds
-from caft.config import modes as views, reading
 from caft import layout, versions
+from caft.config import modes, reading, resolve, rounds
 from caft.config.prepare import prepare
 from caft.errors import CaftError
+from caft.running import locks
 
 min_version("9.0")
 
@@ -31,9 +29,9 @@ except CaftError as error:
     raise WorkflowError(str(error))
 
 DATASETS, STUDENTS = CONFIG.run.datasets, CONFIG.run.students
-VIEWS = [view.name for view in views.views(CONFIG)]
+VIEWS = [view.name for view in modes.views(CONFIG)]
 ROUNDS = rounds.rounds_used(CONFIG)
-TRAINS = any(strategy.stages for strategy in settings.chosen(CONFIG).values())
+TRAINS = any(strategy.stages for strategy in resolve.chosen(CONFIG).values())
 
 
 wildcard_constraints:

@@ -36,10 +36,10 @@ class Section(BaseModel):
     @classmethod
     def _known_keys(cls, given: Any) -> Any:
         """Refuse an unknown key with those that are known, which pydantic's own words lack."""
-        unknown = sorted(given.keys() - cls.model_fields) if isinstance(given, dict) else []
+        unknown = given.keys() - cls.model_fields if isinstance(given, dict) else set()
         if unknown:
-            known = ", ".join(sorted(cls.model_fields))
-            raise ValueError(f"unknown key {unknown[0]!r}; known keys are {known}")
+            first, known = min(unknown, key=str), ", ".join(sorted(cls.model_fields))
+            raise ValueError(f"unknown key {first!r}; known keys are {known}")
         return given
 
     @model_serializer(mode="wrap")
@@ -81,9 +81,9 @@ def optional(description: str, **limits: Any) -> Any:
 
 
 def in_order(value: Any) -> Any:
-    """Sort the keys of all mappings in a value."""
+    """Sort the keys of all mappings in a value, as texts: YAML has numbers among them, too."""
     if isinstance(value, Mapping):
-        return {name: in_order(value[name]) for name in sorted(value)}
+        return {name: in_order(value[name]) for name in sorted(value, key=str)}
     return [in_order(part) for part in value] if isinstance(value, list | tuple) else value
 
 

@@ -13,10 +13,10 @@ rule analyse_metrics:
         ),
         analysed("parquet", ANALYSIS_TABLES),
     params:
-        names=settings.metrics_analysed(CONFIG),
-        reads_label=settings.labelled_metrics(CONFIG),
+        names=resolve.metrics_analysed(CONFIG),
+        reads_label=resolve.labelled_metrics(CONFIG),
         analysis=CONFIG.analysis.plain(),
-        reference=settings.compared_metric(CONFIG),
+        reference=resolve.compared_metric(CONFIG),
         seed=CONFIG.seed,
         code=versions.ANALYSIS,
     log:
@@ -40,8 +40,8 @@ rule plot_analysis:
         ),
         analysed("png", ANALYSIS_FIGURES),
     params:
-        names=settings.metrics_analysed(CONFIG),
-        reads_label=settings.labelled_metrics(CONFIG),
+        names=resolve.metrics_analysed(CONFIG),
+        reads_label=resolve.labelled_metrics(CONFIG),
         split=CONFIG.analysis.split,
         code=versions.ANALYSIS,
     log:

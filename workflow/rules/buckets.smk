@@ -7,8 +7,8 @@ rule assign_buckets:
         report=layout.BUCKETS_REPORT,
     params:
         buckets=lambda wildcards: CONFIG.buckets[wildcards.buckets].plain(),
-        decimals=lambda wildcards: settings.decimals_of(CONFIG, wildcards.buckets),
-        purchase=lambda wildcards: settings.purchase_of(CONFIG, wildcards.buckets),
+        decimals=lambda wildcards: resolve.decimals_of(CONFIG, wildcards.buckets),
+        purchase=lambda wildcards: resolve.purchase_of(CONFIG, wildcards.buckets),
         seed=CONFIG.seed,
         code=versions.BUCKETS,
     log:

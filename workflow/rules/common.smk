@@ -36,7 +36,7 @@ def asking_job(wildcards):
         asked = CONFIG.judges[wildcards.judge]
     else:
         asked = CONFIG.teachers[wildcards.get("teacher") or metric_slice(wildcards).teacher]
-    return settings.asking_needs(CONFIG.engine, asked)
+    return resolve.asking_needs(CONFIG.engine, asked)
 
 
 def asking_memory_mb(wildcards, attempt):
@@ -163,7 +163,7 @@ def all_results(wildcards):
     # though it says the same.
     wait_for_plans()
     figures = list(FIGURES)
-    if settings.plotted_metric(CONFIG):
+    if resolve.plotted_metric(CONFIG):
         figures.append("complexity")
     return [
         layout.SUMMARY,
@@ -196,14 +196,14 @@ def scoring_model(wildcards):
 
 def metric_source(dataset, student, metric):
     """The table that a metric is computed from; an imported one comes from the user's own file."""
-    if table := settings.metric_table(CONFIG, dataset, student, metric):
+    if table := resolve.metric_table(CONFIG, dataset, student, metric):
         return table
-    asked = settings.metric_of(CONFIG, metric)
+    asked = resolve.metric_of(CONFIG, metric)
     return {
         "judgements": layout.at(layout.JUDGEMENTS, dataset=dataset, judge=asked.judge),
         "topk": layout.at(layout.FIRST_TOKENS, dataset=dataset, metric=metric),
         "imported": asked.path,
-    }[settings.source_of(CONFIG, metric)]
+    }[resolve.source_of(CONFIG, metric)]
 
 
 def metric_inputs(wildcards):
@@ -211,7 +211,7 @@ def metric_inputs(wildcards):
 
 
 def metric_slice(wildcards):
-    return settings.metric_of(CONFIG, wildcards.metric)
+    return resolve.metric_of(CONFIG, wildcards.metric)
 
 
 def bucket_metric(wildcards):
@@ -228,16 +228,16 @@ def priced_items(wildcards):
 
 def planned_strategies(wildcards):
     """The strategies of a round, with everything that decides about their models."""
-    resolved = settings.resolved_strategies(CONFIG)
+    resolved = resolve.resolved_strategies(CONFIG)
     names = rounds.strategies_of_round(CONFIG, int(wildcards.round))
     return {name: resolved[name] for name in names}
 
 
 def asking_strategies(wildcards):
     """What the strategies of a round that train on a teacher's rationales ask of it."""
-    of_teacher = settings.strategies_of_teacher(CONFIG, wildcards.teacher)
+    of_teacher = resolve.strategies_of_teacher(CONFIG, wildcards.teacher)
     names = rounds.strategies_of_round(CONFIG, int(wildcards.round))
-    return {name: settings.asking_part(of_teacher[name]) for name in of_teacher if name in names}
+    return {name: resolve.asking_part(of_teacher[name]) for name in of_teacher if name in names}
 
 
 def bucket_files(wildcards, strategies):
@@ -283,7 +283,7 @@ def evaluated_model(wildcards):
 
 
 def all_buckets(wildcards):
-    return every_pair(layout.BUCKETS, buckets=settings.buckets_used(CONFIG))
+    return every_pair(layout.BUCKETS, buckets=resolve.buckets_used(CONFIG))
 
 
 def first_buckets(wildcards):
@@ -307,13 +307,13 @@ def bucket_scores(wildcards):
         metric_source(dataset, student, metric)
         for dataset in DATASETS
         for student in STUDENTS
-        for metric in settings.metrics_used(CONFIG)
-        if settings.source_of(CONFIG, metric) != "imported"
+        for metric in resolve.metrics_used(CONFIG)
+        if resolve.source_of(CONFIG, metric) != "imported"
     ]
 
 
 def plotted_scores(wildcards):
-    metric = CONFIG.buckets[settings.buckets_used(CONFIG)[0]].metric
+    metric = CONFIG.buckets[resolve.buckets_used(CONFIG)[0]].metric
     return [metric_source(dataset, student, metric) for dataset in DATASETS for student in STUDENTS]
 
 
@@ -321,20 +321,20 @@ def analysed_tables(wildcards):
     """The metrics tables of one data set and student, in the order of the config."""
     return [
         layout.at(layout.METRICS, **wildcards, metric=metric)
-        for metric in settings.metrics_analysed(CONFIG)
+        for metric in resolve.metrics_analysed(CONFIG)
     ]
 
 
 def outcome_table(wildcards):
     """What says which items are wrong: the student's own answers, or an imported column."""
     outcome = CONFIG.analysis.outcome
-    if settings.source_of(CONFIG, outcome) == "imported":
+    if resolve.source_of(CONFIG, outcome) == "imported":
         return layout.at(layout.METRICS, **wildcards, metric=outcome)
     return metric_source(wildcards.dataset, wildcards.student, outcome)
 
 
 def analysed_buckets(wildcards):
-    name = settings.buckets_used(CONFIG)[0]
+    name = resolve.buckets_used(CONFIG)[0]
     return layout.at(layout.BUCKETS, **wildcards, buckets=name)
 
 

@@ -8,7 +8,7 @@ rule select_epoch:
         prompt=CONFIG.prompts[CONFIG.prompt].plain(),
         mode=trained_mode,
         evaluation=CONFIG.evaluation.plain(),
-        engine=settings.compute_of(CONFIG),
+        engine=resolve.compute_of(CONFIG),
         seed=CONFIG.seed,
         code=versions.EVALUATION,
     log:
@@ -36,7 +36,7 @@ rule evaluate_model:
         prompt=CONFIG.prompts[CONFIG.prompt].plain(),
         evaluation=CONFIG.evaluation.plain(),
         split=CONFIG.run.split,
-        engine=settings.compute_of(CONFIG),
+        engine=resolve.compute_of(CONFIG),
         seed=CONFIG.seed,
         code=versions.EVALUATION,
     log:

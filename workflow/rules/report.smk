@@ -83,7 +83,7 @@ rule plot_complexity:
         png=layout.at(layout.FIGURE, name="complexity", suffix="png"),
     params:
         titles=[f"{dataset}, {student}" for dataset in DATASETS for student in STUDENTS],
-        metric=settings.plotted_metric(CONFIG),
+        metric=resolve.plotted_metric(CONFIG),
         code=versions.SUMMARY,
     log:
         "logs/plot_complexity/plot_complexity.log",

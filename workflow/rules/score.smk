@@ -7,8 +7,8 @@ rule warm_up_student:
     params:
         warm_up=lambda wildcards: CONFIG.students[wildcards.student].warm_up.plain(),
         prompt=lambda wildcards: CONFIG.prompts[wildcards.prompt].plain(),
-        recipe=settings.warm_up_recipe(CONFIG).plain(),
-        engine=settings.compute_of(CONFIG),
+        recipe=resolve.warm_up_recipe(CONFIG).plain(),
+        engine=resolve.compute_of(CONFIG),
         seed=CONFIG.seed,
         code=versions.TRAINING,
     log:
@@ -34,7 +34,7 @@ rule score_items:
         run=layout.run_of(layout.sharded(layout.SCORES)),
     params:
         prompt=lambda wildcards: CONFIG.prompts[wildcards.prompt].plain(),
-        engine=settings.compute_of(CONFIG, "token_budget"),
+        engine=resolve.compute_of(CONFIG, "token_budget"),
         seed=CONFIG.seed,
         code=versions.SCORES,
     log:
@@ -63,7 +63,7 @@ rule generate_chains:
     params:
         prompt=lambda wildcards: CONFIG.prompts[wildcards.prompt].plain(),
         evaluation=CHAIN_SETTINGS,
-        engine=settings.compute_of(CONFIG),
+        engine=resolve.compute_of(CONFIG),
         seed=CONFIG.seed,
         code=versions.GENERATIONS,
     log:
@@ -91,7 +91,7 @@ rule measure_likelihoods:
         run=layout.run_of(layout.sharded(layout.LIKELIHOODS)),
     params:
         prompt=lambda wildcards: CONFIG.prompts[wildcards.prompt].plain(),
-        engine=settings.compute_of(CONFIG),
+        engine=resolve.compute_of(CONFIG),
         seed=CONFIG.seed,
         code=versions.LIKELIHOODS,
     log:
@@ -116,8 +116,8 @@ use rule generate_chains as sample_chains with:
     params:
         prompt=lambda wildcards: CONFIG.prompts[metric_slice(wildcards).prompt].plain(),
         evaluation=CHAIN_SETTINGS,
-        sampling=lambda wildcards: settings.sampling_of(CONFIG, wildcards.metric),
-        engine=settings.compute_of(CONFIG),
+        sampling=lambda wildcards: resolve.sampling_of(CONFIG, wildcards.metric),
+        engine=resolve.compute_of(CONFIG),
         seed=CONFIG.seed,
         code=versions.GENERATIONS,
     log:

@@ -11,11 +11,11 @@ rule generate_rationales:
     params:
         teacher=lambda wildcards: CONFIG.teachers[wildcards.teacher].plain(),
         strategies=lambda wildcards: plain(asking_strategies(wildcards)),
-        seeds=lambda wildcards: settings.asking_seeds(
+        seeds=lambda wildcards: resolve.asking_seeds(
             CONFIG.run.seeds, asking_strategies(wildcards).values()
         ),
         prompt=lambda wildcards: CONFIG.prompts[CONFIG.teachers[wildcards.teacher].prompt].plain(),
-        engine=settings.compute_of(CONFIG),
+        engine=resolve.compute_of(CONFIG),
         seed=CONFIG.seed,
         store=layout.TEACHER_STORE,
         code=versions.RATIONALES,
@@ -113,7 +113,7 @@ rule judge_items:
         layout.JUDGEMENTS,
     params:
         judge=lambda wildcards: CONFIG.judges[wildcards.judge].plain(),
-        engine=settings.compute_of(CONFIG),
+        engine=resolve.compute_of(CONFIG),
         store=layout.JUDGE_STORE,
         code=versions.JUDGEMENTS,
     log:
@@ -139,7 +139,7 @@ rule ask_first_tokens:
         name=lambda wildcards: metric_slice(wildcards).teacher,
         teacher=lambda wildcards: CONFIG.teachers[metric_slice(wildcards).teacher].plain(),
         prompt=lambda wildcards: CONFIG.prompts[metric_slice(wildcards).prompt].plain(),
-        engine=settings.compute_of(CONFIG),
+        engine=resolve.compute_of(CONFIG),
         seed=CONFIG.seed,
         store=layout.TEACHER_STORE,
         code=versions.FIRST_TOKENS,

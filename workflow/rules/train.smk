@@ -6,7 +6,7 @@ rule train_stage:
         layout.MODEL,
     params:
         spec=layout.PLANNED_STAGE,
-        engine=settings.compute_of(CONFIG),
+        engine=resolve.compute_of(CONFIG),
         launcher=CONFIG.training.launcher,
         checkpoint_minutes=CONFIG.training.checkpoint_minutes,
     log:

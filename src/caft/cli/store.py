@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from caft import layout
+from caft.cli import configured
 from caft.errors import ConfigError, StoreError
 from caft.store import Store, stats
 from caft.store.check import check
@@ -97,16 +98,7 @@ def _add_import(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--rejected", type=Path, metavar="FILE.csv", help="write there which rows were not stored"
     )
-    command.add_argument(
-        "--config", type=Path, default=Path("config.yaml"), help="default: %(default)s"
-    )
-    command.add_argument(
-        "--configfile",
-        type=Path,
-        nargs="*",
-        default=[],
-        help="files that are laid over it key by key, as Snakemake does",
-    )
+    configured.add_options(command)
 
 
 def _columns(text: str) -> dict[str, str]:
@@ -194,14 +186,12 @@ def _import(arguments: argparse.Namespace) -> int:
 
 def _recorder(arguments: argparse.Namespace, items: Any) -> Any:
     """Return what turns an owned answer to an item into the record of the teacher's answer."""
-    from caft.config.prepare import prepare
-    from caft.config.reading import read_files
     from caft.prompting.prompts import all_messages
     from caft.prompting.tokens import TokenCounter
     from caft.teacher import Answer, Here, make_teacher
     from caft.teacher.records import make_request, to_record
 
-    config = prepare(read_files([arguments.config, *arguments.configfile]))
+    config = configured.read(arguments)
     if arguments.teacher not in config.teachers:
         known = ", ".join(sorted(config.teachers)) or "none"
         raise ConfigError(f"--teacher: no teacher {arguments.teacher!r}; known are {known}.")

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from caft.cli import configured
+
 
 def add_commands(subparsers: Any) -> None:
     """Add the group and its commands; a command is called as `run(arguments)`."""
@@ -16,26 +18,15 @@ def add_commands(subparsers: Any) -> None:
         "and would have to be bought, with a range of tokens and money. Nothing is asked, and no "
         "key is needed. Items and buckets have to be there: snakemake --cores all buckets.",
     )
-    plan.add_argument(
-        "--config", type=Path, default=Path("config.yaml"), help="default: %(default)s"
-    )
-    plan.add_argument(
-        "--configfile",
-        type=Path,
-        nargs="*",
-        default=[],
-        help="files that are laid over it key by key, as Snakemake does",
-    )
+    configured.add_options(plan)
     plan.add_argument("--csv", type=Path, help="write the whole plan there as well")
     plan.set_defaults(run=_plan)
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    from caft.config.prepare import prepare
-    from caft.config.reading import read_files
     from caft.report.purchases import plan_purchases, render
 
-    config = prepare(read_files([arguments.config, *arguments.configfile]))
+    config = configured.read(arguments)
     plan = plan_purchases(config)
     if arguments.csv:
         plan.to_csv(arguments.csv, index=False, float_format="%.6g")

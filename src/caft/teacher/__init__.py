@@ -1,12 +1,13 @@
 """Teachers: who writes rationales, behind one small interface."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from caft.registry import Registry
+from caft.running.settings import Engine
 from caft.teacher.settings import Asked
 
 S = TypeVar("S", bound=Asked)
@@ -98,13 +99,11 @@ class Here:
 
     Attributes:
         store: folder of the paid answers, where the batch interface keeps its state, too.
-        device: for a model in this process.
-        attention: its attention implementation.
+        engine: device settings, for a model in this process.
     """
 
     store: Path
-    device: str = "auto"
-    attention: str = "sdpa"
+    engine: Engine = field(default_factory=Engine)
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def open_asking(setup: Setup[S], look: Callable[[Teacher, Store], Outlook]) -> I
 
 
 def _teacher_of(setup: Setup[S]) -> Teacher:
-    here = Here(setup.store_folder, setup.engine.device, setup.engine.attention)
+    here = Here(setup.store_folder, setup.engine)
     return make_teacher(setup.settings, load_tokenizer(setup.student_file.parent), here)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from caft.errors import ConfigError, TeacherError
-from caft.running.settings import Engine, Precision
+from caft.running.settings import Precision
 from caft.settings import Count, NotNegative, Number, key, optional
 from caft.students.folders import folder_revision, load_model, load_tokenizer, pick_device
 from caft.tables.files import files_in
@@ -135,13 +135,8 @@ class LocalTeacher:
         folder = self.settings.model
         if not Path(folder).is_dir():
             folder = _fetch(folder, self.settings.revision or "")
-        engine = Engine.model_validate(
-            {
-                "device": self.here.device,
-                "dtype": self.settings.dtype,
-                "attention": self.here.attention,
-            }
-        )
+        # The teacher has a precision of its own.
+        engine = self.here.engine.model_copy(update={"dtype": self.settings.dtype})
         device, dtype = pick_device(engine)
         model = load_model(folder, dtype=dtype, device=device, attention=engine.attention)
         return model, load_tokenizer(folder)

@@ -129,6 +129,14 @@ def test_a_name_with_a_dot_is_refused_with_one_that_works():
         on_command_line("students={qwen2.5: {path: x}}")
 
 
+def test_keys_that_are_no_texts_are_refused_or_kept_in_order():
+    with pytest.raises(ConfigError, match="config: top level: unknown key 3; known keys are"):
+        parse({**SHIPPED, True: 1, "zz": 2, 3: 4})
+    config = copy.deepcopy(SHIPPED)
+    config["datasets"]["sums"]["settings"] = {"weights": {"b": 2, 1: 1}}
+    assert list(parse(config).datasets["sums"].plain()["settings"]["weights"]) == [1, "b"]
+
+
 def shuffled(value):
     """The same with the keys of every section the other way round."""
     if isinstance(value, dict):

@@ -8,6 +8,7 @@ import pytest
 
 import caft.students.folders
 from caft.errors import BudgetError, ConfigError, TeacherError
+from caft.running.settings import Engine
 from caft.store import Store
 from caft.tables import parquet
 from caft.teacher import Answer, Here, make_teacher
@@ -19,7 +20,7 @@ from caft.teacher.records import make_request
 from caft.teacher.reference import worked_solution
 from caft.teacher.sections import read_teacher
 
-HERE = Here(Path("no-such-store"), device="cpu")
+HERE = Here(Path("no-such-store"), Engine(device="cpu"))
 
 
 def item(item_id, answer="B", kind="choice", reference=None, question=None):
