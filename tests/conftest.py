@@ -122,6 +122,14 @@ def tokenizer(student):
 
 
 @pytest.fixture(scope="session")
+def chat(tokenizer):
+    """The tiny student's tokenizer with its chat template."""
+    from caft.prompting.chat import Chat
+
+    return Chat(tokenizer)
+
+
+@pytest.fixture(scope="session")
 def model(student):
     """The tiny student in float32."""
     from caft.students.folders import load_model
@@ -134,16 +142,13 @@ def taught(chatml, tmp_path_factory):
     """Folder of a tiny student that has learnt LESSONS by heart (user turn to answer)."""
     import torch
 
-    from caft.prompting.chat import encode_completion, encode_prompt
+    from caft.prompting.chat import Chat
 
     model = build_model(chatml, spread=0.05)
     rows = []
     for question, answer in LESSONS.items():
         turns = [{"role": "user", "content": question}]
-        prompt, target = (
-            encode_prompt(chatml, turns),
-            encode_completion(chatml, turns, answer),
-        )
+        prompt, target = Chat(chatml).row(turns, answer, "direct")
         rows.append((prompt + target, [-100] * len(prompt) + target))
     width = max(len(ids) for ids, _ in rows)
     ids = torch.tensor([ids + [0] * (width - len(ids)) for ids, _ in rows])
@@ -215,7 +220,8 @@ def planned_stage():
     from caft.mixtures.plan import PlannedStage
 
     def make(**named):
-        counts = ("rows", "answer_rows", "rationale_rows", "over_long", "without_rationale")
+        rows = ("rows", "answer_rows", "rationale_rows", "reasoning_rows")
+        counts = (*rows, "over_long", "without_rationale")
         tokens = ("target_tokens_one_pass", "target_tokens", "all_tokens")
         others = {"model": "m", "parent": None, "mixture": "x", "epochs": 1}
         return PlannedStage(**{**others, **dict.fromkeys((*counts, *tokens), 1), **named})

@@ -30,6 +30,7 @@ from caft.evaluation.evaluate import evaluate
 from caft.evaluation.settings import Evaluation
 from caft.prompting.answers import INVALID, equal, render
 from caft.prompting.asked import Asked
+from caft.prompting.chat import Chat
 from caft.prompting.prompts import build_messages
 from caft.prompting.settings import Prompt
 from caft.running.jobs import Progress
@@ -241,7 +242,7 @@ def main() -> None:
         {**config["evaluation"], "parser": PARSERS, "batch_size": 16}
     )
     started = time.monotonic()
-    loaded = Loaded(load_model(model), tokenizer)
+    loaded = Loaded(load_model(model), Chat(tokenizer))
     ours = pd.concat(
         evaluate(
             Asked(items, variant, 1).prompts(mode),

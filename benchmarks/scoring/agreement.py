@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from caft.complexity.forward import score_items
 from caft.prompting.asked import Asked
-from caft.prompting.chat import encode_prompt
+from caft.prompting.chat import Chat
 from caft.prompting.settings import Prompt
 from caft.students.folders import load_model, load_tokenizer
 from caft.students.opened import Loaded
@@ -35,12 +35,12 @@ def compare_with_row_by_row(items: pd.DataFrame, student: Path, variant: Prompt)
     """
     tokenizer = load_tokenizer(student)
     prompts = Asked(items, variant, 1).prompts("direct")
-    scores = score_items(prompts, Loaded(load_model(student), tokenizer))
+    scores = score_items(prompts, Loaded(load_model(student), Chat(tokenizer)))
     plain = AutoModelForCausalLM.from_pretrained(student, dtype=torch.float32).eval()
     reference, argmax = [], []
     for messages in prompts.messages:
         with torch.inference_mode():
-            logits = plain(torch.tensor([encode_prompt(tokenizer, messages)])).logits[0, -1]
+            logits = plain(torch.tensor([Chat(tokenizer).prompt(messages, "direct")])).logits[0, -1]
         p = logits.double().softmax(-1)
         reference.append(float(-(p * p.clamp_min(1e-300).log()).sum()))
         argmax.append(int(logits.argmax()))

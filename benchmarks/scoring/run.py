@@ -21,7 +21,7 @@ import yaml
 
 from caft.complexity.forward import TOKEN_BUDGET, encode_rows, score_batch, token_batches
 from caft.prompting.asked import Asked
-from caft.prompting.chat import encode_prompt
+from caft.prompting.chat import Chat
 from caft.prompting.settings import Prompt
 from caft.running.jobs import clock
 from caft.students.folders import load_model, load_tokenizer
@@ -161,7 +161,7 @@ def compare(
         AutoModelForCausalLM.from_pretrained(student, dtype=getattr(torch, dtype)).to(device).eval()
     )
     asked = Asked(items, variant, 1).prompts("direct")
-    prompts = [encode_prompt(tokenizer, turns) for turns in asked.messages]
+    prompts = [Chat(tokenizer).prompt(turns, "direct") for turns in asked.messages]
     rows = encode_rows(asked, tokenizer)
     batches = list(token_batches(rows, TOKEN_BUDGET[device]))
     row_by_row(theirs, tokenizer, prompts[:2])

@@ -10,7 +10,7 @@ import pytest
 
 from caft.errors import ModelError
 from caft.evaluation.evaluate import backend
-from caft.prompting.chat import encode_prompt, stop_tokens
+from caft.prompting.chat import Chat
 from caft.running.settings import Engine as Settings
 from caft.students.folders import load_tokenizer
 from caft.students.generation import Decoding, generate
@@ -86,7 +86,7 @@ def scripted(tokenizer, answers):
     return Engine().write(
         tokenizer,
         {
-            tuple(encode_prompt(tokenizer, asking(question)[0])): tokens
+            tuple(Chat(tokenizer).prompt(asking(question)[0], "direct")): tokens
             for question, tokens in answers.items()
         },
     )
@@ -104,7 +104,7 @@ def test_the_same_tokens_are_read_as_the_other_engine_reads_them(
     taught, lessons, limit, stop_at_answer
 ):
     scorer = open_scorer(Subject(taught / "student.json", None, Settings(device="cpu")))
-    tokenizer, prompts = scorer.tokenizer, asking(*lessons)
+    tokenizer, prompts = scorer.chat.tokenizer, asking(*lessons)
     expected = sorted(
         (
             answer
@@ -134,12 +134,12 @@ def test_prompts_are_our_tokens_and_decoding_is_greedy_with_our_ends_alone(taugh
     engine = scripted(tokenizer, {question: [tokenizer.eos_token_id]})
     answers(engine, tokenizer, [question], 7, stop_at_answer=True, batch_size=3)
     ((prompts, (asked,), settings),) = engine.calls
-    assert prompts == [{"prompt_token_ids": encode_prompt(tokenizer, asking(question)[0])}]
+    assert prompts == [{"prompt_token_ids": Chat(tokenizer).prompt(asking(question)[0], "direct")}]
     assert vars(asked) == {
         "temperature": 0.0,
         "max_tokens": 7,
         "ignore_eos": True,
-        "stop_token_ids": stop_tokens(tokenizer),
+        "stop_token_ids": sorted(Chat(tokenizer).ends),
         "stop": ["]]"],
         "include_stop_str_in_output": True,
     }
@@ -199,8 +199,8 @@ def test_an_adapter_is_laid_over_the_student(vllm, taught, tmp_path):
     )
     assert vars(model.adapter) == {"name": "d1", "number": 1, "path": str(tmp_path / "d1")}
     tokenizer = load_tokenizer(taught)
-    model.engine.write(tokenizer, {(): [*encode_prompt(tokenizer, asking("a")[0]), 5]})
-    list(generate_vllm(model, tokenizer, asking("a"), Decoding(1)))
+    model.engine.write(tokenizer, {(): [*Chat(tokenizer).prompt(asking("a")[0], "direct"), 5]})
+    list(generate_vllm(model, Chat(tokenizer), asking("a"), Decoding(1)))
     assert model.engine.calls[0][2]["lora_request"] is model.adapter
 
 

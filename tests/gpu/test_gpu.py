@@ -28,11 +28,11 @@ def questions():
 def scored(student, model, letters):
     from caft.complexity.forward import score_items
     from caft.prompting.asked import Asked
-    from caft.students.folders import load_tokenizer
+    from caft.students.folders import load_chat
     from caft.students.opened import Loaded
 
     prompts = Asked(questions(), letters, 1).prompts("direct")
-    return score_items(prompts, Loaded(model, load_tokenizer(student), 512))
+    return score_items(prompts, Loaded(model, load_chat(student), 512))
 
 
 def test_bfloat16_scores_on_a_gpu_are_near_float32_on_the_cpu(student, letters):

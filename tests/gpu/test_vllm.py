@@ -64,7 +64,7 @@ def test_both_engines_write_the_same_greedy_answers(platform, wide):
     adapted = replace(student, trained_file=wide / "adapter/model.json")
 
     def texts(name, scorer, model):
-        batches = backend(name)[1](model, scorer.tokenizer, prompts, decoding)
+        batches = backend(name)[1](model, scorer.chat, prompts, decoding)
         return sorted((answer.index, answer.text) for batch in batches for answer in batch)
 
     expected = []

@@ -9,7 +9,7 @@ from caft.mixtures.settings import ResolvedStrategy
 from caft.mixtures.stages import SeededStrategy, build_stages
 from caft.prompting.settings import Prompt
 from caft.report.costs import saved
-from caft.students.folders import load_tokenizer
+from caft.students.folders import load_chat
 from caft.tables.files import read_json
 
 BANDS = {"easy": "easy", "middle": "medium", "hard": "hard"}
@@ -42,11 +42,11 @@ def test_the_published_savings_come_out_of_real_texts(shipped, real_student, ban
         items,
         Prompt.model_validate(shipped["prompts"]["letters"]),
         1,
-        load_tokenizer(real_student),
+        load_chat(real_student),
         read_json(real_student / "student.json")["revision"],
         1 << 20,
     )
-    texts = pd.Series(bands["response"].to_numpy(), index=bands["item_id"])
+    texts = bands.set_index("item_id")[["response"]].rename(columns={"response": "text"})
     settings = {name: shipped["training"][name] for name in Recipe.model_fields}
     recipe = {**settings, "max_length": 1 << 20}
 

@@ -41,10 +41,10 @@ def test_real_scores_agree_with_full_float64_logits_row_by_row(items, real_stude
 def test_batching_and_row_order_change_nothing(items, real_student, shipped):
     from caft.complexity.forward import score_items
     from caft.prompting.asked import Asked
-    from caft.students.folders import load_model, load_tokenizer
+    from caft.students.folders import load_chat, load_model
     from caft.students.opened import Loaded
 
-    loaded = Loaded(load_model(real_student), load_tokenizer(real_student), 8192)
+    loaded = Loaded(load_model(real_student), load_chat(real_student), 8192)
     asked = Asked(items, Prompt.model_validate(shipped["prompts"]["letters"]), 1)
     one = score_items(asked.prompts("direct"), loaded, token_budget=1)
     turned = replace(asked, items=items[::-1])

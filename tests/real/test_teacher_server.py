@@ -5,7 +5,7 @@ import sys
 import pandas as pd
 import pytest
 
-from caft.prompting.chat import encode_prompt
+from caft.prompting.chat import Chat
 from caft.prompting.prompts import build_messages
 from caft.prompting.settings import Prompt
 from caft.store import Store
@@ -89,7 +89,9 @@ def test_a_real_server_is_started_asked_once_per_item_and_ended(
     assert set(table["finish_reason"]) <= {"stop", "length"}
     assert table["text"].str.len().gt(0).all()
     assert (table["cost_usd"] == 0).all()
-    expected = [len(encode_prompt(tokenizer, prompts[item_id])) for item_id in items["item_id"]]
+    expected = [
+        len(Chat(tokenizer).prompt(prompts[item_id], "cot")) for item_id in items["item_id"]
+    ]
     assert list(table["prompt_tokens"]) == expected
     assert table["completion_tokens"].between(1, LIMIT).all()
     again = collect(command=["no-such-program", "{port}"])

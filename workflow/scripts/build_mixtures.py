@@ -14,7 +14,7 @@ from caft.mixtures.rows import Materials
 from caft.mixtures.settings import ResolvedStrategy
 from caft.prompting.settings import Prompt
 from caft.running.jobs import job
-from caft.students.folders import load_tokenizer
+from caft.students.folders import load_chat
 from caft.tables import parquet
 from caft.tables.files import atomic_path, read_json, write_json
 
@@ -27,7 +27,7 @@ with job(snakemake) as log:
     warm_up = Path(inputs.warm_up) if inputs.get("warm_up") else None
     student = read_json(inputs.student)
     materials = Materials(
-        items, prompt, params.seed, load_tokenizer(Path(inputs.student).parent),
+        items, prompt, params.seed, load_chat(Path(inputs.student).parent),
         student["revision"], student["context"], params.precision,
     )  # fmt: skip
     resolved = ResolvedStrategy.model_validate

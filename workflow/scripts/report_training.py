@@ -1,6 +1,6 @@
 """Tabulate and plot the losses of all stages, and show samples of what they train on.
 
-Inputs    plans (one per round), models, student (its tokenizer)
+Inputs    plans (one per round), models, student (its chat template)
 Outputs   losses, svg, png, samples (a page)
 """
 
@@ -10,7 +10,7 @@ from caft.figures.training import plot_losses
 from caft.mixtures.plan import read_plan
 from caft.report import training as training_report
 from caft.running.jobs import job
-from caft.students.folders import load_tokenizer
+from caft.students.folders import load_chat
 from caft.tables.files import atomic_path, write_text
 
 with job(snakemake) as log:
@@ -20,5 +20,5 @@ with job(snakemake) as log:
     with atomic_path(output.losses) as path:
         losses.to_csv(path, index=False, float_format="%.6g")
     plot_losses(training_report.curves(losses), output.svg, output.png)
-    tokenizer = load_tokenizer(Path(snakemake.input.student).parent)
-    write_text(output.samples, training_report.sample_page(plan, tokenizer))
+    chat = load_chat(Path(snakemake.input.student).parent)
+    write_text(output.samples, training_report.sample_page(plan, chat))

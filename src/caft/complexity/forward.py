@@ -10,7 +10,7 @@ from caft.complexity import METRICS
 from caft.complexity.distribution import Distributions
 from caft.prompting.answers import labels, render
 from caft.prompting.asked import Prompts
-from caft.prompting.chat import encode_completion, encode_prompt, label_tokens
+from caft.prompting.chat import Chat
 from caft.running.jobs import Progress
 from caft.students.opened import Loaded
 from caft.tables.parquet import records
@@ -63,8 +63,8 @@ def score_items(
     Returns:
         The scores table (without `warm_up`), one row per item in the same order.
     """
-    items, model, tokenizer = prompts.items, student.model, student.tokenizer
-    rows = encode_rows(prompts, tokenizer)
+    items, model, tokenizer = prompts.items, student.model, student.chat.tokenizer
+    rows = encode_rows(prompts, student.chat)
     fitting = [row for row in rows if len(row.tokens) <= student.context]
     budget = token_budget or TOKEN_BUDGET[model.device.type]
     progress = progress or Progress("scoring", len(rows))
@@ -80,24 +80,24 @@ def score_items(
     return scores
 
 
-def encode_rows(prompts: Prompts, tokenizer: Any) -> list[Row]:
+def encode_rows(prompts: Prompts, chat: Chat) -> list[Row]:
     """Tokenise prompts, gold answers and option labels."""
     rows: list[Row] = []
     style = prompts.variant.labels
-    variants: dict[int, list[list[int]]] = {}
+    variants: dict[int, tuple[list[int], list[list[int]]]] = {}
     asked = zip(records(prompts.items), prompts.messages, strict=True)
     for index, (item, turns) in enumerate(asked):
-        prompt = encode_prompt(tokenizer, turns)
         if item["answer_kind"] == "choice":
             count = len(item["options"])
             if count not in variants:
-                variants[count] = label_tokens(tokenizer, turns, labels(style, count))
+                variants[count] = chat.label_tokens(turns, labels(style, count))
+            lead, options = variants[count]
+            prompt = chat.prompt(turns, "direct") + lead
             gold = labels("upper", count).index(item["answer"])
-            rows.append(Row(index, prompt, len(prompt) - 1, [], variants[count], gold))
+            rows.append(Row(index, prompt, len(prompt) - 1, [], options, gold))
         else:
-            answer = encode_completion(
-                tokenizer, turns, render(item["answer"], item["answer_kind"], style)
-            )
+            text = render(item["answer"], item["answer_kind"], style)
+            prompt, answer = chat.scored_row(turns, text)
             rows.append(Row(index, prompt + answer[:-1], len(prompt) - 1, answer, None, 0))
     return rows
 

@@ -15,7 +15,7 @@ from caft.complexity.distribution import entropies
 from caft.complexity.spans import answer_and_sentences
 from caft.prompting.answers import ABSTAINED, INVALID, equal, parse
 from caft.prompting.asked import Asked, Prompts
-from caft.prompting.chat import encode_prompt
+from caft.prompting.chat import Chat
 from caft.prompting.settings import Prompt
 from caft.running.blocks import Cache
 from caft.running.jobs import Progress
@@ -104,8 +104,8 @@ def generate_items(
     Returns:
         The generations table without `warm_up` and with `new_tokens`, ordered by sample and item.
     """
-    tokenizer, samples = student.tokenizer, sampling.samples
-    lengths = [len(encode_prompt(tokenizer, turns)) for turns in prompts.messages]
+    chat, samples, place = student.chat, sampling.samples, student.place("cot")
+    lengths = [len(chat.prompt(turns, place)) for turns in prompts.messages]
     limit, parser = writing.max_new_tokens.cot, writing.parser.cot
     fitting = [index for index, length in enumerate(lengths) if length + limit <= student.context]
     asked = records(prompts.items)
@@ -120,14 +120,15 @@ def generate_items(
         sampling.top_p,
         stop_at_answer=True,
         batch_size=writing.batch_size,
+        place=place,
     )
     for sample in range(samples):
         drawn = replace(decoding, seed=int(digest([prompts.seed, sample, drawn_for], 7), 16))
         messages = prompts.part(fitting).messages
-        for batch in generate(student.model, tokenizer, messages, drawn, token_statistics):
+        for batch in generate(student.model, chat, messages, drawn, token_statistics):
             for answer in batch:
                 index = fitting[answer.index]
-                row = _row(tokenizer, asked[index], answer, prompts.variant, parser)
+                row = _row(chat, asked[index], answer, prompts.variant, parser)
                 found[sample, index] = {**row, **_NO_LISTS} if sampling.temperature else row
             progress.advance(len(batch))
     nothing = dict.fromkeys(name for name in SCHEMAS["generations"].names if name != "warm_up")
@@ -169,7 +170,7 @@ _NO_LISTS = dict.fromkeys(("tokens", *_LISTS, "answer_start", "sentence_ends"))
 
 
 def _row(
-    tokenizer: Any, item: dict[str, Any], answer: Generated, variant: Prompt, parser: str
+    chat: Chat, item: dict[str, Any], answer: Generated, variant: Prompt, parser: str
 ) -> dict[str, Any]:
     measured = np.array(answer.measured, dtype=np.float32).reshape(-1, len(_LISTS))
     row = {
@@ -177,13 +178,14 @@ def _row(
         "finish_reason": answer.finish_reason,
         "tokens": np.array(answer.tokens, dtype=np.int32),
         "new_tokens": answer.new_tokens,
+        "thought_tokens": answer.thought_tokens,
     }
     if not np.isfinite(measured).all():
         return {"status": "non_finite_logits", **row}
     kind = item["answer_kind"]
     options = 0 if item["options"] is None else len(item["options"])
     parsed = parse(answer.text, parser, kind, options, variant.labels, variant.abstain)
-    start, ends = answer_and_sentences(tokenizer, answer.tokens)
+    start, ends = answer_and_sentences(chat.tokenizer, answer.tokens, answer.thought_tokens)
     return {
         "status": "ok",
         **row,

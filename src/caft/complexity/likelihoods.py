@@ -10,8 +10,8 @@ import pandas as pd
 from caft import versions
 from caft.complexity.forward import Row, answer_logits, token_batches
 from caft.prompting.asked import Asked, Prompts
-from caft.prompting.chat import encode_completion, encode_prompt
 from caft.prompting.prompts import completion
+from caft.prompting.template import Place
 from caft.running.blocks import Cache
 from caft.running.jobs import Progress
 from caft.students.opened import Loaded, Subject, open_scorer
@@ -86,18 +86,19 @@ def likelihoods(
     Returns:
         The likelihoods table (without `warm_up`), one row per item in the same order.
     """
-    tokenizer, variant = student.tokenizer, prompts.variant
+    chat, variant = student.chat, prompts.variant
     rows: list[dict[str, Any]] = []
     texts: list[Row] = []
-    alone = _turn_opening(tokenizer)
+    alone = {place: chat.opening(place) for place in ("direct", "cot")}
     asked = zip(records(prompts.items), prompts.messages, strict=True)
     for index, (item, turns) in enumerate(asked):
         rationale = item["reference_rationale"]
         rationale = rationale if isinstance(rationale, str) else None
-        prompt = encode_prompt(tokenizer, turns)
-        target = encode_completion(tokenizer, turns, completion(item, variant, rationale))[:-1]
+        place: Place = "cot" if rationale else "direct"
+        prompt, target = chat.row(turns, completion(item, variant, rationale), place)
+        target = target[:-1]
         if len(prompt) + len(target) <= student.context:
-            texts += [_row(2 * index, prompt, target), _row(2 * index + 1, alone, target)]
+            texts += [_row(2 * index, prompt, target), _row(2 * index + 1, alone[place], target)]
         rows.append(
             {
                 "item_id": item["item_id"],
@@ -109,7 +110,7 @@ def likelihoods(
         )
     progress = progress or Progress("measuring targets", 2 * len(rows), "texts")
     progress.advance(2 * len(rows) - len(texts))
-    losses = dict(mean_losses(student.model, tokenizer, texts, progress, token_budget))
+    losses = dict(mean_losses(student.model, chat.tokenizer, texts, progress, token_budget))
     return pd.DataFrame([{**row, **_outcome(losses, 2 * index)} for index, row in enumerate(rows)])
 
 
@@ -133,23 +134,6 @@ def mean_losses(
 
 def _row(index: int, before: list[int], target: list[int]) -> Row:
     return Row(index, before + target[:-1], len(before) - 1, target, None, 0)
-
-
-def _turn_opening(tokenizer: Any) -> list[int]:
-    """Return what opens the model's turn, after the token that opens every text.
-
-    A template with neither has the end-of-sequence token there, as before any new text.
-    """
-    turn = [{"role": "user", "content": "a"}]
-    before, whole = (
-        tokenizer.apply_chat_template(turn, add_generation_prompt=opened, tokenize=False)
-        for opened in (False, True)
-    )
-    opening = tokenizer(whole.removeprefix(before), add_special_tokens=False)["input_ids"]
-    first = encode_prompt(tokenizer, turn)[0]
-    if first == tokenizer.bos_token_id and opening[:1] != [first]:
-        opening = [first, *opening]
-    return opening or [tokenizer.eos_token_id]
 
 
 def _outcome(losses: Mapping[int, float], index: int) -> dict[str, Any]:

@@ -16,7 +16,9 @@ _ANSWER = re.compile(r"\[\[\s*(.*?)\s*\]\]", re.DOTALL)
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\S(?=\s*\n)")
 
 
-def answer_and_sentences(tokenizer: Any, tokens: list[int]) -> tuple[int | None, list[int]]:
+def answer_and_sentences(
+    tokenizer: Any, tokens: list[int], thought: int = 0
+) -> tuple[int | None, list[int]]:
     """Find the first marked answer and the sentences of a generated text.
 
     A sentence ends at a `.`, `!` or `?` that white space or nothing follows, at the end of a line,
@@ -25,6 +27,7 @@ def answer_and_sentences(tokenizer: Any, tokens: list[int]) -> tuple[int | None,
     Args:
         tokenizer: that decodes the tokens.
         tokens: what was generated.
+        thought: how many of them are thoughts: the answer stands behind them.
 
     Returns:
         The token in which the text of the first complete, not empty `[[...]]` begins, None if there
@@ -42,7 +45,7 @@ def answer_and_sentences(tokenizer: Any, tokens: list[int]) -> tuple[int | None,
         return after + bisect_left(range(after, len(tokens) + 1), character, key=reach)
 
     text = tokenizer.decode(tokens, skip_special_tokens=True)
-    found = _ANSWER.search(text)
+    found = _ANSWER.search(text, reach(thought))
     start = None
     if found and found.group(1):
         before = tokens_to(found.start(1))

@@ -50,8 +50,9 @@ def evaluate(
         settings.max_new_tokens.of(mode),
         stop_at_answer=mode == "cot",
         batch_size=settings.batch_size,
+        place=student.place(mode),
     )
-    for batch in ask(student.model, student.tokenizer, prompts.messages, decoding):
+    for batch in ask(student.model, student.chat, prompts.messages, decoding):
         rows += [_read(items[answer.index], answer, prompts.variant, parser) for answer in batch]
         right = sum(row["correct"] for row in rows) / len(rows)
         progress.advance(len(batch), f"{right:.3f} right in this block")
@@ -70,6 +71,8 @@ def _read(item: dict[str, Any], answer: Any, variant: Prompt, parser: str) -> di
         "correct": parsed not in (INVALID, ABSTAINED) and equal(parsed, item["answer"], kind),
         "invalid": parsed == INVALID,
         "new_tokens": answer.new_tokens,
+        "thought": answer.thought,
+        "thought_tokens": answer.thought_tokens,
         "finish_reason": answer.finish_reason,
     }
 

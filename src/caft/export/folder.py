@@ -12,8 +12,7 @@ from caft.errors import ExportError
 from caft.export import cards
 from caft.export.choice import Choice
 from caft.export.merging import merge
-from caft.prompting.chat import stop_tokens
-from caft.students.folders import load_tokenizer
+from caft.students.folders import load_chat
 from caft.tables import parquet
 from caft.tables.files import read_json, sync_folder, write_json, write_text
 
@@ -117,12 +116,13 @@ def _name_base(choice: Choice, path: Path) -> None:
 def _add_tokenizer(student: Path, folder: Path) -> None:
     from transformers import AutoTokenizer, GenerationConfig
 
-    tokenizer = load_tokenizer(student)
+    chat = load_chat(student)
+    tokenizer = chat.tokenizer
     # Greedy, and ending a turn where the evaluation did.
     generation = GenerationConfig(
         do_sample=False,
         bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=stop_tokens(tokenizer),
+        eos_token_id=sorted(chat.ends),
         pad_token_id=tokenizer.pad_token_id,
     )
     generation.save_pretrained(folder)

@@ -14,7 +14,7 @@ from caft.prompting.asked import Asked
 from caft.prompting.settings import Prompt
 from caft.running.jobs import Progress
 from caft.running.settings import Engine
-from caft.students.folders import check_folder, load_model, load_tokenizer, pick_device
+from caft.students.folders import check_folder, load_chat, load_model, pick_device
 from caft.students.opened import Loaded
 from caft.tables import parquet
 
@@ -91,7 +91,7 @@ def _answers(choice: Choice, model: Any, items: int) -> pd.DataFrame:
     config = choice.provenance["config"]
     settings = Evaluation.model_validate(config["evaluation"])
     settings = settings.model_copy(update={"engine": "transformers"})  # whatever the run asked with
-    tokenizer = load_tokenizer(choice.student_folder)
+    chat, thinks = load_chat(choice.student_folder), choice.record.get("thinks")
     variant, found = Prompt.model_validate(config["prompts"][config["prompt"]]), []
     for dataset in choice.datasets:
         table = parquet.read("items", layout.at(layout.ITEMS, dataset=dataset))
@@ -100,7 +100,7 @@ def _answers(choice: Choice, model: Any, items: int) -> pd.DataFrame:
         for mode in config["run"]["modes"]:
             answers = evaluate(
                 Asked(table, variant, config["seed"]).prompts(mode).part(chosen),
-                Loaded(model, tokenizer),
+                Loaded(model, chat, thinks=thinks),
                 mode,
                 settings,
                 Progress(f"comparing answers ({mode})", len(chosen)),

@@ -7,8 +7,8 @@ import pandas as pd
 
 from caft import layout, versions
 from caft.mixtures.plan import Place, Plan, PlannedStage, PlannedStrategy, Trained
-from caft.mixtures.rows import Materials, mixture_digest, mixture_table
-from caft.mixtures.settings import ResolvedStrategy
+from caft.mixtures.rows import NO_RATIONALES, Materials, mixture_digest, mixture_table
+from caft.mixtures.settings import BOUGHT, ResolvedStrategy
 from caft.mixtures.stages import SeededStrategy, Stage, build_stages
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
@@ -51,7 +51,7 @@ def build_plan(
                 materials,
                 SeededStrategy(name, strategy, seed),
                 buckets,
-                texts.get(strategy.teacher or "", pd.Series(dtype=object)),
+                texts.get(strategy.teacher or "", NO_RATIONALES),
                 read_json(start)["digest"] if start else None,
                 built[strategy.match.strategy] if strategy.match else None,
             )
@@ -79,9 +79,9 @@ def build_plan(
     return plan, _index(plan), left_out
 
 
-def _selected(rationales: pd.DataFrame) -> pd.Series:
-    chosen = rationales[rationales["selected"]]
-    return pd.Series(chosen["text"].to_numpy(), index=chosen["item_id"])
+def _selected(rationales: pd.DataFrame) -> pd.DataFrame:
+    chosen = rationales[rationales["selected"].astype(bool)]
+    return chosen.set_index("item_id")[list(NO_RATIONALES)]
 
 
 def _trained(stages: list[Stage]) -> Trained:
@@ -123,7 +123,8 @@ def _planned(stage: Stage) -> PlannedStage:
         epochs=epochs,
         rows=len(mixture),
         answer_rows=int((mixture["target"] == "answer").sum()),
-        rationale_rows=int((mixture["target"] == "rationale").sum()),
+        rationale_rows=int(mixture["target"].isin(BOUGHT).sum()),
+        reasoning_rows=int((mixture["target"] == "reasoning").sum()),
         over_long=len(stage.over_long),
         without_rationale=stage.without_rationale,
         target_tokens_one_pass=targets,
@@ -134,8 +135,8 @@ def _planned(stage: Stage) -> PlannedStage:
 
 def _index(plan: Plan) -> pd.DataFrame:
     shown = [
-        "model", "parent", "epochs", "rows", "answer_rows", "rationale_rows", "over_long",
-        "without_rationale", "target_tokens_one_pass", "target_tokens", "all_tokens",
+        "model", "parent", "epochs", "rows", "answer_rows", "rationale_rows", "reasoning_rows",
+        "over_long", "without_rationale", "target_tokens_one_pass", "target_tokens", "all_tokens",
     ]  # fmt: skip
     rows = [
         {**place._asdict(), **{key: getattr(stage, key) for key in shown}}

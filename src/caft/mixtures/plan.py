@@ -22,7 +22,8 @@ class PlannedStage:
         epochs: over them, perhaps a fraction.
         rows: of the mixture.
         answer_rows: those of them that train on an answer.
-        rationale_rows: those that train on a rationale.
+        rationale_rows: those that train on what a teacher wrote.
+        reasoning_rows: those of the latter that think the teacher's reasoning before it.
         over_long: rows that were left out because they exceed the length limit.
         without_rationale: items whose rationale was not accepted.
         target_tokens_one_pass: tokens that carry loss, each row once.
@@ -37,6 +38,7 @@ class PlannedStage:
     rows: int
     answer_rows: int
     rationale_rows: int
+    reasoning_rows: int
     over_long: int
     without_rationale: int
     target_tokens_one_pass: int

@@ -1,22 +1,27 @@
 """Mixtures: the exact training table of each stage, and the hash of what is in it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
 
 import pandas as pd
 
 from caft.errors import TrainingError
 from caft.mixtures.buckets import random_membership
-from caft.mixtures.settings import Fallback, StageRows, Wanted
-from caft.prompting.chat import encode_completion, encode_prompt
+from caft.mixtures.settings import BOUGHT, Fallback, StageRows, Target, Wanted
+from caft.prompting.chat import Chat
 from caft.prompting.prompts import Messages, all_messages, completion, dump
 from caft.prompting.settings import Prompt
+from caft.prompting.template import Place
 from caft.tables.hashing import rows_digest
-from caft.tables.parquet import records
+from caft.tables.parquet import SCHEMAS, records
 
-MODE_OF_TARGET = {"answer": "direct", "rationale": "cot"}
+PLACE_OF_TARGET: dict[Target, Place] = {
+    "answer": "direct",
+    "rationale": "cot",
+    "reasoning": "thought",
+}
+NO_RATIONALES = pd.DataFrame(columns=["text", "reasoning"])
 _COUNTS = ["prompt_tokens", "target_tokens"]
 
 
@@ -28,7 +33,7 @@ class Materials:
         items: the items table.
         variant: the prompt variant of training and evaluation.
         seed: of the few-shot draw.
-        tokenizer: of the student.
+        chat: tokenizer and chat template of the student.
         revision: of the student's files.
         context: of the student, tokens.
         precision: `dtype` and `attention` of training, as configured: `auto` is not resolved.
@@ -37,12 +42,12 @@ class Materials:
     items: pd.DataFrame
     variant: Prompt
     seed: int
-    tokenizer: Any = None
+    chat: Chat | None = None
     revision: str = ""
     context: int = 0
     precision: Mapping[str, str] = field(default_factory=dict)
     _turns: dict[str, dict[str, Messages]] = field(default_factory=dict)
-    _counts: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
+    _counts: dict[tuple[str, ...], tuple[int, int]] = field(default_factory=dict)
 
     def turns(self, mode: str) -> dict[str, Messages]:
         """Return the prompt of every item in a mode, by item_id."""
@@ -53,18 +58,23 @@ class Materials:
 
     def count(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Add prompt_tokens and target_tokens; a row that was counted before is not again."""
-        keys = list(zip(rows["item_id"], rows["target"], rows["completion"], strict=True))
+        keys = _keys(rows)
         unknown = pd.Series([key not in self._counts for key in keys], rows.index, dtype=bool)
         new = rows[unknown]
-        counted = count_tokens(new, self.tokenizer)
-        for row in records(counted):
-            key = (row["item_id"], row["target"], row["completion"])
-            self._counts[key] = (row["prompt_tokens"], row["target_tokens"])
+        if len(new) and self.chat:
+            counted = count_tokens(new, self.chat)
+            pairs = zip(counted["prompt_tokens"], counted["target_tokens"], strict=True)
+            self._counts.update(zip(_keys(new), pairs, strict=True))
         counts = [self._counts[key] for key in keys]
         return rows.assign(
             prompt_tokens=[prompt for prompt, _ in counts],
             target_tokens=[target for _, target in counts],
         )
+
+
+def _keys(rows: pd.DataFrame) -> list[tuple[str, ...]]:
+    names = [name for name in ("item_id", "target", "completion", "reasoning") if name in rows]
+    return list(rows[names].itertuples(index=False, name=None))
 
 
 def membership(buckets: pd.DataFrame, strategy: Wanted, seed: int) -> pd.Series:
@@ -93,7 +103,7 @@ def wanted_rationales(buckets: Mapping[str, pd.DataFrame], strategy: Wanted, see
     """
     wanted: set[str] = set()
     for stage in strategy.stages:
-        if names := stage.buckets_with("rationale"):
+        if names := stage.bought:
             bucket = membership(buckets[strategy.division_of(stage)], strategy, seed)
             wanted |= set(bucket.index[bucket.isin(names)])
     return wanted
@@ -120,7 +130,7 @@ def stage_rows(
     materials: Materials,
     bucket: pd.Series,
     stage: StageRows,
-    rationales: pd.Series,
+    rationales: pd.DataFrame,
     fallback: Fallback,
 ) -> tuple[pd.DataFrame, int]:
     """Build the rows of one stage.
@@ -129,48 +139,64 @@ def stage_rows(
         materials: only training items that are in `bucket` are used.
         bucket: bucket name per item_id.
         stage: which buckets train on what.
-        rationales: text of the selected rationale per item_id.
+        rationales: `text` and, where there is one, `reasoning` of the selected answers, indexed by
+            item_id.
         fallback: for an item without one: `drop` it, or `train_on_answer`; with `keep` rationales
-            may be wrong.
+            may be wrong. An answer without reasoning is none for the target `reasoning`.
 
     Returns:
-        Rows with item_id, target, messages (list), completion; and how many items had no rationale.
+        Rows with item_id, target, messages (list), completion and, if any target has it, reasoning;
+        and how many items had no rationale.
     """
+    texts = rationales["text"].to_dict()
+    thoughts = rationales["reasoning"].dropna().to_dict() if "reasoning" in rationales else {}
     pool = materials.items
     training = pool[pool["item_id"].isin(bucket.index)]
     rows, missing = [], 0
     for part in stage.parts_or_itself:
         members = training[bucket.reindex(training["item_id"]).isin(part.buckets).to_numpy()]
         for item in records(members):
-            target, text = part.target, None
-            if target == "rationale":
-                text = rationales.get(item["item_id"])
-                if text is None:
+            key, target, text, thought = item["item_id"], part.target, None, None
+            if target in BOUGHT:
+                text = texts.get(key)
+                thought = thoughts.get(key) if target == "reasoning" else None
+                if text is None or (target == "reasoning" and not thought):
                     missing += 1
                     if fallback != "train_on_answer":
                         continue
-                    target = "answer"
+                    target, text = "answer", None
+            mode = "direct" if target == "answer" else "cot"
             rows.append(
                 {
-                    "item_id": item["item_id"],
+                    "item_id": key,
                     "target": target,
-                    "messages": materials.turns(MODE_OF_TARGET[target])[item["item_id"]],
+                    "messages": materials.turns(mode)[key],
                     "completion": completion(
                         item, materials.variant, text, right=fallback != "keep"
                     ),
+                    "reasoning": thought,
                 }
             )
-    return pd.DataFrame(rows, columns=["item_id", "target", "messages", "completion"]), missing
+    columns = ["item_id", "target", "messages", "completion", "reasoning"]
+    return pd.DataFrame(rows, columns=columns).dropna(axis=1, how="all"), missing
 
 
-def count_tokens(rows: pd.DataFrame, tokenizer: Any) -> pd.DataFrame:
+def count_tokens(rows: pd.DataFrame, chat: Chat) -> pd.DataFrame:
     """Add prompt_tokens and target_tokens (the end-of-turn token included) to mixture rows."""
-    prompts = [len(encode_prompt(tokenizer, messages)) for messages in rows["messages"]]
-    targets = [
-        len(encode_completion(tokenizer, messages, text))
-        for messages, text in zip(rows["messages"], rows["completion"], strict=True)
-    ]
-    return rows.assign(prompt_tokens=prompts, target_tokens=targets)
+    encoded = list(encode_rows(rows, chat))
+    return rows.assign(
+        prompt_tokens=[len(prompt) for prompt, _ in encoded],
+        target_tokens=[len(target) for _, target in encoded],
+    )
+
+
+def encode_rows(rows: pd.DataFrame, chat: Chat) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield the token ids of each row's prompt and of what the model learns to write after it."""
+    reasoning = rows.get("reasoning", pd.Series(None, rows.index, dtype=object))
+    columns = (rows["messages"], rows["completion"], rows["target"], reasoning)
+    for messages, text, target, thought in zip(*columns, strict=True):
+        thought = thought if isinstance(thought, str) else None
+        yield chat.row(messages, text, PLACE_OF_TARGET[target], thought)
 
 
 def validation_rows(
@@ -203,7 +229,7 @@ def validation_rows(
         return None
     bucket = _membership(held_out, strategy, seed)
     solved = materials.items.dropna(subset="reference_rationale").set_index("item_id")
-    texts = solved["reference_rationale"]
+    texts = solved["reference_rationale"].rename("text").to_frame()
     rows = materials.count(stage_rows(materials, bucket, stage, texts, "drop")[0])
     fitting = rows[rows["prompt_tokens"] + rows["target_tokens"] <= max_length]
     return None if fitting.empty else fitting
@@ -235,13 +261,16 @@ def split_over_long(
 def mixture_digest(mixture: pd.DataFrame) -> str:
     """Hash what a stage trains on, in item order: every column but the counts of tokens.
 
-    Counts follow from the messages and the student, which a model's digest holds as well. Any
-    further column can change what is learned, so it changes the digest without a word here.
+    A column that says nothing, such as the reasoning of a mixture without any, is none. Counts
+    follow from the messages and the student, which a model's digest holds as well. Any further
+    column can change what is learned, so it changes the digest without a word here.
     """
     ordered = mixture.sort_values(["item_id", "target"], kind="stable")
-    return rows_digest(records(ordered.drop(columns=_COUNTS, errors="ignore")))
+    ordered = ordered.drop(columns=_COUNTS, errors="ignore").dropna(axis=1, how="all")
+    return rows_digest(records(ordered))
 
 
 def mixture_table(mixture: pd.DataFrame) -> pd.DataFrame:
     """Return a mixture in the form of the mixtures table."""
-    return mixture.assign(messages=[dump(messages) for messages in mixture["messages"]])
+    messages = [dump(messages) for messages in mixture["messages"]]
+    return mixture.assign(messages=messages).reindex(columns=SCHEMAS["mixtures"].names)

@@ -19,8 +19,10 @@ from caft.settings import (
 )
 
 Bucket = Literal["easy", "medium", "hard"]
-Target = Literal["answer", "rationale"]
+Target = Literal["answer", "rationale", "reasoning"]
 Fallback = Literal["drop", "train_on_answer", "keep"]
+BOUGHT: frozenset[Target] = frozenset({"rationale", "reasoning"})
+"""Targets that a teacher writes."""
 _WHOLE = set(get_args(Bucket))
 
 
@@ -54,7 +56,10 @@ class Part(Section):
     """A part of a stage: some buckets with one target."""
 
     buckets: Annotated[list[Bucket], Field(min_length=1), Unique] = key("Which buckets.")
-    target: Target = key("What the model learns to write.")
+    target: Target = key(
+        "What the model learns to write: the bare answer, the teacher's text, or the teacher's "
+        "reasoning as a thought with its text behind it."
+    )
 
 
 class StageRows(Section):
@@ -63,7 +68,10 @@ class StageRows(Section):
     buckets: Annotated[list[Bucket], Field(min_length=1), Unique] | None = optional(
         "Which buckets."
     )
-    target: Target | None = optional("What the model learns to write.")
+    target: Target | None = optional(
+        "What the model learns to write: `answer`, `rationale`, or `reasoning`, which is a "
+        "rationale behind the teacher's own thoughts."
+    )
     parts: Annotated[list[Part], Field(min_length=1)] | None = optional(
         "Several targets in one stage, shuffled: a list of `{buckets, target}`."
     )
@@ -77,9 +85,10 @@ class StageRows(Section):
         itself = {"buckets": self.buckets, "target": self.target}
         return self.parts or [Part.model_validate(itself)]
 
-    def buckets_with(self, target: Target) -> set[Bucket]:
-        """Return the buckets that train on a target."""
-        parts = (part for part in self.parts_or_itself if part.target == target)
+    @property
+    def bought(self) -> set[Bucket]:
+        """The buckets that train on what a teacher wrote."""
+        parts = (part for part in self.parts_or_itself if part.target in BOUGHT)
         return {bucket for part in parts for bucket in part.buckets}
 
 
@@ -115,7 +124,7 @@ class Wanted(Section):
     @property
     def needs_rationales(self) -> bool:
         """Whether any stage trains on rationales."""
-        return any(stage.buckets_with("rationale") for stage in self.stages)
+        return any(stage.bought for stage in self.stages)
 
     @property
     def tells_buckets_apart(self) -> bool:
@@ -126,7 +135,7 @@ class Wanted(Section):
     @property
     def trained_mode(self) -> Literal["direct", "cot"]:
         """The mode it was last trained to answer in; `direct` without any stage."""
-        return "cot" if self.stages and self.stages[-1].buckets_with("rationale") else "direct"
+        return "cot" if self.stages and self.stages[-1].bought else "direct"
 
     def divisions(self) -> list[str]:
         """Return the bucket definitions it uses: its own first, then those of its stages."""

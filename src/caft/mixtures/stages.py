@@ -108,7 +108,7 @@ def build_stages(
     materials: Materials,
     strategy: SeededStrategy,
     buckets: Mapping[str, pd.DataFrame],
-    rationales: pd.Series,
+    rationales: pd.DataFrame,
     parent: str | None = None,
     matched: list[Stage] | None = None,
 ) -> list[Stage]:
@@ -122,7 +122,7 @@ def build_stages(
         materials: items, prompts and the student.
         strategy: from config.
         buckets: buckets tables by the name of their definition.
-        rationales: text of the selected rationale per item_id.
+        rationales: the selected answers, as of `stage_rows`.
         parent: digest of the model the first stage starts from.
         matched: the stages of the strategy that `match` names; epochs are scaled to its amount.
 
@@ -142,7 +142,7 @@ def _draft(
     strategy: SeededStrategy,
     number: int,
     buckets: Mapping[str, pd.DataFrame],
-    rationales: pd.Series,
+    rationales: pd.DataFrame,
 ) -> Draft:
     settings, seed = strategy.settings, strategy.seed
     stage, recipe = settings.stages[number - 1], settings.recipe

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from caft.mixtures.rows import Materials, stage_rows
+from caft.mixtures.rows import NO_RATIONALES, Materials, stage_rows
 from caft.mixtures.settings import StageRows
 from caft.prompting.settings import Prompt
 from caft.tables.hashing import unit_interval
@@ -20,6 +20,6 @@ def warm_up_rows(
     """Build the warm-up's answer-only rows."""
     everything = StageRows(buckets=["easy"], target="answer")
     bucket = pd.Series("easy", index=sample)
-    nothing = pd.Series(dtype=object)
-    rows, _ = stage_rows(Materials(items, variant, seed), bucket, everything, nothing, "drop")
+    materials = Materials(items, variant, seed)
+    rows, _ = stage_rows(materials, bucket, everything, NO_RATIONALES, "drop")
     return rows

@@ -1,126 +1,306 @@
 """From chat messages to token ids, so that no text of an item can become a special token."""
 
-import re
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from caft.errors import ModelError
 from caft.prompting.prompts import Messages
+from caft.prompting.settings import Template
+from caft.prompting.template import (
+    Place,
+    Renderer,
+    Shape,
+    Thought,
+    probe,
+    special_pattern,
+    special_tokens,
+)
 
 
-def encode_prompt(tokenizer: Any, messages: Messages) -> list[int]:
-    """Encode messages with the tokenizer's own chat template, up to the model's turn."""
-    return _encode(tokenizer, messages, add_generation_prompt=True)
+@dataclass(frozen=True)
+class Chat:
+    """A student's tokenizer and chat template: its prompts, its answers and where they end.
 
+    Whatever the template puts between a question and its answer, and is the same for all of them,
+    ends the prompt: an answer is scored, trained and generated from the same position.
 
-def encode_completion(tokenizer: Any, messages: Messages, text: str) -> list[int]:
-    """Encode the model's turn after `encode_prompt`, with the token that ends the turn.
-
-    The template decides how a turn goes on and ends. Where it renders earlier turns differently
-    (some drop or add a thinking block) the text is encoded alone and closed with the
-    end-of-sequence token.
+    Attributes:
+        tokenizer: of the student.
+        settings: what the configuration says about the template.
+        more_ends: tokens that end a turn beside the template's own, as the model's makers say.
     """
-    prompt = encode_prompt(tokenizer, messages)
-    turn = [*messages, {"role": "assistant", "content": text}]
-    whole = _encode(tokenizer, turn, add_generation_prompt=False)
-    ends = {tokenizer.eos_token_id, *_turn_ends(tokenizer)}
-    if whole[: len(prompt)] == prompt:
-        rest = whole[len(prompt) :]
-        closed = [position for position, token in enumerate(rest) if token in ends]
-        if closed:
-            # What follows the end of the turn (often a line break) is never generated.
-            return rest[: closed[-1] + 1]
-    return [*_plain(tokenizer, text), tokenizer.eos_token_id]
 
+    tokenizer: Any
+    settings: Template = field(default_factory=Template)
+    more_ends: frozenset[int] = frozenset()
 
-def first_token(tokenizer: Any, messages: Messages, text: str) -> int:
-    """Return the first token of the model's turn if it writes `text` after this template."""
-    return encode_completion(tokenizer, messages, text)[0]
+    @cached_property
+    def shape(self) -> Shape:
+        """What the template was found to do.
 
+        Raises:
+            ModelError: if it cannot carry a question and its answer.
+        """
+        return probe(self.tokenizer, self.settings)
 
-def label_tokens(tokenizer: Any, messages: Messages, labels: list[str]) -> list[list[int]]:
-    """Return each label's possible first tokens: as the template continues, and after a space.
+    @property
+    def thought(self) -> Thought | None:
+        """How the family marks its thoughts, if it has any."""
+        return self.shape.thought
 
-    Raises:
-        ModelError: if two labels share a token, so that their probabilities cannot be told apart.
-    """
-    variants = [
-        sorted({first_token(tokenizer, messages, label), *_after_space(tokenizer, label)})
-        for label in labels
-    ]
-    flat = [token for tokens in variants for token in tokens]
-    if len(flat) != len(set(flat)):
-        raise ModelError(
-            f"the tokenizer begins several of the labels {labels} with the same token; "
-            "use a prompt variant with letters (prompts.<name>.labels: upper)."
+    def place(self, mode: str, thinks: bool | None = None) -> Place:
+        """Return where a model writes in a mode, `direct` or `cot`.
+
+        Args:
+            mode: how it is asked.
+            thinks: whether it was trained to think before its text; None is the student's habit.
+        """
+        if mode == "direct":
+            return "direct"
+        return "thought" if (self.shape.thinks if thinks is None else thinks) else "cot"
+
+    def prompt(self, messages: Messages, place: Place) -> list[int]:
+        """Encode messages up to the position where the model writes."""
+        text, guard = self._asked(messages, place)
+        return self._ids(text, guard)
+
+    def completion(
+        self, messages: Messages, text: str, place: Place, reasoning: str | None = None
+    ) -> list[int]:
+        """Encode what the model writes after `prompt`, with the token that ends its turn.
+
+        Args:
+            messages: of the prompt.
+            text: the answer, or what stands behind a thought.
+            place: where it is written.
+            reasoning: what is thought before the text, in place `thought`.
+        """
+        return self.row(messages, text, place, reasoning)[1]
+
+    def row(
+        self, messages: Messages, text: str, place: Place, reasoning: str | None = None
+    ) -> tuple[list[int], list[int]]:
+        """Return the token ids of a prompt and of its completion."""
+        before, guard = self._asked(messages, place, text, reasoning or "")
+        prompt = self._ids(before, guard)
+        shown = self._guarded(text, guard)
+        if place == "thought" and self.thought:
+            shown = self._guarded(reasoning or "", guard) + self.thought.closes + shown
+        written = self._form(place).glue + shown + self.shape.end
+        whole = self._ids(before + written, guard)
+        if whole[: len(prompt)] == prompt:
+            return prompt, whole[len(prompt) :]
+        # The end of the prompt and the beginning of this text are one token: each is encoded alone.
+        return prompt, self._ids(written, guard)
+
+    def label_tokens(
+        self, messages: Messages, labels: list[str]
+    ) -> tuple[list[int], list[list[int]]]:
+        """Return what precedes every label, and each label's possible first tokens behind that.
+
+        The possible tokens are the one with which the template continues and that of the label
+        after a space. Where all labels begin with the same blank token, it precedes them.
+
+        Raises:
+            ModelError: if two labels share a token, so that their probabilities cannot be told
+                apart.
+        """
+        written = [self.completion(messages, label, "direct") for label in labels]
+        lead = self._blank_start(written)
+        variants = [
+            sorted({ids[len(lead)], *self._after_space(label)})
+            for ids, label in zip(written, labels, strict=True)
+        ]
+        flat = [token for tokens in variants for token in tokens]
+        if len(flat) != len(set(flat)):
+            raise ModelError(
+                f"the tokenizer begins several of the labels {labels} with the same token; "
+                "use a prompt variant with letters (prompts.<name>.labels: upper)."
+            )
+        return lead, variants
+
+    def scored_row(self, messages: Messages, text: str) -> tuple[list[int], list[int]]:
+        """Return the token ids of a direct prompt and an answer, from its first visible token on.
+
+        A tokenizer that cuts numbers into digits writes a space before them as a token of its own:
+        the same for every number, it tells nothing about the item.
+        """
+        prompt, answer = self.row(messages, text, "direct")
+        lead = self._digits_lead
+        if lead and answer[: len(lead)] == lead:
+            return prompt + lead, answer[len(lead) :]
+        return prompt, answer
+
+    def opening(self, place: Place) -> list[int]:
+        """Return what opens the model's turn, after the token that opens every text.
+
+        A template with neither has the end-of-sequence token there, as before any new text.
+        """
+        form = self._form(place)
+        turn = [{"role": "user", "content": "a"}]
+        closed = self._ids(self._render(turn, opened=False, **form.variables), {})
+        whole = self.prompt(turn, place)
+        opening = whole[len(_common(closed, whole)) :]
+        first = whole[0]
+        if first == self.tokenizer.bos_token_id and opening[:1] != [first]:
+            opening = [first, *opening]
+        return opening or [self.tokenizer.eos_token_id]
+
+    @cached_property
+    def ends(self) -> frozenset[int]:
+        """The tokens that end a model's turn; generation stops at any of them."""
+        own = {self._ids(self.shape.end, {})[-1], self.tokenizer.eos_token_id, *self.more_ends}
+        # A header between thought and answer may hold what ends a message elsewhere.
+        within = self._ids(self.thought.opens + self.thought.closes, {}) if self.thought else []
+        return frozenset(own - {None}) - set(within)
+
+    def split(self, tokens: list[int], place: Place) -> tuple[int, bool]:
+        """Find where the answer begins in what a model wrote.
+
+        Args:
+            tokens: all of it, without the token that ends the turn.
+            place: where it was written.
+
+        Returns:
+            How many tokens the thoughts take, their marks included; and whether the last thought
+            is closed, so that an answer may follow.
+        """
+        if not self.thought:
+            return 0, True
+        opening, closing = self.thought.marks
+        text = self.tokenizer.decode(tokens)
+        end = text.rfind(closing)
+        behind = text[end + len(closing) :] if end >= 0 else text
+        opened = place == "thought" if end < 0 else False
+        if opened or (opening and opening in behind):
+            return len(tokens), False
+        return (0, True) if end < 0 else (self._count(tokens, end + len(closing)), True)
+
+    def thought_text(self, tokens: list[int]) -> str:
+        """Return what stands between the marks of thoughts; `tokens` as counted by `split`."""
+        opening, closing = self.thought.marks if self.thought else ("", "")
+        text = self.tokenizer.decode(tokens).strip()
+        return text.removeprefix(opening).removesuffix(closing).strip()
+
+    def _count(self, tokens: list[int], characters: int) -> int:
+        """Return how many tokens it takes to write so many characters."""
+        low, high = 0, len(tokens)
+        while low < high:
+            middle = (low + high) // 2
+            if len(self.tokenizer.decode(tokens[:middle])) < characters:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    @cached_property
+    def _render(self) -> Renderer:
+        shape = self.shape
+        return Renderer(self.tokenizer, self.settings, shape.folds_system, shape.in_parts)
+
+    def _form(self, place: Place) -> Any:
+        if place not in self.shape.forms:
+            raise ModelError(
+                "the chat template of the student has no place for a thought; name its marks as "
+                "students.<name>.template.thought: ['<think>', '</think>'], leave its switch on in "
+                "template.cot, or train on `rationale` instead of `reasoning`."
+            )
+        return self.shape.forms[place]
+
+    def _asked(self, messages: Messages, place: Place, *texts: str) -> tuple[str, dict[str, str]]:
+        """Render a prompt; what looks like a special token in a text is replaced by a stand-in."""
+        contents = [message["content"] for message in messages]
+        guard = self._guard([*contents, *texts])
+        form = self._form(place)
+        turns = [
+            {**message, "content": self._guarded(text, guard)}
+            for message, text in zip(messages, contents, strict=True)
+        ]
+        return self._render(turns, **form.variables) + form.block, guard
+
+    def _guard(self, texts: list[str]) -> dict[str, str]:
+        """Map special tokens and marks of thoughts in texts to characters that occur in none."""
+        found = {match for text in texts for match in self._marks.findall(text)}
+        if not found:
+            return {}
+        everything = "".join(texts)
+        free = (chr(code) for code in range(0xF0000, 0xFFFFD) if chr(code) not in everything)
+        return {token: next(free) for token in sorted(found)}
+
+    def _guarded(self, text: str, guard: dict[str, str]) -> str:
+        return self._marks.sub(lambda match: guard[match.group()], text) if guard else text
+
+    @cached_property
+    def _marks(self) -> Any:
+        marks = [mark for mark in (self.thought.marks if self.thought else ()) if mark]
+        return special_pattern(self.tokenizer, *marks)
+
+    def _ids(self, text: str, guard: dict[str, str]) -> list[int]:
+        """Encode a text; its special tokens are the template's own, stand-ins become plain text."""
+        if not guard:
+            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        ids: list[int] = []
+        position = 0
+        for match in [*self._special.finditer(text), None]:
+            ids += self._plain(text[position : match.start() if match else len(text)], guard)
+            if match:
+                ids.append(self.tokenizer.convert_tokens_to_ids(match.group()))
+                position = match.end()
+        return ids
+
+    @cached_property
+    def _special(self) -> Any:
+        return special_pattern(self.tokenizer)
+
+    def _plain(self, text: str, guard: dict[str, str]) -> list[int]:
+        """Encode a text without special tokens, the originals of its stand-ins as plain text."""
+        special = special_tokens(self.tokenizer)
+        parts = [""]
+        originals = {stand_in: token for token, stand_in in guard.items()}
+        for character in text:
+            original = originals.get(character, character)
+            if original is character or original in special:
+                parts[-1] += original
+            else:  # a mark that the tokenizer would find in any text: it is cut in two
+                parts[-1] += original[:1]
+                parts.append(original[1:])
+        return [token for part in parts for token in self._encode(part)]
+
+    def _encode(self, text: str) -> list[int]:
+        if not text:
+            return []
+        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        return list(encoded["input_ids"])
+
+    def _after_space(self, label: str) -> list[int]:
+        tokens = self._encode(" " + label)
+        return tokens if len(tokens) == 1 else []
+
+    def _blank_start(self, written: list[list[int]]) -> list[int]:
+        start = _common(*written)
+        visible = (
+            number
+            for number in range(len(start))
+            if self.tokenizer.decode(start[: number + 1]).strip()
         )
-    return variants
+        return start[: next(visible, len(start))]
+
+    @cached_property
+    def _digits_lead(self) -> list[int]:
+        turn = [{"role": "user", "content": "a"}]
+        return self._blank_start([self.completion(turn, str(n), "direct") for n in range(10)])
 
 
-def _after_space(tokenizer: Any, label: str) -> list[int]:
-    tokens = _plain(tokenizer, " " + label)
-    return tokens if len(tokens) == 1 else []
-
-
-def _turn_ends(tokenizer: Any) -> list[int]:
-    """Return the special tokens that this template puts after a turn's text."""
-    probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    tokens = _encode(tokenizer, probe, add_generation_prompt=False)
-    special = {tokenizer.convert_tokens_to_ids(token) for token in _special_tokens(tokenizer)}
-    return [token for token in tokens[-3:] if token in special]
-
-
-def stop_tokens(tokenizer: Any) -> list[int]:
-    """Return the tokens that end a model's turn; generation stops at any of them."""
-    return sorted({tokenizer.eos_token_id, *_turn_ends(tokenizer)})
-
-
-def _special_tokens(tokenizer: Any) -> set[str]:
-    # Many tokenizers do not name the tokens that open a turn as special (Llama 3, Phi):
-    # `all_special_tokens` holds the named ones only.
-    marked = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-    return marked | set(tokenizer.all_special_tokens)
-
-
-def _encode(tokenizer: Any, messages: Messages, add_generation_prompt: bool) -> list[int]:
-    special = sorted(_special_tokens(tokenizer), key=len, reverse=True)
-    pattern = re.compile("|".join(re.escape(token) for token in special))
-    guarded, guard = _guard(messages, pattern)
-    text = tokenizer.apply_chat_template(
-        guarded, add_generation_prompt=add_generation_prompt, tokenize=False
+def _common(*sequences: Any) -> Any:
+    """Return the longest common beginning of texts or lists."""
+    shortest = min(sequences, key=len)
+    count = next(
+        (
+            number
+            for number, values in enumerate(zip(*sequences, strict=False))
+            if any(value != values[0] for value in values)
+        ),
+        len(shortest),
     )
-    if not guard:
-        return tokenizer(text, add_special_tokens=False)["input_ids"]
-    # Every special token left in the text is the template's own; what lies between is plain text,
-    # and the items' own look-alikes are put back only there.
-    ids: list[int] = []
-    position = 0
-    for match in [*pattern.finditer(text), None]:
-        plain = text[position : match.start() if match else len(text)]
-        for placeholder, original in guard.items():
-            plain = plain.replace(placeholder, original)
-        ids += _plain(tokenizer, plain)
-        if match:
-            ids.append(tokenizer.convert_tokens_to_ids(match.group()))
-            position = match.end()
-    return ids
-
-
-def _guard(messages: Messages, pattern: re.Pattern[str]) -> tuple[Messages, dict[str, str]]:
-    """Replace special tokens inside contents by private-use characters that occur in no content."""
-    found = {match for message in messages for match in pattern.findall(message["content"])}
-    if not found:
-        return messages, {}
-    everything = "".join(message["content"] for message in messages)
-    free = (chr(code) for code in range(0xF0000, 0xFFFFD) if chr(code) not in everything)
-    guard = {token: next(free) for token in sorted(found)}
-    guarded = [
-        {**message, "content": pattern.sub(lambda match: guard[match.group()], message["content"])}
-        for message in messages
-    ]
-    return guarded, {placeholder: token for token, placeholder in guard.items()}
-
-
-def _plain(tokenizer: Any, text: str) -> list[int]:
-    if not text:
-        return []
-    return tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+    return shortest[:count]

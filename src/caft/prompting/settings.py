@@ -1,6 +1,9 @@
-"""Section `prompts.<name>`: how items are put to a model."""
+"""Sections `prompts.<name>` and `students.<name>.template`: how items are put to a model."""
 
-from typing import Literal
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
 
 from caft.settings import Natural, Section, key
 
@@ -45,3 +48,45 @@ class Prompt(Section):
     def instruction(self, mode: str) -> PerKind:
         """Return what asks for an answer in a mode, `direct` or `cot`."""
         return {"direct": self.direct, "cot": self.cot}[mode]
+
+
+Mark = Annotated[str, Field(min_length=1)]
+
+
+def _day(value: Any) -> str:
+    """Return a day as YAML or a text gives it, written YYYY-MM-DD."""
+    try:
+        return (value if isinstance(value, date) else date.fromisoformat(str(value))).isoformat()
+    except ValueError:
+        raise ValueError(f"{value!r} is no day; write it as YYYY-MM-DD") from None
+
+
+Day = Annotated[str, BeforeValidator(_day)]
+
+
+class Template(Section):
+    """What a student's chat template is given beside the messages."""
+
+    direct: dict[str, Any] = key(
+        "Variables of the template where an answer is asked for without thinking; a switch such as "
+        "`enable_thinking` is found in the template and is off.",
+        {},
+    )
+    cot: dict[str, Any] = key(
+        "Variables where the student may think; such a switch is on, unless it is given here.", {}
+    )
+    thought: Annotated[list[Mark], Field(min_length=2, max_length=2)] | None = key(
+        "The marks that open and close a thought, where the template does not show them: "
+        "`['<think>', '</think>']`.",
+        None,
+    )
+    thinks: bool | None = key(
+        "Whether the untuned student is asked to think in mode `cot`; by default where its "
+        "template has a switch for it, or opens a thought by itself.",
+        None,
+    )
+    today: Day = key("The day that a template is told where it asks for today's.", "2026-01-01")
+
+    def strftime(self, form: str) -> str:
+        """Return the day in a form of `date.strftime`."""
+        return date.fromisoformat(self.today).strftime(form)

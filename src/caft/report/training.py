@@ -8,6 +8,7 @@ import pandas as pd
 from caft import layout
 from caft.figures.training import LOSS_COLUMNS, loss_table
 from caft.mixtures.plan import Plan
+from caft.prompting.chat import Chat
 from caft.tables import parquet
 from caft.tables.files import read_json
 from caft.training.rows import IGNORED, encode_mixture
@@ -51,12 +52,12 @@ def curves(losses: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }
 
 
-def sample_page(plan: Plan, tokenizer: Any) -> str:
+def sample_page(plan: Plan, chat: Chat) -> str:
     """Return an HTML page with the first rows of each stage and what of them carries loss.
 
     Args:
         plan: of one data set and student; what the first training seed trains on is shown.
-        tokenizer: of the student.
+        chat: tokenizer and chat template of the student.
     """
     parts, shown = [_HEAD], set()
     for place, stage in plan.stages():
@@ -68,8 +69,8 @@ def sample_page(plan: Plan, tokenizer: Any) -> str:
         parts.append(f"<h2>{escape(title)}</h2>\n")
         # One of each target, where a stage mixes them.
         sample = rows.groupby("target", sort=True).head(_SAMPLE)
-        encoded = encode_mixture(sample, tokenizer)
-        parts += [f"<pre>{_marked(row, tokenizer)}</pre>\n" for row in encoded]
+        encoded = encode_mixture(sample, chat)
+        parts += [f"<pre>{_marked(row, chat.tokenizer)}</pre>\n" for row in encoded]
     return "".join([*parts, "</body></html>\n"])
 
 

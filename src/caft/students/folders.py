@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from caft.errors import ModelError
+from caft.prompting.chat import Chat
+from caft.prompting.settings import Template
 from caft.running.settings import Engine
 from caft.students.settings import Student
 from caft.tables.files import read_json, write_json
@@ -66,17 +68,21 @@ def prepare_student(settings: Student, folder: Path, downloads: Path) -> dict[st
             ) from error
         check_folder(Path(snapshot))
         _link_parts(Path(snapshot), folder)
-    tokenizer = load_tokenizer(folder)
-    if not tokenizer.chat_template:
+    chat = _chat(folder, settings.template)
+    if not chat.tokenizer.chat_template:
         raise ModelError(
             f"{folder}: the tokenizer has no chat template; use an instruction-tuned student."
         )
+    shape = chat.shape
+    revision = folder_revision(folder)
     config = read_json(folder / "config.json")
     student = {
         "source": settings.plain("package", "path", "hub", "revision"),
-        "revision": folder_revision(folder),
+        # A prompt that is more than what the template makes of the messages makes another student.
+        "revision": revision if shape.is_plain else digest([revision, shape.for_people()]),
         "context": config.get("max_position_embeddings", 2048),
         "vocabulary": config.get("vocab_size"),
+        "template": {"settings": settings.template.plain(), "found": shape.for_people()},
     }
     write_json(folder / STUDENT_FILE, student)
     return student
@@ -142,6 +148,20 @@ def folder_revision(folder: Path) -> str:
     paths = {path for pattern in _PARTS for path in Path(folder).glob(pattern)}
     paths.discard(Path(folder) / STUDENT_FILE)
     return digest({path.name: file_sha256(path) for path in sorted(paths)})
+
+
+def load_chat(folder: Path | str) -> Chat:
+    """Load a student's tokenizer and chat template, as the configuration wants it used."""
+    record = Path(folder) / STUDENT_FILE
+    known = read_json(record).get("template", {}) if record.is_file() else {}
+    return _chat(Path(folder), Template.model_validate(known.get("settings", {})))
+
+
+def _chat(folder: Path, template: Template) -> Chat:
+    makers = folder / "generation_config.json"
+    ends = read_json(makers).get("eos_token_id") if makers.is_file() else None
+    ends = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    return Chat(load_tokenizer(folder), template, frozenset(ends))
 
 
 def load_tokenizer(folder: Path | str) -> Any:

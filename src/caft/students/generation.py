@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from caft.prompting.answers import is_finished
-from caft.prompting.chat import encode_prompt, stop_tokens
+from caft.prompting.chat import Chat
 from caft.prompting.prompts import Messages
+from caft.prompting.template import Place
 
 _TAIL = (
     12  # tokens looked back at for the answer marker: a long answer of a choice or a number fits
@@ -28,6 +29,7 @@ class Decoding:
         seed: of the sampling.
         stop_at_answer: end an answer after its first complete `[[...]]`.
         batch_size: rows per batch.
+        place: where in a turn is written: an answer, a chain, or a thought before either.
     """
 
     max_new_tokens: int
@@ -36,6 +38,7 @@ class Decoding:
     seed: int = 0
     stop_at_answer: bool = False
     batch_size: int = 32
+    place: Place = "direct"
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,11 @@ class Generated:
     """One answer: prompt index, text, token counts, and whether it ended by itself (`stop`).
 
     Attributes:
-        tokens: what was written, without the token that ends the turn.
+        text: what stands behind the last closed thought; empty if a thought was not closed.
+        tokens: all that was written, without the token that ends the turn.
         measured: per such token what `measure` returned; empty if nothing is measured.
+        thought: what was thought before the text; None if nothing was.
+        thought_tokens: how many of the tokens are thoughts, their marks included.
     """
 
     index: int
@@ -54,25 +60,22 @@ class Generated:
     finish_reason: str
     tokens: list[int] = field(default_factory=list)
     measured: list[list[float]] = field(default_factory=list)
+    thought: str | None = None
+    thought_tokens: int = 0
 
 
 class Ending:
     """When an answer is complete and what it then says, whichever engine writes its tokens."""
 
-    def __init__(self, tokenizer: Any, max_new_tokens: int, stop_at_answer: bool):
-        """Set the limits.
-
-        Args:
-            tokenizer: of the model.
-            max_new_tokens: at most this many tokens an answer.
-            stop_at_answer: whether the first complete `[[...]]` ends an answer.
-        """
-        self.tokenizer = tokenizer
-        self.max_new_tokens = max_new_tokens
-        self.stop_at_answer = stop_at_answer
-        self.ends = set(stop_tokens(tokenizer))
+    def __init__(self, chat: Chat, decoding: Decoding):
+        """Set the limits: the model's chat, and how it is let write."""
+        self.chat, self.tokenizer, self.ends = chat, chat.tokenizer, chat.ends
+        self.place = decoding.place
+        self.max_new_tokens = decoding.max_new_tokens
+        self.stop_at_answer = decoding.stop_at_answer
         # Only a token with a bracket in it can complete an answer marker.
-        self._closing = {token for text, token in tokenizer.get_vocab().items() if "]" in text}
+        vocabulary = self.tokenizer.get_vocab()
+        self._closing = {token for text, token in vocabulary.items() if "]" in text}
 
     def is_reached(self, new: list[int]) -> bool:
         """Tell whether an answer of these tokens, at least one, is complete."""
@@ -82,7 +85,13 @@ class Ending:
             self.stop_at_answer
             and new[-1] in self._closing
             and is_finished(self.tokenizer.decode(new[-_TAIL:]))
+            and (self.chat.thought is None or self._is_answered(new))
         )
+
+    def _is_answered(self, new: list[int]) -> bool:
+        """Tell whether a marked answer stands behind the thoughts, not in one."""
+        begin, closed = self.chat.split(new, self.place)
+        return closed and is_finished(self.tokenizer.decode(new[begin:]))
 
     def answer(
         self, index: int, prompt_tokens: int, new: list[int], measured: list[list[float]]
@@ -90,19 +99,26 @@ class Ending:
         """Turn the tokens of a complete answer into text, cut behind its first marked answer."""
         end = next((place for place, token in enumerate(new) if token in self.ends), None)
         kept = new if end is None else new[:end]
-        text = self.tokenizer.decode(kept, skip_special_tokens=True)
+        begin, closed = self.chat.split(kept, self.place)
+        text = self.tokenizer.decode(kept[begin:], skip_special_tokens=True) if closed else ""
+        if begin:
+            text = text.lstrip()
         stopped = end is not None or (self.stop_at_answer and is_finished(text))
         if end is None and stopped:
             text = text[: text.index("]]", text.index("[[")) + 2]
         # The end-of-turn token was generated and paid for like any other.
         count = len(kept) + (end is not None)
         reason = "stop" if stopped else "length"
-        return Generated(index, text, prompt_tokens, count, reason, kept, measured[: len(kept)])
+        return Generated(
+            *(index, text, prompt_tokens, count, reason, kept, measured[: len(kept)]),
+            thought=self.chat.thought_text(kept[:begin]) if begin else None,
+            thought_tokens=begin,
+        )
 
 
 def generate(
     model: Any,
-    tokenizer: Any,
+    chat: Chat,
     prompts: list[Messages],
     decoding: Decoding,
     measure: _Measure | None = None,
@@ -111,7 +127,7 @@ def generate(
 
     Args:
         model: from `caft.students.folders.load_model`.
-        tokenizer: its tokenizer.
+        chat: its tokenizer and chat template.
         prompts: chat messages, one list per prompt.
         decoding: how they are continued.
         measure: what to note of every step, from the float32 logits of shape (rows, vocabulary) and
@@ -122,9 +138,9 @@ def generate(
     """
     import torch
 
-    ids = [encode_prompt(tokenizer, messages) for messages in prompts]
+    ids = [chat.prompt(messages, decoding.place) for messages in prompts]
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-    ending = Ending(tokenizer, decoding.max_new_tokens, decoding.stop_at_answer)
+    ending = Ending(chat, decoding)
     choose = _chooser(decoding.temperature, decoding.top_p)
     for number, batch in enumerate(_batches(order, ids, decoding.batch_size)):
         torch.manual_seed(decoding.seed + number)
@@ -132,7 +148,7 @@ def generate(
             answers = _decode(
                 model,
                 [ids[index] for index in batch],
-                tokenizer.pad_token_id,
+                chat.tokenizer.pad_token_id,
                 choose,
                 ending.is_reached,
                 measure,

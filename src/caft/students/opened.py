@@ -10,8 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from caft.prompting.chat import Chat
+from caft.prompting.template import Place
 from caft.running.settings import Engine
-from caft.students.folders import load_model, load_tokenizer, pick_device
+from caft.students.folders import load_chat, load_model, pick_device
 from caft.tables.files import read_json
 
 
@@ -37,13 +39,19 @@ class Loaded:
 
     Attributes:
         model: from `caft.students.folders.load_model`, or what another engine generates with.
-        tokenizer: its tokenizer.
+        chat: its tokenizer and chat template.
         context: longest text in tokens; by default none is too long.
+        thinks: whether it was trained to think before its text; None is the student's habit.
     """
 
     model: Any
-    tokenizer: Any
+    chat: Chat
     context: int = sys.maxsize
+    thinks: bool | None = None
+
+    def place(self, mode: str) -> Place:
+        """Return where it writes in a mode, `direct` or `cot`."""
+        return self.chat.place(mode, self.thinks)
 
 
 def _load(scorer: "Scorer") -> Any:
@@ -78,14 +86,14 @@ class Scorer:
         return self.load(self)
 
     @cached_property
-    def tokenizer(self) -> Any:
+    def chat(self) -> Chat:
         """The student's."""
-        return load_tokenizer(self.folder)
+        return load_chat(self.folder)
 
     @property
     def loaded(self) -> Loaded:
         """What a computation needs of it."""
-        return Loaded(self.model, self.tokenizer, self.context)
+        return Loaded(self.model, self.chat, self.context, self.trained.get("thinks"))
 
     @property
     def sample(self) -> list[str]:

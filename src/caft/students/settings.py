@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Literal
 
 from caft.prompting.parsers import PARSERS
+from caft.prompting.settings import Template
 from caft.settings import Count, PositiveAmount, Section, key, optional
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class Student(Section):
     revision: str | None = optional("Commit of the hub repository.")
     license: str | None = optional(
         "Its licence as the hub names it (`apache-2.0`), for the cards of exported models."
+    )
+    template: Template = key(
+        "What its chat template is given beside the messages (docs/students.md).", Template()
     )
     warm_up: WarmUp | None = key(
         "A short answer-only tuning for scoring alone, for students that do not answer in the "

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from caft.errors import ModelError
-from caft.prompting.chat import encode_prompt
+from caft.prompting.chat import Chat
 from caft.prompting.prompts import Messages
 from caft.students import opened as scorer
 from caft.students.folders import check_folder
@@ -54,13 +54,13 @@ def open_scorer(subject: Subject) -> Scorer:
 
 
 def generate(
-    model: VllmModel, tokenizer: Any, prompts: list[Messages], decoding: Decoding
+    model: VllmModel, chat: Chat, prompts: list[Messages], decoding: Decoding
 ) -> Iterator[list[Generated]]:
     """Continue chat prompts greedily.
 
     Args:
         model: of an opened scorer.
-        tokenizer: of the model.
+        chat: tokenizer and chat template of the model.
         prompts: chat messages, one list per prompt.
         decoding: greedy; its `batch_size` is not used: vLLM fills its batches by the memory it has.
 
@@ -69,8 +69,8 @@ def generate(
     """
     from vllm import SamplingParams
 
-    ending = Ending(tokenizer, decoding.max_new_tokens, decoding.stop_at_answer)
-    ids = [encode_prompt(tokenizer, messages) for messages in prompts]
+    ending = Ending(chat, decoding)
+    ids = [chat.prompt(messages, decoding.place) for messages in prompts]
     new: list[list[int]] = [[] for _ in prompts]
     waiting = list(range(len(prompts)))
     while waiting:

@@ -69,6 +69,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "correct": _flag,
             "finish_reason": _text,  # stop | length
             "prompt_tokens": _count,
+            "thought_tokens": _count,  # of the tokens, those that stand before the text
             "tokens": pa.list_(pa.int32()),  # without the one that ends the turn
             "entropies": pa.list_(pa.float32()),  # nats, over the full vocabulary, per token
             "logprobs": pa.list_(pa.float32()),  # of the chosen token
@@ -116,6 +117,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "sample": _count,
             "key": _text,  # of the stored answer
             "text": _text,
+            "reasoning": _text,  # what the teacher thought before, where it shows that
             "parsed": _text,
             "accepted": _flag,
             "selected": _flag,  # the answer that training uses
@@ -159,9 +161,10 @@ SCHEMAS: dict[str, pa.Schema] = {
     "mixtures": pa.schema(
         {
             "item_id": _text,
-            "target": _text,  # answer | rationale
+            "target": _text,  # answer | rationale | reasoning
             "messages": _text,  # JSON list of chat messages
             "completion": _text,
+            "reasoning": _text,  # thought before the completion; null for the other targets
             "prompt_tokens": _count,
             "target_tokens": _count,
         }
@@ -169,12 +172,14 @@ SCHEMAS: dict[str, pa.Schema] = {
     "predictions": pa.schema(
         {
             "item_id": _text,
-            "text": _text,  # everything the model wrote
+            "text": _text,  # what the model wrote, behind its thoughts; empty if one is not closed
             "parsed": _text,  # [invalid] where the parser found no answer
             "answer": _text,
             "correct": _flag,
             "invalid": _flag,
-            "new_tokens": _count,
+            "new_tokens": _count,  # the thoughts' included
+            "thought": _text,  # null if nothing was thought
+            "thought_tokens": _count,
             "finish_reason": _text,  # stop | length
         }
     ),

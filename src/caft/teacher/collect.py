@@ -131,6 +131,7 @@ def _row(request: Request, answer: Answer, verdict: Verdict) -> dict[str, Any]:
         "sample": request.sample,
         "key": request.key,
         "text": answer.text,
+        "reasoning": answer.reasoning,
         "parsed": verdict.parsed,
         "accepted": verdict.accepted,
         "reason": verdict.reason,

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 from caft.errors import ConfigError, TeacherError
 from caft.running.settings import Precision
 from caft.settings import Count, NotNegative, Number, key, optional
-from caft.students.folders import folder_revision, load_model, load_tokenizer, pick_device
+from caft.students.folders import folder_revision, load_chat, load_model, pick_device
 from caft.tables.files import files_in
 from caft.tables.hashing import digest
 from caft.teacher import Answer, Here, Provider, Request, lots
@@ -97,21 +97,25 @@ class LocalTeacher:
     def _generate(self, requests: list[Request]) -> Iterator[list[Answer]]:
         from caft.students.generation import Decoding, generate
 
-        model, tokenizer = self._loaded
+        model, chat = self._loaded
         # Other keys, hence another seed, for another sample of the same items.
         seed = int(digest([request.key for request in requests], 7), 16)
         started = time.monotonic()
         decoding = Decoding(
-            **self.decoding, seed=seed, stop_at_answer=True, batch_size=self.settings.batch_size
+            **self.decoding,
+            seed=seed,
+            stop_at_answer=True,
+            batch_size=self.settings.batch_size,
+            place=chat.place("cot"),
         )
         prompts = [request.messages for request in requests]
-        for batch in generate(model, tokenizer, prompts, decoding):
+        for batch in generate(model, chat, prompts, decoding):
             seconds = (time.monotonic() - started) / len(batch)
             yield [
                 Answer(
                     key=requests[one.index].key,
                     text=one.text,
-                    reasoning=None,
+                    reasoning=one.thought,
                     finish_reason=one.finish_reason,
                     prompt_tokens=one.prompt_tokens,
                     completion_tokens=one.new_tokens,
@@ -139,7 +143,7 @@ class LocalTeacher:
         engine = self.here.engine.model_copy(update={"dtype": self.settings.dtype})
         device, dtype = pick_device(engine)
         model = load_model(folder, dtype=dtype, device=device, attention=engine.attention)
-        return model, load_tokenizer(folder)
+        return model, load_chat(folder)
 
 
 def _fetch(hub_id: str, revision: str) -> str:

@@ -6,28 +6,28 @@ from typing import Any
 import pandas as pd
 
 from caft.errors import TrainingError
-from caft.prompting.chat import encode_completion, encode_prompt
+from caft.mixtures.rows import encode_rows
+from caft.prompting.chat import Chat
 
 IGNORED = -100  # label of a token without loss
 _PROBE = 64  # tokens per row
 
 
-def encode_mixture(mixture: pd.DataFrame, tokenizer: Any) -> list[dict[str, list[int]]]:
+def encode_mixture(mixture: pd.DataFrame, chat: Chat) -> list[dict[str, list[int]]]:
     """Tokenise a mixture; only the completion and the token that ends it carry loss.
 
     Args:
         mixture: the mixtures table.
-        tokenizer: of the student.
+        chat: tokenizer and chat template of the student.
 
     Returns:
         Per row `input_ids` and `labels` of equal length; labels are -100 on the prompt.
     """
-    rows = []
-    for messages, text in zip(mixture["messages"], mixture["completion"], strict=True):
-        turns = json.loads(messages)
-        prompt, answer = encode_prompt(tokenizer, turns), encode_completion(tokenizer, turns, text)
-        rows.append({"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer})
-    return rows
+    rows = mixture.assign(messages=[json.loads(messages) for messages in mixture["messages"]])
+    return [
+        {"input_ids": prompt + target, "labels": [IGNORED] * len(prompt) + target}
+        for prompt, target in encode_rows(rows, chat)
+    ]
 
 
 def dataset_of(rows: list[dict[str, list[int]]], packing: str, max_length: int, pad: int) -> Any:

@@ -12,10 +12,12 @@ import pandas as pd
 from caft.errors import TrainingError
 from caft.mixtures.recipe import Recipe
 from caft.mixtures.rows import mixture_digest
+from caft.mixtures.settings import BOUGHT
 from caft.mixtures.stages import StageSpec
+from caft.prompting.chat import Chat
 from caft.running.meter import Meter
 from caft.running.settings import Engine
-from caft.students.folders import load_tokenizer, pick_device
+from caft.students.folders import load_chat, pick_device
 from caft.tables.files import read_json, write_json
 from caft.tables.hashing import digest
 from caft.training import checkpoints
@@ -97,9 +99,9 @@ def train_stage(
             "the data set a validation split, or set training.early_stopping: null."
         )
     set_seed(job.seed)
-    tokenizer = load_tokenizer(job.student)
+    chat = load_chat(job.student)
     model = trainable_model(job.student, job.parent, recipe, dtype, engine.attention)
-    rows = encode_mixture(job.mixture, tokenizer)
+    rows = encode_mixture(job.mixture, chat)
     if recipe.packing != "none":
         check_isolation(model, rows)
     work = folder / WORK
@@ -117,19 +119,27 @@ def train_stage(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DONE_FILE).unlink(missing_ok=True)
         checkpoint = checkpoints.keep_usable(work, identity)
-    trainer = _trainer(job, model, tokenizer, settings, rows, identity, meter)
+    trainer = _trainer(job, model, chat, settings, rows, identity, meter)
     _add_callbacks(trainer, folder, job, checkpoint_minutes)
     if checkpoint:
         logging.getLogger("caft").info("going on from %s", checkpoint)
         trainer.go_on_from(checkpoint)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    chosen = _save(trainer, tokenizer, folder, recipe)
+    chosen = _save(trainer, chat.tokenizer, folder, recipe)
     if trainer.is_world_process_zero():
         about = {"spec": job.spec, "device": device, "dtype": dtype, "chosen_epoch": chosen}
         write_json(folder / DONE_FILE, {**about, **_record(trainer, folder, job, rows)})
         shutil.rmtree(work, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return read_json(folder / DONE_FILE)
+
+
+def _thinks(job: StageJob) -> bool | None:
+    """Tell whether the model has learnt to think before its text; None if it has learnt neither."""
+    targets = set(job.mixture["target"])
+    if targets & BOUGHT:
+        return "reasoning" in targets
+    return read_json(job.parent / DONE_FILE).get("thinks") if job.parent else None
 
 
 def _record(
@@ -141,6 +151,7 @@ def _record(
     targets = sum(label != IGNORED for row in rows for label in row["labels"])
     return {
         "method": job.recipe.method,
+        "thinks": _thinks(job),
         "rows": len(rows),
         "steps": trainer.state.global_step,
         "target_tokens_one_pass": targets,
@@ -160,7 +171,7 @@ def _record(
 def _trainer(
     job: StageJob,
     model: Any,
-    tokenizer: Any,
+    chat: Chat,
     settings: Any,
     rows: list[dict[str, list[int]]],
     identity: str,
@@ -169,13 +180,12 @@ def _trainer(
     from caft.training.trainer import RowOrder, StageTrainer
 
     recipe, validation = job.recipe, job.validation
-    data = dataset_of(rows, recipe.packing, recipe.max_length, tokenizer.pad_token_id)
+    pad = chat.tokenizer.pad_token_id
+    data = dataset_of(rows, recipe.packing, recipe.max_length, pad)
     held_out = None
     if validation is not None and len(validation):
         settings.eval_strategy = "epoch"
-        held_out = dataset_of(
-            encode_mixture(validation, tokenizer), "none", 0, tokenizer.pad_token_id
-        )
+        held_out = dataset_of(encode_mixture(validation, chat), "none", 0, pad)
     order = RowOrder(
         [len(ids) for ids in data["input_ids"]][:-1],
         recipe.rows_per_update,
@@ -186,7 +196,7 @@ def _trainer(
         settings,
         train_dataset=data,
         eval_dataset=held_out,
-        processing_class=tokenizer,
+        processing_class=chat.tokenizer,
         order=order,
         identity=identity,
         meter=meter,
@@ -205,7 +215,10 @@ def _add_callbacks(
     if checkpoint_minutes is not None:
         trainer.add_callback(SaveByTheClock(checkpoint_minutes))
     recipe, spec = job.recipe, job.spec
-    about = {"method": recipe.method, "parent": spec and spec["parent"], "spec": spec}
+    about = {
+        **{"method": recipe.method, "thinks": _thinks(job)},
+        **{"parent": spec and spec["parent"], "spec": spec},
+    }
     stopping = recipe.early_stopping
 
     def keep(epoch: int, step: int) -> None:

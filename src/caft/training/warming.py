@@ -9,7 +9,7 @@ from caft.mixtures.stages import stage_spec
 from caft.mixtures.warm_up import warm_up_rows, warm_up_sample
 from caft.prompting.asked import Asked
 from caft.running.settings import Engine
-from caft.students.folders import load_tokenizer
+from caft.students.folders import load_chat
 from caft.students.settings import WarmUp
 from caft.tables.files import read_json
 from caft.tables.hashing import digest
@@ -43,10 +43,12 @@ def warm_up(
         The training record with `sample` (item ids) and `digest`.
     """
     student = read_json(student_file)
-    tokenizer = load_tokenizer(student_file.parent)
     sample = warm_up_sample(asked.items, settings.items, asked.seed)
     rows, _ = split_over_long(
-        count_tokens(warm_up_rows(asked.items, sample, asked.variant, asked.seed), tokenizer),
+        count_tokens(
+            warm_up_rows(asked.items, sample, asked.variant, asked.seed),
+            load_chat(student_file.parent),
+        ),
         min(recipe.max_length, student["context"]),
         recipe.max_overlong_share,
         "warm_up",

@@ -19,6 +19,7 @@ from caft.complexity.settings import MetricSettings
 from caft.mixtures.buckets import BUCKETS, build_buckets
 from caft.mixtures.settings import Buckets
 from caft.prompting.asked import Asked
+from caft.prompting.chat import Chat
 from caft.prompting.prompts import all_messages
 from caft.students.folders import float32_head, load_model, load_tokenizer
 from caft.students.generation import Decoding, generate
@@ -57,7 +58,7 @@ def items():
 
 def scored(items, model, tokenizer, variant, context=512, **settings):
     prompts = Asked(items, variant, 1).prompts("direct")
-    return score_items(prompts, Loaded(model, tokenizer, context), **settings)
+    return score_items(prompts, Loaded(model, Chat(tokenizer), context), **settings)
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def test_a_large_batch_ends_before_it_is_padding():
 
 
 def test_the_gold_answer_of_an_open_question_follows_its_prompt(items, tokenizer, letters):
-    row = encode_rows(Asked(items, letters, 1).prompts("direct"), tokenizer)[4]
+    row = encode_rows(Asked(items, letters, 1).prompts("direct"), Chat(tokenizer))[4]
     assert items["answer_kind"][4] == "numeric"
     assert tokenizer.decode(row.tokens[: row.first + 1]).endswith("<|im_start|>assistant\n")
     assert tokenizer.decode(row.gold) == items["answer"][4] + "<|im_end|>"
@@ -224,7 +225,7 @@ def test_the_gold_answer_cannot_be_seen_by_the_score(items, model, tokenizer, le
 def test_an_item_longer_than_the_context_has_a_status_and_no_score(
     items, model, tokenizer, letters, tmp_path
 ):
-    rows = encode_rows(Asked(items, letters, 1).prompts("direct"), tokenizer)
+    rows = encode_rows(Asked(items, letters, 1).prompts("direct"), Chat(tokenizer))
     lengths = [len(row.tokens) for row in rows]
     context = sorted(lengths)[9]
     scores = scored(items, model, tokenizer, letters, context)
@@ -323,7 +324,7 @@ def test_a_number_is_correct_exactly_if_greedy_generation_writes_it(taught, less
     scores = _score_without_system(items, model, tokenizer, bare)
     written = {
         answer.index: answer
-        for batch in generate(model, tokenizer, user, Decoding(12))
+        for batch in generate(model, Chat(tokenizer), user, Decoding(12))
         for answer in batch
     }
     greedy = [
@@ -365,7 +366,7 @@ def test_greedy_generation_and_the_score_agree_on_a_random_student(model, tokeni
     messages = all_messages(prompts, letters, "direct", 1)
     first = {
         answer.index: answer.text
-        for batch in generate(model, tokenizer, messages, Decoding(1))
+        for batch in generate(model, Chat(tokenizer), messages, Decoding(1))
         for answer in batch
     }
     scores = scored(prompts, model, tokenizer, letters)
@@ -377,7 +378,7 @@ def test_greedy_generation_and_the_score_agree_on_a_random_student(model, tokeni
 
 def test_a_low_precision_student_is_scored_with_float32_logits(student, tokenizer, items, letters):
     low = load_model(student, "bfloat16")
-    rows = encode_rows(Asked(items, letters, 1).prompts("direct"), tokenizer)
+    rows = encode_rows(Asked(items, letters, 1).prompts("direct"), Chat(tokenizer))
     logits = answer_logits(low, rows[:3], tokenizer.pad_token_id)
     assert all(values.dtype == torch.float32 for values in logits)
     assert set(scored(items, low, tokenizer, letters)["status"]) == {"ok"}

@@ -12,7 +12,7 @@ from caft.complexity.generations import (
 )
 from caft.complexity.settings import MetricSettings
 from caft.prompting.asked import Asked
-from caft.prompting.chat import encode_prompt
+from caft.prompting.chat import Chat
 from caft.prompting.prompts import all_messages
 from caft.students.folders import load_model, load_tokenizer
 from caft.students.generation import Decoding, generate
@@ -50,7 +50,10 @@ def items():
 
 def made(items, model, tokenizer, variant, seed=1, context=512, **settings):
     writing = WRITING.model_copy(update=settings.pop("writing", {}))
-    prompts, student = Asked(items, variant, seed).prompts("cot"), Loaded(model, tokenizer, context)
+    prompts, student = (
+        Asked(items, variant, seed).prompts("cot"),
+        Loaded(model, Chat(tokenizer), context),
+    )
     return generate_items(prompts, student, writing, Sampling(**settings))
 
 
@@ -59,7 +62,7 @@ def test_the_statistics_are_those_of_a_plain_pass_over_the_text(items, model, to
     messages = all_messages(items, letters, "cot", 1)
     assert found["tokens"].map(len).sum() > 100
     for turns, row in zip(messages, found.to_dict("records"), strict=True):
-        prompt, tokens = encode_prompt(tokenizer, turns), list(row["tokens"])
+        prompt, tokens = Chat(tokenizer).prompt(turns, "cot"), list(row["tokens"])
         with torch.inference_mode():
             logits = model(torch.tensor([prompt + tokens])).logits[0, len(prompt) - 1 : -1].double()
         p = logits.softmax(-1).numpy()
@@ -92,7 +95,7 @@ def test_what_is_measured_changes_no_text(items, model, tokenizer, letters):
     plain, measured = (
         {
             answer.index: answer
-            for batch in generate(model, tokenizer, prompts, Decoding(24), measure)
+            for batch in generate(model, Chat(tokenizer), prompts, Decoding(24), measure)
             for answer in batch
         }
         for measure in (None, token_statistics)

@@ -7,13 +7,13 @@ import torch
 
 from caft.complexity.compute import compute_metric
 from caft.complexity.likelihoods import (
-    _turn_opening,
     likelihoods,
     likelihoods_with_student,
     target_prompts,
 )
 from caft.complexity.settings import MetricSettings
 from caft.prompting.asked import Asked
+from caft.prompting.chat import Chat
 from caft.prompting.prompts import all_messages
 from caft.students.folders import load_model
 from caft.students.opened import Loaded, Subject
@@ -44,7 +44,7 @@ def items():
 
 def losses(items, model, tokenizer, variant, context=512, **settings):
     prompts = target_prompts(Asked(items, variant, 1))
-    return likelihoods(prompts, Loaded(model, tokenizer, context), **settings)
+    return likelihoods(prompts, Loaded(model, Chat(tokenizer), context), **settings)
 
 
 @pytest.fixture
@@ -123,22 +123,22 @@ def test_a_non_finite_logit_gives_a_status_and_never_a_number(items, student, to
 
 def test_a_target_alone_follows_what_opens_the_models_turn(chatml, spaced, unnamed):
     opening = chatml("<|im_start|>assistant\n", add_special_tokens=False)["input_ids"]
-    assert _turn_opening(chatml) == opening
+    assert Chat(chatml).opening("direct") == opening
     # This template opens turns with nothing, and texts with <s>.
-    assert _turn_opening(spaced) == [spaced.bos_token_id]
+    assert Chat(spaced).opening("direct") == [spaced.bos_token_id]
     before = unnamed.chat_template
     unnamed.chat_template = "{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}"
     try:
-        assert _turn_opening(unnamed) == [unnamed.eos_token_id]
+        assert Chat(unnamed).opening("direct") == [unnamed.eos_token_id]
     finally:
         unnamed.chat_template = before
 
 
 def test_a_text_opener_that_the_turn_opener_begins_with_is_not_doubled(chatml):
-    opening = _turn_opening(chatml)
+    opening = Chat(chatml).opening("direct")
     chatml.bos_token = "<|im_start|>"
     try:
-        assert _turn_opening(chatml) == opening
+        assert Chat(chatml).opening("direct") == opening
     finally:
         chatml.bos_token = None
 

@@ -7,6 +7,7 @@ from caft.evaluation.evaluate import _read, evaluate, evaluate_model
 from caft.evaluation.settings import Evaluation
 from caft.prompting.answers import ABSTAINED, INVALID
 from caft.prompting.asked import Asked
+from caft.prompting.chat import Chat
 from caft.running.jobs import Progress
 from caft.students.folders import load_model, load_tokenizer
 from caft.students.generation import Generated
@@ -73,7 +74,7 @@ def answered(items, folder, variant, mode):
     model, tokenizer = load_model(folder), without_system(load_tokenizer(folder))
     prompts = Asked(items, variant, 1).prompts(mode)
     line = Progress("answering", len(items))
-    return evaluate(prompts, Loaded(model, tokenizer), mode, SETTINGS, line)
+    return evaluate(prompts, Loaded(model, Chat(tokenizer)), mode, SETTINGS, line)
 
 
 def test_items_are_answered_and_marked(items, taught, letters):

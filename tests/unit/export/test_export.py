@@ -13,6 +13,7 @@ from caft.cli import main
 from caft.errors import ExportError, MergeError
 from caft.export import export_model, find
 from caft.export.merging import compare
+from caft.prompting.chat import Chat
 from caft.students.folders import load_model
 from caft.students.generation import Decoding, generate
 from caft.tables import parquet
@@ -133,7 +134,7 @@ def caft(*arguments):
 def ours(tokenizer, adapter):
     """What the evaluation would get out of the trained model."""
     model = load_model("data/models/tiny", adapter=adapter)
-    ((answer,),) = generate(model, tokenizer, [MESSAGES], Decoding(256))
+    ((answer,),) = generate(model, Chat(tokenizer), [MESSAGES], Decoding(256))
     return answer.text
 
 

@@ -5,6 +5,7 @@ from stages import changed
 from caft import versions
 from caft.errors import TrainingError
 from caft.mixtures.rows import (
+    NO_RATIONALES,
     Materials,
     count_tokens,
     membership,
@@ -17,6 +18,7 @@ from caft.mixtures.rows import (
 from caft.mixtures.settings import ResolvedStrategy, StageRows, Strategy, Wanted
 from caft.mixtures.stages import SeededStrategy, build_stages
 from caft.mixtures.warm_up import warm_up_rows, warm_up_sample
+from caft.prompting.chat import Chat
 
 ANSWER = {"buckets": ["easy", "medium"], "target": "answer", "epochs": 2}
 RATIONALE = {"buckets": ["hard"], "target": "rationale", "epochs": 4}
@@ -63,12 +65,15 @@ def buckets():
     return pd.DataFrame(rows)
 
 
+def texts_of(texts):
+    return pd.Series(texts, name="text").to_frame()
+
+
 @pytest.fixture
 def rationales():
     """An accepted rationale for every hard item but i11."""
-    return pd.Series(
-        {key: f"Because of {key}, [[{'AB'[int(key[1:]) % 2]}]]" for key in ("i2", "i5", "i8")}
-    )
+    texts = {key: f"Because of {key}, [[{'AB'[int(key[1:]) % 2]}]]" for key in ("i2", "i5", "i8")}
+    return texts_of(texts)
 
 
 @pytest.fixture
@@ -77,7 +82,7 @@ def build(items, buckets, rationales, letters, recipe, tokenizer):
         "items": items,
         "variant": letters,
         "seed": 1,
-        "tokenizer": tokenizer,
+        "chat": Chat(tokenizer),
         "revision": "r1",
         "context": 512,
         "precision": {"dtype": "auto", "attention": "sdpa"},
@@ -156,7 +161,7 @@ def test_a_base_strategy_has_no_stage(build):
 
 
 def test_a_random_membership_trains_on_as_many_other_items(build, items, rationales):
-    everything = pd.Series({key: "yes [[A]]" for key in items["item_id"]})
+    everything = texts_of({key: "yes [[A]]" for key in items["item_id"]})
     (drawn,) = build(strategy(RATIONALE, membership="random"), rationales=everything)
     (chosen,) = build(strategy(RATIONALE), rationales=everything)
     assert len(drawn.mixture) == len(chosen.mixture) == 4
@@ -202,7 +207,7 @@ def test_membership_covers_the_sampled_items_alone(buckets):
 
 
 def test_a_digest_does_not_depend_on_row_order(build, items, buckets):
-    rationales = pd.Series({key: f"{key} [[A]]" for key in BUCKET})
+    rationales = texts_of({key: f"{key} [[A]]" for key in BUCKET})
     for plan in (strategy(MIXED), strategy(ANSWER, RATIONALE, membership="random")):
         expected = [stage.model for stage in build(plan, rationales=rationales)]
         turned = build(
@@ -262,8 +267,8 @@ def test_strategies_that_share_a_first_stage_share_its_model(build):
 
 def test_target_tokens_include_the_end_of_the_turn(tokenizer):
     messages = [{"role": "user", "content": "1 + 0 ?"}]
-    rows = pd.DataFrame({"messages": [messages], "completion": ["[[B]]"]})
-    counted = count_tokens(rows, tokenizer)
+    rows = pd.DataFrame({"messages": [messages], "completion": ["[[B]]"], "target": "answer"})
+    counted = count_tokens(rows, Chat(tokenizer))
     prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
     assert counted["prompt_tokens"].tolist() == [len(prompt)]
     assert counted["target_tokens"].tolist() == [len(tokenizer("[[B]]")["input_ids"]) + 1]
@@ -291,7 +296,7 @@ def test_too_many_over_long_rows_stop_the_run():
 
 def test_a_stage_without_rows_stops_the_run(build):
     with pytest.raises(TrainingError, match=r"strategies\.mine, stage 2: the stage has no rows"):
-        build(strategy(ANSWER, RATIONALE), rationales=pd.Series(dtype=object), name="mine")
+        build(strategy(ANSWER, RATIONALE), rationales=NO_RATIONALES, name="mine")
     with pytest.raises(TrainingError, match="no rows"):
         split_over_long(lengths(11), 10, 1.0, "here")
 

@@ -11,7 +11,7 @@ from caft.mixtures.building import build_plan
 from caft.mixtures.plan import Plan, PlannedStage, PlannedStrategy, Trained, read_plan
 from caft.mixtures.rows import Materials
 from caft.mixtures.settings import Match, ResolvedStrategy
-from caft.students.folders import load_tokenizer
+from caft.students.folders import load_chat
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
 
@@ -43,6 +43,7 @@ def inputs(tmp_path, monkeypatch, student, letters, recipe):
         {
             "item_id": ["i2", "i2", "i5"],
             "text": ["wrong", "so [[2]]", "cut"],
+            "reasoning": [None, None, None],
             "selected": [False, True, False],
         }
     )
@@ -55,7 +56,7 @@ def inputs(tmp_path, monkeypatch, student, letters, recipe):
     record = read_json(student / "student.json")
     return {
         "materials": Materials(
-            items, letters, 1, load_tokenizer(student), record["revision"], record["context"]
+            items, letters, 1, load_chat(student), record["revision"], record["context"]
         ),
         "buckets": {"default": buckets},
         "rationales": {"worked": rationales},
@@ -227,7 +228,7 @@ def test_a_strategy_may_start_from_the_warm_up(inputs, tmp_path):
 
 
 def test_a_plan_is_written_by_strategy_and_seed():
-    stage = PlannedStage("m", None, "rows", 2, 3, 1, 2, 0, 0, 10, 20, 50)
+    stage = PlannedStage("m", None, "rows", 2, 3, 1, 2, 0, 0, 0, 10, 20, 50)
     strategy = PlannedStrategy("cot", "default", "worked", {10: Trained("m", 3, [stage])})
     assert Plan({"aware": strategy}).json() == {
         "aware": {

@@ -1,5 +1,6 @@
 import pytest
 
+from caft.prompting.chat import Chat
 from caft.students.folders import load_model, load_tokenizer
 from caft.students.generation import Decoding, _batches, generate
 
@@ -19,7 +20,7 @@ def asking(*questions):
 
 
 def answers(model, tokenizer, prompts, max_new_tokens=40, **settings):
-    batches = generate(model, tokenizer, prompts, Decoding(max_new_tokens, **settings))
+    batches = generate(model, Chat(tokenizer), prompts, Decoding(max_new_tokens, **settings))
     found = {answer.index: answer for batch in batches for answer in batch}
     return [found[index] for index in range(len(prompts))]
 
@@ -49,7 +50,7 @@ def test_the_batch_size_changes_no_answer(model, tokenizer, lessons):
 
 
 def test_answers_come_in_batches_of_the_asked_size(model, tokenizer, lessons):
-    batches = list(generate(model, tokenizer, asking(*lessons), Decoding(2, batch_size=2)))
+    batches = list(generate(model, Chat(tokenizer), asking(*lessons), Decoding(2, batch_size=2)))
     assert [len(batch) for batch in batches] == [2, 2, 1]
     assert sorted(answer.index for batch in batches for answer in batch) == [0, 1, 2, 3, 4]
 
@@ -125,19 +126,17 @@ def test_greedy_answers_are_those_of_transformers(student, letters):
     import torch
     from transformers import GenerationConfig
 
-    from caft.prompting.chat import encode_prompt, stop_tokens
-
     random_model, tokenizer = load_model(student), load_tokenizer(student)
     prompts = asking("2 + 2 ?", "what is the number of options", "a", "[[B]] ? " * 9)
     ours = answers(random_model, tokenizer, prompts, max_new_tokens=30)
     settings = GenerationConfig(
         max_new_tokens=30,
         do_sample=False,
-        eos_token_id=stop_tokens(tokenizer),
+        eos_token_id=sorted(Chat(tokenizer).ends),
         pad_token_id=tokenizer.pad_token_id,
     )
     for prompt, answer in zip(prompts, ours, strict=True):
-        ids = torch.tensor([encode_prompt(tokenizer, prompt)])
+        ids = torch.tensor([Chat(tokenizer).prompt(prompt, "direct")])
         output = random_model.generate(
             ids, attention_mask=torch.ones_like(ids), generation_config=settings
         )

@@ -11,7 +11,7 @@ from stages import TINY_RECIPE, changed
 from caft.errors import TrainingError
 from caft.prompting.asked import Asked
 from caft.running.settings import Engine
-from caft.students.folders import load_model, load_tokenizer
+from caft.students.folders import load_chat, load_model
 from caft.students.settings import WarmUp
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
@@ -76,8 +76,8 @@ def loss_of(model, rows):
     return sum(losses) / len(losses)
 
 
-def test_only_the_completion_and_its_end_of_turn_carry_loss(mixture, tokenizer):
-    for row, text in zip(encode_mixture(mixture, tokenizer), ANSWERS, strict=True):
+def test_only_the_completion_and_its_end_of_turn_carry_loss(mixture, chat, tokenizer):
+    for row, text in zip(encode_mixture(mixture, chat), ANSWERS, strict=True):
         assert len(row["labels"]) == len(row["input_ids"])
         start = row["labels"].count(-100)
         assert row["labels"][:start] == [-100] * start
@@ -87,7 +87,7 @@ def test_only_the_completion_and_its_end_of_turn_carry_loss(mixture, tokenizer):
 
 
 def test_the_trainer_sees_exactly_these_labels(
-    mixture, student, tokenizer, short_recipe, tmp_path, monkeypatch
+    mixture, student, chat, short_recipe, tmp_path, monkeypatch
 ):
     batches = []
 
@@ -106,25 +106,25 @@ def test_the_trainer_sees_exactly_these_labels(
             end = max(place for place, label in enumerate(labels) if label != -100) + 1
             assert set(labels[end:]) <= {-100}  # padding carries no loss
             found.append((ids[:end], labels[:end]))
-    expected = [(row["input_ids"], row["labels"]) for row in encode_mixture(mixture, tokenizer)]
+    expected = [(row["input_ids"], row["labels"]) for row in encode_mixture(mixture, chat)]
     assert sorted(found) == sorted(expected)
 
 
-def test_an_adapter_run_lowers_the_loss_and_is_complete(first, mixture, student, tokenizer):
+def test_an_adapter_run_lowers_the_loss_and_is_complete(first, mixture, student, chat):
     folder, record = first
     assert is_trained(folder)
     losses = [entry["loss"] for entry in record["history"]]
     assert record["steps"] == len(losses) == 20
     assert losses[-1] < losses[0] / 2
-    rows = encode_mixture(mixture, tokenizer)
+    rows = encode_mixture(mixture, chat)
     before = loss_of(load_model(student), rows)
     after = loss_of(load_model(student, adapter=folder), rows)
     assert after < before / 2
 
 
-def test_the_record_counts_tokens_and_names_what_made_the_model(first, mixture, tokenizer):
+def test_the_record_counts_tokens_and_names_what_made_the_model(first, mixture, chat):
     folder, record = first
-    rows = encode_mixture(mixture, tokenizer)
+    rows = encode_mixture(mixture, chat)
     targets = sum(label != -100 for row in rows for label in row["labels"])
     tokens = sum(len(row["input_ids"]) for row in rows)
     assert record["rows"] == 5
@@ -183,14 +183,14 @@ def test_a_second_stage_goes_on_with_the_same_adapter(
 
 
 def test_a_second_stage_learns_and_leaves_the_first_model_alone(
-    first, mixture, student, tokenizer, short_recipe, tmp_path
+    first, mixture, student, chat, short_recipe, tmp_path
 ):
     other = mixture.assign(completion="no, B")
     weights = (first[0] / "adapter_model.safetensors").read_bytes()
     train_stage(
         StageJob(other, student, short_recipe, 6, 1, parent=first[0]), tmp_path / "second", CPU
     )
-    rows = encode_mixture(other, tokenizer)
+    rows = encode_mixture(other, chat)
     before = loss_of(load_model(student, adapter=first[0]), rows)
     after = loss_of(load_model(student, adapter=tmp_path / "second"), rows)
     assert after < before / 2
@@ -208,16 +208,16 @@ def test_a_merged_low_precision_model_keeps_its_float32_head(first, student):
 
 
 def test_the_full_method_saves_a_whole_model_that_a_next_stage_goes_on_with(
-    mixture, student, tokenizer, short_recipe, tmp_path
+    mixture, student, chat, short_recipe, tmp_path
 ):
     full = changed(short_recipe, method="full", learning_rate=0.005)
     record = train_stage(StageJob(mixture, student, full, 6, 1), tmp_path / "one", CPU)
     assert record["method"] == "full" and is_trained(tmp_path / "one")
-    rows = encode_mixture(mixture, tokenizer)
+    rows = encode_mixture(mixture, chat)
     before = loss_of(load_model(student), rows)
     after = loss_of(load_model(tmp_path / "one"), rows)
     assert after < before / 2
-    assert encode_mixture(mixture, load_tokenizer(tmp_path / "one")) == rows
+    assert encode_mixture(mixture, load_chat(tmp_path / "one")) == rows
     still = changed(full, learning_rate=1e-12)
     train_stage(
         StageJob(mixture, student, still, 1, 1, parent=tmp_path / "one"), tmp_path / "two", CPU

@@ -7,7 +7,7 @@ from transformers.models.llama.modeling_llama import LlamaMLP
 
 from caft.errors import TrainingError
 from caft.mixtures.recipe import Recipe
-from caft.students.folders import load_model, load_tokenizer
+from caft.students.folders import load_chat, load_model
 from caft.tables.files import read_json
 from caft.training import StageJob, encode_mixture, is_trained, train_stage, trainer
 from caft.training.recipes import split_batch
@@ -109,8 +109,8 @@ def test_padding_free_steps_learn_what_padded_ones_do(train, monkeypatch):
     assert losses(free) == pytest.approx(losses(padded), abs=1e-4)
 
 
-def test_packs_hold_every_row_whole_once(tokenizer):
-    rows = encode_mixture(ROWS, tokenizer)
+def test_packs_hold_every_row_whole_once(chat, tokenizer):
+    rows = encode_mixture(ROWS, chat)
     longest = max(len(row["input_ids"]) for row in rows)
     data = dataset_of(rows, "packed", 2 * longest, tokenizer.pad_token_id)
     assert len(data) < len(rows)
@@ -133,18 +133,18 @@ def test_packing_takes_fewer_updates_and_learns(train):
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_packed_rows_do_not_see_each_other(student, tokenizer, attention):
-    rows = encode_mixture(ROWS, tokenizer)
+def test_packed_rows_do_not_see_each_other(student, chat, attention):
+    rows = encode_mixture(ROWS, chat)
     check_isolation(load_model(student, attention=attention), rows)
 
 
-def test_a_model_whose_packed_rows_see_each_other_is_refused(student, tokenizer):
+def test_a_model_whose_packed_rows_see_each_other_is_refused(student, chat):
     model = load_model(student)
     plain = model.forward
     # As a model does that takes no notice of positions which start again.
     model.forward = lambda input_ids, use_cache, **_: plain(input_ids=input_ids)
     with pytest.raises(TrainingError, match=r"training\.packing: with sdpa attention the rows"):
-        check_isolation(model, encode_mixture(ROWS, tokenizer))
+        check_isolation(model, encode_mixture(ROWS, chat))
 
 
 def test_the_validation_loss_is_the_mean_over_its_tokens_and_moves_nothing(
@@ -157,7 +157,7 @@ def test_the_validation_loss_is_the_mean_over_its_tokens_and_moves_nothing(
     held_out = [entry for entry in record["history"] if "validation_loss" in entry]
     assert [(entry["step"], entry["epoch"]) for entry in held_out] == [(4, 1.0), (8, 2.0)]
     model, total, count = load_model(student, adapter=tmp_path / "watched"), 0.0, 0
-    for row in encode_mixture(HELD_OUT, load_tokenizer(student)):
+    for row in encode_mixture(HELD_OUT, load_chat(student)):
         targets = sum(label != -100 for label in row["labels"])
         with torch.inference_mode():
             loss = model(
