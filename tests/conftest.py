@@ -32,7 +32,7 @@ LESSONS = {
 }
 
 
-def build_tokenizer(template, specials, **named):
+def build_tokenizer(template, specials, texts=SENTENCES, **named):
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -41,8 +41,12 @@ def build_tokenizer(template, specials, **named):
     raw.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     raw.train_from_iterator(
-        SENTENCES * 3,
-        trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False),
+        [*texts] * 3,
+        trainers.BpeTrainer(
+            vocab_size=400 if texts is SENTENCES else 2000,
+            initial_alphabet=alphabet,
+            show_progress=False,
+        ),
     )
     raw.add_special_tokens([AddedToken(token, special=True) for token in specials])
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, **named)
@@ -220,8 +224,7 @@ def planned_stage():
     from caft.mixtures.plan import PlannedStage
 
     def make(**named):
-        rows = ("rows", "answer_rows", "rationale_rows", "reasoning_rows")
-        counts = (*rows, "over_long", "without_rationale")
+        counts = ("rows", "answer_rows", "rationale_rows", "over_long", "without_rationale")
         tokens = ("target_tokens_one_pass", "target_tokens", "all_tokens")
         others = {"model": "m", "parent": None, "mixture": "x", "epochs": 1}
         return PlannedStage(**{**others, **dict.fromkeys((*counts, *tokens), 1), **named})

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import trl
-from conftest import build_tokenizer
+from conftest import SENTENCES, build_tokenizer
 
 FOLDER = Path(trl.__file__).parent / "chat_templates"
 _SPECIAL = re.compile(r"<[|｜][^<>{}' ]*?[|｜]?>|<\w+[|]>|</?s>|<\w+_of_\w+>|\[gMASK\]|<sop>")
@@ -107,4 +107,6 @@ def tokenizer_of(name):
     eos = _LAST.get(name) or re.findall(r"\S+", DIRECT[name][1].replace("><", "> <"))[-1]
     specials = sorted({*_SPECIAL.findall(template), "<pad>", "<bos>", eos})
     named = {"eos_token": eos, "pad_token": "<pad>", "bos_token": "<bos>"}
-    return build_tokenizer(template, specials, **named)
+    # A template with a page of its own would make prompts of a thousand such pieces.
+    texts = [*SENTENCES, *template.split(". ")] if name in ("cohere2", "gptoss") else SENTENCES
+    return build_tokenizer(template, specials, texts, **named)

@@ -108,7 +108,7 @@ def _write_stage(stage: Stage, student_file: Path, parent_file: Path | None) -> 
 
 def _write_rows(rows: pd.DataFrame, name: str) -> str:
     path = layout.at(layout.MIXTURE, mixture=name)
-    if not Path(path).is_file():
+    if not parquet.is_current("mixtures", path):
         parquet.write("mixtures", mixture_table(rows), path, code=versions.MIXTURES)
     return path
 

@@ -23,12 +23,12 @@ class PlannedStage:
         rows: of the mixture.
         answer_rows: those of them that train on an answer.
         rationale_rows: those that train on what a teacher wrote.
-        reasoning_rows: those of the latter that think the teacher's reasoning before it.
         over_long: rows that were left out because they exceed the length limit.
         without_rationale: items whose rationale was not accepted.
         target_tokens_one_pass: tokens that carry loss, each row once.
         target_tokens: the same over all epochs.
         all_tokens: those of the prompts too, over all epochs.
+        reasoning_rows: those of `rationale_rows` that think the teacher's reasoning first.
     """
 
     model: str
@@ -38,12 +38,12 @@ class PlannedStage:
     rows: int
     answer_rows: int
     rationale_rows: int
-    reasoning_rows: int
     over_long: int
     without_rationale: int
     target_tokens_one_pass: int
     target_tokens: int
     all_tokens: int
+    reasoning_rows: int = 0
 
 
 @dataclass(frozen=True)

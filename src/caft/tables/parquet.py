@@ -220,6 +220,11 @@ def write(
         pq.write_table(rows, temporary, compression="zstd")
 
 
+def is_current(name: str, path: str | Path) -> bool:
+    """Tell whether a file is there and has the columns of its table in this version."""
+    return Path(path).is_file() and pq.read_schema(path).names == SCHEMAS[name].names
+
+
 def read(name: str, *paths: str | Path) -> pd.DataFrame:
     """Read a table, from several files in order of item_id.
 

@@ -77,8 +77,8 @@ def answered(items, folder, variant, mode):
     return evaluate(prompts, Loaded(model, Chat(tokenizer)), mode, SETTINGS, line)
 
 
-def test_items_are_answered_and_marked(items, taught, letters):
-    direct = answered(items, taught, letters, "direct")
+def test_items_are_answered_and_marked(items, taught, bare):
+    direct = answered(items, taught, bare, "direct")
     found = direct.set_index("item_id").sort_index()
     assert list(found.index) == ["i0", "i1", "i2", "i3", "i4", "other"]
     found = found.drop("other")
@@ -88,8 +88,8 @@ def test_items_are_answered_and_marked(items, taught, letters):
     assert list(found["finish_reason"]) == ["stop", "stop", "stop", "length", "stop"]
 
 
-def test_thinking_stops_at_the_marked_answer(items, taught, letters):
-    cot = answered(items, taught, letters, "cot")
+def test_thinking_stops_at_the_marked_answer(items, taught, bare):
+    cot = answered(items, taught, bare, "cot")
     counted = cot.set_index("item_id").loc["i3"]
     assert counted["text"] == "one two three four five six [[6]]"
     assert (counted["parsed"], counted["correct"]) == ("6", True)

@@ -228,7 +228,7 @@ def test_a_strategy_may_start_from_the_warm_up(inputs, tmp_path):
 
 
 def test_a_plan_is_written_by_strategy_and_seed():
-    stage = PlannedStage("m", None, "rows", 2, 3, 1, 2, 0, 0, 0, 10, 20, 50)
+    stage = PlannedStage("m", None, "rows", 2, 3, 1, 2, 0, 0, 10, 20, 50)
     strategy = PlannedStrategy("cot", "default", "worked", {10: Trained("m", 3, [stage])})
     assert Plan({"aware": strategy}).json() == {
         "aware": {
@@ -253,6 +253,7 @@ def test_a_plan_is_written_by_strategy_and_seed():
                             "target_tokens_one_pass": 10,
                             "target_tokens": 20,
                             "all_tokens": 50,
+                            "reasoning_rows": 0,
                         }
                     ],
                 }

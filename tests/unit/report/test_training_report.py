@@ -69,8 +69,8 @@ def test_curves_show_the_first_seed_and_a_shared_model_once(plan):
     assert list(curves(losses_of_run(plan))) == ["sft, stage 1", "complexity_aware, stage 2"]
 
 
-def test_a_sample_marks_what_carries_loss_and_escapes_the_rest(plan, tokenizer):
-    page = sample_page(plan, tokenizer)
+def test_a_sample_marks_what_carries_loss_and_escapes_the_rest(plan, chat):
+    page = sample_page(plan, chat)
     assert page.count("<h2>") == 2, "each mixture once"
     assert "sft, stage 1: 4 rows" in page
     assert page.count("<mark>") == 1 + 3 + 1, "the legend, two answers and a rationale, one row"

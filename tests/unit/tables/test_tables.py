@@ -17,6 +17,8 @@ def predictions():
             "correct": [True, False],
             "invalid": [False, True],
             "new_tokens": [3, 12],
+            "thought": ["hm", None],
+            "thought_tokens": [1, 0],
             "finish_reason": ["stop", "length"],
         }
     )
