@@ -28,6 +28,8 @@ class PlannedStage:
         target_tokens_one_pass: tokens that carry loss, each row once.
         target_tokens: the same over all epochs.
         all_tokens: those of the prompts too, over all epochs.
+        updates: of the weights, over all epochs; an early end makes them fewer. None in plans of
+            earlier versions, which `caft clean` reads too.
     """
 
     model: str
@@ -42,6 +44,7 @@ class PlannedStage:
     target_tokens_one_pass: int
     target_tokens: int
     all_tokens: int
+    updates: int | None = None
 
 
 @dataclass(frozen=True)
