@@ -21,7 +21,7 @@ def table() -> str:
     from families import shipped, tokenizer_of
 
     lines = [
-        "| template | an answer stands behind | ends with | a thought | closed by | `cot` | found |",
+        "| template | an answer follows | ends with | a thought | closed by | `cot` | found |",
         "|---|---|---|---|---|---|---|",
     ]
     turn = [{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}]

@@ -18,8 +18,9 @@ JUDGEMENTS = 1
 # 3: "The answer is B" after a [[...]] that holds no answer is read
 RATIONALES = 4  # 4: the table has what the teacher thought
 # 2: as LIKELIHOODS; random controls have validation rows
-MIXTURES = 3  # 3: rows and plan know the target `reasoning`
+MIXTURES = 3  # 3: rows and plan know the target `reasoning`; the plan has a column updates
 TRAINING = 1
+SHORT_TRAINING = 1  # of stages with few updates alone: the first one has a rate above 0
 # 2: as 3 of RATIONALES
 EVALUATION = 3  # 3: as 3 of GENERATIONS
 SUMMARY = 4  # 4: a judge's money, tokens as they were trained, and each scoring counted once

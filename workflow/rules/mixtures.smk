@@ -19,6 +19,7 @@ checkpoint build_mixtures:
         precision=CONFIG.engine.precision,
         code=versions.MIXTURES,
         training_code=versions.TRAINING,
+        short_training_code=versions.SHORT_TRAINING,
     log:
         "logs/build_mixtures/{dataset}.{student}.{round}.log",
     message:

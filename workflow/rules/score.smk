@@ -11,6 +11,7 @@ rule warm_up_student:
         engine=resolve.compute_of(CONFIG),
         seed=CONFIG.seed,
         code=versions.TRAINING,
+        short_code=versions.SHORT_TRAINING,
     log:
         "logs/warm_up_student/{dataset}.{student}.{prompt}.log",
     benchmark:

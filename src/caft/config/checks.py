@@ -14,8 +14,9 @@ from caft.config.resolve import (
     metrics_analysed,
     recipe_of,
     teacher_of,
+    warm_up_recipe,
 )
-from caft.config.rounds import round_of
+from caft.config.rounds import round_of, scored_by
 from caft.datasets.settings import DatasetSettings
 from caft.errors import ConfigError, ModelError
 from caft.mixtures.settings import Buckets, Stage, Strategy
@@ -31,7 +32,7 @@ def cross_check(config: Configuration) -> Iterator[str]:
     # Who waits for whom can be told once every name is known.
     yield from problems or [
         problem
-        for check in (_check_rounds, _check_validation, _check_examples)
+        for check in (_check_rounds, _check_parents, _check_validation, _check_examples)
         for problem in check(config)
     ]
 
@@ -290,6 +291,27 @@ def _check_rounds(config: Configuration) -> Iterator[str]:
                 f"strategies.{name}.match.strategy: {match.strategy!r} has buckets from another "
                 "model; both must be planned together."
             )
+
+
+def _check_parents(config: Configuration) -> Iterator[str]:
+    """Check that what a stage goes on from has the weights that its strategy trains."""
+    for name, strategy in chosen(config).items():
+        recipe, path = recipe_of(config, strategy.training), f"strategies.{name}"
+        unlike = recipe.unlike(warm_up_recipe(config)) if strategy.start == "warm_up" else ""
+        if unlike:
+            yield (
+                f"{path}.start: the warm-up trains other weights than this strategy: "
+                f"training.{unlike}; give both the same keys, or set start: student."
+            )
+        for number, stage in enumerate(strategy.stages):
+            scorer = scored_by(config, stage.divided_by) if stage.divided_by else None
+            theirs = config.strategies[scorer].training if scorer else strategy.training
+            if unlike := recipe.unlike(recipe_of(config, theirs)):
+                yield (
+                    f"{path}.stages.{number}.divided_by: the buckets {stage.divided_by!r} come "
+                    f"from a model of {scorer!r} with other weights than this strategy trains: "
+                    f"training.{unlike}; give both strategies the same keys."
+                )
 
 
 def _check_validation(config: Configuration) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Builds the plan of a run: its models, named by what they are made from."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pandas as pd
 
 from caft import layout, versions
 from caft.mixtures.plan import Place, Plan, PlannedStage, PlannedStrategy, Trained
+from caft.mixtures.recipe import FEW
 from caft.mixtures.rows import NO_RATIONALES, Materials, mixture_digest, mixture_table
 from caft.mixtures.settings import BOUGHT, ResolvedStrategy
 from caft.mixtures.stages import SeededStrategy, Stage, build_stages
@@ -76,7 +78,20 @@ def build_plan(
             for name, strategy in strategies.items()
         }
     )
+    _warn_of_few_updates(plan)
     return plan, _index(plan), left_out
+
+
+def _warn_of_few_updates(plan: Plan) -> None:
+    """Tell of stages that can hardly learn anything, each once for all seeds."""
+    for name, strategy in plan.strategies.items():
+        for number, stage in enumerate(strategy.first.stages, start=1):
+            if stage.updates is not None and stage.updates < FEW:
+                logging.getLogger("caft").warning(
+                    "strategies.%s, stage %d: few updates (%d); raise its epochs, or lower "
+                    "training.batch_size or training.gradient_accumulation",
+                    *(name, number, stage.updates),
+                )
 
 
 def _selected(rationales: pd.DataFrame) -> pd.DataFrame:
@@ -130,12 +145,14 @@ def _planned(stage: Stage) -> PlannedStage:
         target_tokens_one_pass=targets,
         target_tokens=round(targets * epochs),
         all_tokens=round((targets + int(mixture["prompt_tokens"].sum())) * epochs),
+        updates=stage.updates,
     )
 
 
 def _index(plan: Plan) -> pd.DataFrame:
     shown = [
-        "model", "parent", "epochs", "rows", "answer_rows", "rationale_rows", "reasoning_rows",
+        "model", "parent", "epochs", "updates", "rows", "answer_rows", "rationale_rows",
+        "reasoning_rows",
         "over_long", "without_rationale", "target_tokens_one_pass", "target_tokens", "all_tokens",
     ]  # fmt: skip
     rows = [

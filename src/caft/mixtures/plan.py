@@ -29,6 +29,8 @@ class PlannedStage:
         target_tokens: the same over all epochs.
         all_tokens: those of the prompts too, over all epochs.
         reasoning_rows: those of `rationale_rows` that think the teacher's reasoning first.
+        updates: of the weights, over all epochs; an early end makes them fewer. None in plans of
+            earlier versions, which `caft clean` reads too.
     """
 
     model: str
@@ -44,6 +46,7 @@ class PlannedStage:
     target_tokens: int
     all_tokens: int
     reasoning_rows: int = 0
+    updates: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,10 @@ from pydantic import Field
 
 from caft.settings import Amount, Count, NotNegative, Number, Positive, Section, Share, Whole, key
 
+# Updates of a stage. With fewer than SHORT the one at rate 0 that transformers' warm-ups begin with
+# would be more than a twentieth of the training; of fewer than FEW the user is warned.
+SHORT, FEW = 20, 10
+
 
 class Lora(Section):
     """Settings of the adapters."""
@@ -66,6 +70,35 @@ class Recipe(Section):
     def rows_per_update(self) -> int:
         """Rows (or packs of them) that the weights are changed by at once."""
         return self.batch_size * self.gradient_accumulation
+
+    def starts_above_zero(self, updates: int) -> bool:
+        """Tell whether a stage leaves out the rate of 0 that its warm-up begins with: if short."""
+        return self.warmup_share > 0 and self.schedule != "constant" and updates < SHORT
+
+    def unlike(self, other: "Recipe") -> str:
+        """Say what keeps a model from going on from one of another recipe; empty if nothing does.
+
+        It is the method, and the keys that shape an adapter. Its dropout is no part of it.
+        """
+        own, others = self._weights(), other._weights()
+        return ", ".join(
+            f"{name} is {value} here and {others[name]} there"
+            for name, value in own.items()
+            if name in others and others[name] != value
+        )
+
+    def _weights(self) -> dict[str, object]:
+        """Return what of the recipe decides which weights are trained, by key of `training`."""
+        if self.method == "full":
+            return {"method": "full"}
+        modules = self.lora.target_modules
+        return {
+            "method": "lora",
+            "lora.variant": self.lora.variant,
+            "lora.r": self.lora.r,
+            "lora.alpha": self.lora.alpha,
+            "lora.target_modules": modules if isinstance(modules, str) else sorted(set(modules)),
+        }
 
     def of_the_model(self) -> dict[str, Any]:
         """Return what of it makes another model: not the share, which only stops a run."""

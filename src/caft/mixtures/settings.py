@@ -153,7 +153,10 @@ class Strategy(Wanted):
     teacher: str | None = key(
         "Which teacher writes the rationales; the top-level `teacher` if absent.", None
     )
-    start: Literal["student", "warm_up"] = key("What the first stage starts from.", "student")
+    start: Literal["student", "warm_up"] = key(
+        "What the first stage starts from; `warm_up` needs the warm-up's `method` and adapters.",
+        "student",
+    )
     match: Match | None = key(
         "Train as much as another strategy; the epochs of all stages are scaled by one factor.",
         None,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NotRequired, TypedDict
 
 import pandas as pd
@@ -35,6 +36,7 @@ class StageSpec(TypedDict):
         precision: `dtype` and `attention` of training, as configured.
         code: version of the training code.
         validation: digest of the validation rows, where they decide when the training ends.
+        short: version of the training code that is for short stages alone, in their specs.
     """
 
     parent: str | None
@@ -46,6 +48,7 @@ class StageSpec(TypedDict):
     precision: dict[str, str]
     code: int
     validation: NotRequired[str]
+    short: NotRequired[int]
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Stage:
         model: digest of the model this stage makes.
         parent: digest of the model it starts from, None for the untuned student.
         spec: everything that went into `model`, for the training job.
+        updates: how often the training changes the weights; an early end makes them fewer.
         validation: rows whose loss is measured after every epoch; None without any.
     """
 
@@ -68,6 +72,7 @@ class Stage:
     model: str
     parent: str | None
     spec: StageSpec
+    updates: int
     validation: pd.DataFrame | None = None
 
 
@@ -179,7 +184,32 @@ def _amount(mixture: pd.DataFrame, epochs: float, recipe: Recipe, match: Match) 
         return float(mixture["target_tokens"].sum()) * epochs
     if match.by == "items":
         return len(mixture) * epochs
-    return math.ceil(len(mixture) / recipe.rows_per_update) * epochs
+    return updates_of(mixture, recipe, 1) * epochs
+
+
+def updates_of(mixture: pd.DataFrame, recipe: Recipe, epochs: float) -> int:
+    """Return how often a training changes the weights.
+
+    Args:
+        mixture: rows with their counts of tokens.
+        recipe: the training settings.
+        epochs: passes over the rows, perhaps a fraction.
+    """
+    rows = len(mixture)
+    if recipe.packing == "packed":
+        lengths = mixture["prompt_tokens"] + mixture["target_tokens"]
+        rows = _packs_of(tuple(sorted(lengths)), recipe.max_length)
+    return math.ceil(epochs * math.ceil(rows / recipe.rows_per_update))
+
+
+@cache
+def _packs_of(lengths: tuple[int, ...], max_length: int) -> int:
+    """Count the packs that training makes of rows: it packs by their lengths alone."""
+    from datasets import Dataset
+    from trl import pack_dataset
+
+    rows = Dataset.from_list([{"input_ids": [0] * length} for length in lengths])
+    return len(pack_dataset(rows, max_length, "bfd"))
 
 
 def _chain(
@@ -205,6 +235,7 @@ def _chain(
                 model=model,
                 parent=parent,
                 spec=spec,
+                updates=updates_of(draft.mixture, draft.recipe, epochs),
                 validation=draft.validation,
             )
         )
@@ -222,7 +253,7 @@ def stage_spec(
     precision: Mapping[str, str],
 ) -> StageSpec:
     """Return everything that goes into a trained model; its hash is the model's name."""
-    return {
+    spec: StageSpec = {
         "parent": parent,
         "mixture": mixture_digest(mixture),
         "recipe": recipe.of_the_model(),
@@ -232,6 +263,10 @@ def stage_spec(
         "precision": dict(precision),
         "code": versions.TRAINING,
     }
+    if recipe.starts_above_zero(updates_of(mixture, recipe, epochs)):
+        # Not in other specs: what their models are named by stays as it was.
+        spec["short"] = versions.SHORT_TRAINING
+    return spec
 
 
 def recipe_of(spec: StageSpec) -> Recipe:

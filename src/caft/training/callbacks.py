@@ -10,6 +10,7 @@ from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback
 
 from caft.errors import TrainingError
+from caft.mixtures.recipe import FEW
 from caft.running.jobs import Progress
 from caft.training.records import validation_losses
 
@@ -17,11 +18,22 @@ from caft.training.records import validation_losses
 class StepProgress(TrainerCallback):
     """Report steps, rate, time left and the losses; stop when a loss is not a number."""
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Start counting, behind the checkpoint if there is one."""
+    def on_train_begin(self, args: Any, state: Any, control: Any, **named: Any) -> None:
+        """Start counting, behind the checkpoint if there is one; tell of updates and rates."""
         self.before = state.global_step
+        if state.is_world_process_zero:
+            self._tell_rates(state.max_steps, named["lr_scheduler"])
         what = f"training on from step {self.before}" if self.before else "training"
         self.progress = Progress(what, state.max_steps - self.before, "steps")
+
+    def _tell_rates(self, updates: int, scheduler: Any) -> None:
+        peak, share = scheduler.base_lrs[0], scheduler.lr_lambdas[0]
+        rates = [peak * share(update) for update in range(updates)]
+        logging.getLogger("caft").log(
+            logging.WARNING if updates < FEW else logging.INFO,
+            "updates: %d; learning rates: %.3g at first, %.3g at most, %.3g at last",
+            *(updates, rates[0], max(rates), rates[-1]),
+        )
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
         """Count the step, or tell the validation loss."""

@@ -1,12 +1,16 @@
 """From the recipe in the config to a model that can be trained and the Trainer's settings."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from caft.errors import TrainingError
 from caft.mixtures.recipe import Lora, Recipe
 from caft.students.folders import use_job_threads
+from caft.tables.files import read_json
+
+_ADAPTERS_FILE = "adapter_config.json"
 
 
 def processes() -> int:
@@ -97,17 +101,22 @@ def trainable_model(
 
     Args:
         student: folder of the untuned student.
-        parent: model folder to go on from, made with the same method.
+        parent: model folder to go on from, made with the same method and shape of adapters.
         recipe: training settings of the config.
         dtype: precision of frozen weights.
         attention: transformers' attention implementation.
+
+    Raises:
+        TrainingError: if the parent has other weights than the recipe trains.
     """
     import torch
-    from peft import PeftModel, get_peft_model
+    from peft import get_peft_model
     from transformers import AutoModelForCausalLM
 
     use_job_threads()
     full = recipe.method == "full"
+    if parent:
+        _check_method(parent, recipe)
     # Trained weights stay in float32 (updates vanish in bf16); the frozen ones under an adapter
     # need not, unless shards want one precision.
     base = AutoModelForCausalLM.from_pretrained(
@@ -118,9 +127,51 @@ def trainable_model(
     )
     if full:
         return base
+    # The adapters are the recipe's, so that its dropout counts; a parent gives their weights.
+    model = get_peft_model(base, _adapters(recipe.lora))
     if parent:
-        return PeftModel.from_pretrained(base, parent, is_trainable=True)
-    return get_peft_model(base, _adapters(recipe.lora))
+        _take_adapters(model, parent, recipe)
+    return model
+
+
+def _check_method(parent: Path, recipe: Recipe) -> None:
+    method = "lora" if (parent / _ADAPTERS_FILE).is_file() else "full"
+    _refuse(parent, recipe.unlike(recipe.model_copy(update={"method": method})))
+
+
+def _refuse(parent: Path, unlike: str) -> None:
+    if unlike:
+        raise TrainingError(
+            f"{parent}: this stage cannot go on from that model: training.{unlike}; train both "
+            "with the same keys."
+        )
+
+
+def _take_adapters(model: Any, parent: Path, recipe: Recipe) -> None:
+    """Copy the weights of a parent's adapters into new ones of the same shape."""
+    from peft import get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
+
+    weights = load_peft_weights(str(parent), device="cpu")
+    own, theirs = map(_adapted, (get_peft_model_state_dict(model), weights))
+    # Modules are compared by the weights: `all-linear` and its modules one by one are the same.
+    modules = recipe.lora.target_modules
+    if own != theirs:
+        modules = f"{len(theirs)} modules ({theirs[0]}, ...)"
+    saved = read_json(parent / _ADAPTERS_FILE)
+    shape = Lora(
+        variant="dora" if saved["use_dora"] else "rslora" if saved["use_rslora"] else "lora",
+        r=saved["r"],
+        alpha=saved["lora_alpha"],
+        target_modules=modules,
+    )
+    _refuse(parent, recipe.unlike(recipe.model_copy(update={"lora": shape})))
+    set_peft_model_state_dict(model, weights)
+
+
+def _adapted(weights: Iterable[str]) -> list[str]:
+    """Return the modules that adapters sit on, from the names of their weights."""
+    names = (name.partition(".lora_") for name in weights)
+    return sorted({module.removeprefix("base_model.model.") for module, found, _ in names if found})
 
 
 def _adapters(lora: Lora) -> Any:

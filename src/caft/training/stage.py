@@ -45,7 +45,7 @@ class StageJob:
         recipe: training settings of the config.
         epochs: passes over the mixture.
         seed: of adapter initialisation, row order and dropout.
-        parent: model folder to go on from, made with the same method.
+        parent: model folder to go on from, made with the same method and shape of adapters.
         spec: everything that goes into the model, kept in its record.
         validation: rows in the form of a mixture; their loss is measured after every epoch.
     """
@@ -197,6 +197,7 @@ def _trainer(
         train_dataset=data,
         eval_dataset=held_out,
         processing_class=chat.tokenizer,
+        recipe=recipe,
         order=order,
         identity=identity,
         meter=meter,

@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from accelerate.utils import broadcast_object_list
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import Sampler
 from transformers.trainer_pt_utils import get_length_grouped_indices
 from trl import SFTTrainer
 
+from caft.mixtures.recipe import Recipe
 from caft.running.meter import Meter
 from caft.tables.files import read_json
 from caft.training.checkpoints import MARK, complete
@@ -51,18 +53,40 @@ class RowOrder(Sampler[int]):
 class StageTrainer(SFTTrainer):
     """The trainer of one stage, or of what is left of it after an interruption."""
 
-    def __init__(self, *arguments: Any, order: RowOrder, identity: str, meter: Meter, **named: Any):
+    def __init__(
+        self,
+        *arguments: Any,
+        recipe: Recipe,
+        order: RowOrder,
+        identity: str,
+        meter: Meter,
+        **named: Any,
+    ):
         """Take what SFTTrainer takes, and more.
 
         Args:
             arguments: for SFTTrainer.
+            recipe: training settings of the config.
             order: of the rows.
             identity: digest of everything the training depends on.
             meter: counts since the job began; what earlier parts took is added from a checkpoint.
             named: for SFTTrainer.
         """
-        self.order, self.identity, self.meter = order, identity, meter
+        self.recipe, self.order, self.identity, self.meter = recipe, order, identity, meter
         super().__init__(*arguments, **named)
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Return the schedule of the recipe; a short stage does without its first rate if it is 0.
+
+        The first update of a warm-up changes nothing, which is much of a short stage. So its rates
+        are those of a stage with one more update, from the second one on.
+        """
+        if not self.recipe.starts_above_zero(num_training_steps):
+            return super().create_scheduler(num_training_steps, optimizer)
+        scheduler: Any = super().create_scheduler(num_training_steps + 1, optimizer)
+        rate = scheduler.lr_lambdas[0]  # all groups of weights have the same
+        self.lr_scheduler = LambdaLR(scheduler.optimizer, lambda update: rate(update + 1))
+        return self.lr_scheduler
 
     def _get_train_sampler(self, *_: Any) -> Any:
         return self.order

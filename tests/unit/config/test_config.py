@@ -189,6 +189,66 @@ def test_buckets_cannot_come_from_a_model_that_is_trained_on_them(config):
     )
 
 
+def warmed(config, strategy, common):
+    """Let sft start from the warm-up, with its own keys laid over the common ones."""
+    config["training"] |= common
+    config["strategies"]["sft"] |= {"start": "warm_up", "training": strategy}
+    return config
+
+
+@pytest.mark.parametrize(
+    ("strategy", "common", "unlike"),
+    [
+        ({"method": "full"}, {}, "method is full here and lora there"),
+        ({}, {"method": "full"}, "method is full here and lora there"),
+        ({"lora": {"r": 8}}, {}, "lora.r is 8 here and 16 there"),
+        ({"lora": {"alpha": 16}}, {}, "lora.alpha is 16 here and 32 there"),
+        ({"lora": {"variant": "dora"}}, {}, "lora.variant is dora here and lora there"),
+        (
+            {"lora": {"target_modules": ["v_proj", "q_proj"]}},
+            {},
+            "lora.target_modules is ['q_proj', 'v_proj'] here and all-linear there",
+        ),
+    ],
+)
+def test_a_strategy_with_other_weights_cannot_start_from_the_warm_up(
+    config, strategy, common, unlike
+):
+    assert problems(warmed(config, strategy, common)) == [
+        "config: strategies.sft.start: the warm-up trains other weights than this strategy: "
+        f"training.{unlike}; give both the same keys, or set start: student."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "common"),
+    [
+        ({}, {}),
+        ({"method": "lora"}, {"method": "full"}),
+        ({"lora": {"dropout": 0.1}, "learning_rate": 1e-4, "batch_size": 8}, {}),
+        ({"lora": {"alpha": 32.0}}, {}),
+        (
+            {"lora": {"target_modules": ["b", "a"]}},
+            {"lora": {"target_modules": ["a", "b"]}},
+        ),
+    ],
+)
+def test_a_strategy_with_the_same_weights_may_start_from_the_warm_up(config, strategy, common):
+    prepare(warmed(config, strategy, common))
+
+
+@pytest.mark.parametrize("changed", ["again", "complexity_aware"])
+@pytest.mark.parametrize("training", [{"method": "full"}, {"lora": {"r": 4}}])
+def test_a_stage_is_not_divided_by_a_model_with_other_weights(config, changed, training):
+    divide_after(config, "complexity_aware.1")
+    config["strategies"][changed]["training"] = training
+    (problem,) = problems(config)
+    assert problem.startswith(
+        "config: strategies.again.stages.1.divided_by: the buckets 'after' come from a model of "
+        "'complexity_aware' with other weights than this strategy trains: training."
+    )
+
+
 def test_an_undefined_division_is_refused(config):
     divide_after(config, "complexity_aware.1")["stages"][1]["divided_by"] = "nothing"
     assert problems(config) == [

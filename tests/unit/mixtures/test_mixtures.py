@@ -247,6 +247,33 @@ def test_a_new_training_code_version_changes_the_digest(build, monkeypatch):
     assert after.spec["mixture"] == before.spec["mixture"]
 
 
+def test_only_a_short_stage_with_a_warm_up_depends_on_the_training_of_short_ones(
+    build, recipe, monkeypatch
+):
+    def models(epochs, **changes):
+        plan = strategy({**ANSWER, "epochs": epochs})
+        (before,) = build(plan, recipe=changed(recipe, batch_size=8, **changes))
+        with monkeypatch.context() as patch:
+            patch.setattr(versions, "SHORT_TRAINING", versions.SHORT_TRAINING + 1)
+            (after,) = build(plan, recipe=changed(recipe, batch_size=8, **changes))
+        return before.model == after.model, "short" in before.spec
+
+    warm = {"schedule": "cosine", "warmup_share": 0.1}
+    assert models(19, **warm) == (False, True)
+    assert models(20, **warm) == (True, False)
+    assert models(2, **{**warm, "warmup_share": 0}) == (True, False)
+    assert models(2, **{**warm, "schedule": "constant"}) == (True, False)
+
+
+def test_a_match_by_steps_counts_packs(build, recipe):
+    packed = changed(recipe, packing="packed", batch_size=1, max_length=512)
+    matched = build(strategy({**ANSWER, "epochs": 12}), recipe=packed, name="other")
+    assert matched[0].updates == 12
+    plan = strategy({**ANSWER, "epochs": 1}, match={"strategy": "other", "by": "steps"})
+    (stage,) = build(plan, recipe=changed(recipe, batch_size=8), matched=matched)
+    assert stage.updates == 12
+
+
 def test_what_a_model_does_not_depend_on_leaves_its_digest_alone(build, buckets, recipe):
     (stage,) = build(strategy(ANSWER))
     scores = buckets.assign(complexity=1.0)

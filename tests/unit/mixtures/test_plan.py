@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from stages import changed
+from stages import CPU, changed
 
 from caft import layout
 from caft.mixtures.building import build_plan
@@ -14,6 +14,7 @@ from caft.mixtures.settings import Match, ResolvedStrategy
 from caft.students.folders import load_chat
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
+from caft.training import train_planned
 
 ANSWER = {"buckets": ["easy", "medium"], "target": "answer", "epochs": 2}
 FOLDER = Path("data/mixtures")
@@ -158,6 +159,45 @@ def test_a_plan_counts_tokens_in_one_pass_and_over_all_epochs(inputs):
     assert stage.rows == len(mixture) == 4
 
 
+@pytest.mark.parametrize(
+    ("training", "epochs", "updates"),
+    [
+        ({}, 2, 2),
+        ({"batch_size": 3}, 2, 4),
+        ({"batch_size": 1, "gradient_accumulation": 2}, 3, 6),
+        ({"batch_size": 3}, 1.25, 3),
+        ({"packing": "padding_free", "batch_size": 1}, 2, 8),
+        # Of four rows of some 30 tokens two fit into a pack.
+        ({"packing": "packed", "batch_size": 1, "max_length": 70}, 3, 6),
+        ({"packing": "packed", "batch_size": 2, "max_length": 512}, 1, 1),
+    ],
+)
+def test_the_updates_that_are_planned_are_those_that_are_trained(
+    inputs, student, recipe, tmp_path, training, epochs, updates
+):
+    changes = {"recipe": changed(recipe, **training), "stages": [{**ANSWER, "epochs": epochs}]}
+    plan, index, _ = build_plan(**with_sft(inputs, **changes))
+    (stage,) = trained(plan, "sft").stages
+    assert stage.updates == index["updates"].iloc[0] == updates
+    record = train_planned(planned_file(stage), tmp_path / "model", CPU)
+    assert record["steps"] == updates
+
+
+def test_a_stage_of_few_updates_is_told_once_for_all_seeds(inputs, caplog):
+    build_plan(**{**inputs, "seeds": [1, 7]})
+    told = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert [line.partition(";")[0] for line in told] == [
+        "strategies.sft, stage 1: few updates (2)",
+        "strategies.complexity_aware, stage 1: few updates (2)",
+        "strategies.complexity_aware, stage 2: few updates (3)",
+    ]
+
+
+def test_a_stage_of_enough_updates_is_not_told(inputs, caplog):
+    build_plan(**with_sft(inputs, stages=[{**ANSWER, "epochs": 10}]))
+    assert "strategies.sft" not in caplog.text
+
+
 def test_mixtures_and_stages_are_written_under_their_hashes(inputs):
     plan, _, _ = build_plan(**inputs)
     stages = [stage for name in plan.strategies for stage in trained(plan, name).stages]
@@ -228,7 +268,7 @@ def test_a_strategy_may_start_from_the_warm_up(inputs, tmp_path):
 
 
 def test_a_plan_is_written_by_strategy_and_seed():
-    stage = PlannedStage("m", None, "rows", 2, 3, 1, 2, 0, 0, 10, 20, 50)
+    stage = PlannedStage("m", None, "rows", 2, 3, 1, 2, 0, 0, 10, 20, 50, updates=4)
     strategy = PlannedStrategy("cot", "default", "worked", {10: Trained("m", 3, [stage])})
     assert Plan({"aware": strategy}).json() == {
         "aware": {
@@ -254,6 +294,7 @@ def test_a_plan_is_written_by_strategy_and_seed():
                             "target_tokens": 20,
                             "all_tokens": 50,
                             "reasoning_rows": 0,
+                            "updates": 4,
                         }
                     ],
                 }
@@ -267,6 +308,15 @@ def test_a_plan_is_read_as_it_was_written(inputs):
     write_json("plan.json", plan.json())
     assert read_plan(["plan.json"]) == plan
     assert read_plan(["plan.json"]).json() == plan.json()
+
+
+def test_a_plan_of_an_earlier_version_has_no_updates(inputs):
+    content = build_plan(**inputs)[0].json()
+    for stage in content["sft"]["seeds"]["1"]["stages"]:
+        del stage["updates"]
+    write_json("plan.json", content)
+    (stage,) = trained(read_plan(["plan.json"]), "sft").stages
+    assert stage.updates is None
 
 
 def test_plans_of_several_rounds_are_read_as_one(inputs):

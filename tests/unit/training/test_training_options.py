@@ -28,10 +28,11 @@ def rates(record):
 def train(student, recipe, tmp_path):
     """Train for two epochs of four updates with some settings changed."""
 
-    def run(folder="model", epochs=2, rows=ROWS, validation=None, **changes):
+    def run(folder="model", epochs=2, rows=ROWS, validation=None, parent=None, **changes):
         if "lora" in changes:
             changes["lora"] = changed(recipe.lora, **changes["lora"])
-        job = StageJob(rows, student, changed(recipe, **changes), epochs, 1, validation=validation)
+        parts = {"validation": validation, "parent": tmp_path / parent if parent else None}
+        job = StageJob(rows, student, changed(recipe, **changes), epochs, 1, **parts)
         return train_stage(job, tmp_path / folder, CPU)
 
     return run
@@ -49,12 +50,100 @@ def test_an_entry_of_the_history_tells_step_epoch_loss_rate_and_gradient(train):
 def test_each_schedule_moves_the_rate_as_its_name_says(train):
     constant = rates(train("a", schedule="constant"))
     assert constant == [0.01] * 8
-    warm = rates(train("b", schedule="constant_with_warmup", warmup_share=0.5))
-    assert warm == pytest.approx([0, 0.0025, 0.005, 0.0075, 0.01, 0.01, 0.01, 0.01])
+    warm = rates(train("b", 5, schedule="constant_with_warmup", warmup_share=0.2))
+    assert warm == pytest.approx([0, 0.0025, 0.005, 0.0075, *[0.01] * 16])
     linear = rates(train("c", schedule="linear"))
     assert linear == pytest.approx([0.01 * (1 - step / 8) for step in range(8)])
     cosine = rates(train("d", schedule="cosine"))
     assert cosine[4] == pytest.approx(0.005) and cosine[2] > linear[2] and cosine[6] < linear[6]
+
+
+SCHEDULES = ["cosine", "linear", "constant", "constant_with_warmup"]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize(("updates", "share"), [(1, 0.03), (2, 0.1), (3, 0.5), (5, 0.99), (19, 0)])
+def test_every_update_of_a_short_stage_has_a_rate(train, schedule, updates, share):
+    record = train(
+        epochs=updates, rows=ROWS[:4], schedule=schedule, warmup_share=share, learning_rate=1
+    )
+    found = rates(record)
+    assert len(found) == updates
+    assert min(found) > 0 and max(found) >= 0.5
+
+
+def test_a_short_stage_has_the_rates_of_one_more_update_from_its_second_on(train):
+    found = rates(train(schedule="linear", warmup_share=0.25))
+    assert found == pytest.approx([0.01 * share for share in (1 / 3, 2 / 3, 1, *SIXTHS)])
+
+
+SIXTHS = [5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]
+
+
+def test_a_stage_of_one_update_changes_the_weights(train, tmp_path):
+    train(epochs=1, rows=ROWS[:4], schedule="cosine", warmup_share=0.1)
+    weights = load_file(tmp_path / "model" / "adapter_model.safetensors")
+    # They are 0 before the first update.
+    assert all(value.any() for name, value in weights.items() if "lora_B" in name)
+
+
+def test_a_stage_that_is_not_short_begins_as_transformers_does(train):
+    found = rates(train(epochs=5, schedule="cosine", warmup_share=0.1))
+    assert len(found) == 20 and found[:3] == pytest.approx([0, 0.005, 0.01])
+
+
+@pytest.mark.parametrize(("updates", "level"), [(9, "WARNING"), (10, "INFO")])
+def test_the_log_tells_updates_and_rates_and_warns_of_few(train, caplog, updates, level):
+    caplog.set_level("INFO", "caft")
+    train(epochs=updates, rows=ROWS[:4], schedule="linear", warmup_share=0)
+    (line,) = [one for one in caplog.records if one.getMessage().startswith("updates: ")]
+    last = f"{0.01 / updates:.3g}"
+    assert line.getMessage() == (
+        f"updates: {updates}; learning rates: 0.01 at first, 0.01 at most, {last} at last"
+    )
+    assert line.levelname == level
+
+
+@pytest.mark.parametrize(
+    ("changes", "unlike"),
+    [
+        ({"r": 8}, "lora.r is 8 here and 4 there"),
+        ({"alpha": 4.5}, "lora.alpha is 4.5 here and 8 there"),
+        ({"variant": "rslora"}, "lora.variant is rslora here and lora there"),
+        ({"variant": "dora"}, "lora.variant is dora here and lora there"),
+        ({"target_modules": ["v_proj", "q_proj"]}, "lora.target_modules is ['q_proj', 'v_proj']"),
+        ({"r": 2, "alpha": 4}, "lora.r is 2 here and 4 there, lora.alpha is 4 here and 8 there"),
+    ],
+)
+def test_other_adapters_than_the_parents_are_refused(train, tmp_path, changes, unlike):
+    train("parent", 1, ROWS[:4])
+    with pytest.raises(TrainingError) as caught:
+        train(parent="parent", lora=changes)
+    assert f"{tmp_path / 'parent'}: this stage cannot go on from that" in str(caught.value)
+    assert unlike in str(caught.value)
+
+
+@pytest.mark.parametrize(("first", "second"), [("lora", "full"), ("full", "lora")])
+def test_a_parent_of_another_method_is_refused(train, first, second):
+    train("parent", 1, ROWS[:4], method=first)
+    with pytest.raises(TrainingError, match=f"method is {second} here and {first} there"):
+        train(parent="parent", method=second)
+
+
+@pytest.mark.parametrize("variant", ["lora", "rslora", "dora"])
+def test_the_same_adapters_go_on_with_another_dropout(train, tmp_path, variant):
+    linear = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    shape = {"variant": variant, "target_modules": "all-linear"}
+    train("parent", 2, lora=shape)
+    train("still", 1, parent="parent", lora=shape, learning_rate=1e-30)
+    spelled = {**shape, "target_modules": linear}
+    plain = train("plain", 1, parent="parent", lora=spelled)
+    dropped = train("dropped", 1, parent="parent", lora={**shape, "dropout": 0.5})
+    names = ("parent", "still")
+    first, still = (load_file(tmp_path / name / "adapter_model.safetensors") for name in names)
+    assert first.keys() == still.keys() and all(torch.equal(first[k], still[k]) for k in first)
+    assert losses(plain)[0] != losses(dropped)[0]
+    assert read_json(tmp_path / "dropped" / "adapter_config.json")["lora_dropout"] == 0.5
 
 
 def test_rslora_and_dora_train_other_adapters_that_load(train, student, tmp_path, monkeypatch):
