@@ -6,17 +6,19 @@ code=...`.
 
 # The first version of a step is 1. A comment says what changed with each number after it.
 MODELS = 1
-ITEMS = 1
+ITEMS = 2  # 2: gold numbers are read by the grammar that reads the models' numbers
 SCORES = 2  # 2: the table has a column answer_entropy
-GENERATIONS = 2  # 2: samples are drawn block by block, so that a killed job goes on
-LIKELIHOODS = 2  # 2: a rationale's answer is marked once, in the form that the prompt asks for
+GENERATIONS = 3  # 2: samples are drawn block by block; 3: as 4 of RATIONALES
+LIKELIHOODS = 3  # 2: an answer is marked once, in the form asked for; 3: as 4 of RATIONALES
 METRICS = 1
 FIRST_TOKENS = 1
 BUCKETS = 2  # 2: buckets are made from a metrics table; values from a file are not rounded
-JUDGEMENTS = 1
-RATIONALES = 3  # 3: "The answer is B" after a [[...]] that holds no answer is read
-MIXTURES = 2  # 2: as LIKELIHOODS; random controls have validation rows
+JUDGEMENTS = 2  # 2: ratings are read by the grammar of numbers; [[7]] or [[8]] is none
+# 3: "The answer is B" after a [[...]] that holds no answer is read; 4: one grammar of numbers, all
+# letters alike, hedges are [invalid], \boxed{B} and a heading's answer are read
+RATIONALES = 4
+MIXTURES = 3  # 2: as LIKELIHOODS, random controls have validation rows; 3: as 4 of RATIONALES
 TRAINING = 1
-EVALUATION = 2  # 2: as 3 of RATIONALES
+EVALUATION = 3  # 2: as 3 of RATIONALES; 3: as 4 of RATIONALES
 SUMMARY = 4  # 4: a judge's money, tokens as they were trained, and each scoring counted once
 ANALYSIS = 1
