@@ -26,12 +26,12 @@ _JOINT = (
 )
 # Every letter is read by one rule, though "A" and "I" are words too: what only they lost would be
 # accuracy of the items whose answer they are. A letter names an option at the end, before a mark,
-# and before the few words that go on after a named option ("A because", "I is right"). Before any
-# other word it names none: "A train leaves", "I do not know" and "C train leaves" alike.
+# and before words that follow neither an article nor a pronoun ("A because", "I is right"). Before
+# any other word it names none: "A train leaves", "I do not know" and "C train leaves" alike.
 _CLOSED = (
     r"\W*+$|[)\];*]|[.,:](?!\w)|[?!\"'\u2019\u201d](?!\w)|\ \(|\ [-\u2013\u2014]\ "
-    r"|\ (?:because|since|as(?!\ an?\b)|is|due|given|so|but|which|where|based|according"
-    r"|for\ (?:the|this|these|that|all))\b"
+    r"|\ (?:because|since|as(?!\ an?\b)|is|due|given|so|but|which|where|when|while|if|with|from"
+    r"|although|though|based|according|for\ (?:the|this|these|that|all))\b"
 )
 
 
@@ -132,13 +132,14 @@ def _choice(span: str, n_options: int, style: str, abstain: str | None) -> str:
 @cache
 def _options(label: str, abstain: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Return what finds the first named option of a text, and the next one joined to it."""
-    label = rf"(?<!\w){label}" + (rf"|(?<!\w){re.escape(abstain)}" if abstain else "")
+    one = rf"(?<!\w){label}" + (rf"|(?<!\w){re.escape(abstain)}" if abstain else "")
     # A sign or a point makes a number of a label: "-2", "1.5", "1,200", "2:15".
-    label = rf"((?<![-+\u2212\u2013.$])(?:{label})(?!\w)(?![.,:/\u2013-][0-9]))"
-    closed = rf"(?={_CLOSED}|{_JOINT}{label}(?:{_CLOSED}|{_JOINT}))"
+    one = rf"(?<![-+\u2212\u2013.$])(?:{one})(?!\w)(?![.,:/\u2013-][0-9])"
+    closed = rf"(?={_CLOSED}|{_JOINT}{one}(?:{_CLOSED}|{_JOINT}))"
+    # "B) C)" names two options, "B) x" and "2) 3" are an option and its text.
     return (
-        re.compile(rf"(?:\W|{_BEFORE})*+{label}{closed}", re.IGNORECASE),
-        re.compile(rf"{_JOINT}{label}{closed}", re.IGNORECASE),
+        re.compile(rf"(?:\W|{_BEFORE})*+({one}){closed}", re.IGNORECASE),
+        re.compile(rf"(?:{_JOINT}(?={one}{closed})|\W*+(?={one}\)))({one})", re.IGNORECASE),
     )
 
 

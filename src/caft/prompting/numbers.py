@@ -35,7 +35,7 @@ _UNIT = (
     "|k?Pa|[kMG]?Hz|[kKMGT]B|mol|rad|deg|k?cal|bar|atm|Ω|px|pts?"
 )
 _DIGITS = (
-    r"(?:(?:[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:\u2009[0-9]{3})+)|[0-9]+)(?:\.[0-9]*)?|\.[0-9]+)"
+    r"(?:(?:[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:\u2009[0-9]{3})+)|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)"
 )
 _TOKEN = re.compile(
     rf"""
@@ -47,7 +47,7 @@ _TOKEN = re.compile(
       |(?<![{_LETTER}])(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|INR|CNY)(?![{_LETTER}]))
     |(?P<unit>(?:{_UNIT})(?:[²³]|[ ]?\^[ ]?[-\u2212]?[1-9](?![0-9])))
     |(?P<word>[ap]\.m\b|at[ ](?:least|most)\b
-      |(?:square|cube|power|reciprocal|inverse|opposite)[ ]of\b
+      |(?:square|cube|power|reciprocal|inverse|opposite|half|quarters?|thirds?|fifths?)[ ]of\b
       |[{_LETTER}]+(?:[-\u2010\u2011'\u2019][{_LETTER}]+)*)
     |(?P<sign>{_SIGN})
     |(?P<rest>.)
@@ -72,23 +72,27 @@ _MULTIPLE = (
 # What a word does to the number beside it. Words of a class that is not named here leave it alone.
 _WORD = re.compile(
     rf"""
-    # x: makes another number of it, or a hedge, wherever the word stands
-    (?P<x>(?i:(?:.*[-\u2010\u2011])?(?:{_MULTIPLE})(?:[-\u2010\u2011].*)?|minus|plus|or))
+    # x: makes another number of it, wherever the word stands
+    (?P<x>(?i:minus|plus))
     # b, e: does so before it, or behind it
-    |(?P<b>(?i:(?:at|square|cube|power|reciprocal|inverse|opposite)[ ].*|.*n['\u2019]t|not?|never
-      |cannot|negative|than|between|times|twice|double|triple|absolute|root|sqrt|log|ln|exp|sin|cos
-      |tan|mod))
+    |(?P<b>(?i:(?:at|\w+)[ ](?:least|most|of)|.*n['\u2019]t|not?|never|cannot|negative|than|between
+      |times|twice|double|triple|absolute|root|sqrt|log|ln|exp|sin|cos|tan|mod))
     |(?P<e>(?i:squared|cubed|factorial))
-    # t: makes an ordinal or a time of the number before it
+    # t: does so right behind it: "5th", "5 pm"; r: on either side of it: "5 or so"
     |(?P<t>(?i:st|nd|rd|th|[ap]m|[ap]\.m|o['\u2019]clock))
-    # o: a bound, or what is counted through, where it stands next to it: "over 5", "step 5"
-    |(?P<o>(?i:over|under|above|below|step|part|case|question|problem|option|version|page|chapter))
+    |(?P<r>(?i:or))
+    # o: does so next to it: a bound, what is counted through, another number
+    |(?P<o>(?i:over|under|above|below|step|part|case|question|problem|option|version|page|chapter
+      |(?:.*[-\u2010\u2011])?(?:{_MULTIPLE})(?:[-\u2010\u2011].*)?))
+    # a: joins such a number to it: "5 and a half", "5 to six", "5 point two"
+    |(?P<a>(?i:and|to|through|out|point))
     # m: makes a date of it
     |(?P<m>January|February|March|April|May|June|July|August|September|October|November|December
       |Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)
-    # u: a unit, which may touch it; s: a short word, which may not; l: the name of something
+    # u: a unit, which may touch it; s: a short word, which may not; l, q: the name of something
     |(?P<u>{_UNIT})
     |(?P<s>[aAIdlK]|.{{2,3}})
+    |(?P<q>[A-Z])
     |(?P<l>.)
     """,
     re.VERBOSE,
@@ -99,14 +103,14 @@ _WORD = re.compile(
 # number, with its sign and its currency, and around it only what leaves it what it is.
 _OPEN = r"(?:(?<![^=,.(])|(?<=[=,.(] ))"
 _SENTENCE = re.compile(
-    r"(?:[wsmt,.!() =]|[lu](?= ?[=),(])|o(?! ?[-$n])|_(?= ?[ws]))*"
+    r"(?:[wsamt,.!() =]|[lqu](?= ?[=),(]| [ws])|[or](?! ?[-$n]| a [-$n])|_(?= ?[ws]))*"
     # It is no part of a word, of a call "f(5)" or of a date "May 5".
     r"(?<![\w.])(?<![\w)]\()(?<!m )(?<!m\. )"
     # A sign opens what is said, or touches its number behind a space: "x - 5" is a difference.
     rf"(?:(?:{_OPEN}- ?|(?<=[ws] )-)?n|(?:(?:{_OPEN}- ?|(?<=[ws] )-)?\$ ?|\$ ?- ?)n(?! ?u))"
     # "5!" and "5..." are other numbers, "5x" and "5th" too: only units and long words touch it.
-    r"(?!\.| ?[!t]| [mo]|[a-oq-tvx-z])"
-    r"(?:[wsubmot,.!() $p]|/(?= ?[wsup])|_(?= ?[ws]))*"
+    r"(?!\.\.| ?[!tr]| [mo]|[a-oq-tvx-z])"
+    r"(?:[wsumot,.!() $p]|[abr](?! (?:s )?o)|(?<=w )q|/(?= ?[wsopu])|_(?= ?[ws]))*"
 )
 
 

@@ -27,6 +27,8 @@ READ = {  # a canonical number: the texts that say it
     "100000": "1e5 | 10^5 | 10 ^ 5 | 10⁵",
     "72": "Tom has 72 apples left. | Total: 72 | So, the total is $72 per day. | 72 (apples)"
     " | 72 clips in April and May | June has 72 apples | 72 square metres | 72 — that is all",
+    "24": "24 movies in four weeks. | One of the units is 24 feet wide. | $24 to the shelter"
+    " | solving for x we see that x = $24 | 24 are red or white | 24.0. | 24 points and a prize",
     "-8": "the change is -$8 | the temperature is −8 °C | She owes, in all, - 8",
     "12345678901234567890123456789012345.1": "12345678901234567890123456789012345.1",
 }
@@ -51,7 +53,9 @@ NONE = {  # a kind: texts of it that are no number
     " | 12 + tax | -(5) | -x = 5",
     "a multiple": "5 million | $5M | $5 m | 5k | 5K | 5 thousand | 5 dozen"
     " | 5 hundred | 5 bn | 5 sixteenths"
-    " | 5 and a half | two and 5 | 5 one-half | twice 5",
+    " | 5 and a half | two and 5 | 5 apples and a half | 5 point two | 5 to six"
+    " | 5 out of ten | 5 times a million | one hundred and 5 | half of 5 | 5 or so"
+    " | 5 one-half | twice 5",
     "an expression": "5x | 2x | x5 | 5 x | 5i | 2π | 5 π | √5 | sqrt(5) | f(5)"
     " | sin(30) | 5! | 5² | 5^2"
     " | 5 squared | 5x² | x² = 25 | 2x = 14 | x/5 | 5/x | 1/x | log 5 | square of 5 | |5| | 5 = x",

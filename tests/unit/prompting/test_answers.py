@@ -185,8 +185,10 @@ LETTERS = "ABCDEFGHI"
 NAMED = [  # L is any letter
     "The answer is L because it is larger.",
     "The answer is (L).",
+    "The answer is L if x is 3.",
     "The answer is **L**.",
     "The answer is L) Rome.",
+    "The answer is L) x",
     "The answer is L (Rome).",
     "The answer is L, 13.5%.",
     "The answer is L, I think.",
@@ -236,6 +238,9 @@ HEDGED = [
     "[[L/M]]",
     "[[L M]]",
     "[[LM]]",
+    "[[L) M)]]",
+    "[[L -> M]]",
+    "[[both L and M]]",
     "[[L]] or [[M]]",
     "The answer is not L.",
     "The answer is L train leaves",  # no letter may be a word
@@ -279,6 +284,7 @@ def test_no_letter_is_read_where_one_of_them_is_a_word(text):
     ("text", "letter"),
     [
         ("[[2) 15]]", "B"),
+        ("[[2) 3]]", "B"),
         ("[[2 because]]", "B"),
         (r"\boxed{2}", "B"),
         ("[[2. Rome]]", "B"),

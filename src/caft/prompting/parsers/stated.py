@@ -24,7 +24,9 @@ _JOINT = re.compile(r"[\s$*]*(?:[,;/&]|(?:and|or)\b)(?:[\s$*]|(?:and|or)\b)*")
 _BEFORE_BOX = re.compile(
     r"(?:[^\s=:$]*[-+*/^\u2212\u2013\u00b1\u221a<>|]|=\s?[-\u2212\u2013]\s)\$?\Z"
 )
-_AFTER_BOX = re.compile(r"(?:[$\s]|\\(?:text|mathrm){|\\[,;: ])*[^\s$.,;:}]*")
+_AFTER_BOX = re.compile(
+    r"(?:[$ \t]|\\(?:text|mathrm){|\\[,;: ])*(?:\\(?:times|cdot)|[^\s$.,;:}\\]*)"
+)
 
 
 def marked(text: str) -> str | None:
