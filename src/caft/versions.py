@@ -6,22 +6,25 @@ code=...`.
 
 # The first version of a step is 1. A comment says what changed with each number after it.
 MODELS = 2  # 2: the chat template is probed, and its settings are in student.json
-ITEMS = 1
+ITEMS = 2  # 2: gold numbers are read by the grammar that reads the models' numbers
 SCORES = 2  # 2: the table has a column answer_entropy
-# 2: samples are drawn block by block, so that a killed job goes on
-GENERATIONS = 3  # 3: an answer is read behind the thoughts, whose tokens are counted
-LIKELIHOODS = 2  # 2: a rationale's answer is marked once, in the form that the prompt asks for
+# 2: samples are drawn block by block; 3: an answer is read behind the thoughts, and as 4 of
+# RATIONALES
+GENERATIONS = 3
+LIKELIHOODS = 3  # 2: an answer is marked once, in the form asked for; 3: as 4 of RATIONALES
 METRICS = 1
 FIRST_TOKENS = 1
 BUCKETS = 2  # 2: buckets are made from a metrics table; values from a file are not rounded
-JUDGEMENTS = 1
-# 3: "The answer is B" after a [[...]] that holds no answer is read
-RATIONALES = 4  # 4: the table has what the teacher thought
-# 2: as LIKELIHOODS; random controls have validation rows
-MIXTURES = 3  # 3: rows and plan know the target `reasoning`; the plan has a column updates
+JUDGEMENTS = 2  # 2: ratings are read by the grammar of numbers; [[7]] or [[8]] is none
+# 3: "The answer is B" after a [[...]] that holds no answer is read; 4: one grammar of numbers, all
+# letters alike, hedges are [invalid], \boxed{B} and a heading's answer are read; the table has what
+# the teacher thought
+RATIONALES = 4
+# 2: as LIKELIHOODS, random controls have validation rows; 3: as 4 of RATIONALES; rows and plan know
+# the target `reasoning`, and the plan has the number of updates
+MIXTURES = 3
 TRAINING = 1
 SHORT_TRAINING = 1  # of stages with few updates alone: the first one has a rate above 0
-# 2: as 3 of RATIONALES
-EVALUATION = 3  # 3: as 3 of GENERATIONS
+EVALUATION = 3  # 2: as 3 of RATIONALES; 3: as 3 of GENERATIONS
 SUMMARY = 4  # 4: a judge's money, tokens as they were trained, and each scoring counted once
 ANALYSIS = 1

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from caft.prompting.numbers import canonical_number
 from caft.prompting.parsers.stated import marked
 from caft.prompting.prompts import Messages, render_options
 
@@ -47,7 +48,7 @@ QUESTIONS = {
     ),
 }
 
-_RATING = re.compile(r"(10|[1-9])(?:\.0)?(?:\s*/\s*10)?")
+_RATINGS = {str(rating): rating for rating in range(1, 11)}
 
 
 def label_messages(item: Mapping[str, Any], question: str) -> Messages:
@@ -91,8 +92,8 @@ def read_label(text: str, question: str) -> str | None:
 
 def read_rating(text: str) -> int | None:
     """Return the last marked rating; None if it is no whole number from 1 to 10."""
-    found = _RATING.fullmatch((marked(text) or "").strip())
-    return int(found.group(1)) if found else None
+    number = canonical_number(re.sub(r"/\s*10\s*$", "", marked(text) or ""))
+    return _RATINGS.get(number) if number else None
 
 
 def _task(question: str) -> str:

@@ -88,13 +88,12 @@ def build_options(question: str, answer: str, pool: list[str], count: int, seed:
     def draw(*parts: Any) -> float:
         return unit_interval("options", seed, question, *parts)
 
-    number = canonical_number(answer)
-    if number is not None and "." not in number:
+    if canonical_number(answer) == answer and "." not in answer:
         # How many wrong options are smaller is uniform: the middle value is no better guess.
         smaller = int(draw("smaller") * count)
         steps = sorted(range(1, max(10, count) + 1), key=lambda step: draw("step", step))
-        wrong = [str(int(number) - step) for step in steps[:smaller]]
-        wrong += [str(int(number) + step) for step in steps[smaller : count - 1]]
+        wrong = [str(int(answer) - step) for step in steps[:smaller]]
+        wrong += [str(int(answer) + step) for step in steps[smaller : count - 1]]
     else:
         start = int(draw("pool") * len(pool))
         others = [text for text in pool[start:] + pool[:start] if text != answer]

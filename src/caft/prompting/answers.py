@@ -2,16 +2,37 @@
 
 import re
 import unicodedata
+from functools import cache
 
-from caft.prompting.numbers import canonical_number
+from caft.prompting.numbers import canonical_number, unwrapped
 from caft.prompting.parsers import PARSERS
-from caft.prompting.parsers.stated import MARKED
+from caft.prompting.parsers.stated import MARKED, unboxed
 
 INVALID = "[invalid]"
 ABSTAINED = "[abstained]"
 LETTERS = [chr(code) for code in range(ord("A"), ord("Z") + 1)]
 
-_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?")
+_TEXT_WRAP = re.compile(r"^(?:\*\*|\\text(?:bf|rm)?{)\s*([^*{}]*?)\s*(?:\*\*|})$")
+# Words that may stand before a named option, as in "the answer is option B".
+_BEFORE = (
+    r"(?:(?:the|correct|right|best|final|answer|is|option|choice|letter|either|both|between|also|else"
+    r"|maybe|possibly|perhaps|probably|likely|most|clearly)\b)"
+)
+# What joins another option to the first makes a hedge, not an answer: "B or C", "B, C", "B (or C)".
+_LINK = r"[,;:/&|+(\u2013\u2014-]|\b(?:and|or|nor|vs)\b"
+_JOINT = (
+    rf"(?=[^\w.,;:/&|+(\u2013\u2014-]*+(?:{_LINK}))"
+    rf"(?:[^\w.]|(?:and|or|nor|vs)\b|{_BEFORE})*+"
+)
+# Every letter is read by one rule, though "A" and "I" are words too: what only they lost would be
+# accuracy of the items whose answer they are. A letter names an option at the end, before a mark,
+# and before words that follow neither an article nor a pronoun ("A because", "I is right"). Before
+# any other word it names none: "A train leaves", "I do not know" and "C train leaves" alike.
+_CLOSED = (
+    r"\W*+$|[)\];*]|[.,:](?!\w)|[?!\"'\u2019\u201d](?!\w)|\ \(|\ [-\u2013\u2014]\ "
+    r"|\ (?:because|since|as(?!\ an?\b)|is|due|given|so|but|which|where|when|while|if|with|from"
+    r"|although|though|based|according|for\ (?:the|this|these|that|all))\b"
+)
 
 
 def mark(answer: str) -> str:
@@ -92,23 +113,40 @@ def parse(
 
 def _read(span: str, kind: str, n_options: int, style: str, abstain: str | None) -> str:
     if kind == "choice":
-        return _choice(span, n_options, style, abstain)
+        return _choice(unboxed(span), n_options, style, abstain)
     if kind == "numeric":
-        numbers = _NUMBER.findall(span)
-        # Two numbers in the answer's place are an expression or a hedge, not an answer.
-        return (canonical_number(numbers[0]) or INVALID) if len(numbers) == 1 else INVALID
-    return span.strip() or INVALID
+        return canonical_number(span) or INVALID
+    return _TEXT_WRAP.sub(r"\1", unboxed(span).strip()) or INVALID
 
 
 def _choice(span: str, n_options: int, style: str, abstain: str | None) -> str:
-    # A label stands alone or before punctuation: "A train leaves", "I do not know" name none.
-    found = re.match(r"\W*([A-Za-z]|\d+)(?=\W*$|[).:,;*\]]|(?<![AIai\d])\s)", span)
-    if not found:
-        return INVALID
-    label = found.group(1)
+    plain = " ".join(unwrapped(span).split())
+    named, joined = _options("[0-9]+" if style == "number" else "[a-z]", abstain or "")
+    found = named.match(plain)
+    read = {_letter(found[1], n_options, style, abstain)} if found else {INVALID}
+    while found and (found := joined.match(plain, found.end())):
+        read.add(_letter(found[1], n_options, style, abstain))
+    return read.pop() if len(read) == 1 else INVALID
+
+
+@cache
+def _options(label: str, abstain: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Return what finds the first named option of a text, and the next one joined to it."""
+    one = rf"(?<!\w){label}" + (rf"|(?<!\w){re.escape(abstain)}" if abstain else "")
+    # A sign or a point makes a number of a label: "-2", "1.5", "1,200", "2:15".
+    one = rf"(?<![-+\u2212\u2013.$])(?:{one})(?!\w)(?![.,:/\u2013-][0-9])"
+    closed = rf"(?={_CLOSED}|{_JOINT}{one}(?:{_CLOSED}|{_JOINT}))"
+    # "B) C)" names two options, "B) x" and "2) 3" are an option and its text.
+    return (
+        re.compile(rf"(?:\W|{_BEFORE})*+({one}){closed}", re.IGNORECASE),
+        re.compile(rf"(?:{_JOINT}(?={one}{closed})|\W*+(?={one}\)))({one})", re.IGNORECASE),
+    )
+
+
+def _letter(label: str, n_options: int, style: str, abstain: str | None) -> str:
     if abstain is not None and label == abstain:
         return ABSTAINED
-    label = label if style == "number" else label.lower() if style == "lower" else label.upper()
+    label = label.lower() if style == "lower" else label.upper()
     known = labels(style, n_options)
     return LETTERS[known.index(label)] if label in known else INVALID
 

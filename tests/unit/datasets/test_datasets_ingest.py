@@ -117,11 +117,19 @@ def test_an_answer_that_is_no_option_is_never_guessed(answer, answer_format):
 
 
 def test_numeric_answers_are_canonical_and_others_quarantined():
-    rows = [row(1, answer=" +1,200.50 "), row(2, answer="twelve")]
+    rows = [
+        row(1, answer=" +1,200.50 "),
+        row(2, answer="twelve"),
+        row(3, answer="\u2212$12"),
+        row(4, answer="1/2"),
+    ]
     result = run(rows, kind="numeric")
-    assert list(result.items["answer"]) == ["1200.5"]
-    assert list(result.items["options"]) == [None]
-    assert list(result.quarantine["detail"]) == ["answer 'twelve' is not a number"]
+    assert list(result.items["answer"]) == ["1200.5", "-12"]
+    assert list(result.items["options"]) == [None, None]
+    assert list(result.quarantine["detail"]) == [
+        "answer 'twelve' is not a number",
+        "answer '1/2' is not a number",
+    ]
 
 
 def test_text_answers_keep_their_spelling():

@@ -117,3 +117,8 @@ def test_text_distractors_are_other_answers():
     assert "dog" in options
     assert set(options) <= set(pool)
     assert sorted(build_options("Which?", "No", ["No", "Yes"], 4, 1)) == ["No", "Yes"]
+
+
+def test_a_number_with_a_unit_gets_no_bare_numbers_as_options():
+    pool = ["12 apples", "14 apples", "9 apples"]
+    assert sorted(build_options("Which?", "12 apples", pool, 3, 1)) == pool

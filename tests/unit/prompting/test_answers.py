@@ -179,3 +179,194 @@ def test_a_stated_answer_is_read_as_its_kind(text, kind, parsed):
 )
 def test_a_matrix_is_no_answer_and_a_later_statement_is(text, answer):
     assert parse(text, "any", "choice", 4) == answer
+
+
+LETTERS = "ABCDEFGHI"
+NAMED = [  # L is any letter
+    "The answer is L because it is larger.",
+    "The answer is (L).",
+    "The answer is L if x is 3.",
+    "The answer is **L**.",
+    "The answer is L) Rome.",
+    "The answer is L) x",
+    "The answer is L (Rome).",
+    "The answer is L, 13.5%.",
+    "The answer is L, I think.",
+    "The answer is L, since (M) is false.",
+    "The answer is L, not M.",
+    "The answer is L or L.",
+    "The answer is:\n\nL",
+    "The correct answer is option L.",
+    "The correct option is L.",
+    "Answer: (L)",
+    "Answer:\n- L",
+    "**Answer:** L",
+    "**Answer**: L",
+    "**Final Answer**\n\nL",
+    "### Final answer\n**L**",
+    "**Final answer:** L",
+    "#### L",
+    r"So \boxed{L}.",
+    r"The answer is $\boxed{\text{L}}$.",
+    r"\boxed{\mathrm{(L)}}",
+    r"\[\boxed{\textbf{(L)}\ 12}\]",
+    r"$\boxed{L}$ Rome",
+    r"\boxed{M} was wrong. The answer is L.",
+    r"The answer is M. No: \boxed{L}",
+    "[[option L]]",
+    "[[(L)]]",
+    "[[**L**]]",
+    "[[L: Rome]]",
+    "[[1, 2], [3 is not closed, so [[L]]",
+]
+HEDGED = [
+    "The answer is L or M.",
+    "The answer is L, or maybe M.",
+    "The answer is L (or M).",
+    "The answer is either L or M because both fit.",
+    "The answer is (L) and (M).",
+    "The answer is (L), (M), or (L).",
+    "The answer is option L or option M",
+    "**Final Answer**\nL or M",
+    "#### L/M",
+    r"\boxed{L} or \boxed{M}",
+    r"\boxed{L, M}",
+    r"\boxed{L \text{ or } M}",
+    "[[L, M]]",
+    "[[L,M]]",
+    "[[L and M]]",
+    "[[L/M]]",
+    "[[L M]]",
+    "[[LM]]",
+    "[[L) M)]]",
+    "[[L -> M]]",
+    "[[both L and M]]",
+    "[[L]] or [[M]]",
+    "The answer is not L.",
+    "The answer is L train leaves",  # no letter may be a word
+]
+
+
+def spelled(text, letter):
+    return text.replace("M", "J").replace("L", letter)
+
+
+@pytest.mark.parametrize("text", NAMED)
+def test_every_letter_is_read_where_one_is(text):
+    read = [parse(spelled(text, letter), "any", "choice", 10) for letter in LETTERS]
+    assert "".join(read) == LETTERS
+
+
+@pytest.mark.parametrize("text", HEDGED)
+def test_a_hedge_names_no_letter(text):
+    read = {parse(spelled(text, letter), "any", "choice", 10) for letter in LETTERS}
+    assert read == {INVALID}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["L", "(L)", "L.", "**L**", "L) Rome", "L because x", "L is right", "Option L", r"$\boxed{L}$"],
+)
+def test_every_letter_leads_a_line_alike(text):
+    read = [parse(spelled(text, letter), "leading", "choice", 10) for letter in LETTERS]
+    assert "".join(read) == LETTERS
+
+
+@pytest.mark.parametrize(
+    "text", ["L train leaves", "L do not know", "L as an AI", "L'm not sure", "L or M", "L = 5"]
+)
+def test_no_letter_is_read_where_one_of_them_is_a_word(text):
+    read = {parse(spelled(text, letter), "leading", "choice", 10) for letter in LETTERS}
+    assert read == {INVALID}
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("[[2) 15]]", "B"),
+        ("[[2) 3]]", "B"),
+        ("[[2 because]]", "B"),
+        (r"\boxed{2}", "B"),
+        ("[[2. Rome]]", "B"),
+        ("[[1,200]]", INVALID),
+        ("[[1.5]]", INVALID),
+        ("[[-2]]", INVALID),
+        ("[[1/2]]", INVALID),
+        ("[[2:15]]", INVALID),
+        ("[[1 or 2]]", INVALID),
+        ("[[2 apples]]", INVALID),
+    ],
+)
+def test_a_numbered_option_is_no_part_of_another_number(text, letter):
+    assert parse(text, "any", "choice", 10, "number") == letter
+
+
+def test_an_abstention_beside_an_option_is_a_hedge():
+    assert parse("[[0 or 1]]", "marked", "choice", 4, "number", abstain="0") == INVALID
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        (r"The final answer is $\boxed{42}$.", "42"),
+        (r"\boxed{\text{42 apples}}", "42"),
+        (r"$12+30=\boxed{42}$, since 12 and 30 are 42", "42"),
+        (r"-\boxed{5}", "-5"),
+        (r"$x = -\boxed{5}$", "-5"),
+        (r"- \boxed{5}", "5"),  # an item of a list
+        (r"\boxed{5} \text{ million}", INVALID),
+        (r"5-\boxed{3}", INVALID),
+        (r"\boxed{5} or \boxed{6}", INVALID),
+        (r"\boxed{5", INVALID),
+        ("**Final Answer**\n\n42 apples", "42"),
+        ("The answer is 40, at first.\n#### 42", "42"),
+        ("The answer is 42.\n#### Step 2\nThat is all.", "42"),
+        ("So it is [[\u22125]].", "-5"),
+        ("The answer is -$12.", "-12"),
+        ("The answer is .5.", "0.5"),
+    ],
+)
+def test_a_number_is_read_in_its_place(text, number):
+    assert parse(text, "any", "numeric", 0) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (r"\boxed{Paris} is the capital.", "Paris"),
+        (r"\boxed{\text{New York}}", "New York"),
+        (r"\boxed{x^{2}}", "x^{2}"),
+        ("The answer is **Paris**.", "Paris"),
+        ("**Answer:** Paris", "Paris"),
+        ("[[$x^2$]]", "$x^2$"),
+    ],
+)
+def test_a_text_is_read_without_its_box(text, read):
+    assert parse(text, "any", "text", 0) == read
+
+
+def test_marked_reads_marks_only():
+    assert parse(r"The answer is \boxed{B}", "marked", "choice", 4) == INVALID
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "[[",
+        "B, ",
+        "A or ",
+        r"\boxed{",
+        "answer is ",
+        "answer\n",
+        "#### ",
+        "[[B]] or ",
+        "{",
+        "(",
+        "*",
+    ],
+)
+def test_a_long_text_is_parsed_in_linear_time(piece):
+    text = "The answer is " + piece * (50_000 // len(piece))
+    assert parse(text, "any", "choice", 4) in ("A", "B", INVALID)
+    assert parse(text, "leading", "numeric", 0) == INVALID
+    assert parse(text, "any", "text", 0) != ""

@@ -4,32 +4,104 @@ import re
 
 from caft.prompting.parsers import Parser
 
-MARKED = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
-_STATED = re.compile(r"answer(?: is|:)\s*:?\s*", re.I)
-_SENTENCE = re.compile(r"[^\n]+?(?=\.\s|\.?$|\n)", re.M)
+# The innermost brackets: one pair that was never closed does not swallow a later answer.
+MARKED = re.compile(r"\[\[((?:(?!\[\[).)*?)\]\]", re.DOTALL)
+# "The answer is B", "**Answer:** B", "The correct option is B"; a heading, "**Final answer**"; what
+# follows may begin as an item of a list.
+_STATED = re.compile(
+    r"(?:(?:answer|(?:correct|right|best) (?:option|choice))[*_]{0,3}(?: is|:)[*_]{0,3}[ \t]*:?"
+    r"|^[#*_> \t]*(?:the )?(?:(?:final|correct) )?answer[*_. \t]*$)"
+    r"\s*(?:(?<=\n)[-*+\u2022][ \t]+)?",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SENTENCE = re.compile(r"[^\n]+?(?=\.\s|\.?$|\n)", re.MULTILINE)
 _HASHES = re.compile(r"####\s*([^\n]+)")
-
-
-def _last(pattern: re.Pattern[str], text: str) -> str | None:
-    found = pattern.findall(text)
-    return found[-1] if found else None
+_BOXED = re.compile(r"\\(?:d?boxed|fbox)\s*{")
+_BRACE = re.compile(r"\\?[{}]")
+# Between two marks or boxes of one statement: "[[B]] or [[C]]".
+_JOINT = re.compile(r"[\s$*]*(?:[,;/&]|(?:and|or)\b)(?:[\s$*]|(?:and|or)\b)*")
+# What touches a box makes another number of the one inside: "-\boxed{5}", "\boxed{5} million".
+_BEFORE_BOX = re.compile(
+    r"(?:[^\s=:$]*[-+*/^\u2212\u2013\u00b1\u221a<>|]|=\s?[-\u2212\u2013]\s)\$?\Z"
+)
+_AFTER_BOX = re.compile(
+    r"(?:[$ \t]|\\(?:text|mathrm){|\\[,;: ])*(?:\\(?:times|cdot)|[^\s$.,;:}\\]*)"
+)
 
 
 def marked(text: str) -> str | None:
-    """Return what the last [[...]] of a text holds; None if it has none."""
-    return _last(MARKED, text)
+    """Return what the last [[...]] of a text holds; "B or C" for "[[B]] or [[C]]"; None if none."""
+    marks = _joined([found.span() for found in MARKED.finditer(text)], text)
+    return " or ".join(dict.fromkeys(text[start + 2 : end - 2] for start, end in marks)) or None
 
 
-def _answer_is(text: str) -> str | None:
+def boxes(text: str) -> list[tuple[int, int]]:
+    r"""Return where each closed \boxed{...} of a text begins and ends, in the text's order."""
+    opened, closed = [], {}
+    for brace in _BRACE.finditer(text):
+        if brace[0] == "{":
+            opened.append(brace.end())
+        elif brace[0] == "}" and opened:
+            closed[opened.pop()] = brace.end()
+    found = [box.span() for box in _BOXED.finditer(text)]
+    return [(start, closed[inside]) for start, inside in found if inside in closed]
+
+
+def unboxed(text: str) -> str:
+    """Return what the boxes of a text hold, joined by "or"; the text where it has none."""
+    held = (text[start:end].partition("{")[2][:-1] for start, end in boxes(text))
+    return " or ".join(dict.fromkeys(held)) or text
+
+
+def _joined(spans: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
+    """Return the last of some spans, and those before it that are joined to it."""
+    kept = spans[-1:]
+    for start, end in reversed(spans[:-1]):
+        if not _JOINT.fullmatch(text, end, kept[0][0]):
+            break
+        kept.insert(0, (start, end))
+    return kept
+
+
+def _last_sentence(text: str) -> tuple[int, str] | None:
     stated = list(_STATED.finditer(text))
     sentence = _SENTENCE.match(text, stated[-1].end()) if stated else None
-    return sentence.group() if sentence else _last(_HASHES, text)
+    return (sentence.start(), sentence.group()) if sentence else None
+
+
+def _last_box(text: str) -> tuple[int, str] | None:
+    found = _joined(boxes(text), text)
+    if not found:
+        return None
+    start, end = found[0][0], found[-1][1]
+    before, after = (
+        _BEFORE_BOX.search(text[max(0, start - 20) : start]),
+        _AFTER_BOX.match(text, end),
+    )
+    return start, (before[0] if before else "") + text[start:end] + (after[0] if after else "")
+
+
+def _last_hashes(text: str) -> tuple[int, str] | None:
+    before, hashes, answer = text.rstrip().rpartition("####")
+    return (
+        (len(before), answer) if hashes and answer.strip() and "\n" not in answer.strip() else None
+    )
+
+
+def _stated(text: str) -> str | None:
+    """Return what a text states last: in words, under a heading, in a box, behind ####."""
+    found = [find(text) for find in (_last_sentence, _last_hashes, _last_box)]
+    last = max((place for place in found if place), key=lambda place: place[0], default=None)
+    if last:
+        return last[1]
+    hashes = _HASHES.findall(text)
+    return hashes[-1] if hashes else None
 
 
 def _after_marks(text: str) -> str | None:
     """Return what is stated behind the last [[...]]: that may have been a matrix, not an answer."""
     marks = list(MARKED.finditer(text))
-    return _answer_is(text[marks[-1].end() :] if marks else text)
+    return _stated(text[marks[-1].end() :] if marks else text)
 
 
 def _leading(text: str) -> str | None:
@@ -39,7 +111,8 @@ def _leading(text: str) -> str | None:
 
 PARSERS = {
     "marked": Parser((marked,)),  # the last [[...]]
-    "answer_is": Parser((_answer_is,)),  # "The answer is (C)", "#### 42"
+    # "The answer is (C)", "**Final answer** C", "\boxed{C}", "#### 42": what is stated last
+    "answer_is": Parser((_stated,)),
     "any": Parser((marked, _after_marks)),  # marked, else stated later
     # The first line, for models asked for the answer only.
     "leading": Parser((_leading,), of_rationales=False),
