@@ -18,5 +18,5 @@ RATIONALES = 3  # 3: "The answer is B" after a [[...]] that holds no answer is r
 MIXTURES = 2  # 2: as LIKELIHOODS; random controls have validation rows
 TRAINING = 1
 EVALUATION = 2  # 2: as 3 of RATIONALES
-SUMMARY = 4  # 4: a judge's money, tokens as they were trained, and each scoring counted once
+SUMMARY = 5  # 5: the plan and the table of complexity say whether the student can rank
 ANALYSIS = 1
