@@ -130,14 +130,18 @@ class Ranking:
 
 
 def area_doubts(metric: str, area: Estimate) -> Iterator[str]:
-    """Yield what speaks against a metric by its area; nothing where that is unknown."""
-    if area.low <= 0.5:
+    """Yield what speaks against a metric by its area."""
+    if np.isnan(area.low):
+        yield f"the ROC AUC of {metric} is unknown: all answers are right, or all are wrong"
+    elif area.low <= 0.5:
         what = "may be chance" if area.high >= 0.5 else "is surest where it is wrong"
         yield f"the ROC AUC of {metric} is {show(area)}, so it {what}"
 
 
 def show(estimate: Estimate) -> str:
     """Return a value with its interval for a message."""
+    if np.isnan(estimate.value):
+        return "unknown"
     return f"{estimate.value:.2f} ({estimate.low:.2f}-{estimate.high:.2f})"
 
 

@@ -205,6 +205,14 @@ def test_scores_are_told_with_every_number_and_every_doubt():
     assert doubts[1].startswith("the ROC AUC of single_token_entropy is 0.53")
 
 
+def test_scores_that_are_all_wrong_rank_nothing():
+    line, doubts = tell_of_scores(
+        scored(["A", "B"] * 2, [False] * 4), choice_items(list("CCCC")), seed=1
+    )
+    assert line.endswith("ROC AUC of single_token_entropy unknown")
+    assert doubts[-1].startswith("the ROC AUC of single_token_entropy is unknown: all answers")
+
+
 @pytest.fixture
 def ranker(tmp_path, monkeypatch):
     """Eight items whose values rank their errors with an area of 15/16, one of them warmed up."""
