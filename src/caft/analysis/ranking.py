@@ -324,6 +324,8 @@ def _why_unknown(ranker: Ranker, wrong: np.ndarray) -> str | None:
         return "it reads the gold answer (analysis.allow_label: true counts it all the same)"
     if not len(wrong):
         return "no item has both a value and an answer"
+    if wrong.all() and ranker.scorer is None:
+        return f"all of the {len(wrong)} answers are wrong (students.{ranker.student}.warm_up)"
     if wrong.all() or not wrong.any():
         return f"all of the {len(wrong)} answers are {'wrong' if wrong.all() else 'right'}"
     return None

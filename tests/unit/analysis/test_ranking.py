@@ -271,6 +271,13 @@ def test_answers_of_one_kind_alone_make_the_ranking_unknown(ranker, right, word)
     assert read_ranking(ranker, ITEMS, 1).why_unknown == f"all of the 8 answers are {word}"
 
 
+def test_where_all_is_wrong_another_metric_is_no_mend_but_a_warm_up(ranker):
+    table = parquet.read("scores", "scores.parquet").assign(correct=False)
+    parquet.write("scores", table, "scores.parquet")
+    found = read_ranking(changed(ranker, scorer=None), ITEMS, 1)
+    assert found.why_unknown == "all of the 8 answers are wrong (students.tiny.warm_up)"
+
+
 def test_a_metric_that_reads_the_gold_answer_makes_the_ranking_unknown(ranker):
     found = read_ranking(changed(ranker, reads_label=True), ITEMS, seed=1)
     assert "analysis.allow_label" in found.why_unknown
