@@ -25,6 +25,10 @@ class BudgetError(TeacherError):
     """A teacher's budget does not reach; what was bought is kept."""
 
 
+class RankingError(CaftError):
+    """A metric does not rank well enough to buy by it; nothing was asked."""
+
+
 class TrainingError(CaftError):
     """A mixture cannot be trained on."""
 

@@ -9,7 +9,7 @@ from configurations import configuration
 from pydantic_core import PydanticUndefined
 
 from caft.config.reading import parse
-from caft.report import complexity, summary
+from caft.report import complexity, purchases, summary
 from caft.settings import Section
 from caft.tables import parquet
 from caft.tables.files import write_json
@@ -42,6 +42,8 @@ def run(tmp_path, monkeypatch):
     trained = {"1": {"final": "base", "items": 0, "stages": []}}
     write_json("data/mixtures/d/s/1/plan.json", {"base": {**base, "seeds": trained}})
     item = {"item_id": ["a", "b"], "split": ["test", "test"]}
+    asked = pd.DataFrame({**item, "answer": ["1", "2"], "answer_kind": "numeric"})
+    parquet.write("items", asked, "data/items/d.parquet")
     parquet.write(
         "buckets",
         pd.DataFrame({**item, "bucket": ["easy", "hard"], "missing": False, "sampled": False}),
@@ -147,6 +149,12 @@ def test_every_column_of_the_comparison_is_described_in_order(run):
 def test_every_column_of_the_complexity_table_is_described_in_order(run):
     expected = list(complexity.complexity_table(configuration(run)).columns)
     assert described("results/tables/complexity.csv") == expected
+
+
+def test_every_column_of_a_plan_is_described():
+    page = (ROOT / "docs/budget.md").read_text(encoding="utf-8")
+    cells = " ".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+    assert [name for name in purchases.PLAN if f"`{name}`" not in cells] == []
 
 
 @pytest.mark.parametrize("name", sorted(parquet.SCHEMAS))

@@ -273,6 +273,17 @@ SETTINGS = [  # of the config
         {"generate_rationales": 1, "build_mixtures": 1, "tabulate_teacher": 1, "summarize": 1},
     ),
     Promise(
+        "how well the student has to rank (`require_auc`)",
+        setting("teachers", "big", "require_auc", value=0.6),
+        {
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+        note="what the store has is used, however well it was chosen",
+    ),
+    Promise(
         "the prices of the teacher",
         setting("teachers", "big", "prices", value=PRICES),
         {"generate_rationales": 1, "build_mixtures": 1, "tabulate_teacher": 1, "summarize": 1},

@@ -249,6 +249,27 @@ def buckets_of_teacher(wildcards):
     return bucket_files(wildcards, asking_strategies(wildcards))
 
 
+def rankers(wildcards):
+    """Who ranks what is bought, where the teacher demands that they rank well."""
+    found = rounds.demanded(
+        CONFIG,
+        wildcards.teacher,
+        int(wildcards.round),
+        wildcards.dataset,
+        wildcards.student,
+    )
+    return {name: asdict(ranker) for name, ranker in found.items()}
+
+
+def ranking_tables(wildcards):
+    return ranked_by(rankers(wildcards).values())
+
+
+def ranked_by(found):
+    """The metrics that rank, and what says which answers are wrong."""
+    return list(dict.fromkeys(one[table] for one in found for table in ("values", "outcome")))
+
+
 def bucket_tables(wildcards):
     return bucket_files(wildcards, planned_strategies(wildcards))
 
@@ -293,6 +314,17 @@ def first_buckets(wildcards):
     return every_pair(layout.BUCKETS, buckets=names)
 
 
+def first_rankings(wildcards):
+    """What demanding teachers ask to be ranked by, as far as it is known before anything is trained."""
+    return ranked_by(
+        asdict(ranker)
+        for teacher in resolve.teachers_used(CONFIG)
+        for dataset in DATASETS
+        for student in STUDENTS
+        for ranker in rounds.demanded(CONFIG, teacher, 1, dataset, student).values()
+    )
+
+
 def all_rationales(wildcards):
     return [
         path
@@ -326,11 +358,7 @@ def analysed_tables(wildcards):
 
 
 def outcome_table(wildcards):
-    """What says which items are wrong: the student's own answers, or an imported column."""
-    outcome = CONFIG.analysis.outcome
-    if resolve.source_of(CONFIG, outcome) == "imported":
-        return layout.at(layout.METRICS, **wildcards, metric=outcome)
-    return metric_source(wildcards.dataset, wildcards.student, outcome)
+    return resolve.outcome_table(CONFIG, wildcards.dataset, wildcards.student)
 
 
 def analysed_buckets(wildcards):

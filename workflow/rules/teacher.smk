@@ -4,6 +4,7 @@ rule generate_rationales:
         item_table=layout.ITEMS,
         student=layout.STUDENT,
         buckets=buckets_of_teacher,
+        ranking=ranking_tables,
         model=lambda wildcards: CONFIG.teachers[wildcards.teacher].files(),
     output:
         rationales=layout.sharded(layout.RATIONALES),
@@ -14,6 +15,7 @@ rule generate_rationales:
         seeds=lambda wildcards: resolve.asking_seeds(
             CONFIG.run.seeds, asking_strategies(wildcards).values()
         ),
+        rankers=rankers,
         prompt=lambda wildcards: CONFIG.prompts[CONFIG.teachers[wildcards.teacher].prompt].plain(),
         engine=resolve.compute_of(CONFIG),
         seed=CONFIG.seed,
@@ -57,6 +59,7 @@ rule plan_teacher:
         item_tables=expand(layout.ITEMS, dataset=DATASETS),
         students=expand(layout.STUDENT, student=STUDENTS),
         buckets=first_buckets,
+        ranking=first_rankings,
     output:
         report(
             layout.TEACHER_PLAN,
@@ -67,7 +70,7 @@ rule plan_teacher:
         config=CONFIG.plain(),
         store=layout.TEACHER_STORE,
         state=store_state,
-        code=versions.RATIONALES,
+        code=versions.SUMMARY,
     log:
         "logs/plan_teacher/plan_teacher.log",
     message:

@@ -1,14 +1,16 @@
 """Collect the rationales that this run's strategies need; only what the store lacks is asked for.
 
-Inputs    items, student (its tokenizer counts), buckets
+Inputs    items, student (its tokenizer counts), buckets; ranking: metrics and answers of the
+          student, where the teacher demands that the metrics rank well
 Outputs   rationales: one row per item and sample; quarantine: answers not accepted, with reasons
           and whether another one of the item was
-Settings  params.teacher, params.strategies, params.prompt, params.engine, params.seed,
-          params.seeds, params.store
+Settings  params.teacher, params.strategies, params.rankers, params.prompt, params.engine,
+          params.seed, params.seeds, params.store
 """
 
 from pathlib import Path
 
+from caft.analysis.ranking import Ranker, open_gate
 from caft.mixtures.rows import wanted_by
 from caft.mixtures.settings import Wanted
 from caft.prompting.settings import Prompt
@@ -32,10 +34,14 @@ with job(snakemake) as log:
         f"teachers.{wildcards.teacher}", read_teacher(params.teacher), engine,
         Path(inputs.student), Path(params.store),
     )  # fmt: skip
-    strategies = [Wanted.model_validate(one) for one in params.strategies.values()]
-    wanted = wanted_by(buckets, strategies, params.seeds)
-    shard = Shard.named(wildcards.shard)
-    rationales = collect_wanted(items, wanted, setup, prompt, params.seed, shard)
+    strategies = {name: Wanted.model_validate(one) for name, one in params.strategies.items()}
+    wanted = {name: wanted_by(buckets, [one], params.seeds) for name, one in strategies.items()}
+    rankers = {name: Ranker(**one) for name, one in params.rankers.items()}
+    gate = open_gate(setup.path, setup.settings.require_auc, rankers, items, params.seed)
+    rationales = collect_wanted(
+        items, set().union(*wanted.values()), setup, prompt, params.seed,
+        Shard.named(wildcards.shard), gate.checker(strategies, wanted),
+    )  # fmt: skip
     spec = {"teacher": params.teacher, "prompt": params.prompt}
     output = snakemake.output
     parquet.write("rationales", rationales, output.rationales, spec, params.code)

@@ -1,12 +1,13 @@
 """Tell what the teachers still have to be asked for, and what that is expected to cost.
 
-Inputs    items, students (their tokenizers count), buckets
+Inputs    items, students (their tokenizers count), buckets; ranking: metrics and answers of the
+          students, where a teacher demands that the metrics rank well
 Outputs   plan: one row per data set, student, teacher and strategy; nothing is asked or stored
 Settings  params.config, params.store
 """
 
 from caft.config.model import Configuration
-from caft.report.purchases import plan_purchases, render
+from caft.report.purchases import plan_purchases, render, warnings_of
 from caft.running.jobs import job
 from caft.tables.files import atomic_path
 
@@ -17,3 +18,5 @@ with job(snakemake) as log:
     with atomic_path(snakemake.output[0]) as path:
         plan.to_csv(path, index=False, float_format="%.6g")
     log.info("\n%s", render(plan))
+    for line in warnings_of(plan):
+        log.warning("WARNING: %s", line)

@@ -8,6 +8,7 @@ Settings  params.prompt, params.engine, params.seed, cache
 
 from pathlib import Path
 
+from caft.analysis.ranking import mend, tell_of_scores, unseen, warning
 from caft.complexity.score import score_with_student
 from caft.prompting.asked import Asked
 from caft.prompting.settings import Prompt
@@ -20,14 +21,21 @@ from caft.tables.files import write_json
 
 with job(snakemake) as log:
     items = parquet.read("items", snakemake.input.item_table)
-    params = snakemake.params
+    params, wildcards = snakemake.params, snakemake.wildcards
     prompt = Prompt.model_validate(params.prompt)
     engine = Engine.model_validate(params.engine)
     trained = Path(snakemake.input.trained) if snakemake.input.get("trained") else None
     scores, spec, run = score_with_student(
         Asked(items, prompt, params.seed),
         Subject(Path(snakemake.input.student), trained, engine),
-        Cache(shard=Shard.named(snakemake.wildcards.shard)),
+        Cache(shard=Shard.named(wildcards.shard)),
     )
     parquet.write("scores", scores, snakemake.output.table, spec, params.code)
     write_json(snakemake.output.run, run)
+    known = unseen(scores, "." in wildcards.scorer)
+    found, doubts = tell_of_scores(known, items, params.seed)
+    log.info("%s: %s", wildcards.student, found)
+    if told := warning(doubts, mend(wildcards.student, wildcards.scorer)):
+        log.warning(
+            "WARNING: %s may not be able to rank %s: %s", wildcards.student, wildcards.dataset, told
+        )

@@ -16,7 +16,7 @@ def read_outcome(path: str | Path) -> pd.Series:
         path: a scores table, with the student's own answers; or a metrics table of an imported
             column that is 1 for a right answer and 0 for a wrong one.
     """
-    if _is_scores(path):
+    if is_scores(path):
         return wrong_answers(parquet.read("scores", path))
     table = parquet.read("metrics", path)
     return wrong_answers(table.rename(columns={"value": "correct"}))
@@ -28,11 +28,12 @@ def read_calibration(
     """Read a scores table for `metric_tables.calibration`; from any other table comes no row."""
     scores = (
         parquet.read("scores", path)
-        if _is_scores(path)
+        if is_scores(path)
         else pd.DataFrame(columns=parquet.SCHEMAS["scores"].names)
     )
     return calibration(scores, items, left_out, split=split)
 
 
-def _is_scores(path: str | Path) -> bool:
+def is_scores(path: str | Path) -> bool:
+    """Tell whether a table is a student's scores, and not an imported column."""
     return bool(parquet.footer(path)["table"] == "scores")

@@ -1,6 +1,7 @@
 """`caft teacher`: what can be done about teachers without running the workflow."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,12 @@ def add_commands(subparsers: Any) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
-    from caft.report.purchases import plan_purchases, render
+    from caft.report.purchases import plan_purchases, render, warnings_of
 
     config = configured.read(arguments)
     plan = plan_purchases(config)
     if arguments.csv:
         plan.to_csv(arguments.csv, index=False, float_format="%.6g")
     print(render(plan))
+    for line in warnings_of(plan):
+        print(f"WARNING: {line}", file=sys.stderr)

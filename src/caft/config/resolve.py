@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from caft import layout
+from caft.analysis.ranking import Ranker
 from caft.complexity import METRICS
 from caft.complexity.settings import MetricSettings
 from caft.config.model import Configuration
@@ -184,11 +185,52 @@ def compared_metric(config: Configuration) -> str:
 
 def labelled_metrics(config: Configuration) -> list[str]:
     """Return the analysed metrics that read the gold answer."""
-    return [
-        name
-        for name in metrics_analysed(config)
-        if config.metrics[name].reads_label or "label" in METRICS[kind_of(config, name)].needs
-    ]
+    return [name for name in metrics_analysed(config) if reads_label(config, name)]
+
+
+def reads_label(config: Configuration, metric: str) -> bool:
+    """Return whether a metric reads the gold answer."""
+    needs = METRICS[kind_of(config, metric)].needs
+    return config.metrics[metric].reads_label or "label" in needs
+
+
+def outcome_table(config: Configuration, dataset: str, student: str) -> str:
+    """Return what says which items are wrong: the student's own answers, or an imported column."""
+    outcome = config.analysis.outcome
+    imported = layout.at(layout.METRICS, dataset=dataset, student=student, metric=outcome)
+    return metric_table(config, dataset, student, outcome) or imported
+
+
+def rankers_of(
+    config: Configuration, dataset: str, student: str, strategies: Iterable[Wanted]
+) -> dict[str, Ranker]:
+    """Return who ranks what strategies buy of a teacher, by bucket definition.
+
+    A metric of the student's own scores is judged by the answers of the same pass, any other by
+    those that `analysis.outcome` names.
+    """
+    names = {name for strategy in strategies for name in strategy.bought_by_rank()}
+    return {name: _ranker(config, dataset, student, name) for name in sorted(names)}
+
+
+def _ranker(config: Configuration, dataset: str, student: str, buckets: str) -> Ranker:
+    metric = config.buckets[buckets].metric
+    own = metric_table(config, dataset, student, metric)
+    if own and source_of(config, metric) == "scores":
+        judge, outcome = metric, own
+    else:
+        judge, outcome = config.analysis.outcome, outcome_table(config, dataset, student)
+    scorers = [scorer_of(config, student, name) for name in (metric, judge)]
+    return Ranker(
+        student=student,
+        buckets=buckets,
+        metric=metric,
+        scorer=scorers[0] if own else None,
+        trained=any("." in scorer for scorer in scorers),
+        reads_label=reads_label(config, metric) and not config.analysis.allow_label,
+        values=layout.at(layout.METRICS, dataset=dataset, student=student, metric=metric),
+        outcome=outcome,
+    )
 
 
 def plotted_metric(config: Configuration) -> str | None:

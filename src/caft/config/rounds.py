@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from caft.analysis.ranking import Ranker
 from caft.config.model import Configuration
-from caft.config.resolve import chosen, strategies_of_teacher, teachers_used
+from caft.config.resolve import chosen, rankers_of, strategies_of_teacher, teachers_used
 from caft.errors import ConfigError
 from caft.mixtures.settings import Strategy
 
@@ -49,6 +50,19 @@ def strategies_of_round(config: Configuration, number: int) -> dict[str, Strateg
         for name, strategy in chosen(config).items()
         if round_of(config, name) == number
     }
+
+
+def demanded(
+    config: Configuration, teacher: str, number: int, dataset: str, student: str
+) -> dict[str, Ranker]:
+    """Return who ranks what a teacher sells in a round, where it demands that they rank well."""
+    if config.teachers[teacher].require_auc is None:
+        return {}
+    planned = strategies_of_round(config, number)
+    strategies = strategies_of_teacher(config, teacher)
+    return rankers_of(
+        config, dataset, student, [strategies[name] for name in strategies if name in planned]
+    )
 
 
 @dataclass(frozen=True)

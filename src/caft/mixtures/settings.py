@@ -132,6 +132,18 @@ class Wanted(Section):
         parts = (part for stage in self.stages for part in stage.parts_or_itself)
         return not self.is_random and any(set(part.buckets) != _WHOLE for part in parts)
 
+    def bought_by_rank(self) -> list[str]:
+        """Return the bucket definitions whose metric chooses which rationales are bought.
+
+        There are none where buckets are drawn at random, or where all items are bought anyway.
+        """
+        bought: dict[str, set[Bucket]] = {}
+        for stage in self.stages:
+            bought.setdefault(self.division_of(stage), set()).update(stage.bought)
+        if self.is_random or _WHOLE in bought.values():
+            return []
+        return [name for name, buckets in bought.items() if buckets]
+
     @property
     def trained_mode(self) -> Literal["direct", "cot"]:
         """The mode it was last trained to answer in; `direct` without any stage."""

@@ -4,8 +4,16 @@ from typing import Any
 
 import pandas as pd
 
-from caft.analysis.intervals import roc_auc
-from caft.complexity import METRICS
+from caft import layout
+from caft.analysis.intervals import Estimate
+from caft.analysis.ranking import (
+    area_doubts,
+    describe_answers,
+    mend,
+    rank_metrics,
+    unseen,
+    warning,
+)
 from caft.config.model import Configuration
 from caft.config.resolve import buckets_used, metric_table, prompt_of, scorer_of, source_of
 from caft.tables import parquet
@@ -14,17 +22,17 @@ from caft.tables import parquet
 def complexity_table(config: Configuration) -> pd.DataFrame:
     """Tell how well each metric ranks the items that the scored student itself got wrong.
 
-    Items whose answers the scored model has seen are left out: those of the warm-up sample, and for
-    a model that a strategy has trained all but the test split. Metrics that read the label are left
+    Items whose answers the scored model has seen are left out. Metrics that read the label are left
     out as well: they cannot predict anything.
 
     Returns:
-        One row per data set, student, scorer, prompt and metric: n, the student's accuracy, ROC AUC
-        with interval.
+        One row per data set, student, scorer, prompt and metric. Columns are described in
+        docs/summary.md.
     """
     names = sorted({config.buckets[name].metric for name in buckets_used(config)})
     rows: list[dict[str, Any]] = []
     for dataset in config.run.datasets:
+        items = parquet.read("items", layout.at(layout.ITEMS, dataset=dataset))
         for student in config.run.students:
             paths = {metric_table(config, dataset, student, name): name for name in names}
             for path, name in paths.items():
@@ -33,31 +41,26 @@ def complexity_table(config: Configuration) -> pd.DataFrame:
                     scorer = scorer_of(config, student, name)
                     where = {"dataset": dataset, "student": student}
                     where |= {"scorer": scorer, "prompt": prompt}
-                    scores = parquet.read("scores", path)
-                    if "." in scorer:
-                        scores = scores[scores["split"] == "test"]
-                    rows += [{**where, **row} for row in rank_metrics(scores, config.seed)]
+                    scores = unseen(parquet.read("scores", path), "." in scorer)
+                    found = _rows(scores, items, mend(student, scorer, name), config.seed)
+                    rows += [{**where, **row} for row in found]
     return pd.DataFrame(rows)
 
 
-def rank_metrics(scores: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
-    """Return the ROC AUC of each label-free metric against the student's own errors."""
-    usable = scores[(scores["status"] == "ok") & ~scores["warm_up"]]
-    rows = []
-    for name, metric in METRICS.items():
-        if not metric.in_pass or "label" in metric.needs:
-            continue
-        known = usable[usable[name].notna()]
-        if known.empty:
-            continue
-        wrong = ~known["correct"].astype(bool)
-        rows.append(
-            {
-                "metric": name,
-                "n": len(known),
-                "student_accuracy": float(1 - wrong.mean()),
-                "answer_valid": float(known["answer_valid"].astype(bool).mean()),
-                **roc_auc(known[name], wrong, seed=seed).named("roc_auc"),
-            }
-        )
+def _rows(
+    scores: pd.DataFrame, items: pd.DataFrame, mended: str, seed: int
+) -> list[dict[str, Any]]:
+    answered = describe_answers(scores, items)
+    if answered is None:
+        return []
+    found = {
+        "chance": answered.chance,
+        "commonest_answer": answered.commonest_share,
+        "valid_mass": answered.valid_mass,
+    }
+    rows = rank_metrics(scores, seed)
+    for row in rows:
+        area = Estimate(row["roc_auc"], row["roc_auc_low"], row["roc_auc_high"])
+        doubts = [*area_doubts(row["metric"], area), *answered.doubts()]
+        row |= {**found, "warning": warning(doubts, mended)}
     return rows

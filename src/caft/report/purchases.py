@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from caft import layout
+from caft.analysis.intervals import Estimate
+from caft.analysis.ranking import Gate, Ranker, Ranking, read_ranking, show, warning
 from caft.config import resolve
 from caft.config.model import Configuration
 from caft.config.rounds import strategies_of_round
@@ -39,6 +41,8 @@ PLAN = [
     "prompt_tokens", *(f"completion_tokens_{case}" for case in CASES),
     *(f"cost_usd_{case}" for case in CASES), "minutes",
     "budget_requests_left", "budget_tokens_left", "budget_usd_left", "fits",
+    "metric", "accuracy", "chance", "commonest_answer", "valid_mass",
+    "roc_auc", "roc_auc_low", "roc_auc_high", "require_auc", "ranking", "warning",
 ]  # fmt: skip
 
 
@@ -81,10 +85,14 @@ class _Sources:
         self.config = config
         self.items = cache(self._items)
         self.messages = cache(self._messages)
+        self.ranking = cache(self._ranking)
         self.counter = cache(lambda student: TokenCounter(_student_file(student).parent))
 
     def _items(self, dataset: str) -> pd.DataFrame:
         return self.table("items", layout.at(layout.ITEMS, dataset=dataset))
+
+    def _ranking(self, ranker: Ranker, dataset: str) -> Ranking:
+        return read_ranking(ranker, self.items(dataset), self.config.seed)
 
     def _messages(self, dataset: str, prompt: str) -> dict[str, Messages]:
         items = self.items(dataset)
@@ -120,12 +128,22 @@ class _Part:
         self.settings = settings = config.teachers[teacher]
         # Buckets of a later round are not known before models are trained.
         known = strategies_of_round(config, 1)
-        self.wanted = {
-            name: sources.wanted(dataset, student, strategy)
+        self.strategies = {
+            name: strategy
             for name, strategy in resolve.strategies_of_teacher(config, teacher).items()
             if name in known
         }
+        self.wanted = {
+            name: sources.wanted(dataset, student, strategy)
+            for name, strategy in self.strategies.items()
+        }
         items = sources.items(dataset)
+        rankers = resolve.rankers_of(config, dataset, student, self.strategies.values())
+        self.gate = Gate(
+            f"teachers.{teacher}",
+            settings.require_auc,
+            {name: (one, sources.ranking(one, dataset)) for name, one in rankers.items()},
+        )
         wanted = parquet.records(items[items["item_id"].isin(self.union)])
         context = read_json(_student_file(student))["context"]
         counter = sources.counter(student)
@@ -148,6 +166,7 @@ class _Part:
                 **self.names,
                 "strategy": name,
                 **_figures(wanted, self.missing_of(wanted), self.settings, seen, self.outlook),
+                **_ranks(self.gate, self.strategies[name], bool(self.missing_of(wanted))),
             }
             for name, wanted in self.wanted.items()
         ]
@@ -209,6 +228,28 @@ def _figures(
     }
 
 
+def _ranks(gate: Gate, strategy: Strategy, buys: bool) -> dict[str, Any]:
+    """Return what is known of the metric that a strategy buys by; nothing if it buys by none."""
+    weakest = gate.weakest(strategy)
+    if weakest is None:
+        return {}
+    ranker, ranking = weakest
+    answered, doubts = ranking.answered, ranking.doubts()
+    problem = gate.problem(strategy) if buys else None
+    refused = [f"{gate.section}.require_auc: {problem}"] if problem else []
+    return {
+        "metric": ranking.metric,
+        "accuracy": answered and answered.accuracy.value,
+        "chance": answered and answered.chance,
+        "commonest_answer": answered and answered.commonest_share,
+        "valid_mass": answered and answered.valid_mass,
+        **ranking.area.named("roc_auc"),
+        "require_auc": gate.required,
+        "ranking": "refused" if refused else ranking.verdict,
+        "warning": warning([*refused, *doubts], ranker.mend),
+    }
+
+
 def render(plan: pd.DataFrame) -> str:
     """Render a plan for a terminal: what there is to buy, what it takes, whether it fits."""
     if plan.empty:
@@ -219,8 +260,27 @@ def render(plan: pd.DataFrame) -> str:
     shown["USD"] = _ranges(plan, "cost_usd", "{:.2f}")
     shown["minutes"] = [_known(value, "{:.1f}") for value in plan["minutes"]]
     shown["USD left"] = [_known(value, "{:.2f}") for value in plan["budget_usd_left"]]
+    shown["AUC"] = [
+        "-" if pd.isna(value) else show(Estimate(value, low, high))
+        for value, low, high in zip(
+            *(plan[f"roc_auc{end}"] for end in ("", "_low", "_high")), strict=True
+        )
+    ]
+    shown["ranking"] = plan["ranking"].fillna("-")
     shown["fits"] = plan["fits"].map({True: "yes", False: "NO"})
     return shown.to_string(index=False)
+
+
+def warnings_of(plan: pd.DataFrame) -> list[str]:
+    """Return what a plan warns of, a line per data set, student, teacher and warning."""
+    told = plan[plan["warning"].notna()].groupby(
+        ["dataset", "student", "teacher", "warning"], sort=False
+    )
+    return [
+        f"{student} may not be able to rank {dataset} for {teacher} "
+        f"({', '.join(rows['strategy'])}): {text}"
+        for (dataset, student, teacher, text), rows in told
+    ]
 
 
 def _ranges(plan: pd.DataFrame, name: str, form: str) -> list[str]:

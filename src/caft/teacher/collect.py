@@ -1,7 +1,7 @@
 """Collect a teacher's rationales, and choose one for each item."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pandas as pd
@@ -32,6 +32,7 @@ def collect_wanted(
     variant: Prompt,
     seed: int,
     shard: Shard = WHOLE,
+    may_buy: Callable[[Collection[str]], None] | None = None,
 ) -> pd.DataFrame:
     """Collect the rationales that strategies train on, with a teacher of the config.
 
@@ -42,6 +43,8 @@ def collect_wanted(
         variant: the prompt variant the teacher is asked with.
         seed: of the few-shot draw.
         shard: which of the items this job is there for.
+        may_buy: told of the items whose rationale is to be bought, other shards' included, before
+            the first request; raises where they must not be.
 
     Returns:
         The rationales table.
@@ -63,6 +66,8 @@ def collect_wanted(
         return look_up(records(items), prompts, teacher, store, setup.counter, policy)
 
     with open_asking(setup, look) as asking:
+        if may_buy:
+            may_buy(look(asking.teacher, asking.store).missing)
         own = items[[shard.has(item) for item in items["item_id"]]]
         return collect_rationales(own, prompts, asking, policy)
 

@@ -135,6 +135,10 @@ class TeacherKeys(Asked):
     )
     max_tokens: Count = key("Longer rationales are not accepted.", 1024)
     samples: Count = key("Answers per item until one is accepted.", 1)
+    require_auc: Share | None = optional(
+        "Buy nothing by a metric unless its ROC AUC against the student's own errors is surely so "
+        "good: the lower end of its interval; 0.5 is chance. docs/budget.md."
+    )
 
 
 class JudgeKeys(Asked):

@@ -510,7 +510,13 @@ def test_items_of_the_warm_up_and_items_without_a_score_are_not_ranked():
     assert {row["n"] for row in rank_metrics(table, seed=1)} == {6}
 
 
+def write_items():
+    items = {"answer": "7", "answer_kind": "numeric", "item_id": scores()["item_id"]}
+    parquet.write("items", pd.DataFrame(items), "data/items/sums.parquet")
+
+
 def test_the_complexity_table_names_where_each_row_is_from(run):
+    write_items()
     parquet.write("scores", scores(), "data/scores/sums/tiny/warm_up/letters.parquet")
     table = complexity_table(configuration(run))
     assert table[["dataset", "student", "scorer", "prompt", "metric"]].values.tolist() == [
@@ -523,6 +529,7 @@ def test_a_trained_scorer_is_ranked_on_items_that_it_has_not_seen(run):
     run["metrics"]["entropy"]["scored_with"] = "sft.1"
     split = ["train"] * 5 + ["test"] * 3
     path = "data/scores/sums/tiny/sft.1/letters.parquet"
+    write_items()
     parquet.write("scores", scores(split=split), path)
     table = complexity_table(configuration(run))
     assert set(table["n"]) == {3}

@@ -10,12 +10,12 @@ from caft.cli.teacher import add_commands
 from caft.config import resolve as settings
 from caft.config.prepare import prepare
 from caft.config.reading import parse
-from caft.errors import BudgetError, CaftError
+from caft.errors import BudgetError, CaftError, RankingError
 from caft.mixtures.rows import wanted_by
 from caft.mixtures.settings import Strategy
 from caft.prompting.settings import Prompt
 from caft.prompting.tokens import TokenCounter
-from caft.report.purchases import PLAN, plan_purchases, render
+from caft.report.purchases import PLAN, plan_purchases, render, warnings_of
 from caft.running.blocks import WHOLE, Shard
 from caft.running.settings import Engine
 from caft.store import Store
@@ -101,7 +101,7 @@ def config(tmp_path, monkeypatch):
         }
     }
     config["teacher"] = "big"
-    config["students"] = {"tiny": config["students"]["smollm2-135m"]}
+    config["students"] = dict.fromkeys(["tiny", "other"], config["students"]["smollm2-135m"])
     config["run"] |= {
         "students": ["tiny"],
         "strategies": ["sft", "distill", "complexity_aware"],
@@ -120,7 +120,14 @@ def planned(config, strategy="complexity_aware", **names):
 
 
 def answers_of(
-    config, texts, teacher="big", student="tiny", strategies=None, shard=WHOLE, **answer
+    config,
+    texts,
+    teacher="big",
+    student="tiny",
+    strategies=None,
+    shard=WHOLE,
+    may_buy=None,
+    **answer,
 ):
     """Collect with a teacher that answers each item with its text; return items in asked order."""
     asked = []
@@ -163,7 +170,7 @@ def answers_of(
                 *(f"teachers.{teacher}", read_teacher(config["teachers"][teacher]), Engine()),
                 *(Path(f"data/models/{student}/student.json"), Path("data/store/teacher")),
             ),
-            *(Prompt.model_validate(config["prompts"]["letters"]), config["seed"], shard),
+            *(Prompt.model_validate(config["prompts"]["letters"]), config["seed"], shard, may_buy),
         )
     return asked, table
 
@@ -358,6 +365,119 @@ def test_students_share_answers_in_the_row_of_all(config):
     assert planned(config, "(all)")["to_buy"] == 3
     answers_of(config, lambda item, _: "[[7]]")
     assert planned(config, student="other")["owned"] == 3
+
+
+def write_ranking(values, right, student="tiny", answers=None):
+    """Write what the student answered and how its metric orders that, as after a warm-up."""
+    table = pd.DataFrame(
+        {
+            "item_id": ITEMS,
+            "split": "train",
+            "warm_up": False,
+            "status": "ok",
+            "answer": answers or list("71234567"),
+            "answer_valid": True,
+            "correct": [bool(value) for value in right],
+        }
+    )
+    place = f"sums/{student}"
+    parquet.write("scores", table, f"data/scores/{place}/warm_up/letters.parquet")
+    metrics = table[["item_id", "split", "warm_up"]].assign(value=values)
+    parquet.write("metrics", metrics, f"data/metrics/{place}/single_token_entropy.parquet")
+
+
+def write_gold(gold):
+    items = parquet.read("items", "data/items/sums.parquet")
+    parquet.write("items", items.assign(answer=gold), "data/items/sums.parquet")
+
+
+RANKED = [0.1, 0.2, 0.3, 0.35, 0.9, 1.0, 1.1, 1.2]
+
+
+def test_the_plan_tells_whether_the_student_can_rank_what_a_strategy_buys(config):
+    write_gold(list("71234598"))
+    write_ranking(RANKED, [1, 1, 1, 1, 1, 1, 0, 0])
+    row = planned(config)
+    assert (row["metric"], row["accuracy"], row["roc_auc"]) == ("single_token_entropy", 0.75, 1.0)
+    assert (row["chance"], row["commonest_answer"], row["valid_mass"]) == (1 / 8, 2 / 8, 1.0)
+    assert row["ranking"] == "ok" and pd.isna(row["warning"])
+    assert pd.isna(planned(config, "distill")["ranking"]), "it buys all items anyway"
+    assert pd.isna(planned(config, "(all)")["ranking"])
+    assert warnings_of(plan_purchases(parse(config))) == []
+
+
+def test_the_plan_warns_of_a_student_that_answers_all_alike(config):
+    write_gold(list("71234598"))
+    write_ranking(RANKED, [1, 0, 1, 0, 1, 0, 1, 0], answers=["7"] * 8)
+    row = planned(config)
+    assert row["ranking"] == "doubtful"
+    (line,) = warnings_of(plan_purchases(parse(config)))
+    assert line.startswith("tiny may not be able to rank sums for big (complexity_aware): ")
+    for said in ("begins 100% of its answers with '7'", "may be chance", "students.tiny.warm_up"):
+        assert said in row["warning"] and said in line
+
+
+def test_what_a_demanding_teacher_refuses_stands_in_the_plan_before_it_is_bought(config):
+    write_gold(list("71234598"))
+    write_ranking(RANKED, [1, 1, 1, 1, 0, 1, 0, 0])
+    config["teachers"]["big"]["require_auc"] = 0.97
+    row = planned(config)
+    assert (row["ranking"], row["require_auc"]) == ("refused", 0.97)
+    assert row["warning"].startswith("teachers.big.require_auc: the ROC AUC of single_token_")
+    assert pd.isna(planned(config, "distill")["ranking"])
+    config["teachers"]["big"]["require_auc"] = row["roc_auc_low"]
+    assert planned(config)["ranking"] == "ok"
+
+
+def test_what_the_store_has_is_not_refused(config):
+    write_gold(list("71234598"))
+    write_ranking(RANKED, [1, 1, 1, 1, 0, 1, 0, 0])
+    answers_of(config, lambda item, _: "[[7]]", strategies=["complexity_aware"])
+    config["teachers"]["big"]["require_auc"] = 0.97
+    assert planned(config)["ranking"] == "ok"
+
+
+def test_a_ranking_that_nobody_knows_is_said_to_be_unknown_and_refused_on_demand(config):
+    row = planned(config)
+    assert row["ranking"] == "unknown" and "--cores all data/metrics/sums/tiny" in row["warning"]
+    config["teachers"]["big"]["require_auc"] = 0.5
+    assert planned(config)["ranking"] == "refused"
+
+
+def test_a_judge_s_metric_is_judged_by_the_student_s_own_answers(config):
+    config["judges"] = {"j": {**config["teachers"]["big"]}}
+    for name in ("prompt", "parser", "fallback", "max_tokens", "samples"):
+        config["judges"]["j"].pop(name, None)
+    config["metrics"]["judge_reasoning_steps"] = {"judge": "j"}
+    config["buckets"]["default"]["metric"] = "judge_reasoning_steps"
+    write_gold(list("71234598"))
+    write_ranking(RANKED, [1, 1, 1, 1, 1, 1, 0, 0])
+    Path("data/metrics/sums/tiny/single_token_entropy.parquet").rename(
+        "data/metrics/sums/tiny/judge_reasoning_steps.parquet"
+    )
+    row = planned(config)
+    assert (row["metric"], row["roc_auc"], row["ranking"]) == ("judge_reasoning_steps", 1.0, "ok")
+    Path("data/scores/sums/tiny/warm_up/letters.parquet").unlink()
+    row = planned(config)
+    assert row["ranking"] == "unknown"
+    assert "--cores all data/scores/sums/tiny/warm_up/letters.parquet" in row["warning"]
+    assert "students.tiny.warm_up" not in row["warning"], "a warm-up changes no judge"
+
+
+def test_nothing_is_asked_where_the_purchase_is_refused(config):
+    def refuse(missing):
+        assert sorted(missing) == ["i5", "i6", "i7"]
+        raise RankingError("no")
+
+    asked = []
+    with pytest.raises(RankingError):
+        answers_of(
+            config,
+            lambda item, _: asked.append(item),
+            strategies=["complexity_aware"],
+            may_buy=refuse,
+        )
+    assert asked == []
 
 
 def test_a_plan_before_its_tables_names_the_command_that_makes_them(config):
