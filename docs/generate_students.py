@@ -48,7 +48,7 @@ def _found(chat: Chat) -> list[str]:
     notes = [f"`{key}: {str(on).lower()}`" for key, on in shape.forms["direct"].variables.items()]
     notes += ["no system role"] if shape.folds_system else []
     notes += ["content in parts"] if shape.in_parts else []
-    notes += ["reads the date"] if shape.dated else []
+    notes += ["reads the date"] if shape.today else []
     return notes + ([f"{_code(shape.left_out)} left out"] if shape.left_out else [])
 
 

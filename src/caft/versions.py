@@ -26,7 +26,7 @@ MIXTURES = 3
 TRAINING = 1
 SHORT_TRAINING = 1  # of stages with few updates alone: the first one has a rate above 0
 EVALUATION = 3  # 2: as 3 of RATIONALES; 3: as 3 of GENERATIONS
-# 4: a judge's money, tokens as they were trained, and each scoring counted once; 5: the plan and the
-# table of complexity say whether the student can rank
+# 4: a judge's money, tokens as they were trained, and each scoring counted once; 5: the plan and
+# the table of complexity say whether the student can rank
 SUMMARY = 5
 ANALYSIS = 1

@@ -6,6 +6,7 @@ rule prepare_student:
     params:
         student=student_slice,
         downloads=layout.DOWNLOADS,
+        thoughts=resolve.trains_on_thoughts(CONFIG),
         code=versions.MODELS,
     log:
         "logs/prepare_student/{student}.log",

@@ -2,7 +2,7 @@
 
 Inputs    the files of a local student (for change detection only)
 Outputs   student.json beside the model: source, revision, context length
-Settings  params.student (package, path or hub), params.downloads
+Settings  params.student (package, path or hub), params.downloads, params.thoughts
 """
 
 from pathlib import Path
@@ -14,5 +14,6 @@ from caft.students.settings import Student
 with job(snakemake) as log:
     folder = Path(snakemake.output[0]).parent
     spec = Student.model_validate(snakemake.params.student)
-    student = prepare_student(spec, folder, Path(snakemake.params.downloads))
+    downloads, thoughts = Path(snakemake.params.downloads), snakemake.params.thoughts
+    student = prepare_student(spec, folder, downloads, thoughts)
     log.info("student %s: revision %s", folder.name, student["revision"])

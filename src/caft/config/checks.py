@@ -226,7 +226,14 @@ def _check_strategy(path: str, strategy: Strategy, config: Configuration) -> Ite
         elif problem := _teacher_problem(path, strategy.teacher, config):
             yield problem
         else:
-            yield from _check_teacher(config, teacher_of(config, strategy.teacher))
+            name = teacher_of(config, strategy.teacher)
+            yield from _check_teacher(config, name)
+            targets = [part.target for stage in strategy.stages for part in stage.parts_or_itself]
+            if "reasoning" in targets and config.teachers[name].own_solutions:
+                yield (
+                    f"{path}: trains on reasoning, but teachers.{name} gives worked solutions, "
+                    "which have none; use target: rationale, or a teacher that thinks."
+                )
     if strategy.start == "warm_up":
         yield from _check_warm_ups(f"{path}.start", "to start from", config)
 

@@ -70,6 +70,12 @@ def resolved_strategies(config: Configuration) -> dict[str, ResolvedStrategy]:
     return resolved
 
 
+def trains_on_thoughts(config: Configuration) -> bool:
+    """Tell whether any strategy of this run trains on a teacher's reasoning."""
+    stages = (stage for strategy in chosen(config).values() for stage in strategy.stages)
+    return any(part.target == "reasoning" for stage in stages for part in stage.parts_or_itself)
+
+
 def teachers_used(config: Configuration) -> list[str]:
     """Return the teachers that this run's strategies need."""
     return sorted(

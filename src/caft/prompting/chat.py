@@ -8,6 +8,7 @@ from caft.errors import ModelError
 from caft.prompting.prompts import Messages
 from caft.prompting.settings import Template
 from caft.prompting.template import (
+    Form,
     Place,
     Renderer,
     Shape,
@@ -87,7 +88,7 @@ class Chat:
         shown = self._guarded(text, guard)
         if place == "thought" and self.thought:
             shown = self._guarded(reasoning or "", guard) + self.thought.closes + shown
-        written = self._form(place).glue + shown + self.shape.end
+        written = self.form(place).glue + shown + self.shape.end
         whole = self._ids(before + written, guard)
         if whole[: len(prompt)] == prompt:
             return prompt, whole[len(prompt) :]
@@ -137,7 +138,7 @@ class Chat:
 
         A template with neither has the end-of-sequence token there, as before any new text.
         """
-        form = self._form(place)
+        form = self.form(place)
         turn = [{"role": "user", "content": "a"}]
         closed = self._ids(self._render(turn, opened=False, **form.variables), {})
         whole = self.prompt(turn, place)
@@ -199,12 +200,17 @@ class Chat:
         shape = self.shape
         return Renderer(self.tokenizer, self.settings, shape.folds_system, shape.in_parts)
 
-    def _form(self, place: Place) -> Any:
+    def form(self, place: Place) -> Form:
+        """Return how a place is reached from the messages.
+
+        Raises:
+            ModelError: if it is a thought and the family has none.
+        """
         if place not in self.shape.forms:
             raise ModelError(
-                "the chat template of the student has no place for a thought; name its marks as "
-                "students.<name>.template.thought: ['<think>', '</think>'], leave its switch on in "
-                "template.cot, or train on `rationale` instead of `reasoning`."
+                "the chat template has no place for a thought; name its marks as template.thought: "
+                "['<think>', '</think>'], leave its switch on in template.cot, or train on "
+                "`rationale` instead of `reasoning`."
             )
         return self.shape.forms[place]
 
@@ -212,7 +218,7 @@ class Chat:
         """Render a prompt; what looks like a special token in a text is replaced by a stand-in."""
         contents = [message["content"] for message in messages]
         guard = self._guard([*contents, *texts])
-        form = self._form(place)
+        form = self.form(place)
         turns = [
             {**message, "content": self._guarded(text, guard)}
             for message, text in zip(messages, contents, strict=True)

@@ -85,7 +85,7 @@ class Shape:
         folds_system: whether the system message goes in front of the first question, as the
             template has no place for it.
         in_parts: whether a content is given as a list of typed parts.
-        dated: whether the template asks for today's date.
+        today: the day that the template is told; empty where it does not ask.
     """
 
     forms: dict[Place, Form]
@@ -95,14 +95,14 @@ class Shape:
     thinks: bool = False
     folds_system: bool = False
     in_parts: bool = False
-    dated: bool = False
+    today: str = ""
 
     @property
     def is_plain(self) -> bool:
         """Whether a prompt is what the template makes of the messages alone, and nothing else."""
         forms = (self.forms["direct"], self.forms["cot"])
         return all(not form.variables and not form.block for form in forms) and not (
-            self.left_out or self.thought or self.folds_system or self.in_parts or self.dated
+            self.left_out or self.thought or self.folds_system or self.in_parts or self.today
         )
 
     def for_people(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Shape:
             "thinks": self.thinks,
             "system_message": "in front of the question" if self.folds_system else "of its own",
             "content_in_parts": self.in_parts,
-            "reads_the_date": self.dated,
+            "today": self.today or None,
         }
 
 
@@ -210,7 +210,7 @@ def probe(tokenizer: Any, settings: Template) -> Shape:
         for name in sorted(given):
             if not re.search(rf"\b{re.escape(name)}\b", source):
                 raise ModelError(
-                    f"students.<name>.template.{mode}.{name}: the chat template reads no variable "
+                    f"template.{mode}.{name}: the chat template reads no variable "
                     "of this name; check its spelling, or leave it out."
                 )
     switch = _switch(render, source)
@@ -236,8 +236,8 @@ def probe(tokenizer: Any, settings: Template) -> Shape:
         )
     elif thinks and thought_form is None:
         raise ModelError(
-            "students.<name>.template.thinks: the chat template shows no thought; name its marks "
-            "as template.thought: ['<think>', '</think>'], or leave thinks out."
+            "template.thinks: the chat template shows no thought; name its marks as "
+            "template.thought: ['<think>', '</think>'], or leave thinks out."
         )
     if thought_form:
         forms["thought"] = thought_form
@@ -250,7 +250,7 @@ def probe(tokenizer: Any, settings: Template) -> Shape:
         thinks=thinks,
         folds_system=render.folds_system,
         in_parts=render.in_parts,
-        dated=source != str(tokenizer.get_chat_template()),
+        today=settings.today if source != str(tokenizer.get_chat_template()) else "",
     )
 
 
@@ -349,7 +349,7 @@ def _closed(render: Renderer, variables: dict[str, Any], thought: Thought | None
         raise ModelError(
             f"the chat template's generation prompt ends in {prompt[-30:]!r}, which a finished "
             "answer does not have before it; if that opens a thought, name its two marks as "
-            "students.<name>.template.thought, else use a student with another template."
+            "template.thought, else use a student with another template."
         )
     if block.strip() and prompt == render(asked, opened=False, **variables):
         raise ModelError(

@@ -23,20 +23,24 @@ _PARTS = (
 _FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
 
 
-def prepare_student(settings: Student, folder: Path, downloads: Path) -> dict[str, Any]:
+def prepare_student(
+    settings: Student, folder: Path, downloads: Path, thoughts: bool = False
+) -> dict[str, Any]:
     """Make a student ready in `folder`; its record `student.json` is written last.
 
     Args:
         settings: a student of the config.
         folder: where the model goes; files there are removed. A local model is linked, not copied.
         downloads: where fetched files are kept.
+        thoughts: whether the student will be trained on thoughts.
 
     Returns:
-        The content of `student.json`: source, revision (a hash of the files), context length,
-        parameters.
+        The content of `student.json`: source, revision (a hash of the files, and of what a prompt
+        is beyond them), context length, and what was found in the chat template.
 
     Raises:
-        ModelError: if the model cannot be had, has no safetensors weights or no chat template.
+        ModelError: if the model cannot be had, has no safetensors weights or no chat template, or
+            the template cannot carry what is asked for.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STUDENT_FILE).unlink(missing_ok=True)
@@ -73,7 +77,12 @@ def prepare_student(settings: Student, folder: Path, downloads: Path) -> dict[st
         raise ModelError(
             f"{folder}: the tokenizer has no chat template; use an instruction-tuned student."
         )
-    shape = chat.shape
+    try:
+        shape = chat.shape
+        if thoughts:
+            chat.form("thought")
+    except ModelError as error:
+        raise ModelError(f"students.{folder.name}: {error}") from error
     revision = folder_revision(folder)
     config = read_json(folder / "config.json")
     student = {

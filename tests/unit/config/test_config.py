@@ -717,3 +717,16 @@ def test_a_job_that_runs_the_model_it_asks_takes_what_others_take(provider):
     engine = Engine(threads=8, gpus=2, mem_mb=90000)
     taken = {"threads": 8, "gpus": 2, "mem_mb": 90000}
     assert settings.asking_needs(engine, PROVIDERS[provider].keys) == taken
+
+
+def test_worked_solutions_hold_no_reasoning_to_train_on(config):
+    assert not settings.trains_on_thoughts(prepare(copy.deepcopy(config)))
+    config["strategies"]["distill"]["stages"][0]["target"] = "reasoning"
+    (problem,) = problems(config)
+    assert "strategies.distill: trains on reasoning" in problem
+    config["teacher"] = "other"
+    config["teachers"]["other"] = {"provider": "local", "model": "."}
+    complete = prepare(config)
+    assert settings.trains_on_thoughts(complete)
+    assert complete.strategies["distill"].trained_mode == "cot"
+    assert complete.strategies["distill"].needs_rationales

@@ -142,7 +142,7 @@ def test_a_template_is_told_the_configured_day(asks):
     assert shown(chat_of(template, settings={"today": "2025-02-03"}))[0].startswith(
         "Today is 2025-02-03.\n"
     )
-    assert chat_of(template).shape.dated
+    assert chat_of(template).shape.today == "2026-01-01"
 
 
 def test_a_date_that_only_shows_when_it_is_rendered_is_refused():
@@ -181,7 +181,7 @@ def test_any_variable_of_the_template_can_be_set_and_another_is_refused():
     assert shown(wordy)[0].startswith("wordy ")
     assert shown(wordy, "cot")[0].startswith("dry ")
     assert not wordy.shape.is_plain
-    with pytest.raises(ModelError, match=re.escape("students.<name>.template.cot.tune")):
+    with pytest.raises(ModelError, match=re.escape("template.cot.tune")):
         shape_of(template, settings={"cot": {"tune": "wordy"}})
 
 

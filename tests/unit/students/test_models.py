@@ -12,6 +12,7 @@ from caft.students.folders import (
     check_folder,
     float32_head,
     folder_revision,
+    load_chat,
     load_model,
     load_tokenizer,
     pick_device,
@@ -156,3 +157,80 @@ def test_a_model_of_another_family_gets_a_float32_head_too():
     with torch.inference_mode():
         assert low(input_ids=torch.arange(5)[None]).logits.dtype == torch.float32
     assert low.transformer.wte.weight.dtype == torch.bfloat16
+
+
+THINKING = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.role == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}"
+    "{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+DAYS = ("2026-01-01", "2026-01-02")
+
+
+def prepared(copied, tmp_path, template, thoughts=False, **settings):
+    (copied / "chat_template.jinja").write_text(template)
+    student = Student.model_validate({"path": str(copied), "template": settings})
+    return prepare_student(student, tmp_path / "mine", tmp_path, thoughts)
+
+
+def test_what_a_prompt_is_beyond_the_template_belongs_to_the_revision(copied, tmp_path):
+    described = prepared(copied, tmp_path, THINKING)
+    assert described["revision"] != folder_revision(copied)
+    assert described["template"]["found"]["block"]["direct"] == "<think>\n\n</think>\n\n"
+    marked = prepared(copied, tmp_path, THINKING, thinks=False)
+    assert marked["revision"] != described["revision"]
+    assert load_chat(tmp_path / "mine").place("cot") == "cot"
+    assert prepared(copied, tmp_path, THINKING)["revision"] == described["revision"]
+
+
+def test_the_day_that_a_template_is_told_belongs_to_the_revision(copied, tmp_path):
+    dated = "{{ strftime_now('%d %b %Y') }}" + THINKING
+    one, other = (prepared(copied, tmp_path, dated, today=day) for day in DAYS)
+    assert one["revision"] != other["revision"]
+    others = [
+        prepared(copied, tmp_path, THINKING, today=day) for day in ("2026-01-01", "2026-01-02")
+    ]
+    assert others[0]["revision"] == others[1]["revision"]
+    chat = load_chat(tmp_path / "mine")
+    assert chat.settings.today == "2026-01-02"
+
+
+@pytest.mark.parametrize(
+    "template, message",
+    [
+        ("{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}", None),
+        (
+            "{% for m in messages %}<|im_start|>{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}",
+            "opens no turn",
+        ),
+        ("{{ raise_exception('none of yours') }}", "none of yours"),
+        ("{% for m in messages %}{{ m.content }", "cannot render"),
+        ("no messages at all", "leaves out a part"),
+    ],
+)
+def test_a_template_that_carries_no_answer_is_refused_by_name(copied, tmp_path, template, message):
+    if message is None:  # turns without any header: an answer follows the question's end
+        assert prepared(copied, tmp_path, template)["template"]["found"]["block"]["direct"] == ""
+        return
+    with pytest.raises(ModelError, match=f"students.mine: .*{message}"):
+        prepared(copied, tmp_path, template)
+    assert not (tmp_path / "mine" / "student.json").exists()
+
+
+def test_a_student_for_thoughts_needs_a_place_for_them(student, copied, tmp_path):
+    plain = (student / "chat_template.jinja").read_text()
+    prepared(copied, tmp_path, plain)
+    with pytest.raises(ModelError, match=r"students.mine: .*template\.thought"):
+        prepared(copied, tmp_path, plain, thoughts=True)
+    prepared(copied, tmp_path, plain, thoughts=True, thought=["<think>", "</think>"])
+    prepared(copied, tmp_path, THINKING, thoughts=True)
+
+
+def test_what_the_makers_say_ends_a_turn_too(copied):
+    write_json(copied / "generation_config.json", {"eos_token_id": [2, 7]})
+    assert load_chat(copied).ends >= {2, 7}
+    write_json(copied / "generation_config.json", {"eos_token_id": 5})
+    assert 5 in load_chat(copied).ends
