@@ -24,13 +24,22 @@ from transformers import AutoTokenizer, GenerationConfig
 
 model = LOADER.from_pretrained("FOLDER", dtype="auto")
 tokenizer = AutoTokenizer.from_pretrained("FOLDER")
-inputs = tokenizer.apply_chat_template(
-    [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}],
-    add_generation_prompt=True, return_tensors="pt", return_dict=True,
-)
+MESSAGES
 greedy = GenerationConfig.from_pretrained("FOLDER")
 output = model.generate(**inputs, generation_config=greedy, max_new_tokens=256)
 print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))"""
+_MESSAGES = """\
+inputs = tokenizer.apply_chat_template(
+    [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}],
+    add_generation_prompt=True, return_tensors="pt", return_dict=True,
+)"""
+# What stands between the generation prompt and every answer is part of what it was trained after.
+_MESSAGES_OF_FAMILY = """\
+prompt = tokenizer.apply_chat_template(
+    [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}],
+    add_generation_prompt=True, tokenize=False, **VARIABLES,
+) + BLOCK
+inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")"""
 _LIMITS = """\
 - Trained and tested on one data set: nothing is known about other subjects, languages or forms of
   question.
@@ -82,7 +91,7 @@ def model_card(
     sections = [
         f"# {escape_markdown(name)}",
         _what_it_is(own, provenance, adapter),
-        "## How to use it\n\n" + _usage(config, adapter),
+        "## How to use it\n\n" + _usage(config, adapter, _form(record, own, provenance)),
         "## Results\n\n" + _accuracies(rows, config),
         "## Training data\n\n" + _training(stages, config),
         "## Training\n\n" + _recipe(record, merged),
@@ -207,10 +216,40 @@ def _what_it_is(own: Mapping[str, Any], provenance: dict[str, Any], adapter: boo
     )
 
 
-def _usage(config: dict[str, Any], adapter: bool) -> str:
+def _form(
+    record: Mapping[str, Any], own: Mapping[str, Any], provenance: dict[str, Any]
+) -> tuple[dict[str, Any], str, bool]:
+    """Return how the template is used in the form of the last stage.
+
+    Returns:
+        The template's variables; the block behind the prompt; whether the system message goes in
+        front of the question.
+    """
+    found = provenance["students"][own["student"]].get("template", {}).get("found", {})
+    place = "direct"
+    if own["rationale_rows"]:
+        place = "thought" if record.get("thinks") else "cot"
+    folded = found.get("system_message", "of its own") != "of its own"
+    variables, blocks = found.get("variables", {}), found.get("block", {})
+    return variables.get(place, {}), blocks.get(place, ""), folded
+
+
+def _usage(config: dict[str, Any], adapter: bool, form: tuple[dict[str, Any], str, bool]) -> str:
+    variables, block, folded = form
+    asked = _MESSAGES
+    if variables or block:
+        given = ", ".join(f"{name}={value!r}" for name, value in variables.items())
+        asked = _MESSAGES_OF_FAMILY.replace("BLOCK", repr(block))
+        asked = asked.replace("**VARIABLES", given) if given else asked.replace(" **VARIABLES,", "")
+    if folded:
+        before, system, question = "[", '{"role": "system", "content": SYSTEM}, ', "QUESTION}"
+        asked = asked.replace(before + system, before)
+        asked = asked.replace(
+            f'"content": {question}', f'"content": SYSTEM + "\\n\\n" + {question}'
+        )
     loader = "AutoPeftModelForCausalLM" if adapter else "AutoModelForCausalLM"
     module = "peft" if adapter else "transformers"
-    code = _CODE.replace("LOADER", loader).replace("MODULE", module)
+    code = _CODE.replace("MESSAGES", asked).replace("LOADER", loader).replace("MODULE", module)
     variant = config["prompts"][config["prompt"]]
     systems = "\n".join(
         f"{mode}, {kind}: {text}"

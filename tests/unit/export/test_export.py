@@ -3,6 +3,7 @@ import re
 import shutil
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from caft.errors import ExportError, MergeError
 from caft.export import export_model, find
 from caft.export.merging import compare
 from caft.prompting.chat import Chat
-from caft.students.folders import load_model
+from caft.students.folders import load_model, load_tokenizer
 from caft.students.generation import Decoding, generate
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
@@ -155,6 +156,30 @@ def test_the_code_on_the_card_of_an_adapter_gives_the_answers_of_the_evaluation(
     text = follow_card(run / "out/adapter", capsys)
     assert text == ours(tokenizer, f"results/models/{ADAPTED}")
     assert text != ours(tokenizer, None), "the adapter must show"
+
+
+@pytest.mark.parametrize("system", ["of its own", "left out"])
+def test_the_code_on_a_card_asks_as_a_family_that_thinks_is_asked(run, capsys, system):
+    chosen = " if m.role != 'system'" if system == "left out" else ""
+    template = (
+        "{% for m in messages" + chosen + " %}<|im_start|>{{ m.role }}\n"
+        "{% if m.role == 'assistant' and loop.last %}<think>{{ '\n' }}</think>{% endif %}"
+        "{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n"
+        "{% if enable_thinking is false %}<think>{% endif %}{% endif %}"
+    )
+    Path("data/models/tiny/chat_template.jinja").write_text(template)
+    tokenizer = load_tokenizer("data/models/tiny")
+    found = Chat(tokenizer).shape.for_people()
+    provenance = read_json("results/provenance.json")
+    provenance["students"]["tiny"]["template"] = {"settings": {}, "found": found}
+    write_json("results/provenance.json", provenance)
+    assert caft("two_stages", "--to", "out/adapter") == 0
+    text = follow_card(run / "out/adapter", capsys)
+    assert text == ours(tokenizer, f"results/models/{ADAPTED}")
+    card = (run / "out/adapter/README.md").read_text()
+    assert "enable_thinking=False" in card and repr("\n</think>") in card
+    assert ("SYSTEM + " in card) == (system == "left out")
 
 
 def test_the_code_on_the_card_of_a_merged_model_gives_them_too(run, tokenizer, capsys):

@@ -190,10 +190,8 @@ def test_the_day_that_a_template_is_told_belongs_to_the_revision(copied, tmp_pat
     dated = "{{ strftime_now('%d %b %Y') }}" + THINKING
     one, other = (prepared(copied, tmp_path, dated, today=day) for day in DAYS)
     assert one["revision"] != other["revision"]
-    others = [
-        prepared(copied, tmp_path, THINKING, today=day) for day in ("2026-01-01", "2026-01-02")
-    ]
-    assert others[0]["revision"] == others[1]["revision"]
+    one, other = (prepared(copied, tmp_path, THINKING, today=day) for day in DAYS)
+    assert one["revision"] == other["revision"]
     chat = load_chat(tmp_path / "mine")
     assert chat.settings.today == "2026-01-02"
 
@@ -203,7 +201,7 @@ def test_the_day_that_a_template_is_told_belongs_to_the_revision(copied, tmp_pat
     [
         ("{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}", None),
         (
-            "{% for m in messages %}<|im_start|>{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}",
+            "{% for m in messages %}<|im_end|>{{ m.role }}: {{ m.content }}\n{% endfor %}",
             "opens no turn",
         ),
         ("{{ raise_exception('none of yours') }}", "none of yours"),
