@@ -5,7 +5,7 @@ code=...`.
 """
 
 # The first version of a step is 1. A comment says what changed with each number after it.
-MODELS = 1
+MODELS = 2  # 2: context and vocabulary as transformers reads the config, and the attention
 ITEMS = 1
 SCORES = 2  # 2: the table has a column answer_entropy
 GENERATIONS = 2  # 2: samples are drawn block by block, so that a killed job goes on
@@ -17,6 +17,6 @@ JUDGEMENTS = 1
 RATIONALES = 3  # 3: "The answer is B" after a [[...]] that holds no answer is read
 MIXTURES = 2  # 2: as LIKELIHOODS; random controls have validation rows
 TRAINING = 1
-EVALUATION = 2  # 2: as 3 of RATIONALES
-SUMMARY = 4  # 4: a judge's money, tokens as they were trained, and each scoring counted once
+EVALUATION = 3  # 3: a prompt that does not fit into the context is [too_long], not asked
+SUMMARY = 5  # 5: a column too_long_rate
 ANALYSIS = 1

@@ -5,6 +5,7 @@ rule prepare_student:
         layout.STUDENT,
     params:
         student=student_slice,
+        attention=CONFIG.engine.attention,
         downloads=layout.DOWNLOADS,
         code=versions.MODELS,
     log:

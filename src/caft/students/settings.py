@@ -32,6 +32,10 @@ class Student(Section):
     license: str | None = optional(
         "Its licence as the hub names it (`apache-2.0`), for the cards of exported models."
     )
+    context: Count | None = optional(
+        "Longest text in tokens, where the model's own is not found in its config, or less is "
+        "wanted. What is longer is `too_long`, never cut."
+    )
     warm_up: WarmUp | None = key(
         "A short answer-only tuning for scoring alone, for students that do not answer in the "
         "asked form yet.",

@@ -170,12 +170,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         {
             "item_id": _text,
             "text": _text,  # everything the model wrote
-            "parsed": _text,  # [invalid] where the parser found no answer
+            "parsed": _text,  # [invalid] where the parser found no answer, [too_long] if not asked
             "answer": _text,
             "correct": _flag,
             "invalid": _flag,
             "new_tokens": _count,
-            "finish_reason": _text,  # stop | length
+            "finish_reason": _text,  # stop | length | too_long
         }
     ),
 }
