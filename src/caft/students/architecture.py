@@ -191,10 +191,14 @@ def _context(folder: Path, text: Any, stated: int | None) -> int:
 
 def _stretched(text: Any) -> list[int]:
     """Return the contexts that YaRN stretches positions to: the config may keep the old one."""
-    given = getattr(text, "rope_parameters", None) or {}
-    layers = [given, *(value for value in given.values() if isinstance(value, dict))]
     return [
-        int(layer["factor"] * layer["original_max_position_embeddings"])
-        for layer in layers
-        if layer.get("rope_type") == "yarn" and layer.get("original_max_position_embeddings")
+        int(rope["factor"] * rope["original_max_position_embeddings"])
+        for rope in ropes(text)
+        if rope.get("rope_type") == "yarn" and rope.get("original_max_position_embeddings")
     ]
+
+
+def ropes(text: Any) -> list[dict[str, Any]]:
+    """Return the rotary settings of a config: of all layers, or of each kind of them."""
+    given = getattr(text, "rope_parameters", None) or {}
+    return [given, *(kind for kind in given.values() if isinstance(kind, dict))]

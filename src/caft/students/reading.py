@@ -11,8 +11,11 @@ text alone:
 
 import inspect
 import logging
+import sys
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
+
+from caft.students.architecture import ropes
 
 # Names of what a forward pass keeps of a text, by family.
 _CACHES = ("past_key_values", "cache_params", "state")
@@ -44,6 +47,14 @@ def logits_at(model: Any, texts: list[list[int]], wanted: list[range], pad: int)
     """
     import torch
 
+    turn = _turn(model)
+    if min(map(len, texts)) <= turn < max(map(len, texts)):
+        found: dict[int, Any] = {}
+        for beyond in (False, True):
+            part = [place for place, text in enumerate(texts) if (len(text) > turn) == beyond]
+            logits = logits_at(model, [texts[n] for n in part], [wanted[n] for n in part], pad)
+            found |= zip(part, logits, strict=True)
+        return [found[place] for place in range(len(texts))]
     width = max(len(text) for text in texts)
     # Right padding and no mask: with a causal decoder later pads cannot reach an earlier token
     # (checked in tests/unit/complexity/test_forward.py), and sdpa keeps its fast causal path.
@@ -65,6 +76,8 @@ def logits_at(model: Any, texts: list[list[int]], wanted: list[range], pad: int)
 def open_reader(model: Any, texts: list[list[int]], pad: int) -> Reader:
     """Return what reads these texts in the way that is right for the model."""
     if _attends(model):
+        if min(map(len, texts)) <= _turn(model) < max(map(len, texts)):
+            return _Again(model, texts, pad)
         return _Cached(model, texts, pad, max(len(text) for text in texts))
     if model not in _TRIED:
         _TRIED[model] = _try_cache(model)
@@ -124,9 +137,13 @@ class _Cached:
 
         self.model = model
         self.rest = [text[head:][::-1] for text in texts]
+        # Beyond the length where positions turn the texts are read again.
+        turn, begun = _turn(model), [text[:head] for text in texts]
+        self._turn = turn if max(map(len, begun)) <= turn else sys.maxsize
+        self._again = _Again(model, begun, pad)
         padding = [max(0, head - len(text)) for text in texts]
         self._tokens = torch.tensor(
-            [[pad] * count + text[:head] for count, text in zip(padding, texts, strict=True)],
+            [[pad] * count + text for count, text in zip(padding, begun, strict=True)],
             device=model.device,
         )
         mask = (torch.arange(head) >= torch.tensor(padding)[:, None]).long().to(model.device)
@@ -139,6 +156,8 @@ class _Cached:
         import torch
 
         if tokens is not None:
+            if self._again.add(tokens) > self._turn:
+                return self._again.read(None)
             self._tokens = torch.tensor(tokens, device=self.model.device)[:, None]
             self._positions = self._positions[:, -1:] + 1
             self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)
@@ -167,6 +186,7 @@ class _Cached:
         if own:
             return False
         kept = torch.tensor(places, device=self.model.device)
+        self._again.keep(places)
         # `batch_select_indices` is missing where a layer keeps a state, this is not.
         self._cache.reorder_cache(kept)
         self._mask, self._positions = self._mask[kept], self._positions[kept]
@@ -185,15 +205,33 @@ class _Again:
     def read(self, tokens: list[int] | None) -> Any:
         import torch
 
-        for text, token in zip(self._texts, tokens or [], strict=tokens is not None):
-            text.append(token)
+        self.add(tokens or [])
         last = [range(len(text) - 1, len(text)) for text in self._texts]
         return torch.cat(logits_at(self.model, self._texts, last, self.pad))
+
+    def add(self, tokens: list[int]) -> int:
+        """Write the texts on, and return the length of the longest."""
+        for text, token in zip(self._texts, tokens, strict=bool(tokens)):
+            text.append(token)
+        return max(map(len, self._texts))
 
     def keep(self, places: list[int]) -> bool:
         self.rest = [self.rest[place] for place in places]
         self._texts = [self._texts[place] for place in places]
         return True
+
+
+def _turn(model: Any) -> int:
+    """Return the length beyond which a text's positions are all other ones (LongRoPE).
+
+    Shorter and longer texts cannot share a batch, nor what was kept of a text that grows past it.
+    """
+    turns = [
+        int(rope["original_max_position_embeddings"])
+        for rope in ropes(model.config.get_text_config(decoder=True))
+        if rope.get("rope_type") == "longrope"
+    ]
+    return min(turns, default=sys.maxsize)
 
 
 def _attends(model: Any) -> bool:

@@ -14,6 +14,7 @@ from caft.students.architecture import describe, final_norm
 from caft.students.folders import load_model, load_tokenizer, prepare_student
 from caft.students.opened import Subject, open_scorer
 from caft.students.settings import Student
+from caft.training.recipes import trainable_model
 
 LLAMA = {
     **{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2},
@@ -132,8 +133,8 @@ def test_only_a_special_token_that_no_text_uses_may_have_no_row(chatml, tmp_path
         describe(tmp_path, None, "sdpa", plain)
 
 
-def test_a_family_without_sdpa_is_opened_with_eager_and_says_so(
-    described, chatml, tmp_path, caplog
+def test_a_family_without_sdpa_is_opened_and_trained_with_eager_and_says_so(
+    described, chatml, recipe, tmp_path, caplog
 ):
     settings = {**LLAMA, "head_dim": 8}
     assert described("Llama", **settings)["attention"] == "sdpa"
@@ -149,6 +150,8 @@ def test_a_family_without_sdpa_is_opened_with_eager_and_says_so(
     scorer = open_scorer(Subject(folder / "student.json", None, Engine(device="cpu")))
     assert scorer.spec["attention"] == "eager"
     assert scorer.model.config._attn_implementation == "eager"
+    trained = trainable_model(folder, None, recipe, "float32", "sdpa")
+    assert trained.config._attn_implementation == "eager"
 
 
 def test_flash_attention_that_is_not_there_is_refused_with_the_key_to_set(described, monkeypatch):

@@ -58,6 +58,14 @@ PADDED = {
     "GPTJ": {**GPT, "rotary_dim": 4},
     "OPT": {**COMMON, "ffn_dim": 64, "word_embed_proj_dim": 32},
 }
+# Beyond 13 tokens all positions of a text are other ones.
+LONG = {
+    "original_max_position_embeddings": 13,
+    "rope_parameters": {
+        **{"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 13},
+        **{"short_factor": [1.0] * 4, "long_factor": [1.0, 3.0, 9.0, 20.0], "factor": 8.0},
+    },
+}
 ALIGNED = {
     "Bloom": {**SPREAD, "hidden_size": 32, "n_layer": 3, "n_head": 4},
     "Mpt": {**SPREAD, "d_model": 32, "n_heads": 4, "n_layers": 3, "max_seq_len": 128},
@@ -88,12 +96,12 @@ AGAIN = {
         **{"intermediate_size": 64, "attention_window_size": 8},
     },
 }
-FAMILIES = {**PADDED, **ALIGNED, **AGAIN}
+FAMILIES = {**PADDED, **ALIGNED, **AGAIN, "Phi3-long": {**COMMON, **LONG}}
 
 
 def built(family):
     torch.manual_seed(0)
-    config = getattr(transformers, f"{family}Config")(**FAMILIES[family])
+    config = getattr(transformers, f"{family.partition('-')[0]}Config")(**FAMILIES[family])
     return transformers.AutoModelForCausalLM.from_config(config).eval()
 
 
@@ -169,6 +177,14 @@ def test_rows_that_are_done_leave_the_cache_of_a_hybrid_model():
     alone = [len(new) for new in written(model, texts)]
     assert sizes[-1] < len(texts)
     assert len(set(alone)) > 1
+
+
+@torch.inference_mode()
+def test_texts_before_and_beyond_the_length_where_positions_turn_are_not_mixed():
+    model = built("Phi3-long")
+    for lengths in ([11, 12, 13], [3, 4], [14, 20], [13, 14]):
+        texts = prompts(lengths)
+        assert written(model, texts) == [written_alone(model, text) for text in texts]
 
 
 def test_no_family_reads_beyond_the_longest_text_of_its_batch():
