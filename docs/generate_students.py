@@ -18,7 +18,7 @@ BEGIN, END = "<!-- families: made by `make docs` -->\n", "<!-- end of families -
 def table() -> str:
     """Return a row for each base template of the installed TRL."""
     sys.path.insert(0, str(ROOT / "tests"))
-    from families import shipped, tokenizer_of
+    from shipped_templates import shipped, tokenizer_of
 
     lines = [
         "| template | an answer follows | ends with | a thought | closed by | `cot` | found |",

@@ -5,7 +5,9 @@ code=...`.
 """
 
 # The first version of a step is 1. A comment says what changed with each number after it.
-MODELS = 2  # 2: the chat template is probed, and its settings are in student.json
+# 2: the chat template is probed, and its settings are in student.json; context, vocabulary and
+# attention are as transformers reads the config
+MODELS = 2
 ITEMS = 2  # 2: gold numbers are read by the grammar that reads the models' numbers
 SCORES = 2  # 2: the table has a column answer_entropy
 # 2: samples are drawn block by block; 3: an answer is read behind the thoughts, and as 4 of
@@ -25,8 +27,9 @@ RATIONALES = 4
 MIXTURES = 3
 TRAINING = 1
 SHORT_TRAINING = 1  # of stages with few updates alone: the first one has a rate above 0
-EVALUATION = 3  # 2: as 3 of RATIONALES; 3: as 3 of GENERATIONS
+# 2: as 3 of RATIONALES; 3: as 3 of GENERATIONS; what does not fit the context is not asked
+EVALUATION = 3
 # 4: a judge's money, tokens as they were trained, and each scoring counted once; 5: the plan and
-# the table of complexity say whether the student can rank
+# the table of complexity say whether the student can rank; a column too_long_rate
 SUMMARY = 5
 ANALYSIS = 1

@@ -5,6 +5,7 @@ rule prepare_student:
         layout.STUDENT,
     params:
         student=student_slice,
+        attention=CONFIG.engine.attention,
         downloads=layout.DOWNLOADS,
         thoughts=resolve.trains_on_thoughts(CONFIG),
         code=versions.MODELS,

@@ -1,8 +1,9 @@
 """Fetch or link a student model and make it a local safetensors folder.
 
 Inputs    the files of a local student (for change detection only)
-Outputs   student.json beside the model: source, revision, context length
-Settings  params.student (package, path or hub), params.downloads, params.thoughts
+Outputs   student.json beside the model: source, revision, context, attention, chat template
+Settings  params.student (package, path or hub), params.attention, params.downloads,
+          params.thoughts
 """
 
 from pathlib import Path
@@ -14,6 +15,10 @@ from caft.students.settings import Student
 with job(snakemake) as log:
     folder = Path(snakemake.output[0]).parent
     spec = Student.model_validate(snakemake.params.student)
-    downloads, thoughts = Path(snakemake.params.downloads), snakemake.params.thoughts
-    student = prepare_student(spec, folder, downloads, thoughts)
-    log.info("student %s: revision %s", folder.name, student["revision"])
+    params = snakemake.params
+    downloads = Path(params.downloads)
+    student = prepare_student(spec, folder, downloads, params.attention, params.thoughts)
+    log.info(
+        "student %s: revision %s, context %d",
+        *(folder.name, student["revision"], student["context"]),
+    )

@@ -13,6 +13,7 @@ from caft.prompting.asked import Prompts
 from caft.prompting.chat import Chat
 from caft.running.jobs import Progress
 from caft.students.opened import Loaded
+from caft.students.reading import logits_at
 from caft.tables.parquet import records
 
 TOKEN_BUDGET = {"cpu": 1000, "cuda": 32768}  # tokens per batch, padding included
@@ -124,25 +125,8 @@ def answer_logits(model: Any, batch: list[Row], pad: int) -> list[Any]:
     Returns:
         Per row a tensor of shape (max(1, n_gold), vocabulary).
     """
-    import torch
-
-    width = max(len(row.tokens) for row in batch)
-    # Right padding and no mask: with a causal decoder later pads cannot reach an earlier token
-    # (checked in tests/unit/complexity/test_forward.py), and sdpa keeps its fast causal path.
-    tokens = torch.tensor([row.tokens + [pad] * (width - len(row.tokens)) for row in batch])
     wanted = [range(row.first, row.first + max(1, len(row.gold))) for row in batch]
-    kept = sorted({position for positions in wanted for position in positions})
-    with torch.inference_mode():
-        output = model(
-            input_ids=tokens.to(model.device),
-            logits_to_keep=torch.tensor(kept, device=model.device),
-            use_cache=False,
-        )
-    place = {position: slot for slot, position in enumerate(kept)}
-    return [
-        output.logits[number, [place[position] for position in positions]].float()
-        for number, positions in enumerate(wanted)
-    ]
+    return logits_at(model, [row.tokens for row in batch], wanted, pad)
 
 
 def score_batch(model: Any, tokenizer: Any, batch: list[Row]) -> list[dict[str, Any]]:

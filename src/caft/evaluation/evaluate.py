@@ -8,7 +8,7 @@ import pandas as pd
 
 from caft import versions
 from caft.evaluation.settings import Evaluation
-from caft.prompting.answers import ABSTAINED, INVALID, equal, parse
+from caft.prompting.answers import ABSTAINED, INVALID, TOO_LONG, equal, parse
 from caft.prompting.asked import Asked, Prompts
 from caft.prompting.settings import Prompt
 from caft.running.blocks import Cache
@@ -34,7 +34,8 @@ def evaluate(
 
     Args:
         prompts: the items with their prompts of the mode.
-        student: the model; that of another engine is a `caft.students.vllm.VllmModel`.
+        student: the model; that of another engine is a `caft.students.vllm.VllmModel`. A prompt
+            that leaves no room for `max_new_tokens` in its context is not asked: `[too_long]`.
         mode: `direct` or `cot`.
         settings: how it is asked and read.
         progress: told how many are answered.
@@ -52,23 +53,46 @@ def evaluate(
         batch_size=settings.batch_size,
         place=student.place(mode),
     )
-    for batch in ask(student.model, student.chat, prompts.messages, decoding):
-        rows += [_read(items[answer.index], answer, prompts.variant, parser) for answer in batch]
+    room = student.context - decoding.max_new_tokens
+    fits = [len(student.chat.prompt(turns, decoding.place)) <= room for turns in prompts.messages]
+    fitting = [index for index, fit in enumerate(fits) if fit]
+    rows += [_too_long(item) for item, fit in zip(items, fits, strict=True) if not fit]
+    progress.advance(len(rows))
+    messages = [prompts.messages[index] for index in fitting]
+    for batch in ask(student.model, student.chat, messages, decoding) if fitting else ():
+        rows += [
+            _read(items[fitting[answer.index]], answer, prompts.variant, parser) for answer in batch
+        ]
         right = sum(row["correct"] for row in rows) / len(rows)
         progress.advance(len(batch), f"{right:.3f} right in this block")
     return pd.DataFrame(rows)
+
+
+def _too_long(item: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "item_id": item["item_id"],
+        "text": "",
+        "parsed": TOO_LONG,
+        "answer": item["answer"],
+        "correct": False,
+        "invalid": False,
+        "new_tokens": 0,
+        "thought_tokens": 0,
+        "finish_reason": "too_long",
+    }
 
 
 def _read(item: dict[str, Any], answer: Any, variant: Prompt, parser: str) -> dict[str, Any]:
     kind = item["answer_kind"]
     options = 0 if item["options"] is None else len(item["options"])
     parsed = parse(answer.text, parser, kind, options, variant.labels, variant.abstain)
+    said = parsed not in (INVALID, ABSTAINED, TOO_LONG)
     return {
         "item_id": item["item_id"],
         "text": answer.text,
         "parsed": parsed,
         "answer": item["answer"],
-        "correct": parsed not in (INVALID, ABSTAINED) and equal(parsed, item["answer"], kind),
+        "correct": said and equal(parsed, item["answer"], kind),
         "invalid": parsed == INVALID,
         "new_tokens": answer.new_tokens,
         "thought": answer.thought,

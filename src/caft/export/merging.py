@@ -14,9 +14,17 @@ from caft.prompting.asked import Asked
 from caft.prompting.settings import Prompt
 from caft.running.jobs import Progress
 from caft.running.settings import Engine
-from caft.students.folders import check_folder, load_chat, load_model, pick_device
+from caft.students.architecture import implementation
+from caft.students.folders import (
+    STUDENT_FILE,
+    check_folder,
+    load_chat,
+    load_model,
+    pick_device,
+)
 from caft.students.opened import Loaded
 from caft.tables import parquet
+from caft.tables.files import read_json
 
 
 def merge(choice: Choice, target: Path, items: int, tolerance: float) -> dict[str, Any]:
@@ -49,10 +57,13 @@ def merge(choice: Choice, target: Path, items: int, tolerance: float) -> dict[st
     device, attention = pick_device(engine)[0], engine.attention
     check_folder(student)
     base: Any = AutoModelForCausalLM.from_pretrained(
-        student, dtype=torch.float32, attn_implementation=attention, use_safetensors=True
+        student,
+        dtype=torch.float32,
+        attn_implementation=implementation(attention),
+        use_safetensors=True,
     )
     adapted = PeftModel.from_pretrained(base, choice.folder).to(device).eval()
-    before = _answers(choice, adapted, items)
+    before = _answers(choice, adapted.get_base_model(), items)
     dtype = AutoConfig.from_pretrained(student).dtype or torch.float32
     adapted.merge_and_unload().to(dtype).save_pretrained(target)
     del adapted, base
@@ -92,6 +103,7 @@ def _answers(choice: Choice, model: Any, items: int) -> pd.DataFrame:
     settings = Evaluation.model_validate(config["evaluation"])
     settings = settings.model_copy(update={"engine": "transformers"})  # whatever the run asked with
     chat, thinks = load_chat(choice.student_folder), choice.record.get("thinks")
+    context = read_json(choice.student_folder / STUDENT_FILE)["context"]
     variant, found = Prompt.model_validate(config["prompts"][config["prompt"]]), []
     for dataset in choice.datasets:
         table = parquet.read("items", layout.at(layout.ITEMS, dataset=dataset))
@@ -100,7 +112,7 @@ def _answers(choice: Choice, model: Any, items: int) -> pd.DataFrame:
         for mode in config["run"]["modes"]:
             answers = evaluate(
                 Asked(table, variant, config["seed"]).prompts(mode).part(chosen),
-                Loaded(model, chat, thinks=thinks),
+                Loaded(model, chat, context, thinks),
                 mode,
                 settings,
                 Progress(f"comparing answers ({mode})", len(chosen)),

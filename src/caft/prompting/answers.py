@@ -10,6 +10,7 @@ from caft.prompting.parsers.stated import MARKED, unboxed
 
 INVALID = "[invalid]"
 ABSTAINED = "[abstained]"
+TOO_LONG = "[too_long]"  # never asked: prompt and answer do not fit into the model's context
 LETTERS = [chr(code) for code in range(ord("A"), ord("Z") + 1)]
 
 _TEXT_WRAP = re.compile(r"^(?:\*\*|\\text(?:bf|rm)?{)\s*([^*{}]*?)\s*(?:\*\*|})$")

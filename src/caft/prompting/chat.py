@@ -140,7 +140,7 @@ class Chat:
         """
         form = self.form(place)
         turn = [{"role": "user", "content": "a"}]
-        closed = self._ids(self._render(turn, opened=False, **form.variables), {})
+        closed = self._ids(self.render(turn, opened=False, **form.variables), {})
         whole = self.prompt(turn, place)
         opening = whole[len(_common(closed, whole)) :]
         first = whole[0]
@@ -196,7 +196,8 @@ class Chat:
         return low
 
     @cached_property
-    def _render(self) -> Renderer:
+    def render(self) -> Renderer:
+        """The template as a function from messages to text."""
         shape = self.shape
         return Renderer(self.tokenizer, self.settings, shape.folds_system, shape.in_parts)
 
@@ -223,7 +224,7 @@ class Chat:
             {**message, "content": self._guarded(text, guard)}
             for message, text in zip(messages, contents, strict=True)
         ]
-        return self._render(turns, **form.variables) + form.block, guard
+        return self.render(turns, **form.variables) + form.block, guard
 
     def _guard(self, texts: list[str]) -> dict[str, str]:
         """Map special tokens and marks of thoughts in texts to characters that occur in none."""

@@ -188,6 +188,7 @@ def _run(config: Configuration, results: Results, asked: Asked, seed: int) -> di
         **mean_interval(correct).named("accuracy"),
         **_by_bucket(results, planned.buckets, correct),
         "invalid_rate": float(predictions["invalid"].mean()),
+        "too_long_rate": float((predictions["finish_reason"] == "too_long").mean()),
         **_costs(config, results, asked, seed),
         "model": trained.final,
     }
@@ -249,6 +250,7 @@ def _row(
         "accuracy_sd": seed_spread(correct)[1],
         **_by_bucket(results, results.plan.strategies[asked.strategy].buckets, correct),
         "invalid_rate": own["invalid_rate"].mean(),
+        "too_long_rate": own["too_long_rate"].mean(),
         **_differences(config, results, asked),
         **{column: round(own[column].mean()) for column in COUNTS},
         **{column: own[column].mean(skipna=False) for column in AMOUNTS},

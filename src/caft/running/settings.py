@@ -27,7 +27,7 @@ class Engine(Section):
         "auto",
     )
     attention: Literal["sdpa", "eager", "flash_attention_2"] = key(
-        "Attention implementation.", "sdpa"
+        "Attention implementation; `sdpa` is `eager` where a family of models has no sdpa.", "sdpa"
     )
     token_budget: Literal["auto"] | Count = key(
         "Tokens per scoring batch; `auto` is what was measured best for the device.", "auto"

@@ -8,6 +8,7 @@ from caft.errors import ModelError
 from caft.prompting.chat import Chat
 from caft.prompting.settings import Template
 from caft.running.settings import Engine
+from caft.students.architecture import describe, final_norm, implementation
 from caft.students.settings import Student
 from caft.tables.files import read_json, write_json
 from caft.tables.hashing import digest, file_sha256
@@ -20,11 +21,14 @@ _PARTS = (
     "*.model",
     "*.txt",
 )
-_FINAL_NORMS = ("norm", "final_layernorm", "final_layer_norm", "ln_f")
 
 
 def prepare_student(
-    settings: Student, folder: Path, downloads: Path, thoughts: bool = False
+    settings: Student,
+    folder: Path,
+    downloads: Path,
+    attention: str = "sdpa",
+    thoughts: bool = False,
 ) -> dict[str, Any]:
     """Make a student ready in `folder`; its record `student.json` is written last.
 
@@ -32,15 +36,16 @@ def prepare_student(
         settings: a student of the config.
         folder: where the model goes; files there are removed. A local model is linked, not copied.
         downloads: where fetched files are kept.
+        attention: `engine.attention`, which the model has to have.
         thoughts: whether the student will be trained on thoughts.
 
     Returns:
         The content of `student.json`: source, revision (a hash of the files, and of what a prompt
-        is beyond them), context length, and what was found in the chat template.
+        is beyond them), what its architecture says, and what was found in its chat template.
 
     Raises:
         ModelError: if the model cannot be had, has no safetensors weights or no chat template, or
-            the template cannot carry what is asked for.
+            its architecture or its template is none that caft can use as it is configured.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STUDENT_FILE).unlink(missing_ok=True)
@@ -84,13 +89,11 @@ def prepare_student(
     except ModelError as error:
         raise ModelError(f"students.{folder.name}: {error}") from error
     revision = folder_revision(folder)
-    config = read_json(folder / "config.json")
     student = {
         "source": settings.plain("package", "path", "hub", "revision"),
         # A prompt that is more than what the template makes of the messages makes another student.
         "revision": revision if shape.is_plain else digest([revision, shape.for_people()]),
-        "context": config.get("max_position_embeddings", 2048),
-        "vocabulary": config.get("vocab_size"),
+        **describe(folder, settings.context, attention, chat),
         "template": {"settings": settings.template.plain(), "found": shape.for_people()},
     }
     write_json(folder / STUDENT_FILE, student)
@@ -221,11 +224,11 @@ def load_model(
         folder: base model, or a fully fine-tuned one.
         dtype: precision of the weights; below float32 the final norm and the head stay in float32.
         device: cpu or cuda.
-        attention: transformers' attention implementation.
+        attention: as `engine.attention` names it; `sdpa` is eager where a family has no sdpa.
         adapter: folder of a LoRA adapter.
 
     Raises:
-        ModelError: if the weights are not safetensors.
+        ModelError: if the weights are not safetensors, or the model needs float32.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -235,7 +238,7 @@ def load_model(
     model: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=torch.float32 if adapter else getattr(torch, dtype),
-        attn_implementation=attention,
+        attn_implementation=implementation(attention),
         use_safetensors=True,
     )
     if adapter:
@@ -248,18 +251,31 @@ def load_model(
     if dtype != "float32":
         float32_head(model)
     model.generation_config.do_sample = False
-    return model.to(device).eval()
+    model = model.to(device).eval()
+    if dtype != "float32":
+        _check_head(model)
+    return model
+
+
+def _check_head(model: Any) -> None:
+    """Refuse a family that computes more between the final norm and the head than is known."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            model(input_ids=torch.tensor([[0, 1]], device=model.device), use_cache=False)
+    except RuntimeError as error:
+        raise ModelError(
+            f"{type(model).__name__}: does not run with a float32 head ({error}); "
+            "set engine.dtype: float32."
+        ) from error
 
 
 def float32_head(model: Any) -> None:
     """Keep the final norm and the head of a low-precision model in float32, as entropies need."""
     import torch
 
-    decoder = model.get_decoder()
-    name = next((name for name in _FINAL_NORMS if hasattr(decoder, name)), None)
-    if name is None:
-        raise ModelError(f"{type(model).__name__}: no final norm found; set engine.dtype: float32.")
-    norm = getattr(decoder, name).float()
+    norm = final_norm(model).float()
     norm.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
     head = model.get_output_embeddings()
     own = torch.nn.Linear(

@@ -1,4 +1,4 @@
-"""Batched generation: prompts sorted by length, left padding, each row stopping at its own end."""
+"""Batched generation: prompts sorted by length, each row stopping at its own end."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from caft.prompting.answers import is_finished
 from caft.prompting.chat import Chat
 from caft.prompting.prompts import Messages
 from caft.prompting.template import Place
+from caft.students.reading import open_reader
 
 _TAIL = (
     12  # tokens looked back at for the answer marker: a long answer of a choice or a number fits
@@ -186,49 +187,31 @@ def _decode(
     A loop of our own instead of transformers' `generate`, which computes finished rows until the
     slowest one ends: here they leave the batch, which halves the time of short answers.
     """
-    import torch
-
-    width = max(len(prompt) for prompt in prompts)
-    padding = [width - len(prompt) for prompt in prompts]
-    tokens = torch.tensor(
-        [[pad] * count + prompt for count, prompt in zip(padding, prompts, strict=True)],
-        device=model.device,
-    )
-    mask = (torch.arange(width) >= torch.tensor(padding)[:, None]).long().to(model.device)
-    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    reader = open_reader(model, prompts, pad)
     new: list[list[int]] = [[] for _ in prompts]
     measured: list[list[list[float]]] = [[] for _ in prompts]
-    rows = list(range(len(prompts)))
-    cache = None
-    while rows:
-        output = model(
-            input_ids=tokens,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
-        cache = output.past_key_values
-        logits = output.logits[:, -1].float()
+    rows, going = list(range(len(prompts))), set(range(len(prompts)))
+    following: list[int] | None = None
+    while True:
+        logits = reader.read(following)
         # What is measured tells that a logit was not finite; sampling from it would end the batch.
         chosen = choose(logits.nan_to_num() if measure else logits)
-        for row, token in zip(rows, chosen.tolist(), strict=True):
-            new[row].append(token)
-        if measure:
-            for row, numbers in zip(rows, measure(logits, chosen).tolist(), strict=True):
-                measured[row].append(numbers)
-        going = [place for place, row in enumerate(rows) if not is_done(new[row])]
+        numbers = measure(logits, chosen).tolist() if measure else []
+        following = chosen.tolist()
+        for place, row in enumerate(rows):
+            if reader.rest[place]:
+                following[place] = reader.rest[place].pop()
+            elif row in going:
+                new[row].append(following[place])
+                measured[row] += numbers[place : place + 1]
+                if is_done(new[row]):
+                    going.remove(row)
         if not going:
-            break
-        tokens, positions = chosen[:, None], positions[:, -1:] + 1
-        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
-        if len(going) < len(rows):
-            kept = torch.tensor(going, device=model.device)
-            cache.batch_select_indices(kept)
-            tokens, positions, mask = tokens[kept], positions[kept], mask[kept]
-            rows = [rows[place] for place in going]
-    return list(zip(new, measured, strict=True))
+            return list(zip(new, measured, strict=True))
+        places = [place for place, row in enumerate(rows) if row in going]
+        if len(places) < len(rows) and reader.keep(places):
+            rows = [rows[place] for place in places]
+            following = [following[place] for place in places]
 
 
 def _chooser(temperature: float, top_p: float) -> Callable[[Any], Any]:

@@ -69,7 +69,7 @@ class Scorer:
         weights: folder of the model and, where it is one, of the adapter on it.
         context: longest text in tokens.
         trained: the record of its training; empty for the untuned student.
-        spec: revision, training, precision, device, attention and libraries.
+        spec: revision, training, precision, device, attention, context and libraries.
         load: loads the model.
     """
 
@@ -120,6 +120,9 @@ def open_scorer(subject: Subject) -> Scorer:
     folder = subject.student_file.parent
     adapter = subject.trained_file.parent if subject.trained_file else None
     weights = (adapter, None) if adapter and trained["method"] == "full" else (folder, adapter)
+    attention: str = subject.engine.attention
+    if attention == "sdpa":
+        attention = student.get("attention", attention)
     return Scorer(
         folder,
         weights,
@@ -130,7 +133,8 @@ def open_scorer(subject: Subject) -> Scorer:
             "warm_up": trained.get("spec"),
             "dtype": dtype,
             "device": device,
-            "attention": subject.engine.attention,
+            "attention": attention,
+            "context": student["context"],
             "libraries": {name: version(name) for name in ("torch", "transformers")},
         },
     )

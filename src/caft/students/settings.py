@@ -36,6 +36,10 @@ class Student(Section):
     template: Template = key(
         "What its chat template is given beside the messages (docs/students.md).", Template()
     )
+    context: Count | None = optional(
+        "Longest text in tokens, where the model's own is not found in its config, or less is "
+        "wanted. What is longer is `too_long`, never cut."
+    )
     warm_up: WarmUp | None = key(
         "A short answer-only tuning for scoring alone, for students that do not answer in the "
         "asked form yet.",

@@ -173,14 +173,14 @@ SCHEMAS: dict[str, pa.Schema] = {
         {
             "item_id": _text,
             "text": _text,  # what the model wrote, behind its thoughts; empty if one is not closed
-            "parsed": _text,  # [invalid] where the parser found no answer
+            "parsed": _text,  # [invalid] where the parser found no answer, [too_long] if not asked
             "answer": _text,
             "correct": _flag,
             "invalid": _flag,
             "new_tokens": _count,  # the thoughts' included
             "thought": _text,  # null if nothing was thought
             "thought_tokens": _count,
-            "finish_reason": _text,  # stop | length
+            "finish_reason": _text,  # stop | length | too_long
         }
     ),
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 from caft.errors import TrainingError
 from caft.mixtures.recipe import Lora, Recipe
+from caft.students.architecture import implementation
 from caft.students.folders import use_job_threads
 from caft.tables.files import read_json
 
@@ -104,7 +105,7 @@ def trainable_model(
         parent: model folder to go on from, made with the same method and shape of adapters.
         recipe: training settings of the config.
         dtype: precision of frozen weights.
-        attention: transformers' attention implementation.
+        attention: as `engine.attention` names it; `sdpa` is eager where a family has no sdpa.
 
     Raises:
         TrainingError: if the parent has other weights than the recipe trains.
@@ -122,7 +123,7 @@ def trainable_model(
     base = AutoModelForCausalLM.from_pretrained(
         parent if full and parent else student,
         dtype=torch.float32 if full or is_sharded() else getattr(torch, dtype),
-        attn_implementation=attention,
+        attn_implementation=implementation(attention),
         use_safetensors=True,
     )
     if full:

@@ -127,7 +127,13 @@ def train_stage(
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     chosen = _save(trainer, chat.tokenizer, folder, recipe)
     if trainer.is_world_process_zero():
-        about = {"spec": job.spec, "device": device, "dtype": dtype, "chosen_epoch": chosen}
+        about = {
+            "spec": job.spec,
+            "device": device,
+            "dtype": dtype,
+            "attention": model.config.get_text_config(decoder=True)._attn_implementation,
+            "chosen_epoch": chosen,
+        }
         write_json(folder / DONE_FILE, {**about, **_record(trainer, folder, job, rows)})
         shutil.rmtree(work, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()

@@ -5,7 +5,7 @@ import pytest
 
 from caft.evaluation.evaluate import _read, evaluate, evaluate_model
 from caft.evaluation.settings import Evaluation
-from caft.prompting.answers import ABSTAINED, INVALID
+from caft.prompting.answers import ABSTAINED, INVALID, TOO_LONG
 from caft.prompting.asked import Asked
 from caft.prompting.chat import Chat
 from caft.running.jobs import Progress
@@ -93,6 +93,45 @@ def test_thinking_stops_at_the_marked_answer(items, taught, bare):
     counted = cot.set_index("item_id").loc["i3"]
     assert counted["text"] == "one two three four five six [[6]]"
     assert (counted["parsed"], counted["correct"]) == ("6", True)
+
+
+@pytest.mark.parametrize("engine", ["transformers", "vllm"])
+def test_what_does_not_fit_into_the_context_is_too_long_and_never_sent(
+    items, taught, letters, engine, monkeypatch
+):
+    items = items.assign(answer=TOO_LONG, answer_kind="text")  # not even then it is right
+    prompts, tokenizer = Asked(items, letters, 1).prompts("direct"), load_tokenizer(taught)
+    lengths = [len(Chat(tokenizer).prompt(turns, "direct")) for turns in prompts.messages]
+    settings = SETTINGS.model_copy(update={"engine": engine})
+    limit, sent = settings.max_new_tokens.direct, []
+
+    def ask(model, chat, messages, decoding):
+        sent.extend(messages)
+        yield [
+            Generated(n, "4", len(chat.prompt(turns, "direct")), 2, "stop")
+            for n, turns in enumerate(messages)
+        ]
+
+    monkeypatch.setattr("caft.evaluation.evaluate.backend", lambda engine: (None, ask))
+
+    def asked(context):
+        sent.clear()
+        student = Loaded(None, Chat(tokenizer), context)
+        table = evaluate(prompts, student, "direct", settings, Progress("x", len(items)))
+        return table.set_index("item_id").loc[items["item_id"]]
+
+    middle = sorted(lengths)[2]
+    table = asked(middle + limit)
+    fits = [length <= middle for length in lengths]
+    assert 0 < sum(fits) < len(fits)
+    assert sent == [turns for turns, fit in zip(prompts.messages, fits, strict=True) if fit]
+    assert list(table["finish_reason"]) == ["stop" if fit else "too_long" for fit in fits]
+    assert list(table["parsed"]) == ["4" if fit else TOO_LONG for fit in fits]
+    assert list(table["new_tokens"]) == [2 if fit else 0 for fit in fits]
+    assert not table["correct"].any() and not table["invalid"].any()
+
+    assert set(asked(min(lengths) + limit - 1)["parsed"]) == {TOO_LONG}
+    assert sent == []
 
 
 def test_one_split_is_answered_by_the_untuned_student(items, student, letters, engine, cache):

@@ -86,6 +86,7 @@ def write_predictions(model, mode, right):
             "correct": [bool(value) for value in right],
             "invalid": [False, False, False, model == "base"],
             "new_tokens": 3,
+            "finish_reason": ["stop", "too_long" if model == "base" else "stop", "stop", "stop"],
         }
     )
     place = f"results/predictions/sums/tiny/{model}.{mode}"
@@ -203,6 +204,8 @@ def test_accuracy_is_shown_whole_and_by_bucket(summary):
     # Wilson's interval of 0 of 2 ends at z² / (2 + z²).
     assert row[["accuracy_hard_low", "accuracy_hard_high"]].tolist() == pytest.approx([0, 0.65762])
     assert summary.loc[("base", "cot"), "invalid_rate"] == 0.25
+    assert summary.loc[("base", "cot"), "too_long_rate"] == 0.25
+    assert row["too_long_rate"] == 0
 
 
 def test_differences_compare_models_asked_alike_and_as_each_was_trained(summary):

@@ -7,7 +7,6 @@ from safetensors.torch import load_file
 
 from caft.errors import ModelError
 from caft.running.settings import Engine
-from caft.students import folders as models
 from caft.students.folders import (
     check_folder,
     float32_head,
@@ -143,10 +142,23 @@ def test_the_logits_of_a_low_precision_model_are_float32_and_close(student, mode
     assert torch.nn.functional.cosine_similarity(rounded, exact, dim=-1).min() > 0.99
 
 
-def test_a_model_without_a_known_final_norm_asks_for_float32(student, monkeypatch):
-    monkeypatch.setattr(models, "_FINAL_NORMS", ("other",))
+def test_a_model_without_a_final_norm_asks_for_float32(student):
+    model = load_model(student)
+    del model.model.norm
     with pytest.raises(ModelError, match=r"engine\.dtype: float32"):
-        float32_head(load_model(student))
+        float32_head(model)
+
+
+def test_a_family_that_does_not_run_with_a_float32_head_asks_for_float32(chatml, tmp_path):
+    """It has a layer between the final norm and the head."""
+    from transformers import ModernBertDecoderConfig, ModernBertDecoderForCausalLM
+
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "pad_token_id": 0}
+    config = ModernBertDecoderConfig(vocab_size=len(chatml), num_attention_heads=4, **small)
+    ModernBertDecoderForCausalLM(config).save_pretrained(tmp_path)
+    assert load_model(tmp_path).dtype == torch.float32
+    with pytest.raises(ModelError, match=r"ModernBert.*engine\.dtype: float32"):
+        load_model(tmp_path, "bfloat16")
 
 
 def test_a_model_of_another_family_gets_a_float32_head_too():
@@ -173,7 +185,7 @@ DAYS = ("2026-01-01", "2026-01-02")
 def prepared(copied, tmp_path, template, thoughts=False, **settings):
     (copied / "chat_template.jinja").write_text(template)
     student = Student.model_validate({"path": str(copied), "template": settings})
-    return prepare_student(student, tmp_path / "mine", tmp_path, thoughts)
+    return prepare_student(student, tmp_path / "mine", tmp_path, thoughts=thoughts)
 
 
 def test_what_a_prompt_is_beyond_the_template_belongs_to_the_revision(copied, tmp_path):

@@ -1,5 +1,5 @@
 import pytest
-from families import DIRECT, THOUGHT, shipped, tokenizer_of
+from shipped_templates import DIRECT, THOUGHT, shipped, tokenizer_of
 
 from caft.prompting.chat import Chat
 
@@ -42,7 +42,7 @@ def test_a_direct_answer_stands_where_the_family_puts_it(family, chat, answer):
 
 
 def test_a_prompt_begins_with_what_the_template_makes_of_it(chat):
-    form, render = chat.shape.forms["direct"], chat._render
+    form, render = chat.shape.forms["direct"], chat.render
     rendered = encoded(chat.tokenizer, render(TURNS, **form.variables))
     prompt = chat.prompt(TURNS, "direct")
     assert prompt == encoded(chat.tokenizer, render(TURNS, **form.variables) + form.block)

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import build_model
-from families import DIRECT, tokenizer_of
+from shipped_templates import DIRECT, tokenizer_of
 
 from caft.complexity.forward import score_items
 from caft.evaluation.evaluate import evaluate
