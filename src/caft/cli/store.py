@@ -214,9 +214,9 @@ def _recorder(arguments: argparse.Namespace, items: Any) -> Any:
             completion_tokens = sum(counter.texts([owned.reasoning or "", owned.text]))
         raw = {"imported": True, "file": arguments.file.name, "row": owned.row}
         text, reasoning, finish_reason = owned.text, owned.reasoning, owned.finish_reason
-        answer = Answer(request.key, text, reasoning, finish_reason, 0, 0, 0.0, 0.0, raw)
-        unknown = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
-        return {**to_record(request, answer, "rationale"), **unknown, "seconds": None}
+        counts = (prompt_tokens, completion_tokens)
+        answer = Answer(request.key, text, reasoning, finish_reason, *counts, 0.0, 0.0, raw)
+        return {**to_record(request, answer, "rationale"), "seconds": None}
 
     return record_of
 

@@ -31,16 +31,24 @@ class Request:
 class Answer:
     """What came back.
 
-    With the finish_reason `error` nothing did: it is not stored, and `raw["error"]` says why. A
-    `cost_usd` of None is an unknown price, never 0.
+    Attributes:
+        text: of the answer alone; empty where there is none.
+        reasoning: what was thought before.
+        finish_reason: a family of `caft.teacher.reading.ending`: only `stop` is complete. With
+            `error` nothing came: it is not stored, and `raw["error"]` says why.
+        prompt_tokens: None is unknown, never 0; so are the two after it.
+        completion_tokens: of reasoning and text.
+        cost_usd: of the answer.
+        seconds: how long it took; 0 out of a batch.
+        raw: the reply as it came.
     """
 
     key: str
     text: str
     reasoning: str | None
     finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
     cost_usd: float | None
     seconds: float
     raw: dict[str, Any]

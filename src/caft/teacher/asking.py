@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -19,7 +19,8 @@ from caft.teacher import Answer, Here, Request, Teacher, make_teacher
 from caft.teacher.money.budget import Budget, amounts_of, show
 from caft.teacher.money.estimate import Outlook, open_budget
 from caft.teacher.records import to_answer, to_record
-from caft.teacher.settings import Asked
+from caft.teacher.settings import Asked, Prices
+from caft.teacher.tally import tell_oddities
 
 S = TypeVar("S", bound=Asked)
 
@@ -60,11 +61,15 @@ class Asking:
         teacher: who answers.
         store: where answers are looked up, and put before they are used. Errors are not stored.
         budget: what may be spent; None for no limit.
+        prices: what tokens cost today, stored ones included; None where nobody knows.
+        told: oddities of answers that the log has told already.
     """
 
     teacher: Teacher
     store: Store
     budget: Budget | None = None
+    prices: Prices | None = None
+    told: set[str] = field(default_factory=set)
 
 
 @contextmanager
@@ -84,7 +89,7 @@ def open_asking(setup: Setup[S], look: Callable[[Teacher, Store], Outlook]) -> I
         if setup.settings.limits:
             outlook = look(teacher, store)
             budget = open_budget(setup.path, setup.settings, store, outlook, setup.counter)
-        yield Asking(teacher, store, budget)
+        yield Asking(teacher, store, budget, setup.settings.rates)
 
 
 def _teacher_of(setup: Setup[S]) -> Teacher:
@@ -115,9 +120,9 @@ def obtain(
     Raises:
         BudgetError: if the budget has no room for the rest, once all that was asked for is stored.
     """
-    store, budget = asking.store, asking.budget
+    store, budget, prices = asking.store, asking.budget, asking.prices
     unique = {request.key: request for request in requests}
-    answers = {key: to_answer(record) for key, record in store.get(unique).items()}
+    answers = {key: to_answer(record, prices) for key, record in store.get(unique).items()}
     missing = [request for key, request in unique.items() if key not in answers]
     log.info("%s: %d stored, %d to ask", what, len(answers), len(missing))
     if not missing:
@@ -129,12 +134,13 @@ def obtain(
         store.append([to_record(unique[answer.key], answer, kind) for answer in good])
         stored = store.get(answer.key for answer in good)
         answers |= {answer.key: answer for answer in batch}
-        answers |= {key: to_answer(record) for key, record in stored.items()}
+        answers |= {key: to_answer(record, prices) for key, record in stored.items()}
+        tell_oddities([(unique[one.key], answers[one.key]) for one in good], asking.told)
         done = len(batch) + stream.settle(batch)
         line.advance(done, note([answers[answer.key] for answer in batch]))
     if stream.skipped:
         others = store.get(unique.keys() - answers.keys())
-        answers |= {key: to_answer(record) for key, record in others.items()}
+        answers |= {key: to_answer(record, prices) for key, record in others.items()}
         log.info("%s: %d answers came from other jobs", what, len(others))
     if budget and stream.no_room:
         left = len(unique.keys() - answers.keys())

@@ -22,11 +22,10 @@ from caft.tables.parquet import SCHEMAS, records
 from caft.teacher import Answer, Request, Teacher
 from caft.teacher.asking import Asking, Setup, obtain, open_asking
 from caft.teacher.money.estimate import Identity, Missing, Outlook, common_identity
+from caft.teacher.reading.ending import COMPLETE, ERROR
 from caft.teacher.records import make_request, to_answer
 from caft.teacher.settings import JudgeKeys
 from caft.teacher.tally import Tally
-
-_UNFINISHED = ("length", "content_filter", "refusal")  # what is marked there was not the last word
 
 log = logging.getLogger("caft")
 
@@ -125,11 +124,12 @@ def _ask_rating(judge: Teacher, item: Mapping[str, Any], question: str, level: s
 
 
 def _level(answer: Answer, question: str) -> str | None:
-    return None if answer.finish_reason in _UNFINISHED else read_label(answer.text, question)
+    # What is marked in an answer that is not complete was not the last word.
+    return read_label(answer.text, question) if answer.finish_reason == COMPLETE else None
 
 
 def _rating(answer: Answer) -> int | None:
-    return None if answer.finish_reason in _UNFINISHED else read_rating(answer.text)
+    return read_rating(answer.text) if answer.finish_reason == COMPLETE else None
 
 
 def _row(
@@ -138,7 +138,7 @@ def _row(
     level = _level(levelled, question)
     rating = _rating(rated) if rated else None
     came = [levelled, rated] if rated else [levelled]
-    failed = [answer for answer in came if answer.finish_reason == "error"]
+    failed = [answer for answer in came if answer.finish_reason == ERROR]
     if failed:
         status = "error"
     elif level is None:
@@ -155,18 +155,18 @@ def _row(
         "rating": rating,
         "rating_key": rated.key if rated else None,
         "status": status,
-        "prompt_tokens": sum(answer.prompt_tokens for answer in came),
-        "completion_tokens": sum(answer.completion_tokens for answer in came),
+        "prompt_tokens": _total(answer.prompt_tokens for answer in came),
+        "completion_tokens": _total(answer.completion_tokens for answer in came),
         "cost_usd": _total(answer.cost_usd for answer in came),
         "seconds": sum(answer.seconds for answer in came),
         "error": failed[0].raw.get("error") if failed else None,
     }
 
 
-def _total(costs: Iterable[float | None]) -> float | None:
-    """Add up; one unknown cost makes the sum unknown."""
-    known = list(costs)
-    return None if None in known else sum(cost for cost in known if cost is not None)
+def _total(numbers: Iterable[float | None]) -> float | None:
+    """Add up; one unknown number makes the sum unknown."""
+    known = list(numbers)
+    return None if None in known else sum(number for number in known if number is not None)
 
 
 def _report(table: pd.DataFrame) -> None:

@@ -30,6 +30,9 @@ else:
     RationaleParser = Literal[tuple(name for name in PARSERS if PARSERS[name].of_rationales)]
 
 
+_MILLION = 1_000_000
+
+
 class Prices(Section):
     """USD per million tokens."""
 
@@ -41,6 +44,24 @@ class Prices(Section):
     completion: NotNegative = key("Of the answer, reasoning included.")
     entered: str | None = optional("The day on which the prices were looked up, YYYY-MM-DD.")
     batch_share: Share = key("Part of the price that the batch interface takes.", 0.5)
+
+    def value(
+        self, prompt: float | None, cached: float, completion: float | None, batch: bool = False
+    ) -> float | None:
+        """Return what tokens cost in USD; None where the count of any that cost is unknown.
+
+        Args:
+            prompt: prompt tokens, the cached ones included; None for unknown.
+            cached: how many of them the provider had in its cache.
+            completion: completion tokens; None for unknown.
+            batch: whether they are asked through the batch interface.
+        """
+        per_cached = self.prompt if self.cached is None else self.cached
+        if (prompt is None and self.prompt) or (completion is None and self.completion):
+            return None
+        online = ((prompt or 0) - cached) * self.prompt + cached * per_cached
+        online += (completion or 0) * self.completion
+        return online * (self.batch_share if batch else 1.0) / _MILLION
 
 
 class Budget(Section):
@@ -158,6 +179,11 @@ class Endpoint(Asked):
 
     model: str = key("The model's name at the endpoint; part of what makes an answer the same.")
     revision: str = key("A tag of your own for the model's version, part of the same.", "")
+    expect_model: str | None = key(
+        "Name, or pattern such as `gpt-4o-2024*`, of the model that has to answer; the answer of "
+        "another one is an error. Null takes any, and the log names those that answered.",
+        None,
+    )
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = key(
         "What the endpoint calls the limit of the answer.", "max_tokens"
     )

@@ -253,8 +253,8 @@ class Batches:
             return no_answer(request.key, f"batch {state['batch']} ended without an answer")
         if _is_success(line):
             try:
-                body, prices = line["response"]["body"], self.target.settings.rates
-                return read_answer(body, request, self.count, prices, batch=True)
+                body, settings = line["response"]["body"], self.target.settings
+                return read_answer(body, request, settings.rates, expect=settings.expect_model)
             except Fault as fault:
                 return no_answer(request.key, str(fault))
         said = line.get("error") or line.get("response")

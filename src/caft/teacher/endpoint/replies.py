@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -9,7 +10,10 @@ from typing import Any
 
 from caft.errors import TeacherError
 from caft.teacher import Answer, Request
-from caft.teacher.money.budget import price
+from caft.teacher.reading.answer import answer_of
+from caft.teacher.reading.body import BODY, Unreadable, read_body
+from caft.teacher.reading.ending import ERROR
+from caft.teacher.reading.reply import is_expected, model_in, read_reply
 from caft.teacher.settings import Prices
 
 _SHORTEST_SECRET = (
@@ -115,107 +119,81 @@ def retry_after(value: str | None) -> float | None:
 
 
 def read_json_body(body: bytes, secret: str | None) -> dict[str, Any]:
-    """Parse the body of a success.
-
-    A byte that is no UTF-8 becomes U+FFFD: the answer around it is paid for.
+    """Parse the body of a success that is no answer, such as the state of a batch.
 
     Raises:
         Fault: if it is no JSON object.
     """
-    text = body.decode("utf-8", "replace")
-    if not text.strip():
-        raise Fault("the body was empty")
-    try:
-        reply = json.loads(text)
-    except (ValueError, RecursionError):
-        raise Fault(f"the body was no JSON ({brief(text, secret)})") from None
-    if not isinstance(reply, dict):
-        raise Fault(f"the body was no JSON object ({brief(text, secret)})")
-    return redact(reply, secret)
+    raw = read_answer_body(body, secret)
+    if raw.keys() == {BODY}:
+        raise Fault(f"the body was no JSON object ({brief(raw[BODY], secret)})")
+    return raw
+
+
+def read_answer_body(body: bytes, secret: str | None) -> dict[str, Any]:
+    """Return what is kept of the body of an answer: the reply as it came, without the secret.
+
+    What may have been paid for is kept, also where it cannot be read: as text, under `BODY`.
+
+    Raises:
+        Fault: if it is empty, a page, or JSON that is no object.
+    """
+    read = read_body(body)
+    if isinstance(read, Unreadable):
+        if not read.may_be_an_answer:
+            raise Fault(f"the body was no answer ({brief(read.text, secret) or 'empty'})")
+        read = {BODY: read.text}
+    if isinstance(read.get(BODY), str):
+        read[BODY] = _redact_source(read[BODY], secret)
+    return redact(read, secret)
+
+
+def _redact_source(text: str, secret: str | None) -> str:
+    """Replace a secret in the source of JSON, which may have escaped each of its characters."""
+    if not secret or len(secret) < _SHORTEST_SECRET:
+        return text
+    each = [rf"(?:\\?{re.escape(one)}|\\u{ord(one):04x})" for one in secret]
+    return re.sub("".join(each), "[redacted]", text, flags=re.IGNORECASE)
 
 
 def read_answer(
-    reply: dict[str, Any],
+    raw: dict[str, Any],
     request: Request,
-    count: Callable[[str], int],
     prices: Prices | None,
     seconds: float = 0.0,
-    batch: bool = False,
+    expect: str | None = None,
 ) -> Answer:
     """Turn a chat completion into an answer.
 
-    Empty content with a finish_reason is an answer: it was paid for. Content without one counts as
-    `stop`; neither is a fault, as is the finish_reason `error` of an endpoint whose own upstream
-    failed. Tokens that `usage` does not tell are counted, and `raw` then says `counted_tokens`.
-    The cost is what the endpoint reports as `usage.cost`, else computed from the prices.
+    Whatever may have been paid for is an answer, with its ending as reason if it is not complete.
 
     Args:
-        reply: the parsed and redacted body.
+        raw: the body, as it is kept.
         request: what was asked.
-        count: tokens of a text.
         prices: what tokens cost; None where nobody knows.
-        seconds: how long the answer took.
-        batch: whether it comes from the batch interface.
+        seconds: how long the answer took; 0 for one out of a batch.
+        expect: name or pattern of the model that has to answer; None for any.
 
     Raises:
-        Fault: if there is no answer in it.
+        Fault: if there is nothing in it, or another model has answered.
     """
-    try:
-        choice = reply["choices"][0]
-        message = choice["message"]
-        text = _text(message.get("content"))
-        finish = choice.get("finish_reason") or ("stop" if text else None)
-    except (KeyError, IndexError, TypeError, AttributeError):
-        said = json.dumps(reply.get("error", reply), ensure_ascii=False)
-        raise Fault(f"the body held no choices ({brief(said, None)})") from None
-    if finish in (None, "error"):
-        said = json.dumps(choice.get("error", "no content and no finish_reason"))
-        raise Fault(f"the answer broke off ({brief(said, None)})")
-    if refusal := _text(message.get("refusal")):
-        text, finish = text or refusal, "refusal"
-    reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
-    usage = reply.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not isinstance(prompt, int) or not isinstance(completion, int):
-        prompt, completion = count_prompt(request, count), count(reasoning) + count(text)
-        reply = {**reply, "counted_tokens": True}
-    reported = usage.get("cost")
-    if isinstance(reported, int | float):
-        cost: float | None = float(reported)
-    else:
-        cost = price(prices, prompt, _cached(usage), completion, batch)
-    return Answer(
-        key=request.key,
-        text=text,
-        reasoning=reasoning or None,
-        finish_reason=str(finish),
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        cost_usd=cost,
-        seconds=seconds,
-        raw=reply,
-    )
+    reading = read_reply(raw)
+    if reading is None:
+        said = json.dumps(raw.get("error", raw), ensure_ascii=False)
+        raise Fault(f"the body held no choices ({brief(said, None)})")
+    if reading.is_empty:
+        said = json.dumps(reading.error or f"no content, finish_reason {reading.ending}")
+        raise Fault(f"the answer was empty ({brief(said, None)})")
+    if expect and not is_expected(expect, model_in(raw)):
+        raise Fault(f"{model_in(raw) or 'a model without a name'} answered, not {expect}")
+    return answer_of(request.key, raw, reading, prices, seconds)
 
 
 def no_answer(key: str, why: str) -> Answer:
     """Return the answer that says that there is none."""
-    return Answer(key, "", None, "error", 0, 0, 0.0, 0.0, {"error": why})
+    return Answer(key, "", None, ERROR, 0, 0, 0.0, 0.0, {"error": why})
 
 
 def count_prompt(request: Request, count: Callable[[str], int]) -> int:
     """Count the tokens of a request's messages, without what the server's template adds."""
     return sum(count(message["content"]) for message in request.messages)
-
-
-def _text(content: Any) -> str:
-    """Return content as text; some servers send a list of parts."""
-    if isinstance(content, list):
-        return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
-
-
-def _cached(usage: Mapping[str, Any]) -> int:
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return cached or usage.get("prompt_cache_hit_tokens") or 0

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from caft.teacher import Answer, Request
 from caft.teacher.settings import Asked, Prices
 
-_MILLION = 1_000_000
 _ROUNDING = 1e-9  # USD: sums of floats may miss a limit by that much
 
 
@@ -49,12 +48,7 @@ def price(
         completion: completion tokens.
         batch: whether they are asked through the batch endpoint.
     """
-    if prices is None:
-        return None
-    per_cached = prices.prompt if prices.cached is None else prices.cached
-    online = (prompt - cached) * prices.prompt + cached * per_cached
-    online += completion * prices.completion
-    return online * (prices.batch_share if batch else 1.0) / _MILLION
+    return None if prices is None else prices.value(prompt, cached, completion, batch)
 
 
 def teacher_price(settings: Asked, prompt: float, completion: float) -> float | None:
@@ -112,14 +106,16 @@ class Budget:
     def settle(self, answer: Answer) -> None:
         """Replace an answer's reservation by what it took; an error takes nothing.
 
-        An answer of unknown price takes what was set aside.
+        An answer of unknown price or length takes what was set aside of it.
         """
         with self._lock:
             worst = self._reserved.pop(answer.key, Spending())
             self._held -= worst
             if answer.finish_reason != "error":
                 cost = worst.cost_usd if answer.cost_usd is None else answer.cost_usd
-                tokens = answer.prompt_tokens + answer.completion_tokens
+                prompt, completion = answer.prompt_tokens, answer.completion_tokens
+                known = prompt is not None and completion is not None
+                tokens = (prompt or 0) + (completion or 0) if known else worst.tokens
                 self.spent += Spending(1, tokens, cost)
 
     def look_again(self) -> None:
