@@ -168,7 +168,7 @@ def test_an_answer_between_lost_requests_keeps_the_run_going():
         (reply("", "content_filter"), "", "content_filter"),
         (reply("so [[C]]"), "so [[C]]", "stop"),
         (reply("Paris is [[12]]"), "Paris is [[12]]", "stop"),
-        (reply("so [[B]]", None), "so [[B]]", "stop"),
+        (reply("so [[B]]", None), "so [[B]]", "(none)"),
         (reply(None, "tool_calls"), "", "tool_calls"),
         (reply(None, "stop", refusal="I will not"), "I will not", "refusal"),
         (reply([{"text": "so "}, {"text": "[[B]]"}]), "so [[B]]", "stop"),
@@ -203,11 +203,10 @@ def test_reasoning_is_kept_apart_from_the_answer(field):
     assert (answer.text, answer.reasoning) == ("so [[B]]", "hmm")
 
 
-def test_tokens_that_the_endpoint_does_not_tell_are_counted():
+def test_tokens_that_the_endpoint_does_not_tell_are_unknown_and_so_is_their_cost():
     with ScriptedServer(always(reply("so [[B]]", usage=None, reasoning="a b c"))) as server:
-        answer = ask_one(server)
-    assert (answer.prompt_tokens, answer.completion_tokens) == (2, 5)
-    assert answer.raw["counted_tokens"] is True
+        answer = ask_one(server, prices=PRICES)
+    assert (answer.prompt_tokens, answer.completion_tokens, answer.cost_usd) == (None,) * 3
 
 
 PRICES = {"prompt": 1.0, "cached": 0.5, "completion": 10.0, "entered": "2026-11-01"}
