@@ -8,7 +8,7 @@ from typing import Any
 from caft.prompting.thought import split_thought
 from caft.teacher import Answer
 from caft.teacher.reading.body import BODY
-from caft.teacher.reading.ending import COMPLETE, TRUNCATED, family_of
+from caft.teacher.reading.ending import COMPLETE, TRUNCATED, ending_in
 from caft.teacher.reading.reply import Reading, read_reply, reply_in
 from caft.teacher.settings import Prices
 
@@ -56,7 +56,7 @@ def stored_answer(record: Mapping[str, Any], prices: Prices | None = None) -> An
                 return replace(answer, cost_usd=record["cost_usd"])
             return answer
     between, text = split_thought(record["text"] or "")
-    ending = family_of(record["finish_reason"])
+    ending = ending_in(record["finish_reason"])
     return Answer(
         key=key,
         text=text or "",

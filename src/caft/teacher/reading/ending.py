@@ -17,6 +17,8 @@ ERROR = "error"
 UNSAID = "(none)"
 """Nothing was said of how it ended."""
 
+_OWN = {COMPLETE, TRUNCATED, FILTERED, REFUSED, BROKEN_OFF, UNREADABLE, ERROR}
+
 _COMPLETE = {
     *("stop", "stopped", "stop_sequence", "stop_token", "stop_string", "stop_word"),
     *("end", "end_turn", "end_of_turn", "end_of_text", "eos", "eos_token", "eot", "eod"),
@@ -63,10 +65,14 @@ def family_of(word: Any) -> str:
     return next((family for family, parts in _FAMILIES if parts.search(plain)), word)
 
 
+def ending_in(column: str | None) -> str:
+    """Return the ending in a stored column: one of caft's own words, or what somebody brought."""
+    return column if column in _OWN else family_of(column)
+
+
 def is_known(family: str) -> bool:
     """Tell whether a word is that of a family."""
-    families = {family for family, _ in _FAMILIES}
-    return family in families | {COMPLETE, UNREADABLE, ERROR}
+    return family in _OWN
 
 
 def ending_of(words: list[Any], has_text: bool) -> str:
