@@ -155,6 +155,8 @@ def _stats(arguments: argparse.Namespace) -> None:
         print(f"  received    {row['first_received']} to {row['last_received']}")
         ends = ", ".join(f"{count:,} {name}" for name, count in row["finish_reasons"].items())
         print(f"  finished    {ends}")
+        names = ", ".join(f"{count:,} {name}" for name, count in row["answered_by"].items())
+        print(f"  answered by {names}")
     for row in per_file:
         print(f"{row['answers']:>9,} answers {row['bytes']:>14,} bytes  {row['file']}")
 
