@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from caft import layout
-from caft.cli import configured
+from caft.cli import configured, dropping
 from caft.errors import ConfigError, StoreError
 from caft.store import Store, stats
 from caft.store.check import check
@@ -48,6 +48,7 @@ def add_commands(subparsers: Any) -> None:
     out.add_argument("file", type=Path, help=f"ends in {' or '.join(FORMATS)}")
     out.add_argument("--model", metavar="NAME", help="only of this model")
     _add_import(add("import", _import, _IMPORT))
+    dropping.add_options(add("drop", dropping.run, dropping.TEXT))
     folded = add(
         "compact",
         _compact,
@@ -128,6 +129,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         f"{arguments.store}: {report.segments} segments, {report.journals} journals; "
         f"{report.answers} intact answers to {len(report.keys)} requests; "
         f"{len(report.damage)} damaged, {len(report.torn)} unfinished"
+        + (f", {len(report.dropped):,} dropped" if report.dropped else "")
     )
     if report.damage:
         print(
@@ -141,7 +143,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _stats(arguments: argparse.Namespace) -> None:
     folder = _existing(arguments.store)
-    models, per_file = stats.by_model(Store(folder)), stats.by_file(folder)
+    store = Store(folder)
+    models, per_file = stats.by_model(store), stats.by_file(folder)
     if arguments.json:
         print(json.dumps({"models": models, "files": per_file}, indent=2, ensure_ascii=False))
         return
@@ -155,6 +158,8 @@ def _stats(arguments: argparse.Namespace) -> None:
         print(f"  received    {row['first_received']} to {row['last_received']}")
         ends = ", ".join(f"{count:,} {name}" for name, count in row["finish_reasons"].items())
         print(f"  finished    {ends}")
+    if store.dropped:
+        print(f"{store.dropped:,} answers are dropped: they count here and are not used.")
     for row in per_file:
         print(f"{row['answers']:>9,} answers {row['bytes']:>14,} bytes  {row['file']}")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from caft.store import journal, segment
 from caft.store.record import Place
+from caft.tables.files import make_folder, sync_folder
 
 
 def journals(folder: Path) -> list[Path]:
@@ -56,7 +57,8 @@ def retire(folder: Path, path: Path, damaged: bool) -> None:
     """Take a file out of the store once its answers lie elsewhere; a damaged one is moved aside."""
     if damaged:
         aside = folder / "damaged" / path.name
-        aside.parent.mkdir(exist_ok=True)
+        make_folder(aside.parent)
         path.replace(aside)
+        sync_folder(aside.parent)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)  # another job may fold the same journal of a killed one
