@@ -1,10 +1,11 @@
 """The store as a program uses it: look up answers, append new ones."""
 
 import errno
+import gc
 import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -253,7 +254,8 @@ class Store:
         """
         for _ in range(_LOOKS):
             with reading(self.folder), suppress(FileNotFoundError):  # compacted since it was listed
-                self._look()
+                with _collecting_no_garbage():
+                    self._look()
                 self._looked = True
                 return
         raise StoreError(f"{self.folder}: its files vanish while they are read; run again.")
@@ -353,6 +355,18 @@ class Store:
         if len(new) > _NAMED:
             more = len(new) - _NAMED
             log.warning("%s: %d more; `caft store verify` names all.", new[0].path, more)
+
+
+@contextmanager
+def _collecting_no_garbage() -> Iterator[None]:
+    """Pause the collector: it would look at the many new places again and again, a third of all."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _without_copies(table: pa.Table) -> pa.Table:

@@ -1,7 +1,8 @@
 """The files of a store, whichever kind they are: which there are, what is in them."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from caft.store import journal, segment
@@ -26,9 +27,11 @@ def is_journal(path: Path) -> bool:
 
 def by_file(places: Iterable[Place]) -> Iterator[tuple[Path, list[Place]]]:
     """Group places by file, in the order in which they lie."""
-    ordered = sorted(places, key=lambda place: (place.path, place.start))
-    for path, here in groupby(ordered, key=lambda place: place.path):
-        yield path, list(here)
+    here: dict[Path, list[Place]] = defaultdict(list)
+    for place in places:
+        here[place.path].append(place)
+    for path in sorted(here):
+        yield path, sorted(here[path], key=attrgetter("start"))
 
 
 def bodies(path: Path, places: list[Place]) -> Iterator[tuple[Place, bytes]]:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from caft.store.record import LIGHT, Contents, Damage, DamagedError, Place, light
@@ -186,8 +185,9 @@ def read(path: Path) -> Contents:
         light = read_light(path, ["key", "received_at"])
     except DamagedError:
         return salvage(path)
-    keys, times = light["key"].to_pylist(), pc.fill_null(light["received_at"], "").to_pylist()
-    return Contents(list(map(Place, keys, times, repeat(path), range(len(keys)))))
+    keys, times = (light[name].to_pylist() for name in ("key", "received_at"))
+    received = (time or "" for time in times)
+    return Contents(list(map(Place, keys, received, repeat(path), range(len(keys)))))
 
 
 def salvage(path: Path) -> Contents:
