@@ -407,8 +407,12 @@ class Batches:
             state.get(f"{name}_file_id") or state.get(f"{name}_file")
             for name in ("output", "error")
         )
-        if meaning == "failed" and not (output or failed):
-            raise self._failed(batch, errors_in(state))
+        if meaning == "failed":
+            said = errors_in(state)
+            if kind := too_much(said):
+                raise _TooMuchError(kind, said)
+            if not (output or failed):
+                raise self._failed(batch, said)
         if meaning == "running":
             self.looks.pop(batch.uuid, None)
             return None
@@ -455,9 +459,7 @@ class Batches:
                 f"requests wait for it. Run again to wait longer. {self._way_out(batch)}"
             )
 
-    def _failed(self, batch: OpenBatch, said: str) -> Exception:
-        if kind := too_much(said):
-            return _TooMuchError(kind, said)
+    def _failed(self, batch: OpenBatch, said: str) -> _TroubleError:
         notes.remove(self.store, batch)
         return _TroubleError(
             f"{self.target.base_url} refused batch {batch.batch} ({brief(said, self.secret)}); "

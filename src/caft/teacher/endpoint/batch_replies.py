@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 State = Literal["running", "ended", "failed"]
@@ -97,7 +97,8 @@ def seconds_of(moment: Any) -> float | None:
     except (TypeError, ValueError):
         pass
     try:
-        return datetime.fromisoformat(str(moment)).timestamp()
+        read = datetime.fromisoformat(str(moment))
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp()
     except ValueError:
         return None
 
