@@ -85,7 +85,7 @@ def _wanted(arguments: argparse.Namespace, store: Store) -> Wanted:
         {row["key"] for row in _rationales("item_id", arguments.item)} if arguments.item else None,
     ]
     given = [some for some in keys if some is not None]
-    reasons = arguments.reason
+    reasons = arguments.reason and [reason.lower() for reason in arguments.reason]
     if not given and reasons is None and (model, revision, arguments.kind) == (None,) * 3:
         raise StoreError("say which answers: --key, --listed, --reason, --item, --model, …")
     return Wanted(
@@ -93,7 +93,7 @@ def _wanted(arguments: argparse.Namespace, store: Store) -> Wanted:
         model,
         revision,
         arguments.kind,
-        reasons and {reason.lower() for reason in reasons},
+        reasons,
         {row["key"] for row in _rationales("reason", reasons)} if reasons else (),
     )
 
@@ -119,12 +119,11 @@ def _beginning(given: list[str], store: Store) -> set[str]:
 
 def _rationales(column: str, values: list[str]) -> Iterator[dict[str, Any]]:
     """Yield the rows of the rationales tables of this folder that have one of some values."""
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     for path in sorted(Path(layout.RATIONALES.partition("/{")[0]).glob("**/*.parquet")):
-        table = pq.read_table(path, columns=["key", column])
-        yield from table.filter(pc.is_in(table[column], pc.scalar(values).values)).to_pylist()
+        chosen = [(column, "in", values)]
+        yield from pq.read_table(path, columns=["key", column], filters=chosen).to_pylist()
 
 
 def _nothing(store: Store) -> str:
