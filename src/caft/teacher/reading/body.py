@@ -26,7 +26,7 @@ class Unreadable:
         """Whether it may have been paid for: no page, no mere comment, no other JSON."""
         said = _SSE.sub("", self.text).replace("[DONE]", "").strip()
         try:
-            return isinstance(_parse(said), dict)  # nested too deeply
+            return isinstance(parse_json(said), dict)  # nested too deeply
         except (ValueError, RecursionError):
             return bool(said) and not said.startswith("<")
 
@@ -45,7 +45,7 @@ def read_body(body: bytes) -> dict[str, Any] | Unreadable:
 def read_text(text: str) -> dict[str, Any] | Unreadable:
     """Parse a body that is text already."""
     try:
-        whole = _parse(text.lstrip("\ufeff"))
+        whole = parse_json(text.lstrip("\ufeff"))
     except (ValueError, RecursionError):
         whole = list(_objects_in(_SSE.sub("", text)))
     if isinstance(whole, dict):
@@ -57,7 +57,13 @@ def read_text(text: str) -> dict[str, Any] | Unreadable:
     return {**reply, BODY: text} if reply and _is_flat(reply) else Unreadable(text)
 
 
-def _parse(text: str) -> Any:
+def parse_json(text: str) -> Any:
+    """Parse JSON; of its numbers none is too long for Python.
+
+    Raises:
+        ValueError: if it is none.
+        RecursionError: if it is nested too deeply.
+    """
     return json.loads(text, parse_int=_integer)
 
 
