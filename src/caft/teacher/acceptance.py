@@ -13,7 +13,7 @@ from caft.teacher.reference import option_count
 from caft.teacher.settings import TeacherKeys
 
 REASONS = ("error", "refused", "truncated", "too_long", "unparsed", "wrong_answer")
-_REFUSALS = ("content_filter", "refusal")
+_REFUSALS = ("content_filter", "refusal", "refused")
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ def review(answer: Answer, item: Mapping[str, Any], policy: Policy) -> Verdict:
         "error": answer.finish_reason == "error",
         "refused": answer.finish_reason in _REFUSALS,
         "truncated": answer.finish_reason == "length",
-        "too_long": longest is not None and _length(answer, longest, policy.counter) > longest,
+        "too_long": answer.finish_reason == "too_long"
+        or (longest is not None and _length(answer, longest, policy.counter) > longest),
         "unparsed": parsed == INVALID,
         "wrong_answer": not equal(parsed, item["answer"], kind),
     }
