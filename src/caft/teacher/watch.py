@@ -66,7 +66,7 @@ class Watch:
             if why is None:
                 self.patience = None
                 return
-            blank = not answer.text.strip() and answer.finish_reason not in NOT_TAKEN
+            blank = not answer.text.strip() and why not in NOT_TAKEN
             self._seen[NO_CONTENT if blank else why] += 1
             self._example = answer.text or answer.reasoning or str(answer.raw.get("error", ""))
         if self._seen.total() >= self.patience:

@@ -17,7 +17,7 @@ from caft.teacher.endpoint.environment import (
     proxies_of,
 )
 from caft.teacher.endpoint.refusals import Whom, refused
-from caft.teacher.endpoint.replies import Fault, brief
+from caft.teacher.endpoint.replies import Fault, brief, redact
 from caft.teacher.settings import Endpoint
 
 _NO_KEY = "none"  # the client wants one, and would take OPENAI_API_KEY where none is given
@@ -187,7 +187,7 @@ def translate(error: Exception, target: Target) -> Exception:
         return Fault(f"{what}{_through(target)}", owed=owed)
     said = brief(f"{type(cause).__name__}: {cause}".rstrip(": "), secret)
     if problem := certificate_problem(error, address):
-        return TeacherError(brief(problem, secret))
+        return TeacherError(str(redact(problem, secret)))
     if isinstance(error, openai.APIConnectionError):
         what = f"the connection to {address} failed ({said})"
         return Fault(f"{what}{_through(target)}", owed=owed)

@@ -57,7 +57,7 @@ _CREDIT = (
 _MODEL = (
     r"(model|deployment)\b.{0,80}(not exist|not found|not supported|unsupported|not available"
     r"|unknown|not (a )?valid|invalid|no longer|decommissioned|deprecated|retired)"
-    r"|model_not_found|(unknown|invalid|no such|unsupported|missing).model"
+    r"|model_not_found|not (a )?valid model|(unknown|invalid|no such|unsupported|missing).model"
 )
 _PARAMETER = (
     r"(unknown|unrecogni[sz]ed|unsupported|unexpected|extra|missing|invalid|additional)"
