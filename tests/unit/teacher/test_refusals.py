@@ -40,14 +40,15 @@ OF_ONE_ITEM = [
         },
         "refused",
     ),
-    (403, {"error": {"message": "Input was flagged", "metadata": {"reasons": ["hate"]}}}, "refused"),
+    (403, {"error": {"message": "Input was flagged", "metadata": {"reasons": ["hate"]}}},
+     "refused"),
     (
         403,
         {"error": {"message": "meta/x requires moderation on OpenInference. Your input was flagged "
                    "for \"violence\". No credits were charged.", "code": 403}},
         "refused",
     ),
-    (400, {"error": {"message": "Content Exists Risk", "type": "invalid_request_error"}}, "refused"),
+    (400, {"error": {"message": "Content Exists Risk", "type": "invalid_request"}}, "refused"),
     (400, {"code": "data_inspection_failed", "message": "Input data may contain bad content"},
      "refused"),
     (422, {"detail": "the input was blocked by a guardrail"}, "refused"),
@@ -84,7 +85,7 @@ OF_ONE_ITEM = [
 ]  # fmt: skip
 
 OF_ALL = [
-    (401, openai("Incorrect API key provided", code="invalid_api_key"), "check the key in $BIG_KEY"),
+    (401, openai("Incorrect API key provided", code="invalid_api_key"), "key in $BIG_KEY"),
     (402, {"error": {"message": "Insufficient credits", "code": 402}}, "add credit"),
     (404, openai("The model `big` does not exist", code="model_not_found"), "base_url and model"),
     (404, "404 page not found", "check base_url and model"),
@@ -108,9 +109,9 @@ OF_ALL = [
     (400, openai("Unrecognized request argument supplied: reasoning_effort"), "extra_body"),
     (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "reasoning_effort"],
                        "msg": "Extra inputs are not permitted"}]}, "extra_body"),
-    (422, {"detail": [{"loc": ["body", "top_p"], "msg": "ensure this is greater than 0"}]}, "top_p"),
+    (422, {"detail": [{"loc": ["body", "top_p"], "msg": "must be greater than 0"}]}, "top_p"),
     (400, {"error": {"message": "temperature must be between 0 and 2"}}, "temperature"),
-    (400, {"error": {"message": "big is not a valid model ID", "code": 400}}, "base_url and model"),
+    (400, {"error": {"message": "big is not a valid model ID", "code": 400}}, "base_url"),
     (400, {"error": {"message": "The model big has been decommissioned"}}, "base_url and model"),
 ]  # fmt: skip
 
