@@ -48,6 +48,7 @@ def reasons(table):
         (ODD, "refused"),
         (BARE, "refused"),
         (ODD_KIND, "refused"),
+        ((200, {}, {"error": {"message": "input flagged", "code": 403}}), "refused"),
     ],
 )
 @pytest.mark.parametrize(("bad", "concurrency"), [("q3", 4), ("q0", 1), ("q39", 8)])
@@ -55,7 +56,7 @@ def test_a_refused_item_is_a_row_and_is_not_sent_again(tmp_path, result, reason,
     with ScriptedServer(refusing(result, bad)) as server:
         table = collect(server, tmp_path, 40, concurrency=concurrency)
         assert reasons(table) == {bad: reason}
-        assert "answered 4" in table.set_index("item_id").loc[bad, "error"]
+        assert " answered 4" in table.set_index("item_id").loc[bad, "error"]
         assert server.asked[bad] <= 2
         before = sum(server.asked.values())
         collect(server, tmp_path, 41, concurrency=concurrency)

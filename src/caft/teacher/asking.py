@@ -64,7 +64,6 @@ class Asking:
         path: of the section in the config, for messages.
         patience: so many answers without a usable one end the job; None for no end.
         error_share: part of the items that may stay without an answer.
-        at_once: whether all is asked before the first answer can come, as in a batch.
     """
 
     teacher: Teacher
@@ -73,7 +72,6 @@ class Asking:
     path: str = "the teacher"
     patience: int | None = STOP_AFTER_USELESS
     error_share: float = 1.0
-    at_once: bool = False
 
 
 @contextmanager
@@ -97,7 +95,6 @@ def open_asking(setup: Setup[S], look: Callable[[Teacher, Store], Outlook]) -> I
             *(teacher, store, budget, setup.path),
             patience=setup.settings.patience,
             error_share=setup.settings.error_share,
-            at_once=setup.settings.in_batches,
         )
 
 
@@ -173,7 +170,7 @@ class _Stream:
 
     def __init__(self, requests: list[Request], asking: Asking, watch: Watch):
         self.store, self.budget = asking.store, asking.budget
-        self.watch, self.at_once = watch, asking.at_once
+        self.watch, self.at_once = watch, getattr(asking.teacher, "at_once", False)
         self.requests = self._pull(requests)
         self.skipped, self.no_room = 0, False
         self._given, self._back = 0, 0  # each is changed by one thread alone

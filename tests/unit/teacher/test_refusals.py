@@ -7,7 +7,14 @@ import pytest
 
 from caft.errors import TeacherError
 from caft.teacher import Owed
-from caft.teacher.endpoint.refusals import Refusal, Whom, asked_wait, refused
+from caft.teacher.endpoint.refusals import (
+    Refusal,
+    Whom,
+    asked_wait,
+    error_status,
+    no_success,
+    refused,
+)
 from caft.teacher.endpoint.replies import Fault, retry_after
 
 WHOM = Whom("big at http://host/v1", "$BIG_KEY", "sk-0123456789", ("reasoning_effort",))
@@ -221,3 +228,35 @@ def test_a_rate_limit_in_the_words_of_an_empty_account_passes_when_a_wait_is_tol
     assert meaning(429, body) == "passes"
     del body["error"]["details"]
     assert meaning(429, body) == "stops"
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "reason"),
+    [
+        (400, "prompt flagged by moderation", "refused"),
+        (400, "maximum context length is 4096 tokens", "too_long"),
+        (400, "bad request", "error"),
+        (401, "no key", "error"),
+        (500, "broken", "error"),
+    ],
+)
+def test_one_reply_among_many_becomes_a_row(status, message, reason):
+    answer = no_success("k", status, json.dumps({"error": {"message": message}}), WHOM)
+    assert (answer.key, answer.finish_reason, answer.cost_usd) == ("k", reason, 0.0)
+    assert message in answer.raw["error"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [
+        ({"error": {"code": 502}}, 502),
+        ({"error": {"code": "429"}}, 429),
+        ({"error": {"code": "content_filter"}}, None),
+        ({"error": {"code": 3}}, None),
+        ({"error": "no"}, None),
+        ({"error": {"code": 502}, "choices": [{}]}, None),
+        ({}, None),
+    ],
+)
+def test_the_status_in_the_body_of_a_success_counts_where_no_answer_came(reply, status):
+    assert error_status(reply) == status

@@ -167,6 +167,17 @@ def _pools(url: str, slots: int) -> Any:
     return Pools()
 
 
+def whom_of(target: Target) -> Whom:
+    """Return whose replies a target's are, for what they mean."""
+    settings, name = target.settings, target.api_key_env
+    return Whom(
+        f"{settings.model} at {target.base_url}",
+        f"${name}" if name else "api_key_env (none is set)",
+        target.secret,
+        tuple(settings.extra_body),
+    )
+
+
 def translate(error: Exception, target: Target) -> Exception:
     """Turn an exception of the client into a Fault to retry or a TeacherError that ends the run."""
     import openai
@@ -174,11 +185,9 @@ def translate(error: Exception, target: Target) -> Exception:
     settings, secret = target.settings, target.secret
     address = f"{settings.model} at {target.base_url}"
     if isinstance(error, openai.APIStatusError):
-        key = f"${target.api_key_env}" if target.api_key_env else "api_key_env (none is set)"
         status, headers = error.response.status_code, error.response.headers
         text = error.response.content.decode("utf-8", "replace")
-        whom = Whom(address, key, secret, tuple(settings.extra_body))
-        return refused(status, headers, text, whom)
+        return refused(status, headers, text, whom_of(target))
     cause = error.__cause__ or error
     sent = type(cause).__name__ not in _NEVER_SENT
     owed = Owed.ALL if sent else Owed.NOTHING

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from caft.errors import TeacherError
-from caft.teacher import Owed
-from caft.teacher.endpoint.replies import Fault, brief, retry_after
+from caft.teacher import Answer, Owed
+from caft.teacher.endpoint.replies import Fault, brief, no_answer, retry_after
 
 _PASSING = (408, 409, 423, 424, 425, 429, 449, 498, 499)  # and all from 500
 _GIVEN_UP = (408, 499, 504, 522, 524)  # somebody on the way stopped waiting; the model may not have
@@ -163,6 +163,26 @@ def refused(
     if said.has(_MOMENTARY):
         return Fault(what, asked_wait(status, headers, text), Owed.REQUEST)
     return of_the_item("refused", clear=False)
+
+
+def no_success(key: str, status: int, text: str, whom: Whom) -> Answer:
+    """Return the answer that stands for a status that is no success, of one request among many.
+
+    For replies that come all at once, as in a batch: nothing stops there, and a refusal without
+    clear words is an error.
+    """
+    found = refused(status, {}, text, whom)
+    if isinstance(found, Refusal) and found.clear:
+        return no_answer(key, found.said, found.reason)
+    return no_answer(key, str(found))
+
+
+def error_status(reply: Mapping[str, Any]) -> int | None:
+    """Return the status that a body without an answer has in its error, though it came with 200."""
+    error = reply.get("error")
+    code = error.get("code") if isinstance(error, dict) else None
+    failed = str(code).isdecimal() and 400 <= int(str(code)) < 600
+    return int(str(code)) if failed and not reply.get("choices") else None
 
 
 def asked_wait(status: int, headers: Mapping[str, str], text: str = "") -> float | None:

@@ -9,6 +9,7 @@ import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
+from caft.store.record import reading, writing
 from caft.teacher.money.budget import Spending
 
 
@@ -25,16 +26,18 @@ class GivenUp:
         """Note an attempt with the most that it can have taken."""
         at = datetime.now(UTC).isoformat(timespec="seconds")
         line = {**self.identity, **vars(lost), "at": at}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self._own, "a", encoding="utf-8") as written:
-            written.write(json.dumps(line) + "\n")
+        with writing(self.folder.parent):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with open(self._own, "a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
 
     def total(self) -> Spending:
         """Add up what the attempts of all jobs may have taken."""
         found = Spending()
-        for path in self.folder.glob("*.jsonl"):
-            for line in path.read_text(encoding="utf-8").splitlines():
-                found += self._amounts(line)
+        with reading(self.folder):
+            for path in self.folder.glob("*.jsonl"):
+                for line in path.read_text(encoding="utf-8").splitlines():
+                    found += self._amounts(line)
         return found
 
     def _amounts(self, line: str) -> Spending:
