@@ -71,15 +71,12 @@ def test_every_kind_of_fault_is_told_once(caplog):
 @pytest.mark.parametrize(
     ("status", "told"),
     [
-        (400, "check the request: model name, length of the prompt"),
         (401, "check the key in $CANARY_KEY"),
         (402, "add credit to the account of the key in $CANARY_KEY"),
-        (403, "the key in $CANARY_KEY has no permission"),
         (404, "check base_url and model"),
-        (422, "will not be accepted like this"),
     ],
 )
-def test_a_refusal_stops_the_run_at_once_and_says_what_to_check(status, told, monkeypatch):
+def test_a_status_that_is_never_one_items_stops_the_run_at_once(status, told, monkeypatch):
     monkeypatch.setenv("CANARY_KEY", CANARY)
     refusal = (status, {}, {"error": {"message": "not like this"}})
     with (

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -13,9 +14,27 @@ from caft.teacher.settings import Asked
 S = TypeVar("S", bound=Asked)
 
 
+class Owed(Enum):
+    """What the endpoint may bill for an attempt that brought no answer."""
+
+    NOTHING = auto()  # it never got there
+    REQUEST = auto()  # it was turned down: a request without tokens
+    ALL = auto()  # nobody knows: it was given up, or what came cannot be read
+
+
+def _always(owed: Owed) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Request:
-    """One question to a teacher. `reference` is the item's own worked solution, if it has one."""
+    """One question to a teacher.
+
+    Attributes:
+        reference: the item's own worked solution, if it has one.
+        again: told of each attempt that brought no answer; returns whether there is money for
+            another one.
+    """
 
     key: str
     item_id: str
@@ -25,6 +44,11 @@ class Request:
     reference: str | None
     model_id: str
     revision: str
+    again: Callable[[Owed], bool] = field(default=_always, repr=False, compare=False)
+
+
+NOT_TAKEN = ("refused", "too_long")
+"""Finish reasons of prompts that the endpoint did not take; `raw["error"]` has its words."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from caft.prompting.answers import INVALID, equal, parse
 from caft.prompting.tokens import TokenCounter
-from caft.teacher import Answer
+from caft.teacher import NOT_TAKEN, Answer
 from caft.teacher.reading import ending
 from caft.teacher.reference import option_count
 from caft.teacher.settings import TeacherKeys
@@ -19,6 +19,7 @@ REASONS = (
 )
 _BY_ENDING = {
     ending.ERROR: "error",
+    **{reason: reason for reason in NOT_TAKEN},
     ending.REFUSED: "refused",
     ending.FILTERED: "refused",
     ending.TRUNCATED: "truncated",

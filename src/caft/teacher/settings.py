@@ -67,10 +67,13 @@ class Prices(Section):
 class Budget(Section):
     """What all answers of a model in the store may take together."""
 
-    max_requests: NotNegative | None = key("Answers.", None)
+    max_requests: NotNegative | None = key("Requests that were sent, attempts included.", None)
     max_tokens: NotNegative | None = key("Prompt and completion tokens.", None)
     max_cost_usd: NotNegative | None = key("USD; needs `prices`.", None)
 
+
+STOP_AFTER_USELESS = 20
+"""Enough to tell: of a teacher that solves one item in four, one such row in 300 is useless."""
 
 _NOTHING = Prices(prompt=0.0, cached=0.0, completion=0.0)
 
@@ -121,6 +124,16 @@ class Asked(Section):
     def limits(self) -> dict[str, float]:
         """The limits of the budget that are set."""
         return {}
+
+    @property
+    def patience(self) -> int | None:
+        """So many answers without a usable one end the job; None for no end."""
+        return None
+
+    @property
+    def error_share(self) -> float:
+        """Part of the items that may stay without an answer; all, where no fault can pass."""
+        return 1.0
 
     @property
     def longest(self) -> int:
@@ -210,6 +223,16 @@ class Endpoint(Asked):
     backoff_s: NotNegative = key("First wait before another try; it doubles, with jitter.", 2.0)
     max_wait_s: NotNegative = key("Longest such wait, also if the endpoint asks for more.", 60)
     breaker: Count = key("The run stops after so many lost requests in a row.", 10)
+    stop_after_useless: Count | None = key(
+        "The job stops if so many answers that it buys first hold nothing usable: no content, cut "
+        "off, all wrong, no log-probabilities. Null never stops.",
+        STOP_AFTER_USELESS,
+    )
+    max_error_share: Share = key(
+        "Part of the items that may stay without an answer when all attempts are used up; with "
+        "more the job fails at its end, and the next run asks exactly them.",
+        0.0,
+    )
     expected_completion_tokens: Count = key(
         "Tokens of an answer, for plans before the store has seen any.", 400
     )
@@ -245,6 +268,16 @@ class Endpoint(Asked):
     def limits(self) -> dict[str, float]:
         """The limits of the budget that are set."""
         return {name: limit for name, limit in self.budget if limit is not None}
+
+    @property
+    def patience(self) -> int | None:
+        """So many answers without a usable one end the job; None for no end."""
+        return self.stop_after_useless
+
+    @property
+    def error_share(self) -> float:
+        """Part of the items that may stay without an answer."""
+        return self.max_error_share
 
     @property
     def longest(self) -> int:

@@ -78,6 +78,11 @@ class OpenAITeacher(Online):
         super().__init__(settings, tokenizer)
         self.here = here
 
+    @property
+    def at_once(self) -> bool:
+        """Whether all is asked before the first answer can come: nothing is learned from that."""
+        return self.settings.batch
+
     def answer(self, requests: Iterable[Request | None]) -> Iterator[list[Answer]]:
         """Ask, and yield answers as they arrive.
 

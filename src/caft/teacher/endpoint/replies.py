@@ -4,12 +4,12 @@ import json
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from caft.errors import TeacherError
-from caft.teacher import Answer, Request
+from caft.teacher import Answer, Owed, Request
 from caft.teacher.reading.answer import answer_of
 from caft.teacher.reading.body import BODY, Unreadable, read_body
 from caft.teacher.reading.ending import ERROR
@@ -21,14 +21,9 @@ _SHORTEST_SECRET = (
 )
 _SHOWN = 300  # characters of a server's message
 
-_CHECKS = {
-    400: "check the request: model name, length of the prompt against the model's context, "
-    "and the parameters (temperature, top_p, max_tokens_field, extra_body)",
-    401: "check the key in {key}",
-    402: "add credit to the account of the key in {key}",
-    403: "the key in {key} has no permission for this model",
-    404: "check base_url and model",
-}
+_SINCE_1970 = 1e9  # a header with more seconds than that means a time
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_PART = r"(\d+(?:\.\d+)?)\s*(ms|[smhd])"
 
 
 class Fault(Exception):
@@ -36,11 +31,15 @@ class Fault(Exception):
 
     Attributes:
         wait: seconds that the server asked to wait; None if it said nothing.
+        owed: what the attempt may cost.
+        last: whether there is no money for another attempt.
     """
 
-    def __init__(self, message: str, wait: float | None = None):
+    last = False
+
+    def __init__(self, message: str, wait: float | None = None, owed: Owed = Owed.ALL):
         super().__init__(message)
-        self.wait = wait
+        self.wait, self.owed = wait, owed
 
 
 def redact(value: Any, secret: str | None) -> Any:
@@ -68,54 +67,36 @@ def brief(text: str, secret: str | None) -> str:
     return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + " …"
 
 
-def refused(
-    status: int, headers: Mapping[str, str], text: str, address: str, key: str, secret: str | None
-) -> Fault | TeacherError:
-    """Turn a status that is no success into a fault to retry or an error that stops the run.
+def retry_after(value: str | None) -> float | None:
+    """Read how long a header says to wait, in seconds; None if it says nothing usable.
 
     Args:
-        status: the HTTP status.
-        headers: of the response, names in lower case.
-        text: body of the response.
-        address: what was asked, without user info.
-        key: how the message names the key, such as `$OPENROUTER_API_KEY`.
-        secret: the key itself.
+        value: seconds (`2.5`), a duration (`6m0s`, `20ms`), or a time: an HTTP or ISO date, or
+            seconds or milliseconds since 1970.
     """
-    code, said = _server_message(text)
-    what = f"{address} answered {status} ({brief(said, secret) or 'no message'})"
-    # OpenAI's status for an empty account is that of a rate limit, but no wait ends it.
-    if code == "insufficient_quota":
-        return TeacherError(f"{what}; {_CHECKS[402].format(key=key)}.")
-    if status in (408, 409, 429) or status >= 500:
-        return Fault(what, retry_after(headers.get("retry-after")))
-    if 300 <= status < 400:
-        target = brief(headers.get("location", "elsewhere"), secret)
-        return TeacherError(f"{what}; it points to {target}: give the final address as base_url.")
-    check = _CHECKS.get(status, "the request will not be accepted like this")
-    return TeacherError(f"{what}; {check.format(key=key)}.")
-
-
-def _server_message(text: str) -> tuple[str | None, str]:
-    """Return code and message of an error body; the whole text where it has no such form."""
+    text = (value or "").strip()
     try:
-        error = json.loads(text)["error"]
-        return error.get("code"), str(error["message"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None, text
-
-
-def retry_after(value: str | None) -> float | None:
-    """Read a Retry-After header, seconds or an HTTP date; None if it says nothing usable."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
+        seconds = float(text)
+        if seconds > _SINCE_1970:
+            seconds = seconds / (1000 if seconds > 1000 * _SINCE_1970 else 1) - time.time()
     except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            return None
+        if re.fullmatch(f"({_PART})+", text, re.IGNORECASE):
+            parts = re.findall(_PART, text, re.IGNORECASE)
+            seconds = sum(float(number) * _UNITS[unit.lower()] for number, unit in parts)
+        else:
+            seconds = _date(text) - time.time()
     return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _date(text: str) -> float:
+    """Return the seconds since 1970 of an HTTP or ISO date; NaN for what is neither."""
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            day = read(text)
+            return (day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            continue
+    return math.nan
 
 
 def read_json_body(body: bytes, secret: str | None) -> dict[str, Any]:
@@ -189,9 +170,9 @@ def read_answer(
     return answer_of(request.key, raw, reading, prices, seconds)
 
 
-def no_answer(key: str, why: str) -> Answer:
-    """Return the answer that says that there is none."""
-    return Answer(key, "", None, ERROR, 0, 0, 0.0, 0.0, {"error": why})
+def no_answer(key: str, why: str, reason: str = ERROR) -> Answer:
+    """Return the answer that says that there is none: an error, or one of `NOT_TAKEN`."""
+    return Answer(key, "", None, reason, 0, 0, 0.0, 0.0, {"error": why})
 
 
 def count_prompt(request: Request, count: Callable[[str], int]) -> int:

@@ -7,6 +7,8 @@ from parts of words, since no answer of theirs is accepted anyway.
 import re
 from typing import Any
 
+from caft.teacher import NOT_TAKEN
+
 COMPLETE = "stop"
 TRUNCATED = "length"
 FILTERED = "content_filter"
@@ -17,7 +19,7 @@ ERROR = "error"
 UNSAID = "(none)"
 """Nothing was said of how it ended."""
 
-_OWN = {COMPLETE, TRUNCATED, FILTERED, REFUSED, BROKEN_OFF, UNREADABLE, ERROR}
+_OWN = {COMPLETE, TRUNCATED, FILTERED, REFUSED, BROKEN_OFF, UNREADABLE, ERROR, *NOT_TAKEN}
 
 _COMPLETE = {
     *("stop", "stopped", "stop_sequence", "stop_token", "stop_string", "stop_word"),
