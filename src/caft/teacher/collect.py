@@ -18,6 +18,7 @@ from caft.teacher import NOT_TAKEN, Answer, Request, Teacher
 from caft.teacher.acceptance import Policy, Verdict, item_status, policy_of, review
 from caft.teacher.asking import Asking, Setup, obtain, open_asking
 from caft.teacher.money.estimate import Outlook, look_up
+from caft.teacher.reading.reply import model_in
 from caft.teacher.records import make_request
 from caft.teacher.settings import TeacherKeys
 from caft.teacher.tally import Tally
@@ -152,6 +153,7 @@ def _row(request: Request, answer: Answer, verdict: Verdict) -> dict[str, Any]:
         "cost_usd": answer.cost_usd,
         "seconds": answer.seconds,
         "imported": bool(answer.raw.get("imported")),
+        "answered_by": model_in(answer.raw),
         "error": answer.raw.get("error") if answer.finish_reason in _NO_ANSWER else None,
     }
 
