@@ -20,5 +20,5 @@ RATIONALES = 4
 MIXTURES = 2  # 2: as LIKELIHOODS; random controls have validation rows
 TRAINING = 1
 EVALUATION = 2  # 2: "The answer is B" after a [[...]] that holds no answer is read
-SUMMARY = 4  # 4: a judge's money, tokens as they were trained, and each scoring counted once
+SUMMARY = 5  # 5: more reasons of rejected answers, and who answered, in the spending
 ANALYSIS = 1
