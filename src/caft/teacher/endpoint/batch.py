@@ -423,7 +423,19 @@ class Batches:
         if output:
             found = self._download(batch, output, needed=True)
             lines |= {key: one for key, one in found.items() if body_of(one) or key not in lines}
-        return lines
+        return lines if self._is_whole(batch, lines) else None
+
+    def _is_whole(self, batch: OpenBatch, lines: Lines) -> bool:
+        """Tell whether the answers are as many as the endpoint counts; a few looks decide."""
+        counted, there = (
+            self.told[batch.uuid][1],
+            sum(body_of(one) is not None for one in lines.values()),
+        )
+        if not isinstance(counted, int) or there >= counted:
+            return True
+        self.looks[batch.uuid] = self.looks.get(batch.uuid, 0) + 1
+        log.warning("batch %s: %d answers of %d are there", batch.batch, there, counted)
+        return self.looks[batch.uuid] >= _LOOKS
 
     def _not_there(self, batch: OpenBatch, what: str) -> None:
         """Wait for what should be there, a few looks long.
@@ -479,8 +491,12 @@ class Batches:
 
     def _download(self, batch: OpenBatch, file_id: str, needed: bool) -> Lines:
         content = self.client.files.with_raw_response.content
+
+        def get() -> Lines:
+            return self._lines_in(batch, content(file_id).http_response.content)
+
         try:
-            body = self._repeat(lambda: content(file_id).http_response.content)
+            return self._repeat(get)
         except _AbsentError as error:
             said = brief(str(error), self.secret)
             if not needed:
@@ -490,14 +506,26 @@ class Batches:
                 f"{self.target.base_url} has the output file {file_id} of batch {batch.batch} no "
                 f"more ({said}), and with it {len(batch.keys)} answers. {self._way_out(batch)}"
             ) from None
-        lines = {}
+
+    def _lines_in(self, batch: OpenBatch, body: bytes) -> Lines:
+        """Read a file of results, without lines that are none.
+
+        Raises:
+            Fault: if all are none: something on the way answered instead of the endpoint.
+        """
+        lines: Lines = {}
+        skipped = 0
         for line in body.decode("utf-8-sig", "replace").split("\n"):
             try:
                 parsed = redact(json.loads(line), self.secret)
                 lines[parsed["custom_id"]] = parsed
             except (ValueError, KeyError, TypeError):
-                if line.strip():
-                    log.warning("batch %s: a line that is no answer is skipped", batch.batch)
+                skipped += bool(line.strip())
+        if skipped and not lines:
+            said = brief(body.decode("utf-8", "replace"), self.secret)
+            raise Fault(f"a file of batch {batch.batch} held no results ({said})")
+        if skipped:
+            log.warning("batch %s: %d lines that are no results", batch.batch, skipped)
         return lines
 
     def _settled(
