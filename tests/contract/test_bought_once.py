@@ -95,7 +95,7 @@ def test_an_answer_is_durable_before_its_slot_asks_again(tmp_path):
             with lock:
                 known.update(record["key"] for record in records)
 
-    with ScriptedServer() as server:
+    with ScriptedServer(lambda request, asked: reply("so [[1]]")) as server:
         server.on_request = lambda: early.append(calls(server) - len(known))
         teacher = make({**SPEC, "base_url": server.url, "concurrency": 4})
         with Watched(tmp_path) as store:

@@ -163,6 +163,8 @@ def _stats(arguments: argparse.Namespace) -> None:
         print(f"  received    {row['first_received']} to {row['last_received']}")
         ends = ", ".join(f"{count:,} {name}" for name, count in row["finish_reasons"].items())
         print(f"  finished    {ends}")
+        names = ", ".join(f"{count:,} {name}" for name, count in row["answered_by"].items())
+        print(f"  answered by {names}")
     if store.dropped:
         print(f"{store.dropped:,} answers are dropped: they count here and are not used.")
     for row in per_file:
@@ -224,9 +226,9 @@ def _recorder(arguments: argparse.Namespace, items: Any) -> Any:
             completion_tokens = sum(counter.texts([owned.reasoning or "", owned.text]))
         raw = {"imported": True, "file": arguments.file.name, "row": owned.row}
         text, reasoning, finish_reason = owned.text, owned.reasoning, owned.finish_reason
-        answer = Answer(request.key, text, reasoning, finish_reason, 0, 0, 0.0, 0.0, raw)
-        unknown = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
-        return {**to_record(request, answer, "rationale"), **unknown, "seconds": None}
+        counts = (prompt_tokens, completion_tokens)
+        answer = Answer(request.key, text, reasoning, finish_reason, *counts, 0.0, 0.0, raw)
+        return {**to_record(request, answer, "rationale"), "seconds": None}
 
     return record_of
 

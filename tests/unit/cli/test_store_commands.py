@@ -120,6 +120,7 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
             "first_received": "2026-01-01",
             "last_received": "2026-01-01",
             "finish_reasons": {"(none)": 1},
+            "answered_by": {"(none)": 1},
         },
         {
             "model_id": "m",
@@ -134,6 +135,7 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
             "last_received": "2026-01-03",
             "kinds": {"rationale": 2},
             "finish_reasons": {"stop": 1, "length": 1},
+            "answered_by": {"(none)": 2},
         },
         {
             **nothing,
@@ -146,6 +148,7 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
             "first_received": None,
             "last_received": None,
             "finish_reasons": {"(none)": 1},
+            "answered_by": {"(none)": 1},
         },
     ]
     assert [(Path(row["file"]).parent.name, row["answers"]) for row in found["files"]] == [
@@ -156,6 +159,15 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
     output = capsys.readouterr().out
     assert "m, revision r\n  answers     2 (2 rationale; 0 imported)\n" in output
     assert "  cost        $0.0000 and 1 at unknown cost\n" in output
+
+
+def test_stats_count_by_the_model_that_answered(tmp_path, capsys):
+    named = ["m-2026-11-01", "m-2026-11-01", "other", None, 7]
+    with Store(tmp_path) as store:
+        raws = [json.dumps({"model": model, "choices": []}) for model in named] + ["no JSON"]
+        store.append({"key": str(n), "model_id": "m", "raw": raw} for n, raw in enumerate(raws))
+    assert run("store", "stats", "--store", tmp_path) == 0
+    assert "  answered by 3 (none), 2 m-2026-11-01, 1 other\n" in capsys.readouterr().out
 
 
 def test_export_writes_every_answer_once_with_all_fields(folder, tmp_path, capsys):

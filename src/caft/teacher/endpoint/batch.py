@@ -37,6 +37,7 @@ from caft.teacher.endpoint.batch_replies import (
 )
 from caft.teacher.endpoint.connection import Target
 from caft.teacher.endpoint.replies import Fault, brief, no_answer, read_answer, redact
+from caft.teacher.reading.body import parse_json
 
 _AT_ONCE = 1000  # answers per yield
 _SLOWEST = 10  # times poll_s between looks, at most
@@ -99,7 +100,6 @@ class Batches:
         store: Path,
         habits: Habits,
         body: Callable[[Request], dict[str, Any]],
-        count: Callable[[str], int],
     ):
         """Take what is needed to ask.
 
@@ -109,12 +109,11 @@ class Batches:
             store: folder of the paid answers, where batches are noted, too.
             habits: sizes and times.
             body: makes what is sent for a request.
-            count: counts the tokens of a text where the endpoint does not.
         """
         self.target, self.store, self.habits = target, store, habits
         # While batches are under way, an outage may take its time.
         self.calls = Calls(client, target, lambda: habits.patience_s if self.open else None)
-        self.secret, self.body, self.count = target.secret, body, count
+        self.secret, self.body = target.secret, body
         self.most = self.largest = habits.most_requests
         self.open: list[OpenBatch] = []
         self.queue: deque[Request] = deque()
@@ -418,7 +417,7 @@ class Batches:
         skipped = 0
         for line in body.decode("utf-8-sig", "replace").split("\n"):
             try:
-                parsed = redact(json.loads(line), self.secret)
+                parsed = redact(parse_json(line), self.secret)
                 lines[parsed["custom_id"]] = parsed
             except (ValueError, KeyError, TypeError):
                 skipped += bool(line.strip())
@@ -451,8 +450,8 @@ class Batches:
             return no_answer(request.key, f"batch {batch.batch} ended without an answer")
         if body := body_of(line):
             try:
-                prices = self.target.settings.rates
-                return read_answer(body, request, self.count, prices, batch=True)
+                settings = self.target.settings
+                return read_answer(body, request, settings.rates, expect=settings.expect_model)
             except Fault as fault:
                 return no_answer(request.key, str(fault))
         said = line.get("error") or line.get("response")

@@ -1,10 +1,11 @@
 """What an endpoint says about batches, in all the words that endpoints have for it."""
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
+
+from caft.teacher.reading.body import BODY, Unreadable, read_text
 
 State = Literal["running", "ended", "failed"]
 
@@ -118,10 +119,8 @@ def body_of(line: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     body = response.get("body", response)
     if isinstance(body, str):
-        try:
-            body = json.loads(body)
-        except ValueError:
-            return None
+        read = read_text(body)
+        body = {BODY: body} if isinstance(read, Unreadable) else read
     status = _status(response)
     if isinstance(body, dict) and (status == 200 or (status is None and "choices" in body)):
         return body

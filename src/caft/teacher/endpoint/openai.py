@@ -78,6 +78,11 @@ class OpenAITeacher(Online):
         super().__init__(settings, tokenizer)
         self.here = here
 
+    @property
+    def at_once(self) -> bool:
+        """Whether all is asked before the first answer can come: nothing is learned from that."""
+        return self.settings.batch
+
     def answer(self, requests: Iterable[Request | None]) -> Iterator[list[Answer]]:
         """Ask, and yield answers as they arrive.
 
@@ -113,7 +118,7 @@ class OpenAITeacher(Online):
         )
         with plain_client(target) as client:
             for lot in lots(requests):
-                batches = Batches(client, target, self.here.store, habits, request_body, self.count)
+                batches = Batches(client, target, self.here.store, habits, request_body)
                 yield from batches.answer(lot)
 
 
