@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,6 +38,15 @@ _WORDS = ["the", "of", "energy", "rate", "when", "pressure", "function", "market
 _SEGMENTS = 10
 _WANTED, _NEW = 12_000, 10_000
 BOUGHT = 100_000
+
+
+@contextmanager
+def timed() -> Iterator[None]:
+    """Print the seconds that something takes, and those of the processor."""
+    started, busy = time.perf_counter(), time.process_time()
+    yield
+    wall, processor = time.perf_counter() - started, time.process_time() - busy
+    print(f"{wall:.2f} (processor {processor:.2f})", end=" ")
 
 
 def records(start: int, count: int, length: int) -> Iterator[dict[str, Any]]:
@@ -64,20 +74,18 @@ def records(start: int, count: int, length: int) -> Iterator[dict[str, Any]]:
 def fill(folder: Path, answers: int, length: int) -> int:
     """Make a store."""
     part = answers // _SEGMENTS
-    started = time.perf_counter()
-    for start in range(0, answers, part):
-        with Store(folder) as store:
-            store.append(records(start, part, length))
-    print(f"{time.perf_counter() - started:.2f}", end=" ")
+    with timed():
+        for start in range(0, answers, part):
+            with Store(folder) as store:
+                store.append(records(start, part, length))
     return answers
 
 
 def keys(folder: Path, answers: int, length: int) -> int:
     """Find which of some keys are there, as a job does for what it lacks."""
     wanted = _wanted(answers)
-    started = time.perf_counter()
-    found = wanted & Store(folder).keys()
-    print(f"{time.perf_counter() - started:.2f}", end=" ")
+    with timed():
+        found = wanted & Store(folder).keys()
     return len(found)
 
 
@@ -90,9 +98,8 @@ def _wanted(answers: int) -> set[str]:
 def get(folder: Path, answers: int, length: int) -> int:
     """Look up keys spread over the store."""
     wanted = _wanted(answers)
-    started = time.perf_counter()
-    found = Store(folder).get(wanted)
-    print(f"{time.perf_counter() - started:.2f}", end=" ")
+    with timed():
+        found = Store(folder).get(wanted)
     return len(found)
 
 
@@ -101,21 +108,20 @@ def fold(folder: Path, answers: int, length: int) -> int:
     new = list(records(answers, _NEW, length))
     with Store(folder) as store:
         store.keys()
-        started = time.perf_counter()
-        for start in range(0, _NEW, 100):
-            store.append(new[start : start + 100])
-        print(f"(append: {time.perf_counter() - started:.2f})", end=" ")
-        started = time.perf_counter()
-        store.fold()
-        print(f"{time.perf_counter() - started:.2f}", end=" ")
+        print("append", end=" ")
+        with timed():
+            for start in range(0, _NEW, 100):
+                store.append(new[start : start + 100])
+        print("fold", end=" ")
+        with timed():
+            store.fold()
     return _NEW
 
 
 def table(folder: Path, answers: int, length: int) -> int:
     """Read the light columns."""
-    started = time.perf_counter()
-    rows = Store(folder).table(["completion_tokens", "cost_usd"], "model").num_rows
-    print(f"{time.perf_counter() - started:.2f}", end=" ")
+    with timed():
+        rows = Store(folder).table(["completion_tokens", "cost_usd"], "model").num_rows
     return rows
 
 
@@ -153,39 +159,37 @@ def buy(folder: Path, answers: int, length: int) -> int:
     """Buy with a budget that is counted again as often as in a job."""
     section = {"provider": "openai", "base_url": "http://127.0.0.1:1/v1", "model": "model"}
     settings = read_teacher({**section, "revision": "1", "api_key_env": None})
-    spent_s = 0.0
+    clock = time.process_time
+    counting = 0.0
 
-    def timed(work: Callable[..., Any]) -> Callable[..., Any]:
+    def counted(work: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
-            nonlocal spent_s
-            started = time.perf_counter()
+            nonlocal counting
+            started = clock()
             try:
                 return work(*arguments)
             finally:
-                spent_s += time.perf_counter() - started
+                counting += clock() - started
 
         return call
 
-    def requests() -> list[Request]:
-        rest = ("i", [{"role": "user", "content": "?"}], {}, 0, None, "model", "1")
-        return [Request(f"{number:064x}", *rest) for number in range(BOUGHT)]
-
+    rest = ("i", [{"role": "user", "content": "?"}], {}, 0, None, "model", "1")
+    requests = [Request(f"{number:064x}", *rest) for number in range(BOUGHT)]
+    worst = Spending(1, 5000, 0.01)
     logging.disable()
-    started = time.perf_counter()
-    with Store(folder) as store:
+    started = clock()
+    with timed(), Store(folder) as store:
 
         def look() -> Spending:
             return seen_of(store, Identity("model", "1"), settings).spent
 
-        worst = Spending(1, 5000, 0.01)
-        budget = Budget({"max_requests": 1e9, "max_cost_usd": 1e9}, look(), lambda _: worst, look)
-        looks = timed(budget.look_again)
-        for name in ("reserve", "settle"):
-            setattr(budget, name, timed(getattr(budget, name)))
-        budget.look_again, store.refresh = looks, timed(store.refresh)  # type: ignore[method-assign]
-        obtain(requests(), Asking(Instant(length), store, budget), "benchmark", lambda _: "")
-    whole = time.perf_counter() - started
-    print(f"{whole:.2f} (counting: {spent_s:.2f}, {100 * spent_s / whole:.1f}%)", end=" ")
+        limits = {"max_requests": 1e9, "max_cost_usd": 1e9}
+        budget = Budget(limits, look(), lambda request: worst, look)
+        for name in ("reserve", "settle", "look_again"):
+            setattr(budget, name, counted(getattr(budget, name)))
+        setattr(store, "refresh", counted(store.refresh))  # noqa: B010
+        obtain(requests, Asking(Instant(length), store, budget), "benchmark", lambda _: "")
+    print(f"of it counting {counting:.2f}, {100 * counting / (clock() - started):.1f}%;", end=" ")
     return BOUGHT
 
 
@@ -199,26 +203,22 @@ def killed(folder: Path, answers: int, length: int) -> int:
         os._exit(0)
     os.wait()
     for _ in range(2):
-        started = time.perf_counter()
-        with Store(folder) as store:
+        with timed(), Store(folder) as store:
             count = len(store.keys())
-        print(f"{time.perf_counter() - started:.2f}", end=" ")
     return count
 
 
 def verify(folder: Path, answers: int, length: int) -> int:
     """Check every byte."""
-    started = time.perf_counter()
-    report = check(folder)
-    print(f"{time.perf_counter() - started:.2f}", end=" ")
+    with timed():
+        report = check(folder)
     return report.answers
 
 
 def merge(folder: Path, answers: int, length: int) -> int:
     """Compact."""
-    started = time.perf_counter()
-    done = compact(folder)
-    print(f"{time.perf_counter() - started:.2f}", end=" ")
+    with timed():
+        done = compact(folder)
     return done.answers
 
 

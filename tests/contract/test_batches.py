@@ -512,6 +512,34 @@ def test_an_answer_is_read_from_lines_of_all_shapes(tmp_path, entry):
     assert got["key of q0"].text == "good"
 
 
+@pytest.mark.parametrize("cut", [b"<html>sign in</html>", b'{"custom_id": "key', b"[1]\n[2]"])
+def test_a_download_that_is_no_result_is_repeated_and_loses_nothing(tmp_path, cut):
+    with BatchServer() as server:
+        content = server.routes[("GET", "files")]
+        first = iter([(200, {}, cut)] * 2)
+        server.routes[("GET", "files")] = lambda *got: next(first, None) or content(*got)
+        assert len(ask(batch_teacher(server, tmp_path), requests(3))) == 3
+    assert len(server.submitted) == 3
+
+
+@pytest.mark.parametrize("left", [1, 2])
+def test_fewer_answers_than_the_endpoint_counts_are_fetched_again(tmp_path, left):
+    with BatchServer() as server:
+        content = server.routes[("GET", "files")]
+        looks = []
+
+        def short(path, headers, body):
+            looks.append(path)
+            status, fields, whole = content(path, headers, body)
+            lines = whole.splitlines(keepends=True)
+            return status, fields, b"".join(lines[:left] if len(looks) < 3 else lines)
+
+        server.routes[("GET", "files")] = short
+        server.odd = lambda batch: {**batch, "request_counts": {"completed": 3, "failed": None}}
+        assert len(ask(batch_teacher(server, tmp_path), requests(3))) == 3
+    assert len(server.submitted) == 3 == len(looks)
+
+
 @pytest.mark.parametrize("wrap", ["job", "batch", "data"])
 def test_ids_are_found_where_an_endpoint_wraps_its_objects(tmp_path, wrap):
     with BatchServer() as server:

@@ -172,20 +172,21 @@ class Store:
             ValueError: if a record has no key or an unknown field; nothing is written then.
             StoreError: if they cannot be written; what was appended before is kept.
         """
-        new: dict[str, tuple[str, bytes]] = {}  # time and record by key, which the bytes decide
+        new: dict[str, tuple[dict[str, Any], bytes]] = {}  # by key, which the bytes decide
         for body in encode(map(self._told_apart, records)):
             record = json.loads(body)
             if not (record["key"] in self._own and record["key"] in self._index):
-                new.setdefault(record["key"], (record["received_at"] or "", body))
+                new.setdefault(record["key"], (record, body))
         if not new:
             return
         with writing(self.folder):
             path, lines = self._write([body for _, body in new.values()])
         self._own |= new.keys()
         places = [
-            Place(key, received, path, start, size)
-            for (key, (received, _)), (start, size) in zip(new.items(), lines, strict=True)
+            Place(key, record["received_at"] or "", path, start, size)
+            for (key, (record, _)), (start, size) in zip(new.items(), lines, strict=True)
         ]
+        self._columns.add(path, (record for record, _ in new.values()))
         known = self._files.setdefault(path, Contents())
         known.places += places
         known.size = known.end = sum(lines[-1])

@@ -166,7 +166,11 @@ def _finite(value: float) -> float | None:
 
 def light(body: bytes) -> dict[str, Any]:
     """Return the fields of `LIGHT` of a record's bytes, whichever version of caft wrote them."""
-    record = json.loads(body)
+    return light_of(json.loads(body))
+
+
+def light_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `LIGHT` of a record."""
     return _fitting({**record, "imported": _is_imported(record.get("raw") or "")}, LIGHT)
 
 

@@ -253,7 +253,7 @@ def test_counting_again_reads_only_what_was_added(tmp_path, monkeypatch):
             store.refresh()
             total = sum(store.table(["prompt_tokens"])["prompt_tokens"].to_pylist())
             assert total == 4 + number
-    assert read == [1] * 8
+    assert read == [1] * 5  # the writer reads back nothing once it has begun to count
 
 
 @pytest.mark.parametrize("unknown", ["cost_usd", "kind", "imported"])

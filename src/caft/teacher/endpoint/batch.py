@@ -19,34 +19,29 @@ from caft.errors import TeacherError
 from caft.store import batches as notes
 from caft.store.batches import OpenBatch
 from caft.teacher import Answer, Request
+from caft.teacher.endpoint.batch_calls import (
+    AbsentError,
+    Calls,
+    NoReplyError,
+    TooMuchError,
+    UnlistedError,
+)
 from caft.teacher.endpoint.batch_replies import (
     body_of,
     errors_in,
-    identified,
     is_cancelled,
     is_cut_short,
     passes,
-    seconds_of,
     state_of,
     too_much,
 )
-from caft.teacher.endpoint.client import retrying
-from caft.teacher.endpoint.connection import Target, translate
-from caft.teacher.endpoint.replies import (
-    Fault,
-    brief,
-    no_answer,
-    read_answer,
-    read_json_body,
-    redact,
-)
+from caft.teacher.endpoint.connection import Target
+from caft.teacher.endpoint.replies import Fault, brief, no_answer, read_answer, redact
 from caft.teacher.reading.body import parse_json
 
 _AT_ONCE = 1000  # answers per yield
 _SLOWEST = 10  # times poll_s between looks, at most
 _LOOKS = 3  # at a batch that is not there, or has no files: endpoints are not always up to date
-_CLOCKS_DIFFER = 3600.0  # seconds that the endpoint's clock may be behind
-_ABSENT = (404, 405, 410, 501)
 
 Lines = dict[str, Any]
 """Lines of output files, by key of the request."""
@@ -71,24 +66,8 @@ class Habits:
     patience_s: float
 
 
-class _TooMuchError(Exception):
-    """A batch was refused for its size, or because too much is enqueued."""
-
-    def __init__(self, kind: str, said: str):
-        super().__init__(said)
-        self.kind = kind
-
-
-class _AbsentError(Exception):
-    """The endpoint has no such thing."""
-
-
 class _TroubleError(TeacherError):
     """One batch needs a person; the others go on."""
-
-
-class _NoReplyError(TeacherError):
-    """All attempts at a call failed: whether it had an effect is unknown."""
 
 
 def submitted_keys(target: Target, store: Path) -> set[str]:
@@ -131,7 +110,9 @@ class Batches:
             habits: sizes and times.
             body: makes what is sent for a request.
         """
-        self.client, self.target, self.store, self.habits = client, target, store, habits
+        self.target, self.store, self.habits = target, store, habits
+        # While batches are under way, an outage may take its time.
+        self.calls = Calls(client, target, lambda: habits.patience_s if self.open else None)
         self.secret, self.body = target.secret, body
         self.most = self.largest = habits.most_requests
         self.open: list[OpenBatch] = []
@@ -187,10 +168,10 @@ class Batches:
             lot, content = self._lot()
             try:
                 self.open.append(self._submit([request.key for request in lot], content))
-            except _TooMuchError as refusal:
+            except TooMuchError as refusal:
                 self._give_back(lot, refusal)
 
-    def _give_back(self, lot: list[Request], refusal: _TooMuchError) -> None:
+    def _give_back(self, lot: list[Request], refusal: TooMuchError) -> None:
         """Put requests of a refused batch back, to go in smaller ones or when there is room."""
         said = brief(str(refusal), self.secret)
         if refusal.kind == "enqueued" and (self.open or len(lot) == 1):
@@ -240,93 +221,25 @@ class Batches:
         batch = OpenBatch(self.target.base_url, settings.model, settings.revision, keys)
         notes.write(self.store, batch)
         try:
-            upload = (f"{batch.uuid}.jsonl", content)
-            files = self.client.files.with_raw_response
-            send = partial(files.create, file=upload, purpose="batch")
-            batch.file = self._id_in(self._call(partial(_sized, send)), "an upload")
+            batch.file = self.calls.upload(batch.uuid, content)
             notes.write(self.store, batch)
-            doubts: list[str] = []
-            create = partial(self._create, batch, doubts)
-            batch.batch = self._id_in(self._call(partial(_sized, create)), "a batch")
-        except _NoReplyError:
+            batch.batch = self.calls.create(batch)
+        except NoReplyError:
             raise  # it may have been made: the note stays
-        except _AbsentError as error:
+        except UnlistedError:
+            raise self._unlisted(batch) from None
+        except AbsentError as error:
             notes.remove(self.store, batch)
             raise TeacherError(
-                f"{self.target.base_url} takes no batches ({brief(str(error), self.secret)}): "
-                "check base_url, or set batch to false to ask online."
+                f"{self.target.base_url} takes no batches ({error}): check base_url, or set batch "
+                "to false to ask online."
             ) from None
-        except (_TooMuchError, TeacherError) as error:
-            if not isinstance(error, _TroubleError):
-                notes.remove(self.store, batch)
+        except (TooMuchError, TeacherError):
+            notes.remove(self.store, batch)
             raise
         notes.write(self.store, batch)
         log.info("batch %s: %d requests submitted", batch.batch, len(keys))
         return batch
-
-    def _id_in(self, reply: dict[str, Any], what: str) -> str:
-        found = identified(reply).get("id")
-        if found is None:
-            said = brief(json.dumps(reply, ensure_ascii=False), self.secret)
-            raise TeacherError(f"{self.target.base_url} gave {what} no id ({said}).")
-        return str(found)
-
-    def _create(self, batch: OpenBatch, doubts: list[str]) -> Any:
-        """Create a batch, or return the one that an attempt without a clear answer has created.
-
-        Args:
-            batch: what to create.
-            doubts: about earlier attempts; this one adds its own.
-        """
-        import openai
-
-        if doubts and (found := self._find(batch)):
-            return found
-        doubts.append("no answer")
-        try:
-            return self.client.batches.with_raw_response.create(
-                input_file_id=batch.file,
-                endpoint="/v1/chat/completions",
-                completion_window="24h",
-                metadata={"caft": batch.uuid},
-            )
-        except openai.APIStatusError as error:
-            if error.status_code < 500:
-                doubts.pop()  # it was refused
-            raise
-
-    def _find(self, batch: OpenBatch) -> dict[str, Any] | None:
-        """Look for a batch by its metadata or file among the endpoint's, newest first.
-
-        Raises:
-            _TroubleError: if the endpoint does not list its batches.
-        """
-        import openai
-
-        after: dict[str, str] = {}
-        seen: set[str] = set()
-        while True:
-            try:
-                listed = self.client.batches.with_raw_response.list(limit=100, **after)
-            except openai.APIStatusError as error:
-                if error.status_code not in (*_ABSENT, 403):
-                    raise
-                raise self._unlisted(batch) from None
-            page = read_json_body(listed.http_response.content, self.secret)
-            if not isinstance(page.get("data"), list):
-                raise self._unlisted(batch)
-            for one in page["data"]:
-                named = (one.get("metadata") or {}).get("caft") == batch.uuid
-                if named or (batch.file and one.get("input_file_id") == batch.file):
-                    return one
-                made = seconds_of(one.get("created_at"))
-                if made is not None and made < batch.created - _CLOCKS_DIFFER:
-                    return None
-            ids = [str(one.get("id")) for one in page["data"]]
-            if not page.get("has_more") or seen.issuperset(ids):
-                return None
-            seen.update(ids)
-            after = {"after": ids[-1]}
 
     def _unlisted(self, batch: OpenBatch) -> _TroubleError:
         return _TroubleError(
@@ -350,14 +263,12 @@ class Batches:
         while known and not (known.batch or known.answers):
             young = time.time() <= known.created + 2 * self.habits.poll_s
             try:
-                found = self._call(partial(self._found, known)) if known.file is not None else {}
-            except _TroubleError as trouble:
+                known.batch = self.calls.find(known) if known.file is not None else None
+            except UnlistedError:
                 if not young:
-                    self.troubles.append(str(trouble))
+                    self.troubles.append(str(self._unlisted(known)))
                     return True
-                found = {}
-            if found:
-                known.batch = self._id_in(found, "a batch")
+            if known.batch:
                 notes.write(self.store, known)
             elif not young:
                 notes.remove(self.store, known)
@@ -369,14 +280,11 @@ class Batches:
             self.open.append(known)
         return known is not None
 
-    def _found(self, batch: OpenBatch) -> dict[str, Any]:
-        return self._find(batch) or {}
-
     def _collect(self, batch: OpenBatch, waiting: dict[str, Request]) -> Lines | None:
         """Return the lines of an ended batch; None for one that still runs, or is done with."""
         try:
             return self._lines(batch)
-        except _TooMuchError as refusal:
+        except TooMuchError as refusal:
             self.open.remove(batch)
             notes.remove(self.store, batch)
             if lot := [waiting[key] for key in batch.keys if key in waiting]:
@@ -390,10 +298,9 @@ class Batches:
     def _lines(self, batch: OpenBatch) -> Lines | None:
         if batch.answers:
             return batch.answers
-        retrieve = self.client.batches.with_raw_response.retrieve
         try:
-            state = identified(self._call(lambda: retrieve(batch.batch)))
-        except _AbsentError as error:
+            state = self.calls.state(batch)
+        except AbsentError as error:
             self._not_there(batch, f"does not know batch {batch.batch} any more ({error})")
             return None
         self._report(batch, state)
@@ -409,7 +316,7 @@ class Batches:
         if meaning == "failed":
             said = errors_in(state)
             if kind := too_much(said):
-                raise _TooMuchError(kind, said)
+                raise TooMuchError(kind, said)
             if not (output or failed):
                 raise self._failed(batch, said)
         if meaning == "running":
@@ -422,7 +329,19 @@ class Batches:
         if output:
             found = self._download(batch, output, needed=True)
             lines |= {key: one for key, one in found.items() if body_of(one) or key not in lines}
-        return lines
+        return lines if self._is_whole(batch, lines) else None
+
+    def _is_whole(self, batch: OpenBatch, lines: Lines) -> bool:
+        """Tell whether the answers are as many as the endpoint counts; a few looks decide."""
+        counted, there = (
+            self.told[batch.uuid][1],
+            sum(body_of(one) is not None for one in lines.values()),
+        )
+        if not isinstance(counted, int) or there >= counted:
+            return True
+        self.looks[batch.uuid] = self.looks.get(batch.uuid, 0) + 1
+        log.warning("batch %s: %d answers of %d are there", batch.batch, there, counted)
+        return self.looks[batch.uuid] >= _LOOKS
 
     def _not_there(self, batch: OpenBatch, what: str) -> None:
         """Wait for what should be there, a few looks long.
@@ -477,11 +396,9 @@ class Batches:
             )
 
     def _download(self, batch: OpenBatch, file_id: str, needed: bool) -> Lines:
-        content = self.client.files.with_raw_response.content
         try:
-            body = self._repeat(lambda: content(file_id).http_response.content)
-        except _AbsentError as error:
-            said = brief(str(error), self.secret)
+            return self.calls.results(file_id, partial(self._lines_in, batch))
+        except AbsentError as said:
             if not needed:
                 log.warning("batch %s: its file of errors is gone (%s)", batch.batch, said)
                 return {}
@@ -489,14 +406,26 @@ class Batches:
                 f"{self.target.base_url} has the output file {file_id} of batch {batch.batch} no "
                 f"more ({said}), and with it {len(batch.keys)} answers. {self._way_out(batch)}"
             ) from None
-        lines = {}
+
+    def _lines_in(self, batch: OpenBatch, body: bytes) -> Lines:
+        """Read a file of results, without lines that are none.
+
+        Raises:
+            Fault: if all are none: something on the way answered instead of the endpoint.
+        """
+        lines: Lines = {}
+        skipped = 0
         for line in body.decode("utf-8-sig", "replace").split("\n"):
             try:
                 parsed = redact(parse_json(line), self.secret)
                 lines[parsed["custom_id"]] = parsed
             except (ValueError, KeyError, TypeError):
-                if line.strip():
-                    log.warning("batch %s: a line that is no answer is skipped", batch.batch)
+                skipped += bool(line.strip())
+        if skipped and not lines:
+            said = brief(body.decode("utf-8", "replace"), self.secret)
+            raise Fault(f"a file of batch {batch.batch} held no results ({said})")
+        if skipped:
+            log.warning("batch %s: %d lines that are no results", batch.batch, skipped)
         return lines
 
     def _settled(
@@ -536,63 +465,3 @@ class Batches:
             notes.write(self.store, batch)
         else:
             notes.remove(self.store, batch)
-
-    def _call(self, make: Callable[[], Any]) -> dict[str, Any]:
-        """Make a call, again and again after faults, and return its JSON."""
-
-        def parsed() -> dict[str, Any]:
-            made = make()
-            if isinstance(made, dict):
-                return made
-            return read_json_body(made.http_response.content, self.secret)
-
-        return self._repeat(parsed)
-
-    def _repeat(self, make: Callable[[], Any]) -> Any:
-        """Make a call until it succeeds; while batches are under way, outages may be long."""
-        import stamina
-
-        retries = retrying(self.target.settings)
-        if self.open:
-            retries |= {"attempts": None, "timeout": self.habits.patience_s}
-        started = time.monotonic()
-        try:
-            for attempt in stamina.retry_context(**retries):
-                with attempt:
-                    return self._once(make)
-        except Fault as fault:
-            raise _NoReplyError(
-                f"{fault}, again and again for {time.monotonic() - started:.0f} s; run again "
-                "later: batches that were submitted go on and are collected then."
-            ) from None
-
-    def _once(self, make: Callable[[], Any]) -> Any:
-        import openai
-
-        try:
-            return make()
-        except (Fault, TeacherError, _TooMuchError):
-            raise
-        except openai.APIStatusError as error:
-            if error.status_code in _ABSENT:
-                raise _AbsentError(f"{error.status_code} {_text_of(error)}") from None
-            raise translate(error, self.target) from None
-        except Exception as error:
-            raise translate(error, self.target) from None
-
-
-def _sized(make: Callable[[], Any]) -> Any:
-    """Make a call that submits something, and tell a refusal for its size from others."""
-    import openai
-
-    try:
-        return make()
-    except openai.APIStatusError as error:
-        said = _text_of(error)
-        if kind := too_much(said, error.status_code):
-            raise _TooMuchError(kind, said) from None
-        raise
-
-
-def _text_of(error: Any) -> str:
-    return error.response.content.decode("utf-8", "replace")
