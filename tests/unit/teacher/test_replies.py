@@ -173,6 +173,7 @@ def chunk(delta, finish=None, **more):
             *("[[B]]", "[[A]]", "stop", None),
         ),
         ([chunk({"content": "so [["})], "so [[", None, "(none)", None),
+        ([chunk({"content": "so [[B]]"}, "stop")], "so [[B]]", None, "stop", None),
         ([chunk({"content": "so"}), {"error": {"code": 502}}], "so", None, "broken_off", None),
     ],
 )
@@ -284,6 +285,7 @@ def test_no_error_is_none(error):
 @pytest.mark.parametrize(
     "reply",
     [
+        {"choices": [{"error": {"message": "overloaded"}}]},
         completion("", "stop", (7, 0)),
         completion(None, "stop", None),
         completion(" ", None, (0, 0)),
@@ -309,6 +311,12 @@ def test_an_empty_answer_is_a_fault_that_is_asked_again(reply):
         (completion([{"type": "refusal", "refusal": "No."}]), "refusal"),
         ({"choices": [], "usage": {"completion_tokens": 3}}, "unreadable"),
         ({"choices": [{"text": "so [[B]]", "finish_reason": "stop"}]}, "stop"),
+        ({"choices": [{"message": "so [[B]]", "finish_reason": "stop"}]}, "stop"),
+        ({"choices": [None, completion()["choices"][0]]}, "stop"),
+        ({"choices": completion()["choices"][0]}, "stop"),
+        ({"message": {"content": "so [[B]]"}, "done_reason": "stop"}, "stop"),
+        ({"choices": ["so [[B]]"]}, "unreadable"),
+        ({"choices": [{"answer": "so [[B]]"}]}, "unreadable"),
     ],
 )
 def test_what_was_paid_for_is_kept_though_it_holds_no_text(reply, finish):

@@ -7,7 +7,6 @@ from typing import Any
 
 from caft.prompting.thought import split_thought
 from caft.teacher import Answer
-from caft.teacher.reading.body import BODY
 from caft.teacher.reading.ending import COMPLETE, TRUNCATED, ending_in
 from caft.teacher.reading.reply import Reading, read_reply, reply_in
 from caft.teacher.settings import Prices
@@ -46,15 +45,13 @@ def stored_answer(record: Mapping[str, Any], prices: Prices | None = None) -> An
         prices: what tokens cost today. Without any, the cost is what it was when the answer came.
     """
     raw, key, seconds = _json(record["raw"]), record["key"], record["seconds"] or 0.0
-    if BODY in raw or "choices" in raw:
-        reply = reply_in(raw)
-        reading = read_reply(reply)
-        if reading:
-            answer = answer_of(key, reply, reading, prices, seconds)
-            is_counted = None not in (answer.prompt_tokens, answer.completion_tokens)
-            if prices is None and answer.cost_usd is None and is_counted:
-                return replace(answer, cost_usd=record["cost_usd"])
-            return answer
+    reply = reply_in(raw)
+    if reading := read_reply(reply):
+        answer = answer_of(key, reply, reading, prices, seconds)
+        is_counted = None not in (answer.prompt_tokens, answer.completion_tokens)
+        if prices is None and answer.cost_usd is None and is_counted:
+            return replace(answer, cost_usd=record["cost_usd"])
+        return answer
     between, text = split_thought(record["text"] or "")
     ending = ending_in(record["finish_reason"])
     return Answer(

@@ -48,11 +48,11 @@ def read_text(text: str) -> dict[str, Any] | Unreadable:
         whole = parse_json(text.lstrip("\ufeff"))
     except (ValueError, RecursionError):
         whole = list(_objects_in(_SSE.sub("", text)))
-    if isinstance(whole, dict):
+    if isinstance(whole, dict) and "delta" not in _first_choice(whole):
         return whole if _is_flat(whole) else Unreadable(text)
     if isinstance(whole, str):  # JSON inside a JSON string
         whole = list(_objects_in(whole))
-    objects = whole if isinstance(whole, list) else []
+    objects = whole if isinstance(whole, list) else [whole]
     reply = _reply_of([one for one in objects if isinstance(one, dict)])
     return {**reply, BODY: text} if reply and _is_flat(reply) else Unreadable(text)
 

@@ -58,22 +58,21 @@ def reply_in(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 def read_reply(reply: Mapping[str, Any]) -> Reading | None:
     """Read a chat completion; None if it is none, whatever fields it has otherwise."""
-    choices = reply.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    choice = choice if isinstance(choice, dict) else {}
+    choice = _choice(reply)
     message = choice.get("message")
-    if isinstance(choice.get("text"), str):  # of the older interface
-        message = message or {"content": choice["text"]}
+    if isinstance(message or choice.get("text"), str):  # the text is that of the older interface
+        message = {"content": message or choice["text"]}
+    error = next((one for one in map(_error, (choice, message, reply)) if one), None)
     if not isinstance(message, dict):
-        usage = read_usage(reply, False)
-        is_paid = bool(usage.completion) or BODY in reply
-        return Reading("", None, UNREADABLE, usage, reply.get("error")) if is_paid else None
+        usage, choices = read_usage(reply, False), reply.get("choices")
+        holds_some = isinstance(choices, list | dict) and bool(choices) and not error
+        is_paid = bool(usage.completion) or BODY in reply or holds_some
+        return Reading("", None, UNREADABLE, usage, error) if is_paid else None
     reasoning, text = channels(message)
     refusal = _text(message.get("refusal")) or _refusal_in(message.get("content"))
     words = [owner.get(name) for owner in (choice, reply) for name in _ENDINGS]
     words.append(reply.get("stop_reason"))
     ending = ending_of(words, bool(text and text.strip()))
-    error = next((one for one in (_error(o) for o in (choice, message, reply)) if one), None)
     if error:
         ending = BROKEN_OFF
     elif refusal:
@@ -124,8 +123,15 @@ def _refusal_in(content: Any) -> str:
     return "".join(_text(part.get("refusal")) for part in parts if isinstance(part, dict))
 
 
-def _error(owner: Mapping[str, Any]) -> Any:
-    return owner.get("error") or None
+def _choice(reply: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the first choice; a reply without a list of them may be one itself."""
+    choices = reply.get("choices")
+    several = choices if isinstance(choices, list) else [choices, reply]
+    return next((one for one in several if isinstance(one, dict)), {})
+
+
+def _error(owner: Any) -> Any:
+    return (owner.get("error") or None) if isinstance(owner, dict) else None
 
 
 def model_in(reply: Mapping[str, Any]) -> str | None:
