@@ -1,6 +1,7 @@
 """What is owed for requests without an answer, how far a budget holds, and when to stop buying."""
 
 import math
+from collections import Counter
 
 import pandas as pd
 import pytest
@@ -61,7 +62,7 @@ def test_every_attempt_that_was_sent_counts(tmp_path, fault, tokens):
         limits = {"max_requests": 10}
         budget, error = buy(server, tmp_path, 50, limits, timeout_s=seconds, breaker=99)
         assert isinstance(error, BudgetError) and "0 of 50 answers are there" in str(error)
-        assert calls(server) == 10
+        assert calls(server) <= 10  # a request may be given up before it has arrived
     assert budget.spent == Spending(10, 10 * tokens, pytest.approx(tokens / 100))
 
 
@@ -86,7 +87,7 @@ def test_a_budget_holds_where_every_second_request_is_given_up(tmp_path, limits,
         dear = {"prompt": 1000.0, "completion": 1000.0, "entered": "2026-11-01"}
         budget, error = buy(server, tmp_path, 50, limits, timeout_s=seconds, prices=dear)
         assert isinstance(error, BudgetError)
-        assert calls(server) == 10
+        assert calls(server) <= 10  # a request may be given up before it has arrived
     assert budget.spent == Spending(10, 1000, pytest.approx(1.0))
 
 
@@ -106,6 +107,23 @@ def test_what_answers_really_take_is_learned_from_the_first_ones(tmp_path, taken
         budget, _ = buy(server, tmp_path, 200, {"max_tokens": limit}, concurrency=32)
     assert len(Store(tmp_path).keys()) <= most
     assert budget.spent.tokens <= limit + 2 * max(taken(0), taken(1))
+
+
+@pytest.mark.parametrize("concurrency", [1, 32])
+def test_refused_prompts_at_the_start_do_not_hold_up_the_others(tmp_path, concurrency):
+    def script(request, times):
+        return (400, {}, {"error": "bad"}) if int(question(request)[1:]) < 5 else GOOD
+
+    with ScriptedServer(script) as server:
+        _, error = buy(server, tmp_path, 60, {"max_tokens": 10**6}, concurrency=concurrency)
+    assert error is None
+    ends = Counter(one["finish_reason"] for one in stored(tmp_path))
+    assert ends == {"refused": 5, "stop": 55}
+
+
+def stored(folder):
+    store = Store(folder)
+    return list(store.get(store.keys()).values())
 
 
 def test_answers_of_unknown_usage_take_what_was_set_aside(tmp_path):

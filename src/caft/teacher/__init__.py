@@ -19,6 +19,7 @@ class Owed(Enum):
 
     NOTHING = auto()  # it never got there
     REQUEST = auto()  # it was turned down: a request without tokens
+    REQUEST_AND_LATER = auto()  # the same, and it is asked once more when others were answered
     ALL = auto()  # nobody knows: it was given up, or what came cannot be read
 
 

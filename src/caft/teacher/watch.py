@@ -1,5 +1,6 @@
 """When to stop buying: where nothing that comes can be used, or too much does not come at all."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
 
@@ -7,6 +8,7 @@ from caft.errors import TeacherError
 from caft.teacher import NOT_TAKEN, Answer
 
 _SHOWN = 200  # characters of an example
+_ROUNDING = 1e-9  # 0.29 of 100 is less than 29 in floats
 _NAMED = 3  # kinds of errors in a message
 
 NO_CONTENT, NO_LOGPROBS = "without content", "without log-probabilities"
@@ -98,13 +100,14 @@ def check_errors(errors: list[str], total: int, share: float, path: str) -> None
     Raises:
         TeacherError: if there are more.
     """
-    if len(errors) <= share * total:
+    if len(errors) <= share * total + _ROUNDING:
         return
+    enough = math.ceil(1000 * len(errors) / total) / 1000
     kinds = Counter(errors).most_common()
     shown = "; ".join(f"{count} times {error}" for error, count in kinds[:_NAMED])
     more = f"; and {len(kinds) - _NAMED} other errors" if len(kinds) > _NAMED else ""
     raise TeacherError(
         f"{path}: {len(errors)} of {total} have no answer ({shown}{more}). All others are stored: "
         f"run again, and exactly these are asked. To go on without them, set "
-        f"{path}.max_error_share to {len(errors) / total:.2g} or more."
+        f"{path}.max_error_share to {enough:g} or more."
     )

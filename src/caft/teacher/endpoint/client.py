@@ -263,7 +263,7 @@ class _Run:
         # Two of three signs that it is the item's: others come, the words say so, it says it twice.
         if sum((self.answered, refusal.clear, second)) > 1:
             return no_answer(request.key, refusal.said, refusal.reason)
-        if second or not request.again(Owed.REQUEST):
+        if second or not request.again(Owed.REQUEST_AND_LATER):
             return no_answer(request.key, refusal.said)
         self.refused.add(request.key)
         self.later.append(request)

@@ -17,6 +17,7 @@ from caft.teacher.endpoint.replies import Fault, brief, no_answer, retry_after
 
 _PASSING = (408, 409, 423, 424, 425, 429, 449, 498, 499)  # and all from 500
 _GIVEN_UP = (408, 499, 504, 522, 524)  # somebody on the way stopped waiting; the model may not have
+_FORBIDDEN = (403, 451)
 _PERMANENT = (401, 402, 404, 405, 407, 410)
 
 _CHECKS = {
@@ -130,7 +131,8 @@ def refused(
         return TeacherError(f"{what}; {_CHECKS[check].format(key=whom.key)}.")
 
     def of_the_item(reason: str, clear: bool = True) -> Refusal:
-        check = _CHECKS[reason if clear else "request"].format(key=whom.key)
+        unclear = "account" if status in _FORBIDDEN else "request"
+        check = _CHECKS[reason if clear else unclear].format(key=whom.key)
         return Refusal(what, check, reason, clear)
 
     if 300 <= status < 400:

@@ -93,6 +93,7 @@ class Budget:
         self._excess = Spending()
         self._reserved: dict[str, Spending] = {}
         self._held = Spending()
+        self._later: set[str] = set()  # keys of those under way that wait for others
         self._lock = threading.Lock()
 
     @property
@@ -108,7 +109,7 @@ class Budget:
     @property
     def probing(self) -> bool:
         """Whether to wait for answers that are under way, until it is known what they take."""
-        return self.under_way >= max(_FIRST, 2 * self.settled)
+        return self.under_way - len(self._later) >= max(_FIRST, 2 * self.settled)
 
     def reserve(self, request: Request) -> bool:
         """Set aside a request's worst case; False, and nothing set aside, if there is no room."""
@@ -126,6 +127,8 @@ class Budget:
                 lost = held if owed is Owed.ALL else Spending(1)
                 self.lost += lost
                 self.note_lost(lost)
+            if owed is Owed.REQUEST_AND_LATER:
+                self._later.add(request.key)
             return self._hold(request.key, worst)
 
     def _hold(self, key: str, worst: Spending) -> bool:
@@ -143,6 +146,7 @@ class Budget:
         """
         with self._lock:
             worst = self._reserved.pop(answer.key, None)
+            self._later.discard(answer.key)
             self._held -= worst or Spending()
             if answer.finish_reason == "error":
                 return
