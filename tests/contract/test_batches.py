@@ -485,6 +485,33 @@ def test_what_somebody_cancelled_is_not_submitted_again_by_itself(tmp_path):
     assert sizes(server) == [3]
 
 
+@pytest.mark.parametrize(
+    ("status", "error", "reason"),
+    [
+        (400, {"code": "content_filter", "message": "the prompt was flagged"}, "refused"),
+        (413, {"message": "input too large"}, "too_long"),
+        (400, {"message": "maximum context length is 8192 tokens"}, "too_long"),
+        (400, {"message": "bad thing"}, "error"),
+        (None, {"code": "batch_cancelled", "message": "This batch was cancelled."}, "error"),
+    ],
+)
+def test_a_refused_line_is_a_row_with_its_reason(tmp_path, status, error, reason):
+    with BatchServer() as server:
+        response = {"status_code": status, "body": {"error": error}} if status else None
+        bad = {"custom_id": "key of q1", "response": response, "error": None if status else error}
+        content = server.routes[("GET", "files")]
+        server.routes[("GET", "files")] = lambda path, *rest: (
+            (200, {}, json.dumps(bad).encode())
+            if path.split("/")[2] == "bad"
+            else content(path, *rest)
+        )
+        server.line = lambda key, body: None if key == "key of q1" else reply("a")
+        server.odd = lambda batch: {**batch, "error_file_id": "bad"}
+        got = ask(batch_teacher(server, tmp_path), requests(3))
+    assert [got[f"key of q{n}"].finish_reason for n in range(3)] == ["stop", reason, "stop"]
+    assert sizes(server) == [3]
+
+
 ENTRY = {"custom_id": "key of q0", "error": None}
 
 

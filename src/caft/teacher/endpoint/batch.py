@@ -32,10 +32,12 @@ from caft.teacher.endpoint.batch_replies import (
     is_cancelled,
     is_cut_short,
     passes,
+    refusal_in,
     state_of,
     too_much,
 )
-from caft.teacher.endpoint.connection import Target
+from caft.teacher.endpoint.connection import Target, whom_of
+from caft.teacher.endpoint.refusals import Refusal, refused
 from caft.teacher.endpoint.replies import Fault, brief, no_answer, read_answer, redact
 from caft.teacher.reading.body import parse_json
 
@@ -454,8 +456,12 @@ class Batches:
                 return read_answer(body, request, settings.rates, expect=settings.expect_model)
             except Fault as fault:
                 return no_answer(request.key, str(fault))
-        said = line.get("error") or line.get("response")
-        return no_answer(request.key, brief(json.dumps(said, ensure_ascii=False), self.secret))
+        status, said = refusal_in(line)
+        refusal = refused(status, {}, said, whom_of(self.target))
+        # Where the words are not clear, it may be what somebody did to the batch.
+        if isinstance(refusal, Refusal) and refusal.clear:
+            return no_answer(request.key, refusal.said, refusal.reason)
+        return no_answer(request.key, brief(said, self.secret))
 
     def _keep_rest(self, batch: OpenBatch, lines: Lines, used: set[str]) -> None:
         """Forget a batch whose answers are durable, or keep those that nobody has asked for yet."""

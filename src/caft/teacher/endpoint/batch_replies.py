@@ -1,5 +1,6 @@
 """What an endpoint says about batches, in all the words that endpoints have for it."""
 
+import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -135,6 +136,14 @@ def passes(line: Mapping[str, Any]) -> bool:
     error = line.get("error")
     code = str(error.get("code") or error.get("type")) if isinstance(error, dict) else str(error)
     return any(word in code.lower() for word in _PASSING)
+
+
+def refusal_in(line: Mapping[str, Any]) -> tuple[int, str]:
+    """Return status and text of a line without an answer, as if the request had been refused."""
+    response = line.get("response")
+    body = response.get("body", response) if isinstance(response, dict) else None
+    said = json.dumps(line.get("error") or body, ensure_ascii=False)
+    return _status(response) or 400, said
 
 
 def _status(response: Any) -> int | None:
