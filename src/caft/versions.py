@@ -15,12 +15,13 @@ SCORES = 2  # 2: the table has a column answer_entropy
 GENERATIONS = 3
 LIKELIHOODS = 3  # 2: an answer is marked once, in the form asked for; 3: as 4 of RATIONALES
 METRICS = 1
-FIRST_TOKENS = 1
+FIRST_TOKENS = 2  # 2: as 4 of RATIONALES; the first token is that of the answer, not of a thought
 BUCKETS = 2  # 2: buckets are made from a metrics table; values from a file are not rounded
-JUDGEMENTS = 2  # 2: ratings are read by the grammar of numbers; [[7]] or [[8]] is none
+JUDGEMENTS = 2  # 2: as 4 of RATIONALES; [[7]] or [[8]] is no rating
 # 3: "The answer is B" after a [[...]] that holds no answer is read; 4: one grammar of numbers, all
-# letters alike, hedges are [invalid], \boxed{B} and a heading's answer are read; the table has what
-# the teacher thought
+# letters alike, hedges are [invalid], \boxed{B} and a heading's answer are read; thinking stands
+# beside an answer, only known endings are complete; what brought no answer fails the job, a refused
+# prompt is a row with its words
 RATIONALES = 4
 # 2: as LIKELIHOODS, random controls have validation rows; 3: as 4 of RATIONALES; rows and plan know
 # the target `reasoning`, and the plan has the number of updates
@@ -30,6 +31,7 @@ SHORT_TRAINING = 1  # of stages with few updates alone: the first one has a rate
 # 2: as 3 of RATIONALES; 3: as 3 of GENERATIONS; what does not fit the context is not asked
 EVALUATION = 3
 # 4: a judge's money, tokens as they were trained, and each scoring counted once; 5: the plan and
-# the table of complexity say whether the student can rank; a column too_long_rate
+# the table of complexity say whether the student can rank; a column too_long_rate; more reasons of
+# rejected answers, and who answered, in the spending
 SUMMARY = 5
 ANALYSIS = 1

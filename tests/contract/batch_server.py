@@ -21,6 +21,11 @@ class BatchServer(ScriptedServer):
         status: that of a batch in the end.
         created: is told of a new batch; what it returns is sent instead of the batch.
         down: whether looks at a batch are refused.
+        reason: why a batch has failed, where that is the status.
+        listed: makes the reply to a list of batches; None for a proper one.
+        odd: changes what is said about a batch that is looked at.
+        judged: is told of a batch that is looked at; what it returns is sent instead.
+        refuse: is told of the lines of a new batch; what it returns is sent instead.
     """
 
     def __init__(self, line=lambda key, body: reply("so [[B]]"), polls=2, status="completed"):
@@ -28,6 +33,8 @@ class BatchServer(ScriptedServer):
         self.line, self.polls, self.status = line, polls, status
         self.files, self.batches, self.submitted = {}, {}, []
         self.created, self.down = lambda batch: None, False
+        self.reason, self.listed = "the model is not known", None
+        self.odd = self.judged = self.refuse = lambda batch: None
         self.ids = count(1)
         self.routes = {
             ("POST", "files"): self._upload,
@@ -50,6 +57,8 @@ class BatchServer(ScriptedServer):
     def _create(self, path, headers, body):
         asked = json.loads(body)
         lines = [json.loads(line) for line in self.files[asked["input_file_id"]].splitlines()]
+        if refused := self.refuse(lines):
+            return refused
         self.submitted += [line["custom_id"] for line in lines]
         batch = {
             "id": f"batch_{next(self.ids)}",
@@ -64,6 +73,8 @@ class BatchServer(ScriptedServer):
 
     def _look(self, path, headers, body):
         parts = urlsplit(path)
+        if parts.path == "/batches" and self.listed:
+            return self.listed()
         if parts.path == "/batches":
             after = parse_qs(parts.query).get("after", [None])[0]
             listed = [known["batch"] for known in reversed(self.batches.values())]
@@ -76,9 +87,15 @@ class BatchServer(ScriptedServer):
         known["looks"] += 1
         if known["looks"] == self.polls:
             self._end(known)
-        return 200, {}, known["batch"]
+        if judged := self.judged(known):
+            return judged
+        return 200, {}, self.odd(dict(known["batch"])) or known["batch"]
 
     def _end(self, known):
+        if self.status == "failed":
+            errors = {"data": [{"message": self.reason}]}
+            known["batch"] |= {"status": "failed", "errors": errors}
+            return
         output, errors = [], []
         for line in reversed(known["lines"]):  # in no order
             made = self.line(line["custom_id"], line["body"])
@@ -93,5 +110,3 @@ class BatchServer(ScriptedServer):
                 known["batch"][name] = f"file-{next(self.ids)}"
                 self.files[known["batch"][name]] = b"\n".join(entries) + b"\n"
         known["batch"]["status"] = self.status
-        if self.status == "failed":
-            known["batch"]["errors"] = {"data": [{"message": "too many tokens enqueued"}]}

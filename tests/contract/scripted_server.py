@@ -29,10 +29,12 @@ FAULTS = {  # what a retry mends
     "hang": None,
     "reset": None,
     "empty body": (200, {}, b""),
-    "malformed": (200, {}, b'{"choices": [{"message": {"content": "cut'),
+    "comments alone": (200, {}, b": PROCESSING\n\n: PROCESSING\n\n"),
+    "no object": (200, {}, b'"busy"'),
     "html": (200, {"Content-Type": "text/html"}, b"<html><body>sign in</body></html>"),
     "no choices": (200, {}, {"error": {"message": "upstream failed", "code": 502}}),
     "broken off": (200, {}, {"choices": [{"message": {"content": ""}, "finish_reason": "error"}]}),
+    "empty": (200, {}, {"choices": [{"message": {"content": None}, "finish_reason": "stop"}]}),
 }
 REASONS = {200: "OK", 307: "Temporary Redirect", 401: "Unauthorized", 429: "Too Many Requests"}
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, datetime
 
 import pytest
 from asking import CANARY, ask, request, requests, teacher
@@ -10,7 +11,7 @@ from driver import collect
 from scripted_server import reply
 from test_kills import processes  # noqa: F401 - a fixture
 
-import caft.teacher.endpoint.batch
+from caft.cli import main
 from caft.errors import TeacherError
 from caft.store import Store
 
@@ -81,20 +82,22 @@ def test_failed_and_missing_lines_are_errors_with_their_reason(tmp_path):
 def test_a_refused_batch_stops_the_run_with_its_reason_and_is_forgotten(tmp_path):
     with (
         BatchServer(status="failed") as server,
-        pytest.raises(TeacherError, match=r"refused batch batch_2 \(too many tokens enqueued\)"),
+        pytest.raises(TeacherError, match=r"refused batch batch_2 \(the model is not known\)"),
     ):
         ask(batch_teacher(server, tmp_path), requests(2))
     assert states(tmp_path) == []
 
 
-def test_many_requests_go_into_several_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(caft.teacher.endpoint.batch, "_MOST_REQUESTS", 3)
+def sizes(server):
+    return [len(known["lines"]) for known in server.batches.values()]
+
+
+def test_many_requests_go_into_several_batches(tmp_path):
     with BatchServer() as server:
-        assert len(ask(batch_teacher(server, tmp_path), requests(8))) == 8
-    assert [len(known["lines"]) for known in server.batches.values()] == [3, 3, 2]
-    monkeypatch.setattr(caft.teacher.endpoint.batch, "_MOST_BYTES", 500)
+        assert len(ask(batch_teacher(server, tmp_path, batch_max_requests=3), requests(8))) == 8
+    assert sizes(server) == [3, 3, 2]
     with BatchServer() as server:
-        assert len(ask(batch_teacher(server, tmp_path), requests(3))) == 3
+        assert len(ask(batch_teacher(server, tmp_path, batch_max_mb=0.0005), requests(3))) == 3
     assert len(server.batches) == 2
 
 
@@ -173,6 +176,411 @@ def test_another_model_has_batches_of_its_own(tmp_path):
         stop_after_submission(server, batch_teacher(server, tmp_path), requests(2))
         assert len(ask(batch_teacher(server, tmp_path, model="other"), requests(2))) == 2
     assert len(server.submitted) == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, {"code": "token_limit_exceeded", "message": "no more"}),
+        (429, {"message": "Enqueued token limit reached for m. Limit: 90,000 enqueued tokens."}),
+        (413, b"<html>413 Request Entity Too Large</html>"),
+        (400, {"message": "The batch input file exceeds the maximum of 3 requests"}),
+        (422, {"code": "file_too_large", "message": "File is too large. Maximum size is 1 MB."}),
+        (400, {"message": "batch file has too many lines"}),
+    ],
+)
+def test_a_refusal_for_size_or_what_is_enqueued_makes_smaller_batches(tmp_path, status, error):
+    body = error if isinstance(error, bytes) else {"error": error}
+    with BatchServer() as server:
+        server.refuse = lambda lines: (status, {}, body) if len(lines) > 3 else None
+        assert len(ask(batch_teacher(server, tmp_path), requests(10))) == 10
+    assert max(sizes(server)) <= 3 and sum(sizes(server)) == 10
+    assert states(tmp_path) == []
+
+
+def test_an_upload_that_is_too_large_makes_smaller_batches(tmp_path):
+    with BatchServer() as server:
+        upload = server.routes[("POST", "files")]
+
+        def at_most(path, headers, body):
+            return (413, {}, b"too large") if len(body) > 1500 else upload(path, headers, body)
+
+        server.routes[("POST", "files")] = at_most
+        assert len(ask(batch_teacher(server, tmp_path), requests(10))) == 10
+    assert len(server.batches) > 1 and sum(sizes(server)) == 10
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        {"data": [{"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}]},
+        [{"code": "token_limit_exceeded", "message": None}],
+        {"message": "too many enqueued tokens"},
+        "the input file is too large",
+    ],
+)
+def test_a_batch_that_failed_for_its_size_is_submitted_in_parts(tmp_path, errors):
+    with BatchServer() as server:
+
+        def judged(known):
+            if len(known["lines"]) > 2:
+                return 200, {}, {**known["batch"], "status": "FAILED", "errors": errors}
+
+        server.judged = judged
+        assert len(ask(batch_teacher(server, tmp_path), requests(7))) == 7
+    assert sizes(server)[0] == 7 and max(size for size in sizes(server)[-3:]) <= 2
+    assert states(tmp_path) == []
+
+
+def test_what_the_account_has_no_room_for_waits_until_a_batch_has_ended(tmp_path):
+    with BatchServer() as server:
+
+        def refuse(lines):
+            open_ = [
+                k["lines"] for k in server.batches.values() if k["batch"]["status"] != "completed"
+            ]
+            if sum(map(len, open_)) + len(lines) > 5:
+                return 400, {}, {"error": {"message": "Enqueued token limit reached"}}
+
+        server.refuse = refuse
+        got = ask(batch_teacher(server, tmp_path, batch_max_requests=3), requests(20))
+        assert len(got) == 20
+    assert sum(sizes(server)) == 20  # each was taken once
+    assert sizes(server)[0] == 3  # one that was refused beside others was not halved
+
+
+def test_one_request_that_no_batch_takes_is_a_row_and_the_others_go_on(tmp_path):
+    def refuse(lines):
+        if any(line["custom_id"] == "key of q3" for line in lines):
+            return 413, {}, {"error": {"message": "request too large"}}
+
+    with BatchServer() as server:
+        server.refuse = refuse
+        got = ask(batch_teacher(server, tmp_path), requests(6))
+    reasons = {key: answer.finish_reason for key, answer in got.items()}
+    assert reasons.pop("key of q3") == "error"
+    assert set(reasons.values()) == {"stop"} and len(reasons) == 5
+
+
+def test_an_account_without_any_room_ends_the_job_with_what_to_do(tmp_path):
+    with BatchServer() as server:
+        server.refuse = lambda lines: (429, {}, {"error": {"message": "Enqueued limit reached"}})
+        with pytest.raises(TeacherError, match="refused even a batch of one request .*Run again"):
+            ask(batch_teacher(server, tmp_path), requests(4))
+    assert states(tmp_path) == []
+
+
+def test_a_limit_of_requests_per_minute_is_waited_for_and_halves_nothing(tmp_path):
+    faults = iter([(429, {}, {"error": {"message": "Too many requests: rate limit exceeded"}})] * 2)
+    with BatchServer() as server:
+        server.refuse = lambda lines: next(faults, None)
+        assert len(ask(batch_teacher(server, tmp_path), requests(5))) == 5
+    assert sizes(server) == [5]
+
+
+@pytest.mark.parametrize("running", ["IN_PROGRESS", "in progress", "JOB_STATE_RUNNING", "Queued"])
+@pytest.mark.parametrize("ended", ["COMPLETED", "succeeded", "ended", "JOB_STATE_SUCCEEDED"])
+def test_states_are_known_in_all_spellings(tmp_path, running, ended):
+    with BatchServer(status=ended) as server:
+        server.odd = lambda batch: {
+            **batch,
+            "status": running if batch["status"] == "in_progress" else batch["status"],
+            "request_counts": None,
+        }
+        assert len(ask(batch_teacher(server, tmp_path), requests(3))) == 3
+
+
+@pytest.mark.parametrize("word", ["dreaming", None, 7])
+def test_an_unknown_state_is_named_and_does_not_last_for_ever(tmp_path, caplog, word):
+    with BatchServer(polls=10**9) as server:
+        server.odd = lambda batch: {**batch, "status": word}
+        with pytest.raises(TeacherError, match="which caft does not know, for .*store batches"):
+            ask(batch_teacher(server, tmp_path, batch_patience_s=0.2), requests(2))
+        assert caplog.text.count("does not know the state") == 1
+        server.polls, server.odd = 0, lambda batch: {**batch, "status": "completed"}
+        for known in server.batches.values():
+            server._end(known)
+        assert len(ask(batch_teacher(server, tmp_path), requests(2))) == 2
+    assert len(server.submitted) == 2
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_gone_batch_is_named_with_the_way_out_and_then_asked_again(tmp_path, capsys, status):
+    with BatchServer() as server:
+        server.judged = lambda known: (status, {}, {"error": {"message": "No batch found"}})
+        for _ in range(2):
+            with pytest.raises(TeacherError, match="caft store batches --forget batch_2 --store"):
+                ask(batch_teacher(server, tmp_path), requests(3))
+        assert len(server.submitted) == 3
+        server.judged = lambda known: None
+        assert main(["store", "batches", "--store", str(tmp_path)]) == 0
+        assert capsys.readouterr().out.startswith("batch_2  3 requests  20")
+        forget = ["store", "batches", "--store", str(tmp_path), "--forget", "batch_2"]
+        assert main(forget) == 0 and main(forget) == 1
+        assert main(["store", "batches", "--store", str(tmp_path)]) == 0
+        assert "no open batches" in capsys.readouterr().out
+        assert len(ask(batch_teacher(server, tmp_path), requests(3))) == 3
+    assert len(server.submitted) == 6
+
+
+def test_a_gone_output_file_leaves_the_other_batches_their_answers(tmp_path):
+    with BatchServer() as server:
+        content = server.routes[("GET", "files")]
+        gone = []
+
+        def without_first(path, headers, body):
+            gone[:] = gone or [path]
+            return (
+                (404, {}, {"error": {"message": "No such File"}})
+                if path in gone
+                else content(path, headers, body)
+            )
+
+        server.routes[("GET", "files")] = without_first
+        came = []
+        with pytest.raises(TeacherError, match="has the output file file-.* no more"):
+            for batch in batch_teacher(server, tmp_path, batch_max_requests=2).answer(
+                iter(requests(6))
+            ):
+                came += batch
+        assert len(came) == 4
+    assert [len(state["keys"]) for state in states(tmp_path)] == [2]
+
+
+@pytest.mark.parametrize("status", ["completed", "ended"])
+def test_a_batch_that_has_ended_without_any_file_is_not_taken_for_empty(tmp_path, status):
+    with (
+        BatchServer(line=lambda key, body: None, status=status) as server,
+        pytest.raises(TeacherError, match="names no file of answers"),
+    ):
+        ask(batch_teacher(server, tmp_path), requests(2))
+    assert len(states(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    "reply", [(405, {}, {}), (404, {}, b"no such page"), (200, {}, {"object": "list"})]
+)
+def test_an_endpoint_that_does_not_list_its_batches_can_be_asked(tmp_path, reply):
+    with BatchServer() as server:
+        server.listed = lambda: reply
+        assert len(ask(batch_teacher(server, tmp_path), requests(3))) == 3
+        faults = iter([(429, {}, {"error": {"message": "slow down"}})])
+        server.refuse = lambda lines: next(faults, None)
+        assert len(ask(batch_teacher(server, tmp_path), [request("later")])) == 1
+    assert len(server.submitted) == 4
+
+
+def test_whether_an_unlisted_batch_was_made_is_left_to_a_person(tmp_path):
+    with BatchServer() as server:
+        server.listed = lambda: (405, {}, {})
+        server.created = lambda batch: (500, {}, {})
+        for _ in range(2):
+            with pytest.raises(TeacherError, match="does not list its batches.*--forget"):
+                ask(batch_teacher(server, tmp_path), requests(3))
+            time.sleep(0.05)
+        assert len(server.submitted) == 3
+        server.created = lambda batch: None
+        (state,) = states(tmp_path)
+        forget = ["store", "batches", "--store", str(tmp_path), "--forget", state["uuid"]]
+        assert main(forget) == 0
+        assert len(ask(batch_teacher(server, tmp_path), requests(3))) == 3
+    assert len(server.submitted) == 6
+
+
+@pytest.mark.parametrize("created_at", ["2020-01-01T00:00:00Z", None, "soon", 1.6e12])
+def test_a_lost_batch_is_found_by_its_file_where_the_list_has_no_metadata(tmp_path, created_at):
+    def lose(batch):
+        batch |= {"metadata": None, "input_file_id": "file-1", "created_at": created_at}
+        return 500, {}, {}
+
+    with BatchServer() as server:
+        server.created = lose
+        assert len(ask(batch_teacher(server, tmp_path), requests(2))) == 2
+    assert len(server.batches) == 1
+
+
+def from_day(at):
+    return datetime.fromtimestamp(at, UTC).replace(tzinfo=None)
+
+
+@pytest.mark.parametrize("late", [1, -20])
+@pytest.mark.parametrize("form", [int, str, lambda at: int(at * 1000), from_day])
+def test_batches_that_are_older_than_the_lost_one_are_not_looked_through(tmp_path, form, late):
+    pages = []
+
+    def lose(batch):
+        del server.batches[batch["id"]]
+        return 500, {}, {}
+
+    def page():
+        pages.append(1)
+        at = form(time.time() - 7200 if late < 0 else time.time())
+        made = {"id": f"batch_{len(pages)}", "created_at": str(at)}
+        return 200, {}, {"data": [made], "has_more": len(pages) % 5 > 0}
+
+    with BatchServer() as server:
+        server.created, server.listed = lose, page
+        with pytest.raises(TeacherError, match="again and again"):
+            ask(batch_teacher(server, tmp_path, attempts=2), requests(2))
+    assert len(pages) == (1 if late < 0 else 5)
+
+
+def test_an_outage_does_not_end_a_job_that_waits(tmp_path, caplog):
+    with BatchServer(polls=1) as server:
+        down = iter([(503, {}, b"bad gateway")] * 30)  # far more than `attempts`
+        server.judged = lambda known: next(down, None)
+        assert len(ask(batch_teacher(server, tmp_path, attempts=2), requests(2))) == 2
+        assert caplog.text.count("such requests are repeated") == 1
+        assert server.submitted == ["key of q0", "key of q1"]
+
+
+def test_an_outage_that_goes_on_ends_the_job_and_the_next_run_collects(tmp_path):
+    with BatchServer(polls=1) as server:
+        server.judged = lambda known: (503, {}, b"bad gateway")
+        with pytest.raises(TeacherError, match="again and again for .*run again later"):
+            ask(batch_teacher(server, tmp_path, batch_patience_s=0.2), requests(2))
+        server.judged = lambda known: None
+        assert len(ask(batch_teacher(server, tmp_path), requests(2))) == 2
+    assert len(server.submitted) == 2
+
+
+def test_looks_that_are_never_answered_do_not_end_a_job_that_waits(tmp_path):
+    with BatchServer(polls=4) as server:
+        hangs = iter(["hang"] * 3)
+        server.judged = lambda known: next(hangs, None)
+        got = ask(batch_teacher(server, tmp_path, timeout_s=0.3, attempts=1), requests(2))
+        assert len(got) == 2
+    assert len(server.submitted) == 2
+
+
+def test_what_an_expired_batch_left_out_goes_into_another_one(tmp_path):
+    def line(key, body):
+        number = int(key.removeprefix("key of q"))
+        return reply("a") if number % 4 == len(server.batches) % 4 else None
+
+    with BatchServer(line, status="expired") as server:
+        got = ask(batch_teacher(server, tmp_path), requests(8))
+    assert {answer.finish_reason for answer in got.values()} == {"stop"}
+    assert sizes(server) == [8, 6, 4, 2]
+
+
+@pytest.mark.parametrize("failed", [(500, {"error": {"message": "oops"}}), (429, {})])
+def test_a_line_with_a_passing_fault_is_asked_again_and_becomes_a_row_at_last(tmp_path, failed):
+    def line(key, body):
+        return failed if key == "key of q1" else reply("a")
+
+    with BatchServer(line) as server:
+        got = ask(batch_teacher(server, tmp_path), requests(3))
+    assert [got[f"key of q{n}"].finish_reason for n in range(3)] == ["stop", "error", "stop"]
+    assert sizes(server) == [3, 1]
+
+
+def test_what_somebody_cancelled_is_not_submitted_again_by_itself(tmp_path):
+    def line(key, body):
+        return reply("a") if key == "key of q0" else None
+
+    with BatchServer(line, status="cancelled") as server:
+        got = ask(batch_teacher(server, tmp_path), requests(3))
+        assert [got[f"key of q{n}"].finish_reason for n in range(3)] == ["stop", "error", "error"]
+    assert sizes(server) == [3]
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "reason"),
+    [
+        (400, {"code": "content_filter", "message": "the prompt was flagged"}, "refused"),
+        (413, {"message": "input too large"}, "too_long"),
+        (400, {"message": "maximum context length is 8192 tokens"}, "too_long"),
+        (400, {"message": "bad thing"}, "error"),
+        (None, {"code": "batch_cancelled", "message": "This batch was cancelled."}, "error"),
+    ],
+)
+def test_a_refused_line_is_a_row_with_its_reason(tmp_path, status, error, reason):
+    with BatchServer() as server:
+        response = {"status_code": status, "body": {"error": error}} if status else None
+        bad = {"custom_id": "key of q1", "response": response, "error": None if status else error}
+        content = server.routes[("GET", "files")]
+        server.routes[("GET", "files")] = lambda path, *rest: (
+            (200, {}, json.dumps(bad).encode())
+            if path.split("/")[2] == "bad"
+            else content(path, *rest)
+        )
+        server.line = lambda key, body: None if key == "key of q1" else reply("a")
+        server.odd = lambda batch: {**batch, "error_file_id": "bad"}
+        got = ask(batch_teacher(server, tmp_path), requests(3))
+    assert [got[f"key of q{n}"].finish_reason for n in range(3)] == ["stop", reason, "stop"]
+    assert sizes(server) == [3]
+
+
+ENTRY = {"custom_id": "key of q0", "error": None}
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {**ENTRY, "response": {"status_code": "200", "body": reply("good")}},
+        {**ENTRY, "response": {"body": reply("good")}},
+        {**ENTRY, "response": reply("good")},
+        {**ENTRY, "response": {"status_code": 200, "body": json.dumps(reply("good"))}},
+    ],
+)
+def test_an_answer_is_read_from_lines_of_all_shapes(tmp_path, entry):
+    with BatchServer() as server:
+        bad = {"custom_id": "key of q0", "response": None, "error": {"code": "server_error"}}
+
+        def content(path, headers, body):
+            if path.split("/")[2] == "out":
+                return 200, {}, "\ufeff".encode() + json.dumps(entry).encode() + b"\r\n\n"
+            return 200, {}, json.dumps(bad).encode()
+
+        server.routes[("GET", "files")] = content
+        server.odd = lambda batch: {**batch, "output_file_id": "out", "error_file_id": "bad"}
+        got = ask(batch_teacher(server, tmp_path), requests(1))
+    assert got["key of q0"].text == "good"
+
+
+@pytest.mark.parametrize("cut", [b"<html>sign in</html>", b'{"custom_id": "key', b"[1]\n[2]"])
+def test_a_download_that_is_no_result_is_repeated_and_loses_nothing(tmp_path, cut):
+    with BatchServer() as server:
+        content = server.routes[("GET", "files")]
+        first = iter([(200, {}, cut)] * 2)
+        server.routes[("GET", "files")] = lambda *got: next(first, None) or content(*got)
+        assert len(ask(batch_teacher(server, tmp_path), requests(3))) == 3
+    assert len(server.submitted) == 3
+
+
+@pytest.mark.parametrize("left", [1, 2])
+def test_fewer_answers_than_the_endpoint_counts_are_fetched_again(tmp_path, left):
+    with BatchServer() as server:
+        content = server.routes[("GET", "files")]
+        looks = []
+
+        def short(path, headers, body):
+            looks.append(path)
+            status, fields, whole = content(path, headers, body)
+            lines = whole.splitlines(keepends=True)
+            return status, fields, b"".join(lines[:left] if len(looks) < 3 else lines)
+
+        server.routes[("GET", "files")] = short
+        server.odd = lambda batch: {**batch, "request_counts": {"completed": 3, "failed": None}}
+        assert len(ask(batch_teacher(server, tmp_path), requests(3))) == 3
+    assert len(server.submitted) == 3 == len(looks)
+
+
+@pytest.mark.parametrize("wrap", ["job", "batch", "data"])
+def test_ids_are_found_where_an_endpoint_wraps_its_objects(tmp_path, wrap):
+    with BatchServer() as server:
+        server.created = lambda batch: (200, {}, {wrap: batch})
+        server.judged = lambda known: (200, {}, {wrap: known["batch"]})
+        assert len(ask(batch_teacher(server, tmp_path), requests(2))) == 2
+
+
+def test_an_address_without_batches_says_so(tmp_path):
+    with BatchServer() as server:
+        del server.routes[("POST", "files")]
+        with pytest.raises(TeacherError, match="takes no batches .*set batch to false"):
+            ask(batch_teacher(server, tmp_path), requests(2))
+    assert states(tmp_path) == []
 
 
 @pytest.mark.parametrize("moment", ["before the batch is made", "before its id is recorded"])

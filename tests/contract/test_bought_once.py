@@ -9,6 +9,7 @@ from asking import CANARY, SPEC, make
 from driver import items, prompts
 from scripted_server import ScriptedServer, question, reply
 
+from caft.cli import main
 from caft.store import Store
 from caft.teacher.acceptance import Policy
 from caft.teacher.asking import Asking
@@ -42,6 +43,22 @@ def test_only_a_new_row_is_asked_for(tmp_path):
         prices = {"prompt": 1.0, "cached": None, "completion": 1.0}
         collect(server, tmp_path, items(21), prices=prices, requests_per_minute=60)
         assert calls(server) == 21
+
+
+def test_exactly_what_was_dropped_is_asked_again(tmp_path):
+    with ScriptedServer(lambda request, asked: reply(f"so [[{asked}]]")) as server:
+        first = collect(server, tmp_path, items(6))
+        keys = list(first["key"][:2])
+        drop = ["store", "drop", "--store", str(tmp_path), "--key", *keys]
+        assert main(drop) == 0
+        collect(server, tmp_path, items(6))
+        assert calls(server) == 6
+        assert main([*drop, "--remove"]) == 0
+        again = collect(server, tmp_path, items(6))
+        assert sorted(again["key"][again["parsed"] == "1"]) == sorted(keys)
+        collect(server, tmp_path, items(6))
+        assert calls(server) == 8
+    assert Store(tmp_path).table(["key"]).num_rows == 8  # the bill has both
 
 
 def test_another_server_for_the_same_model_is_not_asked_again(tmp_path):
@@ -78,7 +95,7 @@ def test_an_answer_is_durable_before_its_slot_asks_again(tmp_path):
             with lock:
                 known.update(record["key"] for record in records)
 
-    with ScriptedServer() as server:
+    with ScriptedServer(lambda request, asked: reply("so [[1]]")) as server:
         server.on_request = lambda: early.append(calls(server) - len(known))
         teacher = make({**SPEC, "base_url": server.url, "concurrency": 4})
         with Watched(tmp_path) as store:

@@ -114,3 +114,24 @@ def test_the_key_is_nowhere(project):
     assert [path for path in files if CANARY.encode() in path.read_bytes()] == []
     answers = Store(project.folder / "data/store/teacher").get(project.stored_keys()).values()
     assert all(answer["text"].startswith("[redacted]") for answer in answers)
+
+
+def test_items_without_an_answer_fail_the_job_and_the_next_run_asks_exactly_them(project, server):
+    solve, stored = server.answer, len(project.stored_keys())
+    changed = copy.deepcopy(project.config)
+    changed["teachers"]["big"] |= {"attempts": 1, "budget": {}}
+    changed["buckets"] = {"default": {"quantiles": [0.25, 0.3]}}
+    project.write(changed)
+    server.asked.clear()
+    server.answer = lambda request, times: (
+        (500, {}, {}) if sum(server.asked.values()) % 2 else solve(request, times)
+    )
+    failed = project.run("results/summary.csv", succeeds=False)
+    server.answer = solve
+    lost = sum(server.asked.values()) - (len(project.stored_keys()) - stored)
+    assert lost > 0
+    wanted = bucket_sizes(project)["hard"]
+    assert f"teachers.big: {lost} of {wanted} have no answer" in failed.output
+    server.asked.clear()
+    project.run("results/summary.csv")
+    assert sum(server.asked.values()) == lost

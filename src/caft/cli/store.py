@@ -3,13 +3,14 @@
 import argparse
 import json
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from caft import layout
-from caft.cli import configured
+from caft.cli import configured, dropping
 from caft.errors import ConfigError, StoreError
-from caft.store import Store, stats
+from caft.store import Store, batches, stats
 from caft.store.check import check
 from caft.store.compaction import compact
 from caft.store.export import FORMATS, export
@@ -48,6 +49,11 @@ def add_commands(subparsers: Any) -> None:
     out.add_argument("file", type=Path, help=f"ends in {' or '.join(FORMATS)}")
     out.add_argument("--model", metavar="NAME", help="only of this model")
     _add_import(add("import", _import, _IMPORT))
+    open_ = add("batches", _batches, "List what was submitted in batches and is not collected yet.")
+    open_.add_argument(
+        "--forget", metavar="ID", help="take one off the list: its requests are asked again"
+    )
+    dropping.add_options(add("drop", dropping.run, dropping.TEXT))
     folded = add(
         "compact",
         _compact,
@@ -128,6 +134,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         f"{arguments.store}: {report.segments} segments, {report.journals} journals; "
         f"{report.answers} intact answers to {len(report.keys)} requests; "
         f"{len(report.damage)} damaged, {len(report.torn)} unfinished"
+        + (f", {len(report.dropped):,} dropped" if report.dropped else "")
     )
     if report.damage:
         print(
@@ -141,7 +148,8 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _stats(arguments: argparse.Namespace) -> None:
     folder = _existing(arguments.store)
-    models, per_file = stats.by_model(Store(folder)), stats.by_file(folder)
+    store = Store(folder)
+    models, per_file = stats.by_model(store), stats.by_file(folder)
     if arguments.json:
         print(json.dumps({"models": models, "files": per_file}, indent=2, ensure_ascii=False))
         return
@@ -155,6 +163,10 @@ def _stats(arguments: argparse.Namespace) -> None:
         print(f"  received    {row['first_received']} to {row['last_received']}")
         ends = ", ".join(f"{count:,} {name}" for name, count in row["finish_reasons"].items())
         print(f"  finished    {ends}")
+        names = ", ".join(f"{count:,} {name}" for name, count in row["answered_by"].items())
+        print(f"  answered by {names}")
+    if store.dropped:
+        print(f"{store.dropped:,} answers are dropped: they count here and are not used.")
     for row in per_file:
         print(f"{row['answers']:>9,} answers {row['bytes']:>14,} bytes  {row['file']}")
 
@@ -214,9 +226,9 @@ def _recorder(arguments: argparse.Namespace, items: Any) -> Any:
             completion_tokens = sum(counter.texts([owned.reasoning or "", owned.text]))
         raw = {"imported": True, "file": arguments.file.name, "row": owned.row}
         text, reasoning, finish_reason = owned.text, owned.reasoning, owned.finish_reason
-        answer = Answer(request.key, text, reasoning, finish_reason, 0, 0, 0.0, 0.0, raw)
-        unknown = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
-        return {**to_record(request, answer, "rationale"), **unknown, "seconds": None}
+        counts = (prompt_tokens, completion_tokens)
+        answer = Answer(request.key, text, reasoning, finish_reason, *counts, 0.0, 0.0, raw)
+        return {**to_record(request, answer, "rationale"), "seconds": None}
 
     return record_of
 
@@ -253,3 +265,23 @@ def _compact(arguments: argparse.Namespace) -> None:
         print(
             f"left alone: {done.in_use} journals in use, {done.elsewhere} of other machines (--all)"
         )
+
+
+def _batches(arguments: argparse.Namespace) -> None:
+    folder = _existing(arguments.store)
+    if arguments.forget:
+        known = batches.forget(folder, arguments.forget)
+        count = f"its {len(known.keys):,} requests are" if known else "whatever was in it is"
+        print(f"{arguments.forget} is forgotten: {count} asked again by the next run.")
+        return
+    for batch in batches.all_in(folder):
+        since = datetime.fromtimestamp(batch.created, UTC).isoformat(" ", "minutes")
+        state = f"{len(batch.answers):,} answers are here" if batch.answers else "open"
+        if not (batch.batch or batch.answers):
+            state = "submitted or not: the job was cut off"
+        print(
+            f"{batch.name}  {len(batch.keys):,} requests  {since[:16]} UTC  {state}  "
+            f"{batch.model} at {batch.endpoint}"
+        )
+    if not batches.all_in(folder):
+        print(f"{folder}: no open batches")

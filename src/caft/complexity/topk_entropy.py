@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from caft.complexity import Metric
 from caft.complexity.values import explained, rows_of
+from caft.prompting.thought import answer_start, split_thought
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +52,8 @@ def entropy_bound(logprobs: Any) -> tuple[float, float]:
     that part an item whose probability is spread over thousands of tokens would look easy.
 
     Args:
-        logprobs: of the most probable tokens, in any order; None or empty where unknown.
+        logprobs: of the most probable tokens, in any order; None or empty where unknown. What is no
+            finite number stands for nothing, and so does -9999, for "hardly ever".
 
     Returns:
         (NaN, NaN) where they are unknown.
@@ -60,17 +62,22 @@ def entropy_bound(logprobs: Any) -> tuple[float, float]:
 
     if np.ndim(logprobs) != 1 or not np.size(logprobs):
         return float("nan"), float("nan")
-    p = np.exp(np.asarray(logprobs, dtype=float))
-    p = p[p > 0]  # -9999 stands for "hardly ever"
+    finite = np.asarray(logprobs, dtype=float)
+    p = np.exp(np.minimum(finite[np.isfinite(finite)], 0.0))
+    p = p[p > 0]
+    if not p.size:
+        return float("nan"), float("nan")
     rest = max(0.0, 1.0 - p.sum())
     bound = -(p * np.log(p)).sum()
     if rest > 0:
         bound -= rest * np.log(min(p.min(), rest))
-    return float(bound), float(min(p.sum(), 1.0))
+    return float(bound) + 0.0, float(min(p.sum(), 1.0))
 
 
 def first_logprobs(raw: Any) -> list[float] | None:
     """Return the top log-probabilities at the first token of an OpenAI-style answer.
+
+    Tokens of a thought before the answer do not count, nor do tokens that are white space.
 
     Args:
         raw: a chat completion as JSON text or parsed, requested with `logprobs` and
@@ -79,12 +86,48 @@ def first_logprobs(raw: Any) -> list[float] | None:
     Returns:
         None where it has none.
     """
-    if isinstance(raw, str):
-        raw = json.loads(raw)
     try:
-        first = raw["choices"][0]["logprobs"]["content"][0]
-        return [float(entry["logprob"]) for entry in first["top_logprobs"]]
-    except (TypeError, KeyError, IndexError):
+        choice = (json.loads(raw) if isinstance(raw, str) else raw)["choices"][0]
+        entries = [entry for entry in choice["logprobs"]["content"] if isinstance(entry, dict)]
+        top = entries[_first_of_answer(entries, choice.get("message") or {})]["top_logprobs"]
+        found = [_number(entry.get("logprob")) for entry in top]
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError):
+        return None
+    return [number for number in found if number is not None] or None
+
+
+def _first_of_answer(entries: list[dict[str, Any]], message: dict[str, Any]) -> int:
+    """Return which token the answer begins with.
+
+    Raises:
+        ValueError: if no answer was begun.
+    """
+    texts = [str(entry.get("token") or "") for entry in entries]
+    written = "".join(texts)
+    content = message.get("content")
+    answer = (split_thought(content)[1] or "") if isinstance(content, str) else ""
+    start = answer_start(written)
+    if answer.strip() and (
+        start is None or not written[start:].lstrip().startswith(answer.strip())
+    ):
+        # Thinking without marks is among the tokens, or marks that were left out of the content.
+        found = written.rfind(answer.strip())
+        start = found if found >= 0 else start
+    is_read = bool(message) and not isinstance(content, list)
+    if start is None or (is_read and not answer.strip()):
+        raise ValueError("no answer was begun")
+    end = 0
+    for place, text in enumerate(texts):
+        end += len(text)
+        if end > start and (text.strip() or not written.strip()):
+            return place
+    return 0
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
         return None
 
 

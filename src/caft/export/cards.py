@@ -10,6 +10,7 @@ import pandas as pd
 from caft.report.paper_tables import escape_markdown
 from caft.tables import parquet
 from caft.teacher import PROVIDERS
+from caft.teacher.reading.reply import is_same_model
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # All control characters but line break and tab, C1 too: a terminal would obey them.
@@ -371,7 +372,15 @@ def _acceptance(
         f"{_code(name)} was asked about {counts['items']:.0f} items for all strategies of the run; "
         f"{counts['accepted']:.0f} have an accepted rationale. Rejected: "
         f"{', '.join(rejected) or 'none'}."
+        + _other_models(config["teachers"][name].get("model"), counts.get("answered_by"))
     )
+
+
+def _other_models(asked: str | None, answered: Any) -> str:
+    """Say which other models answered than the one that was asked."""
+    named = answered.split(", ") if isinstance(answered, str) else []
+    others = [_code(one) for one in named if asked and not is_same_model(asked, one)]
+    return f" Answers came from {', '.join(others)}, too, by the replies' word." if others else ""
 
 
 def _origin(model: str, provenance: dict[str, Any]) -> str:

@@ -208,10 +208,10 @@ def _figures(
     needed = estimate(missing, settings, seen, outlook)
     middle, limits = needed["middle"], settings.limits
     tokens = middle.prompt_tokens + middle.completion_tokens
-    taken = amounts_of(seen.spent)
+    taken = amounts_of(seen.taken)
     left = {name: limit - taken[name] for name, limit in limits.items()}
     unknown = "max_cost_usd" in limits and middle.cost_usd is None
-    fits = not missing or not (unknown or exceeded(limits, seen.spent + middle.spending))
+    fits = not missing or not (unknown or exceeded(limits, seen.taken + middle.spending))
     return {
         "wanted": len(wanted),
         "owned": len(wanted) - len(missing),

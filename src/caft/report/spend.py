@@ -16,6 +16,7 @@ SPEND = [
     "dataset", "student", "teacher", "items", "accepted",
     *(f"rejected_{reason}" for reason in REASONS),
     "samples", "answers", "imported", "prompt_tokens", "completion_tokens", "cost_usd", "seconds",
+    "answered_by",
 ]  # fmt: skip
 ACCEPTANCE = [
     "dataset", "student", "teacher", "by", "buckets", "group", "items", "accepted",
@@ -67,6 +68,7 @@ def spend(rationales: pd.DataFrame) -> dict[str, Any]:
         "completion_tokens": int(answers["completion_tokens"].sum()),
         "cost_usd": total_cost(answers),
         "seconds": float(answers["seconds"].sum()),
+        "answered_by": ", ".join(sorted(answers["answered_by"].dropna().unique())) or None,
     }
 
 

@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from caft.store import files, journal, segment
-from caft.store.record import Contents, Damage
+from caft.errors import StoreError
+from caft.store import dropped, files, journal, segment
+from caft.store.record import Contents, Damage, Purchase
 
 
 @dataclass
@@ -16,6 +17,7 @@ class Report:
     answers: int = 0  # intact records, duplicates included
     keys: set[str] = field(default_factory=set)  # of those
     damage: list[Damage] = field(default_factory=list)
+    dropped: set[Purchase] = field(default_factory=set)  # answers that are not used any more
     torn: list[Damage] = field(default_factory=list)  # unfinished last lines; no damage
 
     def add(self, found: Contents) -> None:
@@ -46,6 +48,11 @@ def check(folder: Path) -> Report:
             report.damage.append(Damage(path, f"cannot be read ({error})"))
         report.journals += is_journal
         report.segments += not is_journal
+    for path in dropped.paths(folder):
+        try:
+            report.dropped |= dropped.read(path)
+        except StoreError as error:
+            report.damage.append(Damage(path, str(error).removeprefix(f"{path}: ")))
     return report
 
 

@@ -11,9 +11,18 @@ from itertools import chain
 from pathlib import Path
 
 from caft.errors import StoreError
+from caft.store import dropped as drops
 from caft.store import files, journal, segment
 from caft.store.check import inspect
-from caft.store.record import Contents, Damage, DamagedError, first_received, writing
+from caft.store.record import (
+    Contents,
+    Damage,
+    DamagedError,
+    Purchase,
+    each_purchase,
+    first_received,
+    writing,
+)
 
 _OLD_S = 24 * 3600.0  # a temporary file that old is nobody's any more
 
@@ -68,22 +77,25 @@ def _compact(folder: Path, everything: bool) -> Compaction:
     done = Compaction()
     contents = {path: journal.read(path) for path in _abandoned(folder, everything, done)}
     contents |= {path: inspect(path) for path in files.segments(folder)}
-    winners = first_received(chain.from_iterable(found.places for found in contents.values()))
+    # Dropped ones were paid for, so they stay; among the others the first of each key does.
+    dropped: frozenset[Purchase] = frozenset().union(*map(drops.read, drops.paths(folder)))
+    found = list(chain.from_iterable(each.places for each in contents.values()))
+    unused = (place for place in found if (place.key, place.received_at) in dropped)
+    winners = [*first_received(found, dropped=dropped).values(), *each_purchase(unused)]
     kept = {path: 0 for path in contents}
-    for place in winners.values():
+    for place in winners:
         kept[place.path] += 1
     old = _worth_rewriting(contents, kept)
-    places = [place for place in winners.values() if place.path in old]
+    places = [place for place in winners if place.path in old]
     done.written = files.rewrite(folder, places)
     done.answers = len(places)
     for path in old:
-        found = contents[path]
-        damage = [one for one in found.damage if not one.torn]
+        damage = [one for one in contents[path].damage if not one.torn]
         done.damage += damage
-        done.duplicates += len(found.places) - kept[path]
+        done.duplicates += len(contents[path].places) - kept[path]
         done.folded += files.is_journal(path)
         done.merged += not files.is_journal(path)
-        if path in done.written or _grew(path, found):
+        if path in done.written or _grew(path, contents[path]):
             continue
         files.retire(folder, path, bool(damage))
         if damage:

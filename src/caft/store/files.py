@@ -1,11 +1,13 @@
 """The files of a store, whichever kind they are: which there are, what is in them."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from caft.store import journal, segment
 from caft.store.record import Place
+from caft.tables.files import make_folder, sync_folder
 
 
 def journals(folder: Path) -> list[Path]:
@@ -25,9 +27,11 @@ def is_journal(path: Path) -> bool:
 
 def by_file(places: Iterable[Place]) -> Iterator[tuple[Path, list[Place]]]:
     """Group places by file, in the order in which they lie."""
-    ordered = sorted(places, key=lambda place: (place.path, place.start))
-    for path, here in groupby(ordered, key=lambda place: place.path):
-        yield path, list(here)
+    here: dict[Path, list[Place]] = defaultdict(list)
+    for place in places:
+        here[place.path].append(place)
+    for path in sorted(here):
+        yield path, sorted(here[path], key=attrgetter("start"))
 
 
 def bodies(path: Path, places: list[Place]) -> Iterator[tuple[Place, bytes]]:
@@ -56,7 +60,8 @@ def retire(folder: Path, path: Path, damaged: bool) -> None:
     """Take a file out of the store once its answers lie elsewhere; a damaged one is moved aside."""
     if damaged:
         aside = folder / "damaged" / path.name
-        aside.parent.mkdir(exist_ok=True)
+        make_folder(aside.parent)
         path.replace(aside)
+        sync_folder(aside.parent)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)  # another job may fold the same journal of a killed one

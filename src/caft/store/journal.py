@@ -9,14 +9,14 @@ import re
 import socket
 import uuid
 from collections.abc import Iterable, Iterator
+from functools import cache
 from hashlib import sha256
 from itertools import chain
 from json import loads
 from pathlib import Path
-from typing import Any
 
 from caft.store.record import Contents, Damage, DamagedError, Place
-from caft.tables.files import sync_folder
+from caft.tables.files import make_folder, sync_folder
 
 _PREFIX, _MIDDLE, _END = b'{"check": "', b'", "record": ', b"}\n"
 _HEAD = len(_PREFIX) + 16 + len(_MIDDLE)
@@ -24,6 +24,8 @@ _HEAD = len(_PREFIX) + 16 + len(_MIDDLE)
 _LINE_START = re.compile(b"(?=" + re.escape(_PREFIX) + b")")
 _KEY = re.compile(rb'"key": "([^"\\]+)"')
 _SECONDS_CLOCKS_DIFFER = 60.0  # of a file server and of this machine
+
+FOLD_BYTES = 64 * 2**20  # from which a writer folds its own journal: every reader parses it
 
 DAMAGED = "is damaged; this answer is not used"
 CUT_OFF = "was cut off: its writer was stopped or still writes, and it never counted as received"
@@ -33,19 +35,19 @@ class Journal:
     """An open journal; after a failed `append` it may end in a torn line and is used no more."""
 
     def __init__(self, folder: Path):
-        """Make the file, named by host, process and a random number.
+        """Make the file; its name says which process writes it, so that its death can be proved.
 
         Raises:
             OSError: if that fails.
         """
-        name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}.jsonl"
+        writer = f"{_boot()}.{_namespace()}.{_started(os.getpid())}"
+        name = f"{socket.gethostname()}-{os.getpid()}-{writer}.{uuid.uuid4().hex}.jsonl"
         self.path = folder / "journals" / name
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         self._file = os.open(self.path, flags, 0o644)
         self._size = 0
         sync_folder(self.path.parent)
-        sync_folder(folder)
 
     def append(self, bodies: Iterable[bytes]) -> list[tuple[int, int]]:
         """Write records; return first byte and size of each line, once they are on the disk.
@@ -108,7 +110,7 @@ def read(path: Path, known: Contents | None = None) -> Contents:
             body, wrong = _judge(piece, is_last)
             if body:
                 record = loads(body)
-                received = record["received_at"] or ""
+                received = record.get("received_at") or ""
                 found.places.append(Place(record["key"], received, path, start, len(piece)))
             elif piece != b"\n" and (piece.startswith(_PREFIX) or not half):
                 torn = wrong == CUT_OFF
@@ -137,22 +139,75 @@ def bodies(path: Path, places: Iterable[Place]) -> Iterator[tuple[Place, bytes]]
 
 
 def is_abandoned(path: Path) -> bool | None:
-    """Tell whether a journal's writer is dead; None if it ran on another host, so nobody knows."""
+    """Tell whether a journal's writer is dead; None where this process cannot know.
+
+    Host name and process number alone prove nothing: containers share them, and numbers come again.
+    Dead is who ran since the same boot, among the same process numbers, and is there no more; and
+    who wrote on a host of this name before it booted.
+
+    Raises:
+        FileNotFoundError: if the journal was folded since it was listed.
+    """
+    host, _, process = path.stem.rpartition("-")[0].rpartition("-")
+    boot, *writer = path.stem.rpartition("-")[2].split(".")
+    if len(writer) != 3 or not process.isdigit():
+        return None
+    if boot == _boot():
+        namespace, started = writer[:2]
+        return None if namespace != _namespace() else not _runs(int(process), started)
+    if host == socket.gethostname() and path.stat().st_mtime < _booted() - _SECONDS_CLOCKS_DIFFER:
+        return True
+    return None
+
+
+@cache
+def _boot() -> str:
+    """Return what tells this boot of this machine from all others."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    except OSError:
+        return f"{_booted():.0f}"
+
+
+def _booted() -> float:
     import psutil
 
-    host, _, process = path.stem.rpartition("-")[0].rpartition("-")
-    if host != socket.gethostname() or not process.isdigit():
-        return None
+    return psutil.boot_time()
+
+
+def _namespace() -> str:
+    """Return which process numbers this process sees: a container has its own."""
     try:
-        writer = psutil.Process(int(process))
-        # A process that began after the last line was written only has the same number.
-        return writer.status() == psutil.STATUS_ZOMBIE or _is_younger(writer, path)
-    except psutil.NoSuchProcess:
-        return True
+        return str(os.stat("/proc/self/ns/pid").st_ino)
+    except OSError:
+        return "0"
 
 
-def _is_younger(writer: Any, path: Path) -> bool:
-    return writer.create_time() > path.stat().st_mtime + _SECONDS_CLOCKS_DIFFER
+def _runs(process: int, started: str) -> bool:
+    """Tell whether a process may still run that started then."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # another user's
+    return _started(process) in (started, "")
+
+
+def _started(process: int) -> str:
+    """Return when a running process started; empty where this process may not see it."""
+    import psutil
+
+    try:
+        # The kernel's own count of ticks: a time of day moves when the clock is set.
+        status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return "ended" if status[0] == "Z" else status[19]
+    except OSError:
+        pass
+    try:
+        return f"{psutil.Process(process).create_time():.0f}"
+    except psutil.Error:
+        return ""
 
 
 def _pieces(whole: bytes) -> Iterator[tuple[bytes, bool]]:

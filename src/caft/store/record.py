@@ -2,7 +2,8 @@
 
 import errno
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,8 @@ LIGHT = pa.schema(
 )
 """The columns that can be read without the texts; `imported` says that nothing was paid."""
 
+_INT64 = 2**63
+
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -48,6 +51,10 @@ class Place(NamedTuple):
     path: Path
     start: int  # byte of its line or frame; its row in a segment that is read as Parquet
     size: int | None = None  # bytes; None in a segment that is read as Parquet
+
+
+Purchase = tuple[str, str]
+"""Which answer, of those to the same request: its key, and when it was received."""
 
 
 class DamagedError(Exception):
@@ -118,29 +125,53 @@ def answer_key(
 def encode(records: Iterable[Mapping[str, Any]]) -> list[bytes]:
     """Return records as bytes, JSON with all fields of `RECORD`; those left out become null.
 
+    A value that does not fit its column becomes null, too: what was paid for is kept, and `raw`
+    says what came.
+
     Raises:
-        ValueError: if one has no key, an unknown field or a value of the wrong type.
+        ValueError: if one has no key or an unknown field.
     """
     bodies = []
     for record in records:
         unknown = set(record) - set(RECORD.names)
         if not record.get("key") or unknown:
             raise ValueError(f"a record needs a key and only known fields; unknown: {unknown}")
-        whole = {name: record.get(name) for name in RECORD.names}
         # Half a surrogate pair, which a server can send, has no UTF-8 form.
-        bodies.append(json.dumps(whole, ensure_ascii=False).encode("utf-8", "replace"))
-    try:
-        pa.Table.from_pylist([json.loads(body) for body in bodies], schema=RECORD)
-    except (pa.ArrowException, TypeError, OverflowError) as error:
-        raise ValueError(f"records are of the wrong type: {error}") from error
+        whole = json.dumps(_fitting(record, RECORD), ensure_ascii=False).encode("utf-8", "replace")
+        bodies.append(whole)
     return bodies
 
 
+def _fitting(record: Mapping[str, Any], columns: pa.Schema) -> dict[str, Any]:
+    return {column.name: _fit(record.get(column.name), column.type) for column in columns}
+
+
+def _fit(value: Any, kind: pa.DataType) -> Any:
+    """Return a value as a column of that type holds it; None if it does not."""
+    if kind == pa.string():
+        return value if isinstance(value, str) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value if kind == pa.bool_() and isinstance(value, bool) else None
+    if kind == pa.int64():
+        return int(value) if -_INT64 <= value < _INT64 and value == int(value) else None
+    return _finite(value)
+
+
+def _finite(value: float) -> float | None:
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
 def light(body: bytes) -> dict[str, Any]:
-    """Return the fields of `LIGHT` of a record's bytes."""
-    record = json.loads(body)
-    row = {name: record[name] for name in LIGHT.names[:-1]}
-    return row | {"imported": _is_imported(record["raw"] or "")}
+    """Return the fields of `LIGHT` of a record's bytes, whichever version of caft wrote them."""
+    return light_of(json.loads(body))
+
+
+def light_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `LIGHT` of a record."""
+    return _fitting({**record, "imported": _is_imported(record.get("raw") or "")}, LIGHT)
 
 
 def _is_imported(raw: str) -> bool:
@@ -158,19 +189,34 @@ def light_table(bodies: Iterable[bytes]) -> pa.Table:
     return pa.Table.from_pylist([light(body) for body in bodies], schema=LIGHT)
 
 
-def first_received(places: Iterable[Place], known: dict[str, Place] | None = None) -> dict:
+def first_received(
+    places: Iterable[Place],
+    known: dict[str, Place] | None = None,
+    dropped: Collection[Purchase] = frozenset(),
+) -> dict[str, Place]:
     """Return one place per key: of duplicates the answer that was received first, wherever it lies.
 
     Args:
         places: where answers lie.
         known: an earlier result, which is added to.
+        dropped: answers that are not used any more.
     """
     index: dict[str, Place] = {} if known is None else known
+    if dropped:
+        places = (place for place in places if (place.key, place.received_at) not in dropped)
     for place in places:
         other = index.setdefault(place.key, place)
-        if (place.received_at, place.path.name) < (other.received_at, other.path.name):
+        if other is not place and (place.received_at, place.path.name) < (
+            other.received_at,
+            other.path.name,
+        ):
             index[place.key] = place
     return index
+
+
+def each_purchase(places: Iterable[Place]) -> list[Place]:
+    """Return one place per answer that was paid for; of its copies any is as good."""
+    return list({(place.key, place.received_at): place for place in places}.values())
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import struct
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from itertools import pairwise
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -147,7 +147,7 @@ def is_intact(path: Path) -> bool:
 
 
 def read_light(path: Path, columns: list[str]) -> pa.Table:
-    """Read columns of `LIGHT`, without the records.
+    """Read columns of `LIGHT`, without the records; one that did not exist yet then is null.
 
     Raises:
         FileNotFoundError: if the segment was merged into another one meanwhile.
@@ -155,19 +155,24 @@ def read_light(path: Path, columns: list[str]) -> pa.Table:
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            promise = json.loads(file.metadata.metadata[_METADATA_KEY.encode()])
-            table = file.read(columns=columns, use_threads=False).select(columns)
+            promise = json.loads(file.metadata.metadata[_METADATA_KEY.encode()])["columns"]
+            # Beside a name that only a wrong byte can have made, none counts as missing.
+            own = [name for name in columns if name in promise or promise.keys() - LIGHT.names]
+            table = file.read(columns=own, use_threads=False).select(own)
             table = table.replace_schema_metadata(None)
-            right = table.schema.equals(pa.schema([LIGHT.field(name) for name in columns])) and all(
-                _digest(table[name]) == promise["columns"][name] for name in columns
+            right = table.schema.equals(pa.schema([LIGHT.field(name) for name in own])) and all(
+                _digest(table[name]) == promise[name] for name in own
             )
+            for name in (name for name in columns if name not in own):
+                nulls = pa.nulls(file.metadata.num_rows, LIGHT.field(name).type)
+                table = table.append_column(LIGHT.field(name), nulls)
     except FileNotFoundError:
         raise
     except Exception as error:  # a wrong byte in the footer can make Arrow raise anything
         raise DamagedError(path) from error
     if not right:
         raise DamagedError(path)
-    return table
+    return table.select(columns)
 
 
 def read(path: Path) -> Contents:
@@ -177,11 +182,12 @@ def read(path: Path) -> Contents:
         FileNotFoundError: if the segment was merged into another one meanwhile.
     """
     try:
-        columns = read_light(path, ["key", "received_at"]).to_pydict().values()
+        light = read_light(path, ["key", "received_at"])
     except DamagedError:
         return salvage(path)
-    rows = enumerate(zip(*columns, strict=True))
-    return Contents([Place(key, received or "", path, row) for row, (key, received) in rows])
+    keys, times = (light[name].to_pylist() for name in ("key", "received_at"))
+    received = (time or "" for time in times)
+    return Contents(list(map(Place, keys, received, repeat(path), range(len(keys)))))
 
 
 def salvage(path: Path) -> Contents:
@@ -197,7 +203,7 @@ def salvage(path: Path) -> Contents:
     found, seen, rows = Contents(), set(), 0
     for frame in _scan(path.read_bytes()):
         record = json.loads(frame.body)
-        received = record["received_at"] or ""
+        received = record.get("received_at") or ""
         found.places.append(Place(record["key"], received, path, frame.start, frame.size))
         seen.add(frame.row)
         rows = frame.rows

@@ -1,6 +1,7 @@
 """What a store holds, by model."""
 
-from collections import Counter
+import json
+from collections import Counter, defaultdict
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,15 +27,38 @@ def by_model(store: Store) -> list[dict[str, Any]]:
 
     Returns:
         Answers (and how many of them were imported), tokens, money (and for how many answers it is
-        unknown), first and last time, answers by kind and by finish_reason.
+        unknown), first and last time, answers by kind and by finish_reason, and by the model that
+        the reply names, each answer once there.
     """
+    named = _named(store)
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in store.table(_COLUMNS).to_pylist():
         groups.setdefault((row["model_id"] or "", row["revision"] or ""), []).append(row)
     return [
-        {"model_id": model, "revision": revision, **_sums(groups[model, revision])}
+        {
+            **{"model_id": model, "revision": revision},
+            **_sums(groups[model, revision]),
+            "answered_by": _count(named[model, revision]),
+        }
         for model, revision in sorted(groups)
     ]
+
+
+def _named(store: Store) -> dict[tuple[str, str], list[str | None]]:
+    """Return which models the replies name, by model and revision that were asked."""
+    named: dict[tuple[str, str], list[str | None]] = defaultdict(list)
+    for batch in store.batches(store.keys()):
+        for record in batch:
+            model = _model_in(record["raw"] or "")
+            named[record["model_id"] or "", record["revision"] or ""].append(model)
+    return named
+
+
+def _model_in(raw: str) -> str | None:
+    with suppress(ValueError, AttributeError):
+        model = json.loads(raw).get("model")
+        return model if isinstance(model, str) else None
+    return None
 
 
 def _sums(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -128,6 +128,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             "cost_usd": _number,  # null: unknown
             "seconds": _number,
             "imported": _flag,  # not asked for: the answer was there before
+            "answered_by": _text,  # the model that the reply names; null if it names none
             "error": _text,  # why nothing came back
         }
     ),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -13,9 +14,28 @@ from caft.teacher.settings import Asked
 S = TypeVar("S", bound=Asked)
 
 
+class Owed(Enum):
+    """What the endpoint may bill for an attempt that brought no answer."""
+
+    NOTHING = auto()  # it never got there
+    REQUEST = auto()  # it was turned down: a request without tokens
+    REQUEST_AND_LATER = auto()  # the same, and it is asked once more when others were answered
+    ALL = auto()  # nobody knows: it was given up, or what came cannot be read
+
+
+def _always(owed: Owed) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Request:
-    """One question to a teacher. `reference` is the item's own worked solution, if it has one."""
+    """One question to a teacher.
+
+    Attributes:
+        reference: the item's own worked solution, if it has one.
+        again: told of each attempt that brought no answer; returns whether there is money for
+            another one.
+    """
 
     key: str
     item_id: str
@@ -25,22 +45,35 @@ class Request:
     reference: str | None
     model_id: str
     revision: str
+    again: Callable[[Owed], bool] = field(default=_always, repr=False, compare=False)
+
+
+NOT_TAKEN = ("refused", "too_long")
+"""Finish reasons of prompts that the endpoint did not take; `raw["error"]` has its words."""
 
 
 @dataclass(frozen=True)
 class Answer:
     """What came back.
 
-    With the finish_reason `error` nothing did: it is not stored, and `raw["error"]` says why. A
-    `cost_usd` of None is an unknown price, never 0.
+    Attributes:
+        text: of the answer alone; empty where there is none.
+        reasoning: what was thought before.
+        finish_reason: a family of `caft.teacher.reading.ending`: only `stop` is complete. With
+            `error` nothing came: it is not stored, and `raw["error"]` says why.
+        prompt_tokens: None is unknown, never 0; so are the two after it.
+        completion_tokens: of reasoning and text.
+        cost_usd: of the answer.
+        seconds: how long it took; 0 out of a batch.
+        raw: the reply as it came.
     """
 
     key: str
     text: str
     reasoning: str | None
     finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
     cost_usd: float | None
     seconds: float
     raw: dict[str, Any]

@@ -8,12 +8,25 @@ import pandas as pd
 
 from caft.prompting.answers import INVALID, equal, parse
 from caft.prompting.tokens import TokenCounter
-from caft.teacher import Answer
+from caft.teacher import NOT_TAKEN, Answer
+from caft.teacher.reading import ending
 from caft.teacher.reference import option_count
 from caft.teacher.settings import TeacherKeys
 
-REASONS = ("error", "refused", "truncated", "too_long", "unparsed", "wrong_answer")
-_REFUSALS = ("content_filter", "refusal")
+REASONS = (
+    *("error", "refused", "truncated", "broken_off", "unreadable", "unknown_ending"),
+    *("too_long", "unparsed", "wrong_answer"),
+)
+_BY_ENDING = {
+    ending.ERROR: "error",
+    **{reason: reason for reason in NOT_TAKEN},
+    ending.REFUSED: "refused",
+    ending.FILTERED: "refused",
+    ending.TRUNCATED: "truncated",
+    ending.BROKEN_OFF: "broken_off",
+    ending.UNREADABLE: "unreadable",
+    ending.COMPLETE: None,
+}
 
 
 @dataclass(frozen=True)
@@ -75,22 +88,22 @@ def review(answer: Answer, item: Mapping[str, Any], policy: Policy) -> Verdict:
     """Say whether an answer to an item may be trained on, and if not, why."""
     kind, longest = item["answer_kind"], policy.max_tokens
     parsed = parse(answer.text, policy.parser, kind, option_count(item))
+    if reason := _BY_ENDING.get(answer.finish_reason, "unknown_ending"):
+        return Verdict(parsed, reason)
     against = {
-        "error": answer.finish_reason == "error",
-        "refused": answer.finish_reason in _REFUSALS,
-        "truncated": answer.finish_reason == "length",
         "too_long": longest is not None and _length(answer, longest, policy.counter) > longest,
         "unparsed": parsed == INVALID,
         "wrong_answer": not equal(parsed, item["answer"], kind),
     }
-    return Verdict(parsed, next((name for name in REASONS if against[name]), None))
+    return Verdict(parsed, next((name for name, holds in against.items() if holds), None))
 
 
 def _length(answer: Answer, max_tokens: int, counter: TokenCounter | None) -> int:
     # The provider's count holds the reasoning too, which is not trained on; an imported answer may
     # have none.
-    if counter is None or 0 < answer.completion_tokens <= max_tokens:
-        return answer.completion_tokens
+    tokens = answer.completion_tokens or 0
+    if counter is None or 0 < tokens <= max_tokens:
+        return tokens
     return counter.texts([answer.text])[0]
 
 

@@ -4,12 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from caft.errors import BudgetError
+from caft.errors import BudgetError, TeacherError
 from caft.prompting.tokens import TokenCounter
 from caft.running.jobs import Progress
 from caft.running.settings import Engine
@@ -19,7 +19,9 @@ from caft.teacher import Answer, Here, Request, Teacher, make_teacher
 from caft.teacher.money.budget import Budget, amounts_of, show
 from caft.teacher.money.estimate import Outlook, open_budget
 from caft.teacher.records import to_answer, to_record
-from caft.teacher.settings import Asked
+from caft.teacher.settings import STOP_AFTER_USELESS, Asked, Prices
+from caft.teacher.tally import tell_oddities
+from caft.teacher.watch import Watch, empty
 
 S = TypeVar("S", bound=Asked)
 
@@ -60,11 +62,21 @@ class Asking:
         teacher: who answers.
         store: where answers are looked up, and put before they are used. Errors are not stored.
         budget: what may be spent; None for no limit.
+        path: of the section in the config, for messages.
+        patience: so many answers without a usable one end the job; None for no end.
+        error_share: part of the items that may stay without an answer.
+        prices: what tokens cost today, stored ones included; None where nobody knows.
+        told: oddities of answers that the log has told already.
     """
 
     teacher: Teacher
     store: Store
     budget: Budget | None = None
+    path: str = "the teacher"
+    patience: int | None = STOP_AFTER_USELESS
+    error_share: float = 1.0
+    prices: Prices | None = None
+    told: set[str] = field(default_factory=set)
 
 
 @contextmanager
@@ -84,7 +96,12 @@ def open_asking(setup: Setup[S], look: Callable[[Teacher, Store], Outlook]) -> I
         if setup.settings.limits:
             outlook = look(teacher, store)
             budget = open_budget(setup.path, setup.settings, store, outlook, setup.counter)
-        yield Asking(teacher, store, budget)
+        yield Asking(
+            *(teacher, store, budget, setup.path),
+            prices=setup.settings.rates,
+            patience=setup.settings.patience,
+            error_share=setup.settings.error_share,
+        )
 
 
 def _teacher_of(setup: Setup[S]) -> Teacher:
@@ -98,6 +115,7 @@ def obtain(
     what: str,
     note: Callable[[list[Answer]], str],
     kind: str = "rationale",
+    watch: Watch | None = None,
 ) -> dict[str, Answer]:
     """Return an answer per key, from the store or else from the teacher; stored before it is used.
 
@@ -111,33 +129,41 @@ def obtain(
         note: told of each batch that was asked for, as it is stored; returns what the progress line
             adds.
         kind: field of the stored records.
+        watch: over the answers that the job buys, in this call and others; None for one that finds
+            out whether there is anything in them.
 
     Raises:
+        TeacherError: if nothing that comes can be used; all that was asked for is stored.
         BudgetError: if the budget has no room for the rest, once all that was asked for is stored.
     """
-    store, budget = asking.store, asking.budget
+    store, budget, prices = asking.store, asking.budget, asking.prices
     unique = {request.key: request for request in requests}
-    answers = {key: to_answer(record) for key, record in store.get(unique).items()}
+    answers = {key: to_answer(record, prices) for key, record in store.get(unique).items()}
     missing = [request for key, request in unique.items() if key not in answers]
     log.info("%s: %d stored, %d to ask", what, len(answers), len(missing))
     if not missing:
         return answers
     line = Progress(what, len(missing), "answers")
-    stream = _Stream(missing, store, budget)
+    watch = watch or Watch(empty, asking.patience, asking.path)
+    stream = _Stream(missing, asking, watch)
     for batch in asking.teacher.answer(stream.requests):
         good = [answer for answer in batch if answer.finish_reason != "error"]
         store.append([to_record(unique[answer.key], answer, kind) for answer in good])
         stored = store.get(answer.key for answer in good)
         answers |= {answer.key: answer for answer in batch}
-        answers |= {key: to_answer(record) for key, record in stored.items()}
+        answers |= {key: to_answer(record, prices) for key, record in stored.items()}
+        tell_oddities([(unique[one.key], answers[one.key]) for one in good], asking.told)
+        watch.look(answers[answer.key] for answer in batch)
         done = len(batch) + stream.settle(batch)
         line.advance(done, note([answers[answer.key] for answer in batch]))
     if stream.skipped:
         others = store.get(unique.keys() - answers.keys())
-        answers |= {key: to_answer(record) for key, record in others.items()}
+        answers |= {key: to_answer(record, prices) for key, record in others.items()}
         log.info("%s: %d answers came from other jobs", what, len(others))
+    if watch.stop:
+        raise TeacherError(watch.stop)
     if budget and stream.no_room:
-        left = len(unique.keys() - answers.keys())
+        left = sum(key not in answers or answers[key].finish_reason == "error" for key in unique)
         raise BudgetError(_no_room(budget, left, len(unique)))
     return answers
 
@@ -145,13 +171,16 @@ def obtain(
 class _Stream:
     """The requests for a teacher, which may pull them in another thread.
 
-    `requests` yields None while the budget has no room, and ends when nothing can make any.
+    `requests` yields None while the budget has no room or the first answers are waited for, and
+    ends when nothing can make any, or when what comes cannot be used.
     """
 
-    def __init__(self, requests: list[Request], store: Store, budget: Budget | None):
-        self.store, self.budget = store, budget
+    def __init__(self, requests: list[Request], asking: Asking, watch: Watch):
+        self.store, self.budget = asking.store, asking.budget
+        self.watch, self.at_once = watch, getattr(asking.teacher, "at_once", False)
         self.requests = self._pull(requests)
         self.skipped, self.no_room = 0, False
+        self._given, self._back = 0, 0  # each is changed by one thread alone
         self._elsewhere: set[str] = set()
         self._told = 0
         self._looked = time.monotonic()
@@ -161,6 +190,7 @@ class _Stream:
         for answer in batch:
             if self.budget:
                 self.budget.settle(answer)
+        self._back += len(batch)
         if time.monotonic() - self._looked >= _SECONDS_BETWEEN_LOOKS:
             self.store.refresh()
             self._elsewhere = self.store.keys()
@@ -172,6 +202,8 @@ class _Stream:
 
     def _pull(self, requests: list[Request]) -> Iterator[Request | None]:
         for request in requests:
+            while self._waits() and not self.watch.stop:
+                yield None
             while not (known := request.key in self._elsewhere) and self.budget:
                 # Looked at first: what is settled between the two makes room, it does not end it.
                 idle = not self.budget.under_way
@@ -181,10 +213,23 @@ class _Stream:
                     self.no_room = True
                     return
                 yield None
+            if self.watch.stop:
+                return
             if known:
                 self.skipped += 1
             else:
+                self._given += 1
+                if self.budget:
+                    request = replace(request, again=partial(self.budget.again, request))
                 yield request
+
+    def _waits(self) -> bool:
+        """Whether to see first what the answers under way are like."""
+        if self.at_once:
+            return False
+        return not self.watch.room(self._given - self._back) or bool(
+            self.budget and self.budget.probing
+        )
 
 
 def _no_room(budget: Budget, left: int, total: int) -> str:
@@ -193,7 +238,10 @@ def _no_room(budget: Budget, left: int, total: int) -> str:
         f"{name} {show(name, limit)} (spent: {show(name, spent[name])})"
         for name, limit in budget.limits.items()
     )
+    lost = budget.lost.requests
+    given_up = f" {lost} of the requests brought no answer (docs/budget.md)." if lost else ""
     return (
-        f"{budget.name}: no room for another answer within {limits}; {total - left} of {total} "
-        "answers are there and kept. Raise the budget and run again: only the rest is bought."
+        f"{budget.name}: no room for another answer within {limits};{given_up} {total - left} of "
+        f"{total} answers are there and kept. Raise the budget and run again: only the rest is "
+        "bought."
     )

@@ -14,13 +14,17 @@ from caft.store import Store
 from caft.tables.files import read_json
 from caft.tables.hashing import unit_interval
 from caft.tables.parquet import SCHEMAS, records
-from caft.teacher import Answer, Request, Teacher
+from caft.teacher import NOT_TAKEN, Answer, Request, Teacher
 from caft.teacher.acceptance import Policy, Verdict, item_status, policy_of, review
 from caft.teacher.asking import Asking, Setup, obtain, open_asking
 from caft.teacher.money.estimate import Outlook, look_up
+from caft.teacher.reading.reply import model_in
 from caft.teacher.records import make_request
 from caft.teacher.settings import TeacherKeys
 from caft.teacher.tally import Tally
+from caft.teacher.watch import Watch, check_errors
+
+_NO_ANSWER = ("error", *NOT_TAKEN)
 
 log = logging.getLogger("caft")
 
@@ -90,7 +94,8 @@ def collect_rationales(
         The rationales table: a row per item and sample, at least one per item.
 
     Raises:
-        TeacherError: if the teacher cannot answer at all; what came before that is stored.
+        TeacherError: if the teacher cannot answer at all, nothing that it says can be used, or too
+            many items are without an answer; what came before that is stored.
         BudgetError: if the budget has no room for the rest.
     """
     teacher, tally = asking.teacher, Tally(asking.teacher, "accepted")
@@ -108,6 +113,12 @@ def collect_rationales(
     def note(batch: list[Answer]) -> str:
         return tally.add(batch, [verdict_on(one, item_of[one.key]).accepted for one in batch])
 
+    def useless(answer: Answer) -> str | None:
+        verdict = verdict_on(answer, item_of[answer.key])
+        kept = policy.fallback == "keep" and verdict.parsed != INVALID
+        return None if kept and verdict.reason != "too_long" else verdict.reason
+
+    watch = Watch(useless, asking.patience, asking.path)
     pending = records(items)
     for sample in range(policy.samples if teacher.varies else 1):
         asked = [
@@ -116,7 +127,7 @@ def collect_rationales(
         ]
         item_of |= {request.key: item for item, request in asked}
         requests = [request for _, request in asked]
-        answers = obtain(requests, asking, f"rationales, sample {sample + 1}", note)
+        answers = obtain(requests, asking, f"rationales, sample {sample + 1}", note, watch=watch)
         pending = []
         for item, request in asked:
             answer = answers[request.key]
@@ -127,6 +138,8 @@ def collect_rationales(
     table = pd.DataFrame(rows, columns=SCHEMAS["rationales"].names)
     table["selected"] = _select(table, policy.fallback)
     _report(table)
+    errors = list(table["error"][table["reason"] == "error"])
+    check_errors(errors, len(items), asking.error_share, asking.path)
     return table
 
 
@@ -146,7 +159,8 @@ def _row(request: Request, answer: Answer, verdict: Verdict) -> dict[str, Any]:
         "cost_usd": answer.cost_usd,
         "seconds": answer.seconds,
         "imported": bool(answer.raw.get("imported")),
-        "error": answer.raw.get("error") if answer.finish_reason == "error" else None,
+        "answered_by": model_in(answer.raw),
+        "error": answer.raw.get("error") if answer.finish_reason in _NO_ANSWER else None,
     }
 
 

@@ -8,12 +8,13 @@ from caft.prompting.prompts import all_messages
 from caft.prompting.settings import Prompt
 from caft.store import Store
 from caft.tables.parquet import records
-from caft.teacher import Answer, Teacher
+from caft.teacher import NOT_TAKEN, Answer, Teacher
 from caft.teacher.asking import Setup, obtain, open_asking
 from caft.teacher.money.estimate import Outlook, look_up
 from caft.teacher.records import make_request
 from caft.teacher.settings import TeacherKeys
 from caft.teacher.tally import Tally
+from caft.teacher.watch import NO_LOGPROBS, Watch, check_errors
 
 
 def ask_first_tokens(
@@ -32,6 +33,7 @@ def ask_first_tokens(
 
     Raises:
         ConfigError: if not one answer has log-probabilities.
+        TeacherError: if the first answers have none, or too many items are without an answer.
     """
     messages = all_messages(items, variant, "direct", seed)
     prompts = dict(zip(items["item_id"], messages, strict=True))
@@ -49,7 +51,10 @@ def ask_first_tokens(
             item["item_id"]: make_request(asking.teacher, item, prompts[item["item_id"]], 0)
             for item in records(items)
         }
-        answers = obtain(asked.values(), asking, "first tokens", note, kind="topk")
+        watch = Watch(_useless, asking.patience, asking.path)
+        answers = obtain(asked.values(), asking, "first tokens", note, "topk", watch)
+        errors = [str(one.raw["error"]) for one in answers.values() if one.finish_reason == "error"]
+        check_errors(errors, len(answers), asking.error_share, asking.path)
     found = [answers[request.key] for request in asked.values()]
     table = pd.DataFrame(
         {
@@ -68,3 +73,9 @@ def ask_first_tokens(
             "top_logprobs: 20}, or choose an endpoint that gives them."
         )
     return table
+
+
+def _useless(answer: Answer) -> str | None:
+    if answer.finish_reason in NOT_TAKEN:
+        return answer.finish_reason
+    return None if first_logprobs(answer.raw) is not None else NO_LOGPROBS

@@ -19,14 +19,14 @@ from caft.complexity.judge_questions import (
 from caft.prompting.tokens import TokenCounter
 from caft.store import Store
 from caft.tables.parquet import SCHEMAS, records
-from caft.teacher import Answer, Request, Teacher
+from caft.teacher import NOT_TAKEN, Answer, Request, Teacher
 from caft.teacher.asking import Asking, Setup, obtain, open_asking
 from caft.teacher.money.estimate import Identity, Missing, Outlook, common_identity
+from caft.teacher.reading.ending import COMPLETE, ERROR
 from caft.teacher.records import make_request, to_answer
 from caft.teacher.settings import JudgeKeys
 from caft.teacher.tally import Tally
-
-_UNFINISHED = ("length", "content_filter", "refusal")  # what is marked there was not the last word
+from caft.teacher.watch import UNREADABLE, Watch, check_errors
 
 log = logging.getLogger("caft")
 
@@ -66,7 +66,8 @@ def judge_items(items: pd.DataFrame, asking: Asking, settings: JudgeKeys) -> pd.
         The judgements table: a row per item and question, whatever came of it.
 
     Raises:
-        TeacherError: if the judge cannot answer at all; what came before that is stored.
+        TeacherError: if the judge cannot answer at all, nothing that it says can be read, or too
+            many items are without an answer; what came before that is stored.
         BudgetError: if the budget has no room for the rest.
     """
     judge, cases = asking.teacher, _cases(items, settings)
@@ -98,6 +99,8 @@ def judge_items(items: pd.DataFrame, asking: Asking, settings: JudgeKeys) -> pd.
     ]
     table = pd.DataFrame(rows, columns=SCHEMAS["judgements"].names)
     _report(table)
+    errors = list(table["error"][table["status"] == "error"])
+    check_errors(errors, len(table), asking.error_share, asking.path)
     return table.sort_values(["item_id", "question"], kind="stable", ignore_index=True)
 
 
@@ -109,7 +112,13 @@ def _obtain(
     def note(batch: list[Answer]) -> str:
         return tally.add(batch, [read(answer) is not None for answer in batch])
 
-    return obtain(requests, asking, what, note, kind="judge")
+    def useless(answer: Answer) -> str | None:
+        if answer.finish_reason in NOT_TAKEN:
+            return answer.finish_reason
+        return None if read(answer) is not None else UNREADABLE
+
+    watch = Watch(useless, asking.patience, asking.path)
+    return obtain(requests, asking, what, note, "judge", watch)
 
 
 def _cases(items: pd.DataFrame, settings: JudgeKeys) -> list[tuple[dict[str, Any], str]]:
@@ -125,11 +134,12 @@ def _ask_rating(judge: Teacher, item: Mapping[str, Any], question: str, level: s
 
 
 def _level(answer: Answer, question: str) -> str | None:
-    return None if answer.finish_reason in _UNFINISHED else read_label(answer.text, question)
+    # What is marked in an answer that is not complete was not the last word.
+    return read_label(answer.text, question) if answer.finish_reason == COMPLETE else None
 
 
 def _rating(answer: Answer) -> int | None:
-    return None if answer.finish_reason in _UNFINISHED else read_rating(answer.text)
+    return read_rating(answer.text) if answer.finish_reason == COMPLETE else None
 
 
 def _row(
@@ -138,9 +148,9 @@ def _row(
     level = _level(levelled, question)
     rating = _rating(rated) if rated else None
     came = [levelled, rated] if rated else [levelled]
-    failed = [answer for answer in came if answer.finish_reason == "error"]
+    failed = [answer for answer in came if answer.finish_reason in (ERROR, *NOT_TAKEN)]
     if failed:
-        status = "error"
+        status = failed[0].finish_reason
     elif level is None:
         status = "unparsed_label"
     elif rating is None:
@@ -155,18 +165,18 @@ def _row(
         "rating": rating,
         "rating_key": rated.key if rated else None,
         "status": status,
-        "prompt_tokens": sum(answer.prompt_tokens for answer in came),
-        "completion_tokens": sum(answer.completion_tokens for answer in came),
+        "prompt_tokens": _total(answer.prompt_tokens for answer in came),
+        "completion_tokens": _total(answer.completion_tokens for answer in came),
         "cost_usd": _total(answer.cost_usd for answer in came),
         "seconds": sum(answer.seconds for answer in came),
         "error": failed[0].raw.get("error") if failed else None,
     }
 
 
-def _total(costs: Iterable[float | None]) -> float | None:
-    """Add up; one unknown cost makes the sum unknown."""
-    known = list(costs)
-    return None if None in known else sum(cost for cost in known if cost is not None)
+def _total(numbers: Iterable[float | None]) -> float | None:
+    """Add up; one unknown number makes the sum unknown."""
+    known = list(numbers)
+    return None if None in known else sum(number for number in known if number is not None)
 
 
 def _report(table: pd.DataFrame) -> None:

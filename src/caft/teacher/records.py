@@ -7,7 +7,9 @@ from typing import Any
 
 from caft.store import answer_key
 from caft.teacher import Answer, Request, Teacher
+from caft.teacher.reading.answer import stored_answer
 from caft.teacher.reference import worked_solution
+from caft.teacher.settings import Prices
 
 
 def make_request(
@@ -45,8 +47,6 @@ def to_record(request: Request, answer: Answer, kind: str) -> dict[str, Any]:
     }
 
 
-def to_answer(record: Mapping[str, Any]) -> Answer:
-    """Return a stored answer; counts that an imported one lacks are 0."""
-    fields = {name: record[name] for name in Answer.__dataclass_fields__}
-    counts = {name: fields[name] or 0 for name in ("prompt_tokens", "completion_tokens", "seconds")}
-    return Answer(**{**fields, **counts, "raw": json.loads(record["raw"] or "{}")})
+def to_answer(record: Mapping[str, Any], prices: Prices | None = None) -> Answer:
+    """Return a stored answer, read anew; `prices` are those of today."""
+    return stored_answer(record, prices)

@@ -30,6 +30,9 @@ else:
     RationaleParser = Literal[tuple(name for name in PARSERS if PARSERS[name].of_rationales)]
 
 
+_MILLION = 1_000_000
+
+
 class Prices(Section):
     """USD per million tokens."""
 
@@ -42,14 +45,35 @@ class Prices(Section):
     entered: str | None = optional("The day on which the prices were looked up, YYYY-MM-DD.")
     batch_share: Share = key("Part of the price that the batch interface takes.", 0.5)
 
+    def value(
+        self, prompt: float | None, cached: float, completion: float | None, batch: bool = False
+    ) -> float | None:
+        """Return what tokens cost in USD; None where the count of any that cost is unknown.
+
+        Args:
+            prompt: prompt tokens, the cached ones included; None for unknown.
+            cached: how many of them the provider had in its cache.
+            completion: completion tokens; None for unknown.
+            batch: whether they are asked through the batch interface.
+        """
+        per_cached = self.prompt if self.cached is None else self.cached
+        if (prompt is None and self.prompt) or (completion is None and self.completion):
+            return None
+        online = ((prompt or 0) - cached) * self.prompt + cached * per_cached
+        online += (completion or 0) * self.completion
+        return online * (self.batch_share if batch else 1.0) / _MILLION
+
 
 class Budget(Section):
     """What all answers of a model in the store may take together."""
 
-    max_requests: NotNegative | None = key("Answers.", None)
+    max_requests: NotNegative | None = key("Requests that were sent, attempts included.", None)
     max_tokens: NotNegative | None = key("Prompt and completion tokens.", None)
     max_cost_usd: NotNegative | None = key("USD; needs `prices`.", None)
 
+
+STOP_AFTER_USELESS = 20
+"""Enough to tell: of a teacher that solves one item in four, one such row in 300 is useless."""
 
 _NOTHING = Prices(prompt=0.0, cached=0.0, completion=0.0)
 
@@ -100,6 +124,16 @@ class Asked(Section):
     def limits(self) -> dict[str, float]:
         """The limits of the budget that are set."""
         return {}
+
+    @property
+    def patience(self) -> int | None:
+        """So many answers without a usable one end the job; None for no end."""
+        return None
+
+    @property
+    def error_share(self) -> float:
+        """Part of the items that may stay without an answer; all, where no fault can pass."""
+        return 1.0
 
     @property
     def longest(self) -> int:
@@ -162,6 +196,11 @@ class Endpoint(Asked):
 
     model: str = key("The model's name at the endpoint; part of what makes an answer the same.")
     revision: str = key("A tag of your own for the model's version, part of the same.", "")
+    expect_model: str | None = key(
+        "Name, or pattern such as `gpt-4o-2024*`, of the model that has to answer; the answer of "
+        "another one is an error. Null takes any, and the log names those that answered.",
+        None,
+    )
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = key(
         "What the endpoint calls the limit of the answer.", "max_tokens"
     )
@@ -188,6 +227,16 @@ class Endpoint(Asked):
     backoff_s: NotNegative = key("First wait before another try; it doubles, with jitter.", 2.0)
     max_wait_s: NotNegative = key("Longest such wait, also if the endpoint asks for more.", 60)
     breaker: Count = key("The run stops after so many lost requests in a row.", 10)
+    stop_after_useless: Count | None = key(
+        "The job stops if so many answers that it buys first hold nothing usable: no content, cut "
+        "off, all wrong, no log-probabilities. Null never stops.",
+        STOP_AFTER_USELESS,
+    )
+    max_error_share: Share = key(
+        "Part of the items that may stay without an answer when all attempts are used up; with "
+        "more the job fails at its end, and the next run asks exactly them.",
+        0.0,
+    )
     expected_completion_tokens: Count = key(
         "Tokens of an answer, for plans before the store has seen any.", 400
     )
@@ -223,6 +272,16 @@ class Endpoint(Asked):
     def limits(self) -> dict[str, float]:
         """The limits of the budget that are set."""
         return {name: limit for name, limit in self.budget if limit is not None}
+
+    @property
+    def patience(self) -> int | None:
+        """So many answers without a usable one end the job; None for no end."""
+        return self.stop_after_useless
+
+    @property
+    def error_share(self) -> float:
+        """Part of the items that may stay without an answer."""
+        return self.max_error_share
 
     @property
     def longest(self) -> int:

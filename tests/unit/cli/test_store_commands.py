@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from caft.cli import main
-from caft.store import RECORD, Store, answer_key
+from caft.store import RECORD, Store, answer_key, batches
 from caft.tables import parquet
 
 ROOT = Path(__file__).parents[3]
@@ -64,7 +65,7 @@ def test_what_cannot_be_understood_is_refused_with_status_2(arguments, capsys):
     assert "usage: caft" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["verify", "stats", "compact"])
+@pytest.mark.parametrize("command", ["verify", "stats", "compact", "drop", "batches"])
 def test_a_store_that_is_not_there_is_an_error_in_one_line(tmp_path, capsys, command):
     assert run("store", command, "--store", tmp_path / "none") == 1
     assert capsys.readouterr().err == (
@@ -119,6 +120,7 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
             "first_received": "2026-01-01",
             "last_received": "2026-01-01",
             "finish_reasons": {"(none)": 1},
+            "answered_by": {"(none)": 1},
         },
         {
             "model_id": "m",
@@ -133,6 +135,7 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
             "last_received": "2026-01-03",
             "kinds": {"rationale": 2},
             "finish_reasons": {"stop": 1, "length": 1},
+            "answered_by": {"(none)": 2},
         },
         {
             **nothing,
@@ -145,6 +148,7 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
             "first_received": None,
             "last_received": None,
             "finish_reasons": {"(none)": 1},
+            "answered_by": {"(none)": 1},
         },
     ]
     assert [(Path(row["file"]).parent.name, row["answers"]) for row in found["files"]] == [
@@ -155,6 +159,15 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
     output = capsys.readouterr().out
     assert "m, revision r\n  answers     2 (2 rationale; 0 imported)\n" in output
     assert "  cost        $0.0000 and 1 at unknown cost\n" in output
+
+
+def test_stats_count_by_the_model_that_answered(tmp_path, capsys):
+    named = ["m-2026-11-01", "m-2026-11-01", "other", None, 7]
+    with Store(tmp_path) as store:
+        raws = [json.dumps({"model": model, "choices": []}) for model in named] + ["no JSON"]
+        store.append({"key": str(n), "model_id": "m", "raw": raw} for n, raw in enumerate(raws))
+    assert run("store", "stats", "--store", tmp_path) == 0
+    assert "  answered by 3 (none), 2 m-2026-11-01, 1 other\n" in capsys.readouterr().out
 
 
 def test_export_writes_every_answer_once_with_all_fields(folder, tmp_path, capsys):
@@ -206,6 +219,126 @@ def test_compact_that_cannot_write_exits_with_1(folder, capsys, monkeypatch):
     monkeypatch.setattr("os.replace", full)
     assert run("store", "compact", "--store", folder) == 1
     assert "no space left on the disk; free some and run again" in capsys.readouterr().err
+
+
+def rationales(folder, *rows):
+    path = folder / "data" / "rationales" / "d" / "s" / "first" / "big.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = ("item_id", "key", "reason")
+    pq.write_table(
+        pa.table(
+            {
+                name: pa.array(column, pa.string())
+                for name, column in zip(names, zip(*rows, strict=True), strict=True)
+            }
+        ),
+        path,
+    )
+
+
+def test_drop_lists_with_money_and_changes_nothing(folder, capsys):
+    before = sorted(path for path in folder.rglob("*"))
+    assert run("store", "drop", "--reason", "LENGTH", "--store", folder) == 0
+    output = capsys.readouterr().out
+    assert output.startswith("b  m  length  $0.2500\n1 answers (1 length): 15 tokens, $0.2500\n")
+    assert "Nothing was changed; with --remove they are dropped." in output
+    assert sorted(path for path in folder.rglob("*")) == before
+
+
+def test_drop_with_remove_lets_answers_be_asked_again_and_keeps_the_bill(folder, capsys):
+    assert run("store", "drop", "--model", "m", "--remove", "--store", folder) == 0
+    output = capsys.readouterr().out
+    assert "3 answers (1 (none), 1 stop, 1 length): 30 tokens, $0.5000\n" in output
+    assert "snakemake --forcerun generate_rationales" in output
+    assert Store(folder).keys() == {"d"}
+    assert run("store", "verify", "--store", folder) == 0
+    assert capsys.readouterr().out.endswith("0 damaged, 0 unfinished, 3 dropped\n")
+    assert run("store", "stats", "--store", folder) == 0
+    output = capsys.readouterr().out
+    assert "  cost        $0.5000\n" in output
+    assert "3 answers are dropped: they count here and are not used.\n" in output
+    assert run("store", "drop", "--model", "m", "--remove", "--store", folder) == 1
+    assert "no answer in use is meant. Models there: m, n;" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "dropped"),
+    [
+        (["--key", "a", "c"], {"a", "c"}),
+        (["--reason", "wrong_answer", "stop"], {"a", "b"}),
+        (["--item", "i2", "i3"], {"b", "c"}),
+        (["--item", "i2", "i3", "--reason", "wrong_answer"], {"b"}),
+        (["--item", "i2", "--key", "a"], set()),
+        (["--listed", "mine.csv"], {"a", "d"}),
+        (["--listed", "mine.csv", "--model", "n"], {"d"}),
+        (["--revision", "r", "--kind", "rationale"], {"a", "b"}),
+    ],
+)
+def test_drop_takes_what_all_options_mean(folder, monkeypatch, options, dropped):
+    monkeypatch.chdir(folder.parent)
+    rationales(folder.parent, ("i1", "a", None), ("i2", "b", "wrong_answer"), ("i3", "c", "error"))
+    Path("mine.csv").write_text("item_id,key\ni1,a\ni4,d\n")
+    assert run("store", "drop", *options, "--remove", "--store", folder) == (not dropped)
+    assert Store(folder).keys() == set("abcd") - dropped
+
+
+def test_drop_of_a_teacher_takes_the_answers_of_its_model(project, capsys):
+    assert bring(project, [{"id": 1, "cot": "So 4. [[B]]"}]) == 0
+    with Store(project / "store") as store:
+        store.append([record("other", model_id="another")])
+    drop = ["store", "drop", "--store", "store", "--configfile", "own.yaml", "--teacher"]
+    assert run(*drop, "big", "--remove") == 0
+    assert Store(project / "store").keys() == {"other"}
+    assert run(*drop, "nobody") == 1
+    assert "no teacher 'nobody'; known are big" in capsys.readouterr().err
+    assert run(*drop, "big", "--model", "another") == 1
+    assert bring(project, [{"id": 1, "cot": "So 4. [[B]]"}]) == 0  # it can be owned again
+    assert len(Store(project / "store").keys()) == 2
+
+
+@pytest.mark.parametrize("options", [[], ["--remove"], ["--listed", "none.csv"]])
+def test_drop_without_saying_which_is_refused(folder, capsys, options):
+    assert run("store", "drop", *options, "--store", folder) == 1
+    assert capsys.readouterr().err.startswith("caft: ")
+    assert Store(folder).keys() == set("abcd")
+
+
+def noted(folder, **fields):
+    batch = batches.OpenBatch("http://x/v1", "big", "", ["k1", "k2"], created=1.8e9, **fields)
+    batches.write(folder, batch)
+    return batch
+
+
+def test_batches_are_listed_and_forgotten_by_any_name(folder, capsys):
+    first, second = noted(folder, batch="batch_1"), noted(folder, file="file-1")
+    assert run("store", "batches", "--store", folder) == 0
+    output = capsys.readouterr().out
+    assert "batch_1  2 requests  2027-01-15 08:00 UTC  open  big at http://x/v1\n" in output
+    assert f"{second.uuid}  2 requests" in output and "submitted or not" in output
+    assert run("store", "batches", "--store", folder, "--forget", "batch_1") == 0
+    assert "its 2 requests are asked again" in capsys.readouterr().out
+    assert run("store", "batches", "--store", folder, "--forget", second.uuid) == 0
+    assert batches.all_in(folder) == []
+    assert run("store", "batches", "--store", folder, "--forget", first.uuid) == 1
+    assert "no batch" in capsys.readouterr().err
+
+
+def test_a_batch_whose_answers_are_here_is_not_forgotten(folder, capsys):
+    batch = noted(folder, batch="batch_1", answers={"k1": {}})
+    assert run("store", "batches", "--store", folder, "--forget", "batch_1") == 1
+    assert "the 1 answers of batch_1 are here already" in capsys.readouterr().err
+    assert batches.all_in(folder) == [batch]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"keys": ["k"]}'])
+def test_a_broken_note_of_a_batch_is_named_and_can_be_forgotten(folder, capsys, content):
+    path = batches.path_of(folder, "abc")
+    path.parent.mkdir()
+    path.write_text(content)
+    assert run("store", "batches", "--store", folder) == 1
+    assert "caft store batches --forget abc" in capsys.readouterr().err
+    assert run("store", "batches", "--store", folder, "--forget", "abc") == 0
+    assert not path.exists()
 
 
 @pytest.fixture

@@ -187,6 +187,17 @@ def test_the_card_of_training_rows_tells_where_they_are_from(mixture, provenance
     assert "-> so [[4]]" in section(card, "A row")
 
 
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [("big-2026-11-01, tiny", "`tiny`, too, by"), ("vendor/big", None), (None, None)],
+)
+def test_the_card_names_other_models_that_answered(named, told, mixture, provenance):
+    provenance["config"]["teachers"]["big"]["model"] = "big"
+    spend = {"big": {**SPEND["big"], "answered_by": named}}
+    card = dataset_card("m", [mixture], [STAGE], spend, provenance)
+    assert told in card if told else "Answers came from" not in card
+
+
 def test_the_card_of_bare_answers_has_no_teacher(mixture, provenance):
     card = dataset_card("m", [mixture], [{**STAGE, "rationale_rows": 0}], {}, provenance)
     assert "None: all targets are bare answers." in card

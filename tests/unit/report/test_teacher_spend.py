@@ -20,6 +20,7 @@ def rationales(*rows):
         prompt_tokens=100,
         completion_tokens=10,
         seconds=2.0,
+        answered_by=table["key"].map({"k1": "big-2", "k2": "big-1", "k5": "big-1"}),
     )
 
 
@@ -42,6 +43,9 @@ def test_items_are_accepted_or_rejected_by_their_last_reason():
         "rejected_error": 1,
         "rejected_refused": 0,
         "rejected_truncated": 1,
+        "rejected_broken_off": 0,
+        "rejected_unreadable": 0,
+        "rejected_unknown_ending": 0,
         "rejected_too_long": 0,
         "rejected_unparsed": 0,
         "rejected_wrong_answer": 1,
@@ -53,6 +57,11 @@ def test_an_answer_counts_once_and_an_error_not_at_all():
     assert (row["samples"], row["answers"], row["imported"]) == (7, 5, 1)
     assert (row["prompt_tokens"], row["completion_tokens"], row["seconds"]) == (500, 50, 10.0)
     assert row["cost_usd"] == pytest.approx(0.4)
+
+
+def test_the_models_that_answered_are_named():
+    assert spend(rationales(*TABLE))["answered_by"] == "big-1, big-2"
+    assert spend(rationales(*TABLE).assign(answered_by=None))["answered_by"] is None
 
 
 def test_one_unknown_cost_makes_the_sum_unknown():

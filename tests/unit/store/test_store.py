@@ -145,16 +145,82 @@ def test_of_duplicates_the_one_received_first_wins(tmp_path, folded):
         {"text": "no key"},
         {"key": ""},
         {"key": "b", "prize": 1},
-        {"key": "b", "prompt_tokens": "many"},
-        {"key": "b", "text": 3},
-        {"key": "b", "completion_tokens": 2**64},
     ],
 )
-def test_a_record_that_could_not_be_folded_is_refused_and_nothing_written(tmp_path, broken):
+def test_a_record_without_key_or_with_an_unknown_field_is_refused_and_nothing_written(
+    tmp_path, broken
+):
     store = Store(tmp_path)
     with pytest.raises(ValueError, match="record"):
         store.append([record("a"), broken])
     assert Store(tmp_path).get(["a"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "odd", "kept"),
+    [
+        ("prompt_tokens", "many", None),
+        ("prompt_tokens", True, None),
+        ("prompt_tokens", 12.0, 12),
+        ("prompt_tokens", 12.5, None),
+        ("completion_tokens", 2**64, None),
+        ("completion_tokens", [3], None),
+        ("completion_tokens", float("nan"), None),
+        ("cost_usd", "0.1", None),
+        ("cost_usd", float("inf"), None),
+        ("cost_usd", 10**400, None),
+        ("cost_usd", 2**70, 2**70),
+        ("text", 3, None),
+        ("reasoning", {"a": ["b"]}, None),
+        ("received_at", 20260101, None),
+    ],
+)
+def test_a_value_that_does_not_fit_becomes_null_and_costs_nothing_else(tmp_path, name, odd, kept):
+    with Store(tmp_path) as store:
+        store.append(
+            [
+                record("a", raw="as it came", **{name: odd})
+                if name != "text"
+                else {"key": "a", "raw": "as it came", "text": odd},
+                record("b", cost_usd=0.5),
+            ]
+        )
+        before = store.get(["a", "b"])
+    assert journals(tmp_path) == []
+    after = Store(tmp_path).get(["a", "b"])
+    assert after == before
+    assert (after["a"][name], after["a"]["raw"]) == (kept, "as it came")
+    assert after["b"]["cost_usd"] == 0.5
+    if name != "text" and name != "reasoning":
+        table = Store(tmp_path).table(["key", name]).to_pylist()
+        assert {row["key"]: row[name] for row in table}["a"] == kept
+
+
+def journal_line(record):
+    body = json.dumps(record).encode()
+    check = hashlib.sha256(body).hexdigest()[:16].encode()
+    return b'{"check": "' + check + b'", "record": ' + body + b"}\n"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"key": "x", "text": "of another version"},
+        {"key": "x", "text": "t", "prompt_tokens": "many", "cost_usd": {}, "received_at": None},
+        {"key": "x", "text": "t", "completion_tokens": 2**70, "raw": "[", "later": 1},
+    ],
+)
+def test_an_odd_line_of_a_journal_is_folded_beside_its_neighbours(tmp_path, odd):
+    store = Store(tmp_path)
+    store.append([record("a"), record("b")])
+    (path,) = journals(tmp_path)
+    path.write_bytes(path.read_bytes() + journal_line(odd))
+    assert len(store.fold()) == 1
+    reader = Store(tmp_path)
+    assert reader.keys() == {"a", "b", "x"} == set(reader.get("abx"))
+    assert reader.get("x")["x"]["text"] == odd["text"]
+    assert reader.get("x")["x"]["finish_reason"] is None
+    assert reader.table(["key", "cost_usd"]).num_rows == 3
 
 
 def test_half_a_surrogate_pair_can_be_stored_and_folded(tmp_path):
@@ -339,7 +405,7 @@ def test_whichever_write_fails_what_was_appended_before_is_there(tmp_path, monke
         assert not list(folder.glob("**/*.tmp"))
         if not broken:
             break
-    assert failures == {"write": 4, "fsync": 12, "replace": 2, "open": 10}[step]
+    assert failures == {"write": 4, "fsync": 13, "replace": 2, "open": 11}[step]
 
 
 def test_everything_is_read_once_and_again_on_request(tmp_path):

@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from caft.errors import StoreError
-from caft.store import Store, files, segment
+from caft.store import Store, files, journal, segment
 from caft.store.check import check
 from caft.store.compaction import compact
 
@@ -108,14 +108,120 @@ def test_the_journal_of_a_living_writer_is_left_alone(tmp_path):
     assert texts(tmp_path).keys() == {"a", "b"}
 
 
+def renamed(path, host=None, process=None, **writer):
+    """Give a journal the name that another writer would have given it."""
+    names = ("boot", "namespace", "started", "random")
+    own_host, own_process, rest = path.stem.rsplit("-", 2)
+    parts = dict(zip(names, rest.split("."), strict=True)) | writer
+    name = f"{host or own_host}-{process or own_process}-{'.'.join(parts.values())}.jsonl"
+    return path.rename(path.with_name(name))
+
+
 def test_a_writer_whose_process_number_was_given_to_another_is_dead(tmp_path, dead):
-    path = dead("a")
-    host, _, rest = path.stem.rpartition("-")[0].rpartition("-")
-    taken = path.with_name(f"{host}-{os.getpid()}-{rest}.jsonl")
-    path.rename(taken)
-    before = psutil.Process().create_time() - 3600
-    os.utime(taken, (before, before))
+    renamed(dead("a"), process=os.getpid())
     assert compact(tmp_path).folded == 1
+
+
+def test_a_writer_before_the_last_boot_is_dead(tmp_path, dead):
+    path = renamed(dead("a"), boot="b" * 32)
+    assert compact(tmp_path).elsewhere == 1  # it wrote after that: another machine of this name
+    before = psutil.boot_time() - 3600
+    os.utime(path, (before, before))
+    assert compact(tmp_path).folded == 1
+
+
+@pytest.mark.parametrize(
+    "writer",
+    [
+        {"boot": "b" * 32, "host": "elsewhere"},
+        {"boot": "b" * 32},
+        {"namespace": "1"},  # a container of this machine, whose process numbers are its own
+        {"namespace": "1", "host": "elsewhere"},
+    ],
+)
+def test_a_writer_whose_death_cannot_be_proved_is_left_alone(tmp_path, dead, writer):
+    renamed(dead("a"), **writer)
+    with Store(tmp_path) as store:
+        assert store.keys() == {"a"}
+    done = compact(tmp_path)
+    assert (done.folded, done.elsewhere) == (0, 1)
+    assert len(files.journals(tmp_path)) == 1
+    assert compact(tmp_path, everything=True).folded == 1
+    assert texts(tmp_path) == {"a": "of the dead"}
+
+
+def test_a_living_writer_of_another_user_is_not_taken_for_dead(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    store.append([record("a")])
+
+    def not_ours(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "kill", not_ours)
+    assert compact(tmp_path).in_use == 1
+    monkeypatch.setattr(journal, "_started", lambda process: "")  # hidden, too
+    assert compact(tmp_path).in_use == 1
+
+
+def test_a_writer_that_has_ended_and_was_not_waited_for_is_dead(tmp_path):
+    child = os.fork()
+    if child == 0:
+        Store(tmp_path).append([record("a")])
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    assert compact(tmp_path).folded == 1
+    os.waitpid(child, 0)
+
+
+def test_the_next_job_folds_what_killed_jobs_left_and_nobody_parses_it_again(
+    tmp_path, dead, monkeypatch, caplog
+):
+    living = Store(tmp_path)
+    living.append([record("l")])
+    dead("a", "b")
+    dead("c")
+    with caplog.at_level("INFO", "caft"), Store(tmp_path):
+        assert len(files.segments(tmp_path)) == 2
+        (left,) = files.journals(tmp_path)
+    assert "folded 2 answers of a killed job" in caplog.text
+    read = journal.read
+    monkeypatch.setattr(
+        journal, "read", lambda path, *rest: read(path, *rest) if path == left else 1 / 0
+    )
+    assert texts(tmp_path).keys() == {"a", "b", "c", "l"}
+    living.append([record("m")])
+    living.fold()
+    assert texts(tmp_path).keys() == {"a", "b", "c", "l", "m"}
+
+
+def test_jobs_that_fold_the_same_journal_at_once_make_one_segment_of_it(
+    tmp_path, dead, monkeypatch
+):
+    dead("a", "b")
+    rewrite = files.rewrite
+
+    def another_is_faster(folder, places):
+        monkeypatch.setattr(files, "rewrite", rewrite)
+        with Store(folder):
+            pass
+        return rewrite(folder, places)
+
+    monkeypatch.setattr(files, "rewrite", another_is_faster)
+    with Store(tmp_path) as store:
+        assert store.keys() == {"a", "b"}
+    assert files.journals(tmp_path) == [] and len(files.segments(tmp_path)) == 1
+
+
+def test_whoever_may_not_write_reads_what_a_killed_job_left(tmp_path, dead, monkeypatch, caplog):
+    dead("a")
+
+    def refused(*_):
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(files, "rewrite", refused)
+    with Store(tmp_path) as store:
+        assert store.keys() == {"a"}
+    assert "not yours" in caplog.text
 
 
 def test_a_journal_of_another_machine_is_folded_only_on_request(tmp_path, dead):
@@ -233,7 +339,7 @@ def test_a_compaction_that_is_killed_at_any_step_loses_nothing(tmp_path, step, a
             break
         assert code == -signal.SIGKILL
         kills += 1
-    assert kills == {"fsync": 2, "replace": 2, "unlink": 5}[step]
+    assert kills == {"fsync": 4, "replace": 2, "unlink": 5}[step]
 
 
 def test_old_temporary_files_are_removed_and_young_ones_are_not(tmp_path):

@@ -1,7 +1,8 @@
 import pytest
 
-from caft.teacher import Answer, Request
+from caft.teacher import Answer, Owed, Request
 from caft.teacher.money.budget import Budget, Spending, exceeded, price, show, teacher_price
+from caft.teacher.money.given_up import GivenUp
 from caft.teacher.sections import read_teacher
 from caft.teacher.settings import Prices
 
@@ -91,6 +92,85 @@ def test_an_error_takes_nothing():
     own.settle(answer("a", finish="error"))
     assert own.spent == Spending()
     assert own.reserve(request("b"))
+
+
+@pytest.mark.parametrize(
+    ("owed", "lost"),
+    [
+        (Owed.NOTHING, Spending()),
+        (Owed.REQUEST, Spending(1)),
+        (Owed.REQUEST_AND_LATER, Spending(1)),
+        (Owed.ALL, Spending(1, 100, 0.05)),
+    ],
+)
+def test_an_attempt_without_an_answer_takes_what_it_owes_and_another_is_set_aside(owed, lost):
+    own = budget(max_requests=3)
+    own.reserve(request("a"))
+    assert own.again(request("a"), owed)
+    assert (own.spent, own.lost, own.under_way) == (lost, lost, 1)
+    own.settle(answer("a", finish="error"))
+    assert (own.spent, own.under_way) == (lost, 0)
+
+
+def test_an_attempt_is_not_repeated_without_room():
+    own = budget(max_tokens=250)
+    own.reserve(request("a"))
+    assert own.again(request("a"), Owed.ALL)
+    assert not own.again(request("a"), Owed.ALL)
+    assert (own.spent.tokens, own.under_way) == (200, 0)
+
+
+def test_a_reservation_grows_by_what_an_answer_took_beyond_its_worst_case():
+    own = budget(max_tokens=1000)
+    own.reserve(request("a"))
+    own.settle(answer("a", prompt=100, completion=300))
+    assert [own.reserve(request(key)) for key in "bc"] == [True, False]
+
+
+def test_answers_within_their_worst_case_make_no_reservation_grow():
+    own = budget(max_tokens=300)
+    for key in "ab":
+        own.reserve(request(key))
+        own.settle(answer(key, prompt=60, completion=40))
+    assert own.reserve(request("c"))
+
+
+def test_few_requests_are_under_way_until_answers_have_come():
+    own, most = budget(max_tokens=10**6), []
+    for number in range(4):
+        while not own.probing:
+            own.reserve(request(f"{number} {own.under_way}"))
+        most.append(own.under_way)
+        for key in list(own._reserved):
+            own.settle(answer(key))
+    assert most == [2, 4, 12, 36]
+
+
+def test_requests_that_are_asked_once_more_later_do_not_hold_up_others():
+    own = budget(max_tokens=10**6)
+    for key in "ab":
+        own.reserve(request(key))
+    assert own.probing
+    own.again(request("a"), Owed.REQUEST_AND_LATER)
+    assert not own.probing
+
+
+def test_tokens_that_the_endpoint_did_not_tell_take_what_was_set_aside():
+    own = budget(max_tokens=200)
+    own.reserve(request("a"))
+    own.settle(Answer("a", "", None, "stop", 10, None, 0.01, 0.0, {}))
+    assert own.spent == Spending(1, 100, 0.01)
+
+
+def test_what_was_given_up_is_counted_for_all_jobs_of_a_model(tmp_path):
+    for _ in range(2):
+        GivenUp(tmp_path, "m", "1").add(Spending(1, 100, 0.5))
+    GivenUp(tmp_path, "m", "2").add(Spending(1, 7, 0.5))
+    with open(next((tmp_path / "given_up").iterdir()), "a") as file:
+        file.write('{"model_id": "m", "revi')
+    assert GivenUp(tmp_path, "m", "1").total() == Spending(2, 200, 1.0)
+    assert GivenUp(tmp_path, "other", "1").total() == Spending()
+    assert GivenUp(tmp_path / "none", "m", "1").total() == Spending()
 
 
 def test_an_answer_of_unknown_price_takes_what_was_set_aside():

@@ -352,7 +352,8 @@ def test_the_budget_stops_a_run_and_what_was_bought_is_kept(tmp_path):
     judge = Judge(CERTAIN, cost=0.02)  # far more than the prices say
     with pytest.raises(BudgetError, match=r"judges.strict.budget"):
         ask(items, judge, tmp_path, budget=budget)
-    assert len(judge.asked) == len(Store(tmp_path).keys()) == 4
+    # The first two show what answers really take: there is no room for a third.
+    assert len(judge.asked) == len(Store(tmp_path).keys()) == 2
 
 
 def judgements(*rows):

@@ -1,11 +1,28 @@
 """What an endpoint sent back, read without a server."""
 
+import json
+import logging
 import time
 from email.utils import formatdate
 
 import pytest
 
-from caft.teacher.endpoint.replies import Fault, brief, read_json_body, redact, retry_after
+from caft.store.record import encode
+from caft.teacher import Answer, Request
+from caft.teacher.endpoint.replies import (
+    Fault,
+    brief,
+    read_answer,
+    read_answer_body,
+    read_json_body,
+    redact,
+    retry_after,
+)
+from caft.teacher.reading.body import Unreadable, read_body
+from caft.teacher.reading.reply import is_expected, is_same_model
+from caft.teacher.records import to_answer, to_record
+from caft.teacher.settings import Prices
+from caft.teacher.tally import Tally, tell_oddities
 
 SECRET = "sk-0123456789"
 
@@ -60,3 +77,342 @@ def test_a_body_that_is_no_object_is_a_fault(body):
 def test_an_escaped_secret_is_found_as_well():
     body = b'{"message": "key sk\\u002d0123456789"}'
     assert read_json_body(body, SECRET) == {"message": "key [redacted]"}
+
+
+ASKED = Request("k", "i", [{"role": "user", "content": "q"}], {}, 0, None, "big", "")
+PRICES = Prices(prompt=1.0, completion=10.0, entered="2026-11-01")
+
+
+def completion(content="so [[B]]", finish="stop", usage=(7, 3), **message):
+    reply = {"model": "big", "choices": [{"message": {"content": content, **message}}]}
+    reply["choices"][0]["finish_reason"] = finish
+    if usage:
+        reply["usage"] = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
+    return reply
+
+
+def read(reply, prices=None, **changed):
+    return read_answer(reply, ASKED, prices, 0.5, **changed)
+
+
+def record_of(reply, prices=None, **columns):
+    """Return the stored record of a reply; `columns` are what it was read as when it came."""
+    (body,) = encode([{**to_record(ASKED, read(reply, prices), "rationale"), **columns}])
+    return json.loads(body)
+
+
+WHOLE = json.dumps(completion()).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        WHOLE,
+        b" \n" + WHOLE + b"\r\n",
+        b"\xef\xbb\xbf" + WHOLE,
+        json.dumps(completion()).encode("utf-16"),
+        b": PROCESSING\n\n: PROCESSING\n\n" + WHOLE,
+        b"event: message\nid: 7\ndata: " + WHOLE + b"\n\ndata: [DONE]\n\n",
+        b"data:" + WHOLE + b"\n\n",
+        WHOLE + b"\n[DONE]",
+        WHOLE + b"\n<!-- served by proxy -->",
+        b'{"status": "queued"}\n{"status": "working"}\n' + WHOLE,
+        b")]}',\n" + WHOLE,
+        b"[" + WHOLE + b"]",
+        json.dumps(json.dumps(completion())).encode(),
+    ],
+)
+def test_a_reply_is_found_in_a_body_that_is_no_bare_json(body):
+    reply = read_body(body)
+    assert reply["choices"] == completion()["choices"]
+    assert reply["usage"] == completion()["usage"]
+
+
+def chunk(delta, finish=None, **more):
+    return {
+        "model": "big",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+    } | more
+
+
+@pytest.mark.parametrize(
+    ("chunks", "text", "reasoning", "finish", "tokens"),
+    [
+        (
+            [
+                chunk({"role": "assistant", "content": ""}),
+                chunk({"content": "so "}),
+                chunk({"content": "[[B]]"}),
+                chunk({}, "stop"),
+                {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 3}},
+            ],
+            *("so [[B]]", None, "stop", 3),
+        ),
+        (
+            [
+                chunk({"reasoning_content": "may"}),
+                chunk({"reasoning_content": "be", "content": None}),
+                chunk({"content": "[[B]]"}, "length", usage=None),
+            ],
+            *("[[B]]", "maybe", "length", None),
+        ),
+        (
+            [
+                chunk({"content": "<think>[[A]]"}),
+                chunk({"content": "</think>[[B]]"}),
+                chunk({}, "stop", x_groq={"usage": {"prompt_tokens": 7, "completion_tokens": 3}}),
+            ],
+            *("[[B]]", "[[A]]", "stop", 3),
+        ),
+        (
+            [
+                chunk({"content": [{"type": "thinking", "thinking": "[[A]]"}]}),
+                chunk({"content": "[[B]]"}),
+                chunk({}, "stop"),
+            ],
+            *("[[B]]", "[[A]]", "stop", None),
+        ),
+        ([chunk({"content": "so [["})], "so [[", None, "(none)", None),
+        ([chunk({"content": "so [[B]]"}, "stop")], "so [[B]]", None, "stop", None),
+        ([chunk({"content": "so"}), {"error": {"code": 502}}], "so", None, "broken_off", None),
+    ],
+)
+def test_chunks_of_a_stream_are_joined(chunks, text, reasoning, finish, tokens):
+    lines = ["data: " + json.dumps(one) for one in chunks] + ["data: [DONE]"]
+    body = "\n\n: ping\n\n".join(lines).encode()
+    raw = read_answer_body(body, None)
+    answer = read(raw)
+    assert (answer.text, answer.reasoning, answer.finish_reason) == (text, reasoning, finish)
+    assert answer.completion_tokens == tokens
+    assert raw["body"] == body.decode()  # as it came
+    assert to_answer(record_of(raw)).text == text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"choices": [{"message": {"content": "so [[B',
+        b'{"choices": [{"message": {"content": "so [[B]]"}, "finish_reason": "st',
+        b"so [[B]]",
+        b"\x1f\x8b\x08\x00 gibberish",
+        b'data: {"choices": [{"delta": {"content": "so',
+        b'{"choices": ' + b"[" * 5000 + b"]" * 5000 + b"}",
+    ],
+)
+def test_what_cannot_be_read_is_one_answer_kept_as_it_came(body):
+    assert isinstance(read_body(body), Unreadable)
+    raw = read_answer_body(body, None)
+    assert raw == {"body": body.decode("utf-8", "replace")}
+    answer = to_answer(record_of(raw, PRICES), PRICES)
+    assert (answer.text, answer.finish_reason, answer.cost_usd) == ("", "unreadable", None)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b" \n", b": PROCESSING\n\n", b"data: [DONE]\n\n", b"<html>", b"[1]", b"null"]
+)
+def test_what_is_no_answer_is_a_fault(body):
+    with pytest.raises(Fault, match="the body was no answer"):
+        read_answer_body(body, None)
+
+
+def test_a_secret_is_found_in_a_body_that_is_kept_as_text():
+    for secret in (SECRET, "sk\\u002D0123456789", "sk-01\\u00323456789"):
+        raw = read_answer_body(b'{"choices": [{"message": "key ' + secret.encode(), SECRET)
+        assert raw == {"body": '{"choices": [{"message": "key [redacted]'}
+
+
+@pytest.mark.parametrize(
+    ("message", "text", "reasoning"),
+    [
+        ({"content": "<think>[[A]]</think>\n[[B]]"}, "[[B]]", "[[A]]"),
+        ({"content": "[[A]]</think>[[B]]"}, "[[B]]", "[[A]]"),
+        ({"content": "[[B]]", "reasoning_content": "[[A]]"}, "[[B]]", "[[A]]"),
+        ({"content": None, "reasoning_content": "[[A]]"}, "", "[[A]]"),
+        ({"content": "", "reasoning": "[[A]]"}, "", "[[A]]"),
+        ({"reasoning_details": [{"type": "reasoning.text", "text": "[[A]]"}]}, "", "[[A]]"),
+        (
+            {
+                "content": [
+                    {"type": "reasoning", "text": "[[A]]"},
+                    {"type": "text", "text": "[[B]]"},
+                ]
+            },
+            *("[[B]]", "[[A]]"),
+        ),
+        (
+            {
+                "content": [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "[[A]]"}]},
+                    {"type": "output_text", "text": "[[B]]"},
+                ]
+            },
+            *("[[B]]", "[[A]]"),
+        ),
+        ({"content": [{"thought": True, "text": "[[A]]"}, {"text": "[[B]]"}]}, "[[B]]", "[[A]]"),
+        ({"content": ["so ", {"text": "[[B]]"}, None, 7]}, "so [[B]]", None),
+        ({"content": "[[B]]", "reasoning": "", "reasoning_content": None}, "[[B]]", None),
+    ],
+)
+def test_thinking_never_stands_in_the_text(message, text, reasoning):
+    reply = completion()
+    reply["choices"][0]["message"] = message
+    answer = read(reply)
+    assert (answer.text, answer.reasoning, answer.finish_reason) == (text, reasoning, "stop")
+
+
+def test_a_thought_that_was_never_closed_is_truncated_and_no_answer():
+    answer = read(completion("<think>so [[B]]"))
+    assert (answer.text, answer.reasoning) == ("", "so [[B]]")
+    assert answer.finish_reason == "length"
+
+
+@pytest.mark.parametrize("place", ["reply", "choice", "message"])
+@pytest.mark.parametrize("finish", ["stop", None, "error"])
+def test_an_error_beside_a_text_is_an_answer_that_broke_off(place, finish):
+    reply = completion(finish=finish)
+    (choice,) = reply["choices"]
+    owner = {"reply": reply, "choice": choice, "message": choice["message"]}[place]
+    owner["error"] = {"code": 502, "message": "upstream died"}
+    answer = read(reply)
+    assert (answer.text, answer.finish_reason) == ("so [[B]]", "broken_off")
+
+
+@pytest.mark.parametrize("error", [None, {}, "", False])
+def test_no_error_is_none(error):
+    assert read(completion() | {"error": error}).finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"choices": [{"error": {"message": "overloaded"}}]},
+        completion("", "stop", (7, 0)),
+        completion(None, "stop", None),
+        completion(" ", None, (0, 0)),
+        completion("", "error", None),
+        completion([], "end_turn", None),
+        completion("", None, None) | {"error": {"message": "overloaded"}},
+        {"choices": []},
+        {"error": {"message": "overloaded"}},
+        {},
+    ],
+)
+def test_an_empty_answer_is_a_fault_that_is_asked_again(reply):
+    with pytest.raises(Fault):
+        read(reply)
+
+
+@pytest.mark.parametrize(
+    ("reply", "finish"),
+    [
+        (completion("", "stop", (7, 3)), "stop"),
+        (completion("", "length", None), "length"),
+        (completion(None, "content_filter", None), "content_filter"),
+        (completion([{"type": "refusal", "refusal": "No."}]), "refusal"),
+        ({"choices": [], "usage": {"completion_tokens": 3}}, "unreadable"),
+        ({"choices": [{"text": "so [[B]]", "finish_reason": "stop"}]}, "stop"),
+        ({"choices": [{"message": "so [[B]]", "finish_reason": "stop"}]}, "stop"),
+        ({"choices": [None, completion()["choices"][0]]}, "stop"),
+        ({"choices": completion()["choices"][0]}, "stop"),
+        ({"message": {"content": "so [[B]]"}, "done_reason": "stop"}, "stop"),
+        ({"choices": ["so [[B]]"]}, "unreadable"),
+        ({"choices": [{"answer": "so [[B]]"}]}, "unreadable"),
+    ],
+)
+def test_what_was_paid_for_is_kept_though_it_holds_no_text(reply, finish):
+    assert read(reply).finish_reason == finish
+
+
+def test_a_stored_reply_is_read_anew_with_the_prices_of_today():
+    text = "<think>[[A]]</think>[[B]]"
+    old = {"text": text, "reasoning": None, "finish_reason": "end_turn", "cost_usd": None}
+    record = record_of(completion(text, "end_turn", (1000, 500)), **old)
+    answer = to_answer(record, PRICES)
+    assert (answer.text, answer.reasoning, answer.finish_reason) == ("[[B]]", "[[A]]", "stop")
+    assert answer.cost_usd == pytest.approx(1000e-6 + 5000e-6)
+
+
+def test_an_answer_out_of_a_batch_has_the_price_of_batches_later_too():
+    record = record_of(completion(usage=(1000, 500)), seconds=0.0)
+    assert to_answer(record, PRICES).cost_usd == pytest.approx((1000e-6 + 5000e-6) / 2)
+
+
+def test_without_prices_a_cost_that_was_known_stays_so():
+    record = record_of(completion(), PRICES)
+    assert to_answer(record).cost_usd == pytest.approx(37e-6)
+
+
+def test_a_stored_answer_without_a_reply_has_the_same_channels():
+    answer = Answer("k", "<think>[[A]]</think>[[B]]", None, "eos", None, 5, 0.0, 0.5, {})
+    (body,) = encode([to_record(ASKED, answer, "rationale")])
+    read_again = to_answer(json.loads(body))
+    assert (read_again.text, read_again.reasoning) == ("[[B]]", "[[A]]")
+    assert (read_again.finish_reason, read_again.prompt_tokens) == ("stop", None)
+
+
+@pytest.mark.parametrize("raw", [None, "", "no JSON", "[1]", "null", '{"choices": 7}'])
+def test_a_raw_reply_that_nobody_can_read_leaves_the_columns(raw):
+    record = record_of(completion()) | {"raw": raw}
+    assert to_answer(record).text == "so [[B]]"
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "same"),
+    [
+        ("gpt-4o", "gpt-4o-2024-08-06", True),
+        ("gpt-4o-2024-08-06", "gpt-4o-2024-11-20", False),
+        ("openai/gpt-4o", "gpt-4o", True),
+        ("gpt-4o", "openrouter/openai/gpt-4o-2024-08-06", True),
+        ("claude-sonnet-4", "claude-sonnet-4-20250514", True),
+        ("gpt-4", "gpt-4-0613", True),
+        ("gemini-2.0-flash", "models/gemini-2.0-flash-001", True),
+        ("mistral-large-latest", "mistral-large-2411", True),
+        ("deepseek/deepseek-r1:free", "deepseek/deepseek-r1", True),
+        ("qwen2.5:7b", "qwen2.5:0.5b", False),
+        ("Qwen/Qwen2.5-7B-Instruct", "qwen2.5-7b-instruct", True),
+        ("gpt-4o", "gpt-4o-mini", False),
+        ("big", "tiny-fallback", False),
+    ],
+)
+def test_a_prefix_or_a_date_makes_no_other_model(asked, answered, same):
+    assert is_same_model(asked, answered) is same
+
+
+@pytest.mark.parametrize(
+    ("expected", "answered", "fits"),
+    [
+        ("gpt-4o-2024*", "gpt-4o-2024-08-06", True),
+        ("gpt-4o", "gpt-4o-2024-08-06", True),
+        ("big", "tiny", False),
+        ("big", None, False),
+    ],
+)
+def test_an_expected_model_is_a_name_or_a_pattern(expected, answered, fits):
+    assert is_expected(expected, answered) is fits
+    reply = completion() | {"model": answered}
+    if fits:
+        assert read(reply, expect=expected).text == "so [[B]]"
+    else:
+        with pytest.raises(Fault, match=f"{answered or 'without a name'}.* answered, not big"):
+            read(reply, expect=expected)
+
+
+def test_other_models_and_unknown_endings_are_told_once(caplog):
+    replies = [completion() | {"model": "tiny"}] * 3 + [completion(finish="maybe")] * 2
+    replies += [completion(finish=None), completion(), completion() | {"model": None}]
+    told = set()
+    with caplog.at_level(logging.WARNING):
+        for reply in replies:
+            tell_oddities([(ASKED, read(reply))], told)
+    first, second, third = (record.message for record in caplog.records)
+    assert first.startswith("teacher: tiny answered where big was asked")
+    assert second.startswith("teacher: 'maybe' is no known ending of an answer")
+    assert third.startswith("teacher: the endpoint does not say how answers ended")
+
+
+def test_the_progress_says_how_many_answers_are_of_unknown_length():
+    answers = [read(completion(), PRICES), read(completion(usage=None), PRICES)]
+    line = Tally(None, "accepted").add(answers, [True, False])
+    assert (
+        line == "10 tokens and 1 answers of unknown length, cost unknown, 0 retries, 50% accepted"
+    )

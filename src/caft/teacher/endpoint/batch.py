@@ -1,6 +1,6 @@
 """The batch interface of an endpoint: files of requests, answered within a day for less money.
 
-Each batch has a small file under `<store>/batches/`, written before it is submitted and again when
+Each batch is noted beside the answers (`caft.store.batches`), before it is submitted and again when
 the endpoint has named it. So a run that was killed at any moment collects what it had submitted
 instead of buying it again; batch and online share the answers, because a request's id is its key.
 """
@@ -8,57 +8,83 @@ instead of buying it again; batch and online share the answers, because a reques
 import json
 import logging
 import time
-import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from caft.errors import TeacherError
-from caft.tables.files import read_json, write_json
+from caft.store import batches as notes
+from caft.store.batches import OpenBatch
 from caft.teacher import Answer, Request
-from caft.teacher.endpoint.client import retrying
-from caft.teacher.endpoint.connection import Target, translate
-from caft.teacher.endpoint.replies import (
-    Fault,
-    brief,
-    no_answer,
-    read_answer,
-    read_json_body,
-    redact,
+from caft.teacher.endpoint.batch_calls import (
+    AbsentError,
+    Calls,
+    NoReplyError,
+    TooMuchError,
+    UnlistedError,
 )
+from caft.teacher.endpoint.batch_replies import (
+    body_of,
+    errors_in,
+    is_cancelled,
+    is_cut_short,
+    passes,
+    refusal_in,
+    state_of,
+    too_much,
+)
+from caft.teacher.endpoint.connection import Target, whom_of
+from caft.teacher.endpoint.refusals import Refusal, refused
+from caft.teacher.endpoint.replies import Fault, brief, no_answer, read_answer, redact
+from caft.teacher.reading.body import parse_json
 
-_MOST_REQUESTS = 50_000  # per batch
-_MOST_BYTES = 100_000_000
 _AT_ONCE = 1000  # answers per yield
-_ENDED = ("completed", "expired", "cancelled")
 _SLOWEST = 10  # times poll_s between looks, at most
-_CLOCKS_DIFFER = 3600.0  # seconds that the endpoint's clock may be behind
+_LOOKS = 3  # at a batch that is not there, or has no files: endpoints are not always up to date
 
-State = dict[str, Any]
-"""`uuid`, `endpoint`, `model`, `revision`, `created` (seconds), `keys`; `batch`, the endpoint's id,
-null before it is known; `answers`, collected lines by key that no run has wanted yet."""
+Lines = dict[str, Any]
+"""Lines of output files, by key of the request."""
 
 log = logging.getLogger("caft")
 
 
+@dataclass(frozen=True)
+class Habits:
+    """How batches are submitted and waited for.
+
+    Attributes:
+        poll_s: seconds between the first looks at a batch.
+        most_requests: in a batch.
+        most_bytes: of the file of a batch.
+        patience_s: how long the endpoint may be out of reach, or a batch in an unknown state.
+    """
+
+    poll_s: float
+    most_requests: int
+    most_bytes: int
+    patience_s: float
+
+
+class _TroubleError(TeacherError):
+    """One batch needs a person; the others go on."""
+
+
 def submitted_keys(target: Target, store: Path) -> set[str]:
     """Return the keys of the requests that are in batches of this endpoint and model."""
-    known = [state for state in _states(target, store) if state["batch"]]
-    return {key for state in known for key in state["keys"]}
+    known = [batch for batch in _noted(target, store) if batch.batch]
+    return {key for batch in known for key in batch.keys}
 
 
-def _states(target: Target, store: Path) -> list[State]:
+def _noted(target: Target, store: Path) -> list[OpenBatch]:
     """Return the batches of a teacher that are not fully collected."""
-    states = [read_json(path) for path in sorted(_folder(store).glob("*.json"))]
-    return [state for state in states if _identity(target).items() <= state.items()]
+    own = _identity(target)
+    return [batch for batch in notes.all_in(store) if own.items() <= vars(batch).items()]
 
 
-def _folder(store: Path) -> Path:
-    return store / "batches"
-
-
-def _identity(target: Target) -> State:
+def _identity(target: Target) -> dict[str, str]:
     return {
         "endpoint": target.base_url,
         "model": target.settings.model,
@@ -74,9 +100,8 @@ class Batches:
         client: Any,
         target: Target,
         store: Path,
-        poll_s: float,
+        habits: Habits,
         body: Callable[[Request], dict[str, Any]],
-        count: Callable[[str], int],
     ):
         """Take what is needed to ask.
 
@@ -84,220 +109,365 @@ class Batches:
             client: the official one, open.
             target: the endpoint.
             store: folder of the paid answers, where batches are noted, too.
-            poll_s: seconds between the first looks at a batch.
+            habits: sizes and times.
             body: makes what is sent for a request.
-            count: counts the tokens of a text where the endpoint does not.
         """
-        self.client, self.target, self.store, self.poll_s = client, target, store, poll_s
-        self.secret, self.body, self.count = target.secret, body, count
+        self.target, self.store, self.habits = target, store, habits
+        # While batches are under way, an outage may take its time.
+        self.calls = Calls(client, target, lambda: habits.patience_s if self.open else None)
+        self.secret, self.body = target.secret, body
+        self.most = self.largest = habits.most_requests
+        self.open: list[OpenBatch] = []
+        self.queue: deque[Request] = deque()
+        self.full, self.refusals = False, 0  # whether to wait for room; refusals without others
+        self.rows: list[Answer] = []  # to requests that fit into no batch
+        self.troubles: list[str] = []
         self.told: dict[str, tuple[Any, ...]] = {}
+        self.looks: dict[str, int] = {}  # at a batch that is not there, in a row
+        self.unknown: dict[str, float] = {}  # since when a batch is in an unknown state
 
     def answer(self, requests: list[Request]) -> Iterator[list[Answer]]:
         """Answer each request once; one that failed in a batch, or expired, with an `error`.
 
+        What a batch leaves out is submitted again as long as batches bring answers.
+
         Raises:
-            TeacherError: if the endpoint refuses. Batches that it has stay known.
+            TeacherError: if the endpoint refuses, or a batch needs a person. Batches that it has
+                stay known, and what the others brought has been yielded.
         """
         waiting = {request.key: request for request in requests}
-        known = [
-            state
-            for state in _states(self.target, self.store)
-            if waiting.keys() & set(state["keys"])
-        ]
-        open_ = [state for state in known if self._is_submitted(state)]
-        taken = {key for state in open_ for key in state["keys"]}
-        open_ += self._submit([request for request in requests if request.key not in taken])
-        pause = self.poll_s
-        while open_:
-            ended = [(state, lines) for state in open_ if (lines := self._lines(state)) is not None]
-            for state, lines in ended:
-                open_.remove(state)
-                mine = [waiting.pop(key) for key in state["keys"] if key in waiting]
+        wanted = [one for one in _noted(self.target, self.store) if waiting.keys() & set(one.keys)]
+        taken = {key for one in wanted if self._is_submitted(one) for key in one.keys}
+        self.queue.extend(request for request in requests if request.key not in taken)
+        pause = self.habits.poll_s
+        while self.open or self.queue:
+            self._submit_all()
+            if self.rows:
+                yield self.rows
+                self.rows = []
+            ended = False
+            for batch in list(self.open):
+                lines = self._collect(batch, waiting)
+                if lines is None:
+                    continue
+                self.open.remove(batch)
+                self.full, self.refusals, ended = False, 0, True
+                self.most = min(2 * self.most, self.largest)
+                mine = self._settled(batch, lines, waiting)
                 for start in range(0, len(mine), _AT_ONCE):
-                    yield [self._read(state, one, lines) for one in mine[start : start + _AT_ONCE]]
-                self._keep_rest(state, lines, {request.key for request in mine})
-            if open_:
+                    yield [self._read(batch, one, lines) for one in mine[start : start + _AT_ONCE]]
+                self._keep_rest(batch, lines, {request.key for request in mine})
+            if self.open or self.full:
                 time.sleep(pause)
-                pause = self.poll_s if ended else min(1.5 * pause, _SLOWEST * self.poll_s)
+                slowest = _SLOWEST * self.habits.poll_s
+                pause = self.habits.poll_s if ended else min(1.5 * pause, slowest)
+            self.full &= bool(self.open)
+        if self.troubles:
+            raise TeacherError("\n".join(self.troubles))
 
-    def _path(self, state: State) -> Path:
-        return _folder(self.store) / f"{state['uuid']}.json"
+    def _submit_all(self) -> None:
+        while self.queue and not self.full:
+            lot, content = self._lot()
+            try:
+                self.open.append(self._submit([request.key for request in lot], content))
+            except TooMuchError as refusal:
+                self._give_back(lot, refusal)
 
-    def _submit(self, requests: list[Request]) -> Iterator[State]:
-        for keys, content in self._files(requests):
-            state = {
-                **_identity(self.target),
-                "uuid": uuid.uuid4().hex,
-                "created": time.time(),
-                "keys": keys,
-                "batch": None,
-            }
-            write_json(self._path(state), state)
-            upload = (f"{state['uuid']}.jsonl", content)
-            files = self.client.files.with_raw_response
-            file_id = self._call(partial(files.create, file=upload, purpose="batch"))["id"]
-            state["batch"] = self._call(partial(self._create, state, file_id))["id"]
-            write_json(self._path(state), state)
-            log.info("batch %s: %d requests submitted", state["batch"], len(keys))
-            yield state
+    def _give_back(self, lot: list[Request], refusal: TooMuchError) -> None:
+        """Put requests of a refused batch back, to go in smaller ones or when there is room."""
+        said = brief(str(refusal), self.secret)
+        if refusal.kind == "enqueued" and (self.open or len(lot) == 1):
+            self.full = True
+            self.refusals += not self.open
+            if self.refusals > self.target.settings.attempts:
+                raise TeacherError(
+                    f"{self.target.base_url} refused even a batch of one request ({said}), "
+                    f"{self.refusals} times, while no other batch of this job is there. Run again "
+                    "when other batches of the account have ended, or raise its limit."
+                )
+            log.info("batch: %d requests wait for room (%s)", len(lot), said)
+        elif len(lot) == 1:
+            self.rows.append(no_answer(lot[0].key, f"refused as a batch of its own ({said})"))
+            return
+        else:
+            self.most = len(lot) // 2
+            if refusal.kind == "size":
+                self.largest = self.most
+            log.info(
+                "batch: %d requests are too many, %d are tried (%s)", len(lot), self.most, said
+            )
+        self.queue.extendleft(reversed(lot))
 
-    def _files(self, requests: list[Request]) -> Iterator[tuple[list[str], bytes]]:
-        """Yield keys and JSON lines of as many requests as a batch may hold."""
-        keys: list[str] = []
+    def _lot(self) -> tuple[list[Request], bytes]:
+        """Take as many requests from the queue as a batch may hold; return their lines, too."""
+        lot: list[Request] = []
         lines: list[bytes] = []
         size = 0
-        for request in requests:
+        while self.queue and len(lot) < self.most:
             asked = {
-                "custom_id": request.key,
+                "custom_id": self.queue[0].key,
                 "method": "POST",
                 "url": "/v1/chat/completions",
-                "body": self.body(request),
+                "body": self.body(self.queue[0]),
             }
             line = json.dumps(asked, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-            if keys and (len(keys) == _MOST_REQUESTS or size + len(line) > _MOST_BYTES):
-                yield keys, b"".join(lines)
-                keys, lines, size = [], [], 0
-            keys.append(request.key)
+            if lot and size + len(line) > self.habits.most_bytes:
+                break
+            lot.append(self.queue.popleft())
             lines.append(line)
             size += len(line)
-        if keys:
-            yield keys, b"".join(lines)
+        return lot, b"".join(lines)
 
-    def _create(self, state: State, file_id: str) -> Any:
-        """Create a batch, or return the one that an attempt without an answer has created."""
-        return self._find(state) or self.client.batches.with_raw_response.create(
-            input_file_id=file_id,
-            endpoint="/v1/chat/completions",
-            completion_window="24h",
-            metadata={"caft": state["uuid"]},
+    def _submit(self, keys: list[str], content: bytes) -> OpenBatch:
+        settings = self.target.settings
+        batch = OpenBatch(self.target.base_url, settings.model, settings.revision, keys)
+        notes.write(self.store, batch)
+        try:
+            batch.file = self.calls.upload(batch.uuid, content)
+            notes.write(self.store, batch)
+            batch.batch = self.calls.create(batch)
+        except NoReplyError:
+            raise  # it may have been made: the note stays
+        except UnlistedError:
+            raise self._unlisted(batch) from None
+        except AbsentError as error:
+            notes.remove(self.store, batch)
+            raise TeacherError(
+                f"{self.target.base_url} takes no batches ({error}): check base_url, or set batch "
+                "to false to ask online."
+            ) from None
+        except (TooMuchError, TeacherError):
+            notes.remove(self.store, batch)
+            raise
+        notes.write(self.store, batch)
+        log.info("batch %s: %d requests submitted", batch.batch, len(keys))
+        return batch
+
+    def _unlisted(self, batch: OpenBatch) -> _TroubleError:
+        return _TroubleError(
+            f"{self.target.base_url} does not list its batches, so whether it made one of "
+            f"{len(batch.keys)} requests (file {batch.file or 'unknown'}) before the job was cut "
+            f"off is unknown. {self._way_out(batch)}"
         )
 
-    def _find(self, state: State) -> State | None:
-        """Look for a batch by its metadata among the endpoint's, newest first."""
-        after: dict[str, str] = {}
-        while True:
-            listed = self.client.batches.with_raw_response.list(limit=100, **after)
-            page = read_json_body(listed.http_response.content, self.secret)
-            for batch in page["data"]:
-                if (batch.get("metadata") or {}).get("caft") == state["uuid"]:
-                    return batch
-                if batch.get("created_at", 0) < state["created"] - _CLOCKS_DIFFER:
-                    return None
-            if not page.get("has_more") or not page["data"]:
-                return None
-            after = {"after": page["data"][-1]["id"]}
+    def _way_out(self, batch: OpenBatch) -> str:
+        return (
+            "Look there; if nothing will come of it, "
+            f"`caft store batches --forget {batch.name} --store {self.store}` forgets it, and the "
+            "next run asks its requests again (what it did answer is then paid for twice). "
+            "`caft store batches` lists all."
+        )
 
-    def _is_submitted(self, state: State) -> bool:
+    def _is_submitted(self, batch: OpenBatch) -> bool:
         """Tell whether the endpoint has a batch; one that it does not have is forgotten."""
-        if state["batch"] or state.get("answers"):
-            return True
+        known: OpenBatch | None = batch
         # A list may lag behind, and another job may be submitting just now.
-        while not (found := self._call(lambda: self._find(state) or {})):
-            if time.time() > state["created"] + 2 * self.poll_s:
-                self._path(state).unlink(missing_ok=True)
+        while known and not (known.batch or known.answers):
+            young = time.time() <= known.created + 2 * self.habits.poll_s
+            try:
+                known.batch = self.calls.find(known) if known.file is not None else None
+            except UnlistedError:
+                if not young:
+                    self.troubles.append(str(self._unlisted(known)))
+                    return True
+            if known.batch:
+                notes.write(self.store, known)
+            elif not young:
+                notes.remove(self.store, known)
                 return False
-            time.sleep(self.poll_s / 2)
-        state["batch"] = found["id"]
-        write_json(self._path(state), state)
-        return True
+            else:
+                time.sleep(self.habits.poll_s / 2)
+                known = notes.read(self.store, known.uuid)
+        if known:
+            self.open.append(known)
+        return known is not None
 
-    def _lines(self, state: State) -> dict[str, Any] | None:
-        """Return the lines of an ended batch by key; None for one that still runs."""
-        if state.get("answers"):
-            return state["answers"]
-        retrieve = self.client.batches.with_raw_response.retrieve
-        batch = self._call(lambda: retrieve(state["batch"]))
-        self._report(state, batch)
-        if batch["status"] == "failed":
-            self._path(state).unlink(missing_ok=True)
-            errors = (batch.get("errors") or {}).get("data") or []
-            said = "; ".join(str(error.get("message")) for error in errors[:3]) or "no message"
-            raise TeacherError(
-                f"{self.target.base_url} refused batch {state['batch']} "
-                f"({brief(said, self.secret)}); nothing was bought. Check the model's name and the "
-                "limits of batches, and run again."
-            )
-        if batch["status"] not in _ENDED:
-            return None
-        lines: dict[str, Any] = {}
-        for file_id in filter(None, (batch.get("output_file_id"), batch.get("error_file_id"))):
-            lines |= self._download(state, file_id)
-        return lines
-
-    def _report(self, state: State, batch: dict[str, Any]) -> None:
-        counts = batch.get("request_counts") or {}
-        told = (batch["status"], counts.get("completed") or 0, counts.get("failed") or 0)
-        if told != self.told.get(state["uuid"]):
-            self.told[state["uuid"]] = told
-            log.info(
-                "batch %s: %s, %d of %d done, %d failed",
-                *(state["batch"], told[0], told[1], len(state["keys"]), told[2]),
-            )
-
-    def _download(self, state: State, file_id: str) -> dict[str, Any]:
-        content = self.client.files.with_raw_response.content
-        body = self._repeat(lambda: content(file_id).http_response.content)
-        lines = {}
-        for line in body.decode("utf-8", "replace").split("\n"):
-            try:
-                parsed = redact(json.loads(line), self.secret)
-                lines[parsed["custom_id"]] = parsed
-            except (ValueError, KeyError, TypeError):
-                if line.strip():
-                    log.warning("batch %s: a line that is no answer is skipped", state["batch"])
-        return lines
-
-    def _read(self, state: State, request: Request, lines: dict[str, Any]) -> Answer:
-        line = lines.get(request.key)
-        if line is None:
-            return no_answer(request.key, f"batch {state['batch']} ended without an answer")
-        if _is_success(line):
-            try:
-                body, prices = line["response"]["body"], self.target.settings.rates
-                return read_answer(body, request, self.count, prices, batch=True)
-            except Fault as fault:
-                return no_answer(request.key, str(fault))
-        said = line.get("error") or line.get("response")
-        return no_answer(request.key, brief(json.dumps(said, ensure_ascii=False), self.secret))
-
-    def _keep_rest(self, state: State, lines: dict[str, Any], used: set[str]) -> None:
-        """Forget a batch whose answers are durable, or keep those that nobody has asked for yet."""
-        rest = {key: line for key, line in lines.items() if key not in used and _is_success(line)}
-        if rest:
-            write_json(self._path(state), {**state, "keys": list(rest), "answers": rest})
-        else:
-            self._path(state).unlink(missing_ok=True)
-
-    def _call(self, make: Callable[[], Any]) -> dict[str, Any]:
-        """Make a call, again and again after faults, and return its JSON."""
-
-        def parsed() -> dict[str, Any]:
-            made = make()
-            if isinstance(made, dict):
-                return made
-            return read_json_body(made.http_response.content, self.secret)
-
-        return self._repeat(parsed)
-
-    def _repeat(self, make: Callable[[], Any]) -> Any:
-        import stamina
-
+    def _collect(self, batch: OpenBatch, waiting: dict[str, Request]) -> Lines | None:
+        """Return the lines of an ended batch; None for one that still runs, or is done with."""
         try:
-            for attempt in stamina.retry_context(**retrying(self.target.settings)):
-                with attempt:
-                    try:
-                        return make()
-                    except Fault:
-                        raise
-                    except Exception as error:
-                        raise translate(error, self.target) from None
-        except Fault as fault:
-            raise TeacherError(
-                f"{fault}, {self.target.settings.attempts} times; run again later: batches that "
-                "were submitted go on and are collected then."
+            return self._lines(batch)
+        except TooMuchError as refusal:
+            self.open.remove(batch)
+            notes.remove(self.store, batch)
+            if lot := [waiting[key] for key in batch.keys if key in waiting]:
+                self._give_back(lot, refusal)
+        except _TroubleError as trouble:
+            self.open.remove(batch)
+            self.troubles.append(str(trouble))
+            log.error("%s", trouble)
+        return None
+
+    def _lines(self, batch: OpenBatch) -> Lines | None:
+        if batch.answers:
+            return batch.answers
+        try:
+            state = self.calls.state(batch)
+        except AbsentError as error:
+            self._not_there(batch, f"does not know batch {batch.batch} any more ({error})")
+            return None
+        self._report(batch, state)
+        word, meaning = state_of(state)
+        if meaning is None:
+            self._unknown_state(batch, word)
+            return None
+        self.unknown.pop(batch.uuid, None)
+        output, failed = (
+            state.get(f"{name}_file_id") or state.get(f"{name}_file")
+            for name in ("output", "error")
+        )
+        if meaning == "failed":
+            said = errors_in(state)
+            if kind := too_much(said):
+                raise TooMuchError(kind, said)
+            if not (output or failed):
+                raise self._failed(batch, said)
+        if meaning == "running":
+            self.looks.pop(batch.uuid, None)
+            return None
+        if not (output or failed or is_cut_short(word)):
+            self._not_there(batch, f"has ended batch {batch.batch} and names no file of answers")
+            return None
+        lines = self._download(batch, failed, needed=False) if failed else {}
+        if output:
+            found = self._download(batch, output, needed=True)
+            lines |= {key: one for key, one in found.items() if body_of(one) or key not in lines}
+        return lines if self._is_whole(batch, lines) else None
+
+    def _is_whole(self, batch: OpenBatch, lines: Lines) -> bool:
+        """Tell whether the answers are as many as the endpoint counts; a few looks decide."""
+        counted, there = (
+            self.told[batch.uuid][1],
+            sum(body_of(one) is not None for one in lines.values()),
+        )
+        if not isinstance(counted, int) or there >= counted:
+            return True
+        self.looks[batch.uuid] = self.looks.get(batch.uuid, 0) + 1
+        log.warning("batch %s: %d answers of %d are there", batch.batch, there, counted)
+        return self.looks[batch.uuid] >= _LOOKS
+
+    def _not_there(self, batch: OpenBatch, what: str) -> None:
+        """Wait for what should be there, a few looks long.
+
+        Raises:
+            _TroubleError: after the last of them.
+        """
+        self.looks[batch.uuid] = self.looks.get(batch.uuid, 0) + 1
+        if self.looks[batch.uuid] >= _LOOKS:
+            raise _TroubleError(
+                f"{self.target.base_url} {brief(what, self.secret)}; {len(batch.keys)} requests "
+                f"wait for it. {self._way_out(batch)}"
+            )
+
+    def _unknown_state(self, batch: OpenBatch, word: str) -> None:
+        """Wait in a state that this version does not know.
+
+        Raises:
+            _TroubleError: when the time for that is over.
+        """
+        now = time.monotonic()
+        since = self.unknown.setdefault(batch.uuid, now)
+        shown = brief(repr(word), self.secret)
+        if since == now:
+            log.warning(
+                "batch %s: caft does not know the state %s; it is looked at again for %g s",
+                *(batch.batch, shown, self.habits.patience_s),
+            )
+        if now - since > self.habits.patience_s:
+            raise _TroubleError(
+                f"{self.target.base_url}: batch {batch.batch} is in the state {shown}, which caft "
+                f"does not know, for {now - since:.0f} s (batch_patience_s); {len(batch.keys)} "
+                f"requests wait for it. Run again to wait longer. {self._way_out(batch)}"
+            )
+
+    def _failed(self, batch: OpenBatch, said: str) -> _TroubleError:
+        notes.remove(self.store, batch)
+        return _TroubleError(
+            f"{self.target.base_url} refused batch {batch.batch} ({brief(said, self.secret)}); "
+            "nothing was bought. Check the model's name and the limits of batches, and run again."
+        )
+
+    def _report(self, batch: OpenBatch, state: dict[str, Any]) -> None:
+        counts = state.get("request_counts")
+        counts = counts if isinstance(counts, dict) else {}
+        told = (state_of(state)[0], counts.get("completed") or 0, counts.get("failed") or 0)
+        if told != self.told.get(batch.uuid):
+            self.told[batch.uuid] = told
+            log.info(
+                "batch %s: %s, %s of %d done, %s failed",
+                *(batch.batch, told[0], told[1], len(batch.keys), told[2]),
+            )
+
+    def _download(self, batch: OpenBatch, file_id: str, needed: bool) -> Lines:
+        try:
+            return self.calls.results(file_id, partial(self._lines_in, batch))
+        except AbsentError as said:
+            if not needed:
+                log.warning("batch %s: its file of errors is gone (%s)", batch.batch, said)
+                return {}
+            raise _TroubleError(
+                f"{self.target.base_url} has the output file {file_id} of batch {batch.batch} no "
+                f"more ({said}), and with it {len(batch.keys)} answers. {self._way_out(batch)}"
             ) from None
 
+    def _lines_in(self, batch: OpenBatch, body: bytes) -> Lines:
+        """Read a file of results, without lines that are none.
 
-def _is_success(line: dict[str, Any]) -> bool:
-    response = line.get("response") or {}
-    return response.get("status_code") == 200 and isinstance(response.get("body"), dict)
+        Raises:
+            Fault: if all are none: something on the way answered instead of the endpoint.
+        """
+        lines: Lines = {}
+        skipped = 0
+        for line in body.decode("utf-8-sig", "replace").split("\n"):
+            try:
+                parsed = redact(parse_json(line), self.secret)
+                lines[parsed["custom_id"]] = parsed
+            except (ValueError, KeyError, TypeError):
+                skipped += bool(line.strip())
+        if skipped and not lines:
+            said = brief(body.decode("utf-8", "replace"), self.secret)
+            raise Fault(f"a file of batch {batch.batch} held no results ({said})")
+        if skipped:
+            log.warning("batch %s: %d lines that are no results", batch.batch, skipped)
+        return lines
+
+    def _settled(
+        self, batch: OpenBatch, lines: Lines, waiting: dict[str, Request]
+    ) -> list[Request]:
+        """Take the requests that a batch settles; what it left out is queued again."""
+        mine = [waiting[key] for key in batch.keys if key in waiting]
+        left = {one.key: one for one in mine if one.key not in lines or passes(lines[one.key])}
+        answered = any(body_of(lines[one.key]) for one in mine if one.key in lines)
+        word = self.told.get(batch.uuid, ("",))[0]
+        if left and answered and not is_cancelled(word):
+            log.info("batch %s: %d requests go into another one", batch.name, len(left))
+            self.queue.extend(left.values())
+            mine = [one for one in mine if one.key not in left]
+        for one in mine:
+            del waiting[one.key]
+        return mine
+
+    def _read(self, batch: OpenBatch, request: Request, lines: Lines) -> Answer:
+        line = lines.get(request.key)
+        if line is None:
+            return no_answer(request.key, f"batch {batch.batch} ended without an answer")
+        if body := body_of(line):
+            try:
+                settings = self.target.settings
+                return read_answer(body, request, settings.rates, expect=settings.expect_model)
+            except Fault as fault:
+                return no_answer(request.key, str(fault))
+        status, said = refusal_in(line)
+        refusal = refused(status, {}, said, whom_of(self.target))
+        # Where the words are not clear, it may be what somebody did to the batch.
+        if isinstance(refusal, Refusal) and refusal.clear:
+            return no_answer(request.key, refusal.said, refusal.reason)
+        return no_answer(request.key, brief(said, self.secret))
+
+    def _keep_rest(self, batch: OpenBatch, lines: Lines, used: set[str]) -> None:
+        """Forget a batch whose answers are durable, or keep those that nobody has asked for yet."""
+        rest = {key: line for key, line in lines.items() if key not in used and body_of(line)}
+        if rest:
+            batch.keys, batch.answers = list(rest), rest
+            notes.write(self.store, batch)
+        else:
+            notes.remove(self.store, batch)

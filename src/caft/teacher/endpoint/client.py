@@ -8,13 +8,15 @@ import asyncio
 import logging
 import random
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from caft.errors import TeacherError
-from caft.teacher import Answer, Request
+from caft.teacher import Answer, Owed, Request
+from caft.teacher.endpoint.refusals import Refusal
 from caft.teacher.endpoint.replies import Fault, no_answer
 from caft.teacher.settings import Endpoint
 
@@ -24,6 +26,11 @@ Ask = Callable[[Any, Request], Awaitable[Answer]]
 Connect = Callable[[], AbstractAsyncContextManager[Any]]
 
 _END = object()
+
+# Items that are refused cost nothing, and few data sets are refused as a whole: so many refusals
+# before the first answer, or later in a row, are the endpoint's own fault.
+_FIRST_REFUSALS = 20
+_REFUSALS_IN_A_ROW = 100
 
 
 def ask_all(
@@ -40,10 +47,14 @@ def ask_all(
     are bought and not yet durable. After an error no new request is sent and none is repeated; what
     is under way is waited for and yielded, and only then the error is raised.
 
+    A prompt that is refused is asked once more, after the others, unless its fault is plain and
+    other prompts were answered; then it is the item's, and the others go on.
+
     Args:
         requests: pulled when a slot is free; None means "not before something is settled".
         connect: opens the client, in the loop's thread.
-        ask: makes one attempt. Raises Fault if another may help, TeacherError if none does.
+        ask: makes one attempt. Raises Fault if another may help, Refusal if it was turned down for
+            what is in it, another TeacherError if no request will be answered.
         settings: `concurrency`, `attempts`, `backoff_s`, `max_wait_s`, `breaker`, and limits
             per minute.
         tokens: how many tokens a request is taken to use, for the limit of tokens.
@@ -51,10 +62,11 @@ def ask_all(
 
     Yields:
         Answers in the order in which they arrived; one with the finish_reason `error` for a request
-        whose attempts are used up.
+        whose attempts are used up, one with a reason of `NOT_TAKEN` for a refused prompt.
 
     Raises:
-        TeacherError: if the endpoint refuses, or after `breaker` such requests in a row.
+        TeacherError: if the endpoint is at fault, after `breaker` lost requests in a row, or where
+            nothing comes but refusals.
     """
     run = _Run(requests, connect, ask, settings, tokens, on_retry)
     thread = threading.Thread(target=run.main, name="caft-teacher", daemon=True)
@@ -86,7 +98,7 @@ def retrying(settings: Endpoint, going_on: Callable[[], bool] = lambda: True) ->
     seen: set[str] = set()
 
     def wait(error: Exception) -> bool | float:
-        if not isinstance(error, Fault) or not going_on():
+        if not isinstance(error, Fault) or error.last or not going_on():
             return False
         kind = str(error).partition(" (")[0]
         if kind not in seen:
@@ -129,6 +141,10 @@ class _Run:
         self.ended = False
         self.error: BaseException | None = None
         self.failures = 0  # requests in a row whose attempts were used up
+        self.refusals = 0  # requests in a row that were turned down
+        self.answered = False
+        self.later: deque[Request] = deque()  # to be asked once more, after the others
+        self.refused: set[str] = set()  # keys that were there
         self.tasks: set[asyncio.Task[Answer | None]] = set()
         self.sending: set[asyncio.Task[Any] | None] = set()
         self.retries = retrying(settings, lambda: self.error is None)
@@ -198,11 +214,14 @@ class _Run:
             except Exception as error:
                 self._fail(error)
                 return
-            if request is None and self.free < self.settings.concurrency:
+            idle = self.free >= self.settings.concurrency
+            if request is None and not idle:
                 return
             if not isinstance(request, Request):
-                self.more = False
-                return
+                if not self.later:
+                    self.more = not idle  # what is under way may still have to be asked once more
+                    return
+                request = self.later.popleft()
             self.free -= 1
             task = self.loop.create_task(self._one(client, request))
             self.tasks.add(task)
@@ -219,32 +238,61 @@ class _Run:
     async def _one(self, client: Any, request: Request) -> Answer | None:
         try:
             answer = await self._attempts(client, request)
-            self.failures = 0
+            self.failures = self.refusals = 0
+            self.answered = True
             return answer
         except Fault as fault:
             self.failures += 1
             if self.failures == self.settings.breaker:
                 self._fail(_broken(self.failures, fault))
-            return no_answer(request.key, str(fault))
+            why = "; the budget has no room for another attempt" if fault.last else ""
+            return no_answer(request.key, f"{fault}{why}")
+        except Refusal as refusal:
+            return self._turned_down(request, refusal)
         except Exception as error:
             self._fail(error)
             return None
 
+    def _turned_down(self, request: Request, refusal: Refusal) -> Answer | None:
+        """Return what becomes of a refused request; None if it is asked once more, or all end."""
+        second = request.key in self.refused
+        self.refusals += not second
+        if self.refusals == (_REFUSALS_IN_A_ROW if self.answered else _FIRST_REFUSALS):
+            self._fail(_only_refusals(self.refusals, self.answered, refusal))
+            return None
+        # Two of three signs that it is the item's: others come, the words say so, it says it twice.
+        if sum((self.answered, refusal.clear, second)) > 1:
+            return no_answer(request.key, refusal.said, refusal.reason)
+        if second or not request.again(Owed.REQUEST_AND_LATER):
+            return no_answer(request.key, refusal.said)
+        self.refused.add(request.key)
+        self.later.append(request)
+        return None
+
     async def _attempts(self, client: Any, request: Request) -> Answer:
         import stamina
 
-        task = asyncio.current_task()
         async for attempt in stamina.retry_context(**self.retries):
             if attempt.num > 1:
                 self.on_retry()
             with attempt:
                 await self.limits.wait(request)
-                self.sending.add(task)
-                try:
-                    return await self.ask(client, request)
-                finally:
-                    self.sending.discard(task)
+                return await self._attempt(client, request)
         raise AssertionError("the last attempt raises or returns")
+
+    async def _attempt(self, client: Any, request: Request) -> Answer:
+        task = asyncio.current_task()
+        self.sending.add(task)
+        try:
+            return await self.ask(client, request)
+        except Fault as fault:
+            fault.last = not request.again(fault.owed)
+            raise
+        except asyncio.CancelledError:
+            request.again(Owed.ALL)
+            raise
+        finally:
+            self.sending.discard(task)
 
     def _fail(self, error: BaseException) -> None:
         """Send nothing more; what is on the wire may still become an answer."""
@@ -261,6 +309,14 @@ def _broken(count: int, fault: Fault) -> TeacherError:
     return TeacherError(
         f"{count} requests in a row failed, the last with: {fault}; the run stops here. What was "
         "bought is kept: run again when the endpoint is well, or raise attempts or breaker."
+    )
+
+
+def _only_refusals(count: int, answered: bool, last: Refusal) -> TeacherError:
+    which = f"{count} requests in a row" if answered else f"the first {count} requests"
+    return TeacherError(
+        f"{which} were all refused, the last with: {last.said}; the run stops "
+        f"here, and what was bought is kept: {last.check}, and run again."
     )
 
 

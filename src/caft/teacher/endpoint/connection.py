@@ -2,18 +2,28 @@
 
 import logging
 import os
+import re
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Any
 from urllib.parse import urlsplit
 
 from caft.errors import ConfigError, TeacherError
-from caft.teacher.endpoint.replies import Fault, brief, refused
+from caft.teacher import Owed
+from caft.teacher.endpoint.environment import (
+    certificate_problem,
+    environment_problem,
+    is_elsewhere,
+    proxies_of,
+)
+from caft.teacher.endpoint.refusals import Whom, refused
+from caft.teacher.endpoint.replies import Fault, brief, redact
 from caft.teacher.settings import Endpoint
 
 _NO_KEY = "none"  # the client wants one, and would take OPENAI_API_KEY where none is given
 _POOL = 16  # connections
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_PASTED = re.compile("/(chat/completions|completions|responses|messages|models|batches)/?$")
+_NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "gaierror")
 
 
 @dataclass(frozen=True)
@@ -35,13 +45,19 @@ class Target:
 
 def base_url_problem(url: str) -> str | None:
     """Say what is wrong with a base URL, without repeating it; None if nothing is."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    try:
+        parts = urlsplit(url)
+        whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if not whole or parts.scheme not in ("http", "https") or re.search(r"\s", url):
         return "is no address that begins with http:// or https://."
     if "@" in parts.netloc:
         return "holds user info; name an environment variable with the key as api_key_env instead."
     if parts.query or parts.fragment:
         return "ends in a query; give the address alone, and a key through api_key_env."
+    if pasted := _PASTED.search(parts.path):
+        return f"ends in {pasted[0]}, which is added to it; give the address without that."
     return None
 
 
@@ -69,19 +85,34 @@ def read_key(name: str | None, base_url: str) -> str | None:
 
 
 def plain_client(target: Target) -> Any:
-    """Return the official client for calls one after the other; to be used in a `with`."""
+    """Return the official client for calls one after the other; to be used in a `with`.
+
+    Raises:
+        ConfigError: if the environment has a proxy or certificates that cannot be used.
+    """
     import openai
 
+    _check_environment(target)
     return openai.OpenAI(**_arguments(target, openai.DefaultHttpxClient))
 
 
 def asynchronous_client(target: Target) -> Any:
-    """Return the official client for many calls at once; to be used in an `async with`."""
+    """Return the official client for many calls at once; to be used in an `async with`.
+
+    Raises:
+        ConfigError: if the environment has a proxy or certificates that cannot be used.
+    """
     import openai
 
+    _check_environment(target)
     pools = _pools(target.base_url, target.settings.concurrency)
     http = openai.DefaultAsyncHttpxClient
     return openai.AsyncOpenAI(**_arguments(target, http, pools))
+
+
+def _check_environment(target: Target) -> None:
+    if problem := environment_problem(target.base_url):
+        raise ConfigError(f"{target.base_url} cannot be reached: {problem}")
 
 
 def _arguments(target: Target, http: Any, transport: Any = None) -> dict[str, Any]:
@@ -102,7 +133,7 @@ def _arguments(target: Target, http: Any, transport: Any = None) -> dict[str, An
             transport=transport,
             timeout=Timeout(seconds, connect=min(seconds, 30)),
             follow_redirects=False,
-            trust_env=urlsplit(url).hostname not in _LOOPBACK,  # no proxy to oneself
+            trust_env=is_elsewhere(url),
         ),
     }
 
@@ -136,6 +167,17 @@ def _pools(url: str, slots: int) -> Any:
     return Pools()
 
 
+def whom_of(target: Target) -> Whom:
+    """Return whose replies a target's are, for what they mean."""
+    settings, name = target.settings, target.api_key_env
+    return Whom(
+        f"{settings.model} at {target.base_url}",
+        f"${name}" if name else "api_key_env (none is set)",
+        target.secret,
+        tuple(settings.extra_body),
+    )
+
+
 def translate(error: Exception, target: Target) -> Exception:
     """Turn an exception of the client into a Fault to retry or a TeacherError that ends the run."""
     import openai
@@ -143,14 +185,25 @@ def translate(error: Exception, target: Target) -> Exception:
     settings, secret = target.settings, target.secret
     address = f"{settings.model} at {target.base_url}"
     if isinstance(error, openai.APIStatusError):
-        key = f"${target.api_key_env}" if target.api_key_env else "api_key_env (none is set)"
         status, headers = error.response.status_code, error.response.headers
         text = error.response.content.decode("utf-8", "replace")
-        return refused(status, headers, text, address, key, secret)
-    if isinstance(error, TimeoutError | openai.APITimeoutError):
-        return Fault(f"{address} gave no answer within {settings.timeout_s:g} s")
+        return refused(status, headers, text, whom_of(target))
     cause = error.__cause__ or error
+    sent = type(cause).__name__ not in _NEVER_SENT
+    owed = Owed.ALL if sent else Owed.NOTHING
+    if isinstance(error, TimeoutError | openai.APITimeoutError):
+        what = f"{address} gave no answer within {settings.timeout_s:g} s"
+        return Fault(f"{what}{_through(target)}", owed=owed)
     said = brief(f"{type(cause).__name__}: {cause}".rstrip(": "), secret)
+    if problem := certificate_problem(error, address):
+        return TeacherError(str(redact(problem, secret)))
     if isinstance(error, openai.APIConnectionError):
-        return Fault(f"the connection to {address} failed ({said})")
+        what = f"the connection to {address} failed ({said})"
+        return Fault(f"{what}{_through(target)}", owed=owed)
     return TeacherError(f"{address} cannot be asked ({said}).")
+
+
+def _through(target: Target) -> str:
+    """Name the proxy variable that an address is reached by."""
+    names = proxies_of(target.base_url)
+    return f"; it goes through the proxy in {' or '.join(names)}" if names else ""

@@ -1,6 +1,7 @@
 """Requests to an OpenAI-compatible endpoint, many at once."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -8,8 +9,9 @@ from typing import Any
 
 from caft.teacher import Answer, Request, token_counter
 from caft.teacher.endpoint.client import ask_all
-from caft.teacher.endpoint.connection import Target, asynchronous_client, translate
-from caft.teacher.endpoint.replies import count_prompt, read_answer, read_json_body
+from caft.teacher.endpoint.connection import Target, asynchronous_client, translate, whom_of
+from caft.teacher.endpoint.refusals import error_status, refused
+from caft.teacher.endpoint.replies import count_prompt, read_answer, read_answer_body
 from caft.teacher.settings import Endpoint
 
 _DECODING = ("temperature", "top_p", "stop", "seed", "extra_body")
@@ -63,8 +65,10 @@ class Online:
         except Exception as error:
             raise translate(error, target) from None
         seconds = time.monotonic() - started
-        reply = read_json_body(response.content, target.secret)
-        return read_answer(reply, request, self.count, self.settings.rates, seconds)
+        raw, settings = read_answer_body(response.content, target.secret), self.settings
+        if status := error_status(raw):
+            raise refused(status, response.headers, json.dumps(raw), whom_of(target))
+        return read_answer(raw, request, settings.rates, seconds, settings.expect_model)
 
     def _tokens(self, request: Request) -> int:
         return count_prompt(request, self.count) + self.settings.expected_completion_tokens

@@ -6,9 +6,9 @@ from itertools import chain
 from typing import Any, Literal
 
 from caft.errors import ConfigError
-from caft.settings import Positive, key
+from caft.settings import Count, Positive, key
 from caft.teacher import Answer, Here, Provider, Request, lots
-from caft.teacher.endpoint.batch import Batches, submitted_keys
+from caft.teacher.endpoint.batch import Batches, Habits, submitted_keys
 from caft.teacher.endpoint.connection import Target, base_url_problem, plain_client, read_key
 from caft.teacher.endpoint.online import Online, request_body
 from caft.teacher.settings import Endpoint
@@ -26,6 +26,17 @@ class OpenAI(Endpoint):
     batch: bool = key("Ask through the batch interface: cheaper, within a day.", False)
     batch_poll_s: Positive = key(
         "Seconds between looks at a batch; they grow to ten times as long.", 30
+    )
+    batch_max_requests: Count = key(
+        "Most requests of a batch; one that is refused for its size, or for what is enqueued, is "
+        "halved.",
+        50_000,
+    )
+    batch_max_mb: Positive = key("Largest file of a batch, in MB.", 100)
+    batch_patience_s: Positive = key(
+        "How long the endpoint may be out of reach while a batch is waited for, or a batch in a "
+        "state that caft does not know, before the job ends; the batch goes on.",
+        21_600,
     )
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -67,6 +78,11 @@ class OpenAITeacher(Online):
         super().__init__(settings, tokenizer)
         self.here = here
 
+    @property
+    def at_once(self) -> bool:
+        """Whether all is asked before the first answer can come: nothing is learned from that."""
+        return self.settings.batch
+
     def answer(self, requests: Iterable[Request | None]) -> Iterator[list[Answer]]:
         """Ask, and yield answers as they arrive.
 
@@ -94,10 +110,15 @@ class OpenAITeacher(Online):
     def _in_batches(
         self, requests: Iterable[Request | None], target: Target
     ) -> Iterator[list[Answer]]:
-        poll_s = self.settings.batch_poll_s
+        habits = Habits(
+            self.settings.batch_poll_s,
+            self.settings.batch_max_requests,
+            round(1e6 * self.settings.batch_max_mb),
+            self.settings.batch_patience_s,
+        )
         with plain_client(target) as client:
             for lot in lots(requests):
-                batches = Batches(client, target, self.here.store, poll_s, request_body, self.count)
+                batches = Batches(client, target, self.here.store, habits, request_body)
                 yield from batches.answer(lot)
 
 

@@ -2,14 +2,18 @@
 
 import json
 import math
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from caft.errors import TeacherError
-from caft.teacher import Answer, Request
-from caft.teacher.money.budget import price
+from caft.teacher import Answer, Owed, Request
+from caft.teacher.reading.answer import answer_of
+from caft.teacher.reading.body import BODY, Unreadable, read_body
+from caft.teacher.reading.ending import ERROR
+from caft.teacher.reading.reply import is_expected, model_in, read_reply
 from caft.teacher.settings import Prices
 
 _SHORTEST_SECRET = (
@@ -17,14 +21,9 @@ _SHORTEST_SECRET = (
 )
 _SHOWN = 300  # characters of a server's message
 
-_CHECKS = {
-    400: "check the request: model name, length of the prompt against the model's context, "
-    "and the parameters (temperature, top_p, max_tokens_field, extra_body)",
-    401: "check the key in {key}",
-    402: "add credit to the account of the key in {key}",
-    403: "the key in {key} has no permission for this model",
-    404: "check base_url and model",
-}
+_SINCE_1970 = 1e9  # a header with more seconds than that means a time
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_PART = r"(\d+(?:\.\d+)?)\s*(ms|[smhd])"
 
 
 class Fault(Exception):
@@ -32,11 +31,15 @@ class Fault(Exception):
 
     Attributes:
         wait: seconds that the server asked to wait; None if it said nothing.
+        owed: what the attempt may cost.
+        last: whether there is no money for another attempt.
     """
 
-    def __init__(self, message: str, wait: float | None = None):
+    last = False
+
+    def __init__(self, message: str, wait: float | None = None, owed: Owed = Owed.ALL):
         super().__init__(message)
-        self.wait = wait
+        self.wait, self.owed = wait, owed
 
 
 def redact(value: Any, secret: str | None) -> Any:
@@ -64,158 +67,114 @@ def brief(text: str, secret: str | None) -> str:
     return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + " …"
 
 
-def refused(
-    status: int, headers: Mapping[str, str], text: str, address: str, key: str, secret: str | None
-) -> Fault | TeacherError:
-    """Turn a status that is no success into a fault to retry or an error that stops the run.
+def retry_after(value: str | None) -> float | None:
+    """Read how long a header says to wait, in seconds; None if it says nothing usable.
 
     Args:
-        status: the HTTP status.
-        headers: of the response, names in lower case.
-        text: body of the response.
-        address: what was asked, without user info.
-        key: how the message names the key, such as `$OPENROUTER_API_KEY`.
-        secret: the key itself.
+        value: seconds (`2.5`), a duration (`6m0s`, `20ms`), or a time: an HTTP or ISO date, or
+            seconds or milliseconds since 1970.
     """
-    code, said = _server_message(text)
-    what = f"{address} answered {status} ({brief(said, secret) or 'no message'})"
-    # OpenAI's status for an empty account is that of a rate limit, but no wait ends it.
-    if code == "insufficient_quota":
-        return TeacherError(f"{what}; {_CHECKS[402].format(key=key)}.")
-    if status in (408, 409, 429) or status >= 500:
-        return Fault(what, retry_after(headers.get("retry-after")))
-    if 300 <= status < 400:
-        target = brief(headers.get("location", "elsewhere"), secret)
-        return TeacherError(f"{what}; it points to {target}: give the final address as base_url.")
-    check = _CHECKS.get(status, "the request will not be accepted like this")
-    return TeacherError(f"{what}; {check.format(key=key)}.")
-
-
-def _server_message(text: str) -> tuple[str | None, str]:
-    """Return code and message of an error body; the whole text where it has no such form."""
+    text = (value or "").strip()
     try:
-        error = json.loads(text)["error"]
-        return error.get("code"), str(error["message"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None, text
-
-
-def retry_after(value: str | None) -> float | None:
-    """Read a Retry-After header, seconds or an HTTP date; None if it says nothing usable."""
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
+        seconds = float(text)
+        if seconds > _SINCE_1970:
+            seconds = seconds / (1000 if seconds > 1000 * _SINCE_1970 else 1) - time.time()
     except ValueError:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except (ValueError, TypeError, OverflowError):
-            return None
+        if re.fullmatch(f"({_PART})+", text, re.IGNORECASE):
+            parts = re.findall(_PART, text, re.IGNORECASE)
+            seconds = sum(float(number) * _UNITS[unit.lower()] for number, unit in parts)
+        else:
+            seconds = _date(text) - time.time()
     return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
-def read_json_body(body: bytes, secret: str | None) -> dict[str, Any]:
-    """Parse the body of a success.
+def _date(text: str) -> float:
+    """Return the seconds since 1970 of an HTTP or ISO date; NaN for what is neither."""
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            day = read(text)
+            return (day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            continue
+    return math.nan
 
-    A byte that is no UTF-8 becomes U+FFFD: the answer around it is paid for.
+
+def read_json_body(body: bytes, secret: str | None) -> dict[str, Any]:
+    """Parse the body of a success that is no answer, such as the state of a batch.
 
     Raises:
         Fault: if it is no JSON object.
     """
-    text = body.decode("utf-8", "replace")
-    if not text.strip():
-        raise Fault("the body was empty")
-    try:
-        reply = json.loads(text)
-    except (ValueError, RecursionError):
-        raise Fault(f"the body was no JSON ({brief(text, secret)})") from None
-    if not isinstance(reply, dict):
-        raise Fault(f"the body was no JSON object ({brief(text, secret)})")
-    return redact(reply, secret)
+    raw = read_answer_body(body, secret)
+    if raw.keys() == {BODY}:
+        raise Fault(f"the body was no JSON object ({brief(raw[BODY], secret)})")
+    return raw
+
+
+def read_answer_body(body: bytes, secret: str | None) -> dict[str, Any]:
+    """Return what is kept of the body of an answer: the reply as it came, without the secret.
+
+    What may have been paid for is kept, also where it cannot be read: as text, under `BODY`.
+
+    Raises:
+        Fault: if it is empty, a page, or JSON that is no object.
+    """
+    read = read_body(body)
+    if isinstance(read, Unreadable):
+        if not read.may_be_an_answer:
+            raise Fault(f"the body was no answer ({brief(read.text, secret) or 'empty'})")
+        read = {BODY: read.text}
+    if isinstance(read.get(BODY), str):
+        read[BODY] = _redact_source(read[BODY], secret)
+    return redact(read, secret)
+
+
+def _redact_source(text: str, secret: str | None) -> str:
+    """Replace a secret in the source of JSON, which may have escaped each of its characters."""
+    if not secret or len(secret) < _SHORTEST_SECRET:
+        return text
+    each = [rf"(?:\\?{re.escape(one)}|\\u{ord(one):04x})" for one in secret]
+    return re.sub("".join(each), "[redacted]", text, flags=re.IGNORECASE)
 
 
 def read_answer(
-    reply: dict[str, Any],
+    raw: dict[str, Any],
     request: Request,
-    count: Callable[[str], int],
     prices: Prices | None,
     seconds: float = 0.0,
-    batch: bool = False,
+    expect: str | None = None,
 ) -> Answer:
     """Turn a chat completion into an answer.
 
-    Empty content with a finish_reason is an answer: it was paid for. Content without one counts as
-    `stop`; neither is a fault, as is the finish_reason `error` of an endpoint whose own upstream
-    failed. Tokens that `usage` does not tell are counted, and `raw` then says `counted_tokens`.
-    The cost is what the endpoint reports as `usage.cost`, else computed from the prices.
+    Whatever may have been paid for is an answer, with its ending as reason if it is not complete.
 
     Args:
-        reply: the parsed and redacted body.
+        raw: the body, as it is kept.
         request: what was asked.
-        count: tokens of a text.
         prices: what tokens cost; None where nobody knows.
-        seconds: how long the answer took.
-        batch: whether it comes from the batch interface.
+        seconds: how long the answer took; 0 for one out of a batch.
+        expect: name or pattern of the model that has to answer; None for any.
 
     Raises:
-        Fault: if there is no answer in it.
+        Fault: if there is nothing in it, or another model has answered.
     """
-    try:
-        choice = reply["choices"][0]
-        message = choice["message"]
-        text = _text(message.get("content"))
-        finish = choice.get("finish_reason") or ("stop" if text else None)
-    except (KeyError, IndexError, TypeError, AttributeError):
-        said = json.dumps(reply.get("error", reply), ensure_ascii=False)
-        raise Fault(f"the body held no choices ({brief(said, None)})") from None
-    if finish in (None, "error"):
-        said = json.dumps(choice.get("error", "no content and no finish_reason"))
-        raise Fault(f"the answer broke off ({brief(said, None)})")
-    if refusal := _text(message.get("refusal")):
-        text, finish = text or refusal, "refusal"
-    reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
-    usage = reply.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not isinstance(prompt, int) or not isinstance(completion, int):
-        prompt, completion = count_prompt(request, count), count(reasoning) + count(text)
-        reply = {**reply, "counted_tokens": True}
-    reported = usage.get("cost")
-    if isinstance(reported, int | float):
-        cost: float | None = float(reported)
-    else:
-        cost = price(prices, prompt, _cached(usage), completion, batch)
-    return Answer(
-        key=request.key,
-        text=text,
-        reasoning=reasoning or None,
-        finish_reason=str(finish),
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        cost_usd=cost,
-        seconds=seconds,
-        raw=reply,
-    )
+    reading = read_reply(raw)
+    if reading is None:
+        said = json.dumps(raw.get("error", raw), ensure_ascii=False)
+        raise Fault(f"the body held no choices ({brief(said, None)})")
+    if reading.is_empty:
+        said = json.dumps(reading.error or f"no content, finish_reason {reading.ending}")
+        raise Fault(f"the answer was empty ({brief(said, None)})")
+    if expect and not is_expected(expect, model_in(raw)):
+        raise Fault(f"{model_in(raw) or 'a model without a name'} answered, not {expect}")
+    return answer_of(request.key, raw, reading, prices, seconds)
 
 
-def no_answer(key: str, why: str) -> Answer:
-    """Return the answer that says that there is none."""
-    return Answer(key, "", None, "error", 0, 0, 0.0, 0.0, {"error": why})
+def no_answer(key: str, why: str, reason: str = ERROR) -> Answer:
+    """Return the answer that says that there is none: an error, or one of `NOT_TAKEN`."""
+    return Answer(key, "", None, reason, 0, 0, 0.0, 0.0, {"error": why})
 
 
 def count_prompt(request: Request, count: Callable[[str], int]) -> int:
     """Count the tokens of a request's messages, without what the server's template adds."""
     return sum(count(message["content"]) for message in request.messages)
-
-
-def _text(content: Any) -> str:
-    """Return content as text; some servers send a list of parts."""
-    if isinstance(content, list):
-        return "".join(_text(part.get("text")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
-
-
-def _cached(usage: Mapping[str, Any]) -> int:
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    return cached or usage.get("prompt_cache_hit_tokens") or 0

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from caft.teacher import Answer, Request
+from caft.teacher import Answer, Owed, Request
 from caft.teacher.settings import Asked, Prices
 
-_MILLION = 1_000_000
+_FIRST = 2  # requests at once, of an endpoint whose answers nobody has seen
 _ROUNDING = 1e-9  # USD: sums of floats may miss a limit by that much
 
 
@@ -49,12 +49,7 @@ def price(
         completion: completion tokens.
         batch: whether they are asked through the batch endpoint.
     """
-    if prices is None:
-        return None
-    per_cached = prices.prompt if prices.cached is None else prices.cached
-    online = (prompt - cached) * prices.prompt + cached * per_cached
-    online += completion * prices.completion
-    return online * (prices.batch_share if batch else 1.0) / _MILLION
+    return None if prices is None else prices.value(prompt, cached, completion, batch)
 
 
 def teacher_price(settings: Asked, prompt: float, completion: float) -> float | None:
@@ -66,7 +61,9 @@ class Budget:
     """Lets requests through as long as even their worst case stays within the limits.
 
     A request is reserved before it is sent and settled when its answer is stored; threads may do
-    so at the same time.
+    so at the same time. An attempt that brought no answer counts with the most that it can have
+    taken. Where answers take more than their worst case, because the endpoint does not keep to the
+    limit of tokens, later reservations are as much larger.
     """
 
     def __init__(
@@ -87,47 +84,96 @@ class Budget:
             name: config path of the limits, for messages.
         """
         self.limits = {name: limit for name, limit in limits.items() if limit is not None}
-        self.spent = spent
         self.name = name
+        self.lost = Spending()
+        self.note_lost: Callable[[Spending], None] = lambda lost: None
+        self.settled = spent.requests
+        self._bought = spent
         self._worst, self._look = worst, look
+        self._excess = Spending()
         self._reserved: dict[str, Spending] = {}
         self._held = Spending()
+        self._later: set[str] = set()  # keys of those under way that wait for others
         self._lock = threading.Lock()
+
+    @property
+    def spent(self) -> Spending:
+        """What answers took, and what attempts without one may have taken."""
+        return self._bought + self.lost
 
     @property
     def under_way(self) -> int:
         """Requests that are reserved and not settled."""
         return len(self._reserved)
 
+    @property
+    def probing(self) -> bool:
+        """Whether to wait for answers that are under way, until it is known what they take."""
+        return self.under_way - len(self._later) >= max(_FIRST, 2 * self.settled)
+
     def reserve(self, request: Request) -> bool:
         """Set aside a request's worst case; False, and nothing set aside, if there is no room."""
         worst = self._worst(request)
         with self._lock:
-            if exceeded(self.limits, self.spent + self._held + worst):
-                return False
-            self._reserved[request.key] = worst
-            self._held += worst
+            return self._hold(request.key, worst)
+
+    def again(self, request: Request, owed: Owed) -> bool:
+        """Count an attempt without an answer, and set aside another; False if it has no room."""
+        worst = self._worst(request)
+        with self._lock:
+            held = self._reserved.pop(request.key, Spending())
+            self._held -= held
+            if owed is not Owed.NOTHING:
+                lost = held if owed is Owed.ALL else Spending(1)
+                self.lost += lost
+                self.note_lost(lost)
+            if owed is Owed.REQUEST_AND_LATER:
+                self._later.add(request.key)
+            return self._hold(request.key, worst)
+
+    def _hold(self, key: str, worst: Spending) -> bool:
+        worst += self._excess
+        if exceeded(self.limits, self.spent + self._held + worst):
+            return False
+        self._reserved[key] = worst
+        self._held += worst
         return True
 
     def settle(self, answer: Answer) -> None:
-        """Replace an answer's reservation by what it took; an error takes nothing.
+        """Replace an answer's reservation by what it took; an error takes nothing more.
 
-        An answer of unknown price takes what was set aside.
+        What is unknown of an answer, its price or its tokens, takes what was set aside.
         """
         with self._lock:
-            worst = self._reserved.pop(answer.key, Spending())
-            self._held -= worst
-            if answer.finish_reason != "error":
-                cost = worst.cost_usd if answer.cost_usd is None else answer.cost_usd
-                tokens = answer.prompt_tokens + answer.completion_tokens
-                self.spent += Spending(1, tokens, cost)
+            worst = self._reserved.pop(answer.key, None)
+            self._later.discard(answer.key)
+            self._held -= worst or Spending()
+            if answer.finish_reason == "error":
+                return
+            self.settled += 1
+            took = _taken(answer, worst or Spending())
+            self._bought += took
+            if worst:
+                self._excess += Spending(
+                    0,
+                    max(0, took.tokens - worst.tokens),
+                    max(0.0, took.cost_usd - worst.cost_usd),
+                )
 
     def look_again(self) -> None:
         """Count again what the store has; everything that was settled has to be in it."""
         if self._look:
             spent = self._look()
             with self._lock:
-                self.spent = spent
+                self._bought = spent
+
+
+def _taken(answer: Answer, worst: Spending) -> Spending:
+    counts = (answer.prompt_tokens, answer.completion_tokens)
+    tokens = sum(count or 0 for count in counts)
+    if None in counts:
+        tokens = max(tokens, worst.tokens)
+    return Spending(1, tokens, worst.cost_usd if answer.cost_usd is None else answer.cost_usd)
 
 
 def exceeded(limits: Mapping[str, float], taken: Spending) -> list[str]:

@@ -25,6 +25,7 @@ from caft.teacher.money.budget import (
     show,
     teacher_price,
 )
+from caft.teacher.money.given_up import GivenUp
 from caft.teacher.records import make_request, to_answer
 from caft.teacher.settings import Asked, Prices
 
@@ -75,11 +76,20 @@ class Seen:
         spent: by all its answers.
         completion: tokens per answer, low, middle and high; None with too few answers.
         seconds: per answer; None where unknown.
+        longest: tokens of the longest answer.
+        lost: what attempts without an answer may have taken.
     """
 
     spent: Spending = field(default_factory=Spending)
     completion: tuple[float, float, float] | None = None
     seconds: float | None = None
+    longest: int = 0
+    lost: Spending = field(default_factory=Spending)
+
+    @property
+    def taken(self) -> Spending:
+        """What all answers took, and what attempts without one may have taken."""
+        return self.spent + self.lost
 
 
 @dataclass(frozen=True)
@@ -168,12 +178,22 @@ def _only(values: set[str | None]) -> str | None:
 
 
 def seen_of(store: Store, identity: Identity, settings: Asked) -> Seen:
-    """Return what the store knows of a model; answers of unknown cost get the price of today."""
+    """Return what the store knows of a model; answers of unknown cost get the price of today.
+
+    Tokens that nobody knows count as the most that is known of any answer.
+    """
     if identity.model_id is None:
         return Seen()
     columns = ["prompt_tokens", "completion_tokens", "cost_usd", "seconds", "imported"]
     answers = store.table(columns, identity.model_id, identity.revision).to_pandas()
     paid = answers[~answers["imported"].astype(bool)]
+    lengths = answers["completion_tokens"][answers["completion_tokens"] > 0]
+    longest = int(lengths.max()) if len(lengths) else 0
+    most = {
+        "prompt_tokens": paid["prompt_tokens"].max(),
+        "completion_tokens": max(settings.longest, longest),
+    }
+    paid = paid.fillna(most)
     unpriced = paid[paid["cost_usd"].isna()]
     later = teacher_price(
         settings, unpriced["prompt_tokens"].sum(), unpriced["completion_tokens"].sum()
@@ -183,12 +203,17 @@ def seen_of(store: Store, identity: Identity, settings: Asked) -> Seen:
         int(paid["prompt_tokens"].sum() + paid["completion_tokens"].sum()),
         float(paid["cost_usd"].sum()) + (later or 0.0),
     )
-    lengths = answers["completion_tokens"][answers["completion_tokens"] > 0]
-    seconds = paid["seconds"].mean() if len(paid) else None
+    answered = paid["seconds"][paid["seconds"] > 0]  # a refused prompt takes none
+    seconds = float(answered.mean()) if len(answered) else None
+    lost = _given_up(store, identity).total()
     if len(lengths) < _ENOUGH:
-        return Seen(spent, None, seconds)
+        return Seen(spent, None, seconds, longest, lost)
     low, high = lengths.quantile([0.1, 0.9])
-    return Seen(spent, (float(low), float(lengths.mean()), float(high)), seconds)
+    return Seen(spent, (float(low), float(lengths.mean()), float(high)), seconds, longest, lost)
+
+
+def _given_up(store: Store, identity: Identity) -> GivenUp:
+    return GivenUp(store.folder, identity.model_id, identity.revision)
 
 
 def estimate(
@@ -246,17 +271,21 @@ def open_budget(
     def spent() -> Spending:
         return seen_of(store, outlook.identity, settings).spent
 
+    seen = seen_of(store, outlook.identity, settings)
+    longest = max(settings.longest, seen.longest)  # some endpoints do not keep to the limit
+
     def worst(request: Request) -> Spending:
         prompt = counter.prompts([request.messages])[0]  # counted already, for the estimate
-        cost = teacher_price(settings, prompt, settings.longest) or 0.0
-        return Spending(1, prompt + settings.longest, cost)
+        cost = teacher_price(settings, prompt, longest) or 0.0
+        return Spending(1, prompt + longest, cost)
 
-    seen = seen_of(store, outlook.identity, settings)
     needed = estimate(outlook.missing.values(), settings, seen, outlook)
-    over = exceeded(limits, seen.spent + needed["middle"].spending) if outlook.missing else []
+    over = exceeded(limits, seen.taken + needed["middle"].spending) if outlook.missing else []
     if over:
-        raise BudgetError(_refusal(path, over[0], limits, seen.spent, needed))
-    return Budget(limits, seen.spent, worst, spent, path)
+        raise BudgetError(_refusal(path, over[0], limits, seen.taken, needed))
+    budget = Budget(limits, seen.spent, worst, spent, path)
+    budget.lost, budget.note_lost = seen.lost, _given_up(store, outlook.identity).add
+    return budget
 
 
 def _refusal(

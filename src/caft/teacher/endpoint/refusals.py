@@ -1,0 +1,267 @@
+"""Whose fault a status is that is no success: the moment's, one item's, or the endpoint's.
+
+Dialects differ, so a status alone says little: its words and codes decide where they are clear.
+Where they are not, the evidence does (`client`): what is refused while others are answered is the
+item's, and what nobody gets an answer to is the endpoint's.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from caft.errors import TeacherError
+from caft.teacher import Answer, Owed
+from caft.teacher.endpoint.replies import Fault, brief, no_answer, retry_after
+
+_PASSING = (408, 409, 423, 424, 425, 429, 449, 498, 499)  # and all from 500
+_GIVEN_UP = (408, 499, 504, 522, 524)  # somebody on the way stopped waiting; the model may not have
+_FORBIDDEN = (403, 451)
+_PERMANENT = (401, 402, 404, 405, 407, 410)
+
+_CHECKS = {
+    "request": "check the request: model name, length of the prompt against the model's context, "
+    "and the parameters (temperature, top_p, max_tokens_field, extra_body)",
+    "key": "check the key in {key}",
+    "credit": "add credit to the account of the key in {key}",
+    "account": "the key in {key}, its account or its region has no permission for this model",
+    "address": "check base_url and model",
+    "too_long": "the prompts and max_new_tokens together are more than the model's context: lower "
+    "max_new_tokens, shorten the prompt, or ask a model with a longer context",
+    "refused": "it does not take these prompts: ask another model or endpoint",
+}
+_CHECK_OF = {401: "key", 402: "credit", 404: "address", 405: "address", 410: "address"}
+
+_TOO_LONG = (
+    r"context.?(length|window|size)|(maximum|max).?(context|prompt|input|sequence|model.?len)"
+    r"|(prompt|input|request|message|payload|content|conversation|text|body)s?"
+    r"( \w+){0,3} too (long|large|big|many)"
+    r"|too many (input |prompt )?tokens|token limit|exceed\w* .{0,40}(token|length|context)"
+    r"|(reduce|shorten) (the|your) (length|prompt|input|message)|above_max_length"
+)
+_FILTERED = (
+    r"content.?(filter|management|policy|moderation|safety|exists risk)|moderat|flagged|unsafe"
+    r"|safety|responsible.?ai|guardrail|jailbreak|inappropriate|prohibited|harmful|sensitive"
+    r"|disallowed|data.?inspection|usage.?polic|violat|invalid_prompt|blocked|nsfw|self.?harm"
+)
+_OF_THE_PROMPT = r"prompt|input|content|messages?\b|text|output|completion"
+_ACCOUNT = (
+    r"api.?key|authenti|unauthori[sz]|not authori[sz]ed|credential|access token|permission"
+    r"|your (access|key|plan|tier|ip)\b|account|organi[sz]ation|subscri|region|countr|territor"
+    r"|location|terms of service|suspended|deactivated|ip address|not allowed to"
+)
+_CREDIT = (
+    r"insufficient.?(quota|balance|funds|credit)|exceeded your current quota|billing"
+    r"|credit balance|out of credit|payment|hard.limit.reached|arrear|overdue"
+)
+_MODEL = (
+    r"(model|deployment)\b.{0,80}(not exist|not found|not supported|unsupported|not available"
+    r"|unknown|not (a )?valid|invalid|no longer|decommissioned|deprecated|retired)"
+    r"|model_not_found|not (a )?valid model|(unknown|invalid|no such|unsupported|missing).model"
+)
+_PARAMETER = (
+    r"(unknown|unrecogni[sz]ed|unsupported|unexpected|extra|missing|invalid|additional)"
+    r".(request.)?(parameter|argument|field|keyword|propert)"
+    r"|unsupported_value|extra inputs|extra_forbidden"
+)
+_MOMENTARY = (
+    r"try again|retry|temporar|overload|capacity|too busy|is busy|unavailable|timed? ?out"
+    r"|loading|warming|starting|rate.?limit|too many requests|throttl"
+)
+_OWN_FIELDS = (
+    "model", "temperature", "top_p", "stop", "seed", "max_tokens", "max_completion_tokens",
+)  # fmt: skip
+_CODES = ("code", "type", "param", "loc", "status", "reason")
+_MESSAGES = ("message", "detail", "msg", "error")
+_ECHOES = ("input", "flagged_input", "prompt", "messages", "request", "body", "ctx", "stack")
+_READ = 2000  # characters in which words are looked for
+
+
+class Refusal(TeacherError):
+    """A request that was turned down for what is in it.
+
+    Attributes:
+        reason: one of `NOT_TAKEN`.
+        clear: whether the words say so; if not, it may be what all requests share.
+        said: the answer to it, without what to check.
+    """
+
+    def __init__(self, said: str, check: str, reason: str, clear: bool):
+        super().__init__(f"{said}; {check}.")
+        self.said, self.check, self.reason, self.clear = said, check, reason, clear
+
+
+@dataclass(frozen=True)
+class Whom:
+    """Whose reply is read.
+
+    Attributes:
+        address: what was asked, without user info.
+        key: how the message names the key, such as `$OPENROUTER_API_KEY`.
+        secret: the key itself.
+        fields: what every request has beside the parameters of the config.
+    """
+
+    address: str
+    key: str
+    secret: str | None = field(default=None, repr=False)
+    fields: tuple[str, ...] = ()
+
+
+def refused(
+    status: int, headers: Mapping[str, str], text: str, whom: Whom
+) -> Fault | Refusal | TeacherError:
+    """Turn a status that is no success into what it means.
+
+    Args:
+        status: the HTTP status.
+        headers: of the response, names in lower case.
+        text: body of the response.
+        whom: whose it is.
+
+    Returns:
+        A Fault for what passes by itself, a Refusal for what is one item's as far as it can be
+        seen, a TeacherError for what every request would be told.
+    """
+    said = _Said.read(text)
+    what = f"{whom.address} answered {status} ({brief(said.message, whom.secret) or 'no message'})"
+
+    def permanent(check: str) -> TeacherError:
+        return TeacherError(f"{what}; {_CHECKS[check].format(key=whom.key)}.")
+
+    def of_the_item(reason: str, clear: bool = True) -> Refusal:
+        unclear = "account" if status in _FORBIDDEN else "request"
+        check = _CHECKS[reason if clear else unclear].format(key=whom.key)
+        return Refusal(what, check, reason, clear)
+
+    if 300 <= status < 400:
+        target = brief(headers.get("location", "elsewhere"), whom.secret)
+        return TeacherError(f"{what}; it points to {target}: give the final address as base_url.")
+    if status in _PASSING or status >= 500:
+        wait = asked_wait(status, headers, text)
+        # OpenAI's status for an empty account is that of a rate limit, but no wait ends it.
+        if "insufficient_quota" in said.codes or (wait is None and said.has(_CREDIT)):
+            return permanent("credit")
+        if (status == 429 and said.has("request too large")) or (
+            status == 500 and said.has(_TOO_LONG)
+        ):
+            return of_the_item("too_long")
+        return Fault(what, wait, Owed.ALL if status in _GIVEN_UP else Owed.REQUEST)
+    if status in _PERMANENT:
+        return permanent(_CHECK_OF.get(status, "account"))
+    if status == 413 or said.has(_TOO_LONG):
+        return of_the_item("too_long")
+    if said.has(_FILTERED) and (said.has(_OF_THE_PROMPT) or not said.has(_ACCOUNT)):
+        return of_the_item("refused")
+    if said.has(_CREDIT):
+        return permanent("credit")
+    if said.has(_ACCOUNT):
+        return permanent("account" if status == 403 else "key")
+    if said.has(_MODEL):
+        return permanent("address")
+    if said.has(_PARAMETER) or said.names((*_OWN_FIELDS, *whom.fields)):
+        return permanent("request")
+    if said.has(_MOMENTARY):
+        return Fault(what, asked_wait(status, headers, text), Owed.REQUEST)
+    return of_the_item("refused", clear=False)
+
+
+def no_success(key: str, status: int, text: str, whom: Whom) -> Answer:
+    """Return the answer that stands for a status that is no success, of one request among many.
+
+    For replies that come all at once, as in a batch: nothing stops there, and a refusal without
+    clear words is an error.
+    """
+    found = refused(status, {}, text, whom)
+    if isinstance(found, Refusal) and found.clear:
+        return no_answer(key, found.said, found.reason)
+    return no_answer(key, str(found))
+
+
+def error_status(reply: Mapping[str, Any]) -> int | None:
+    """Return the status that a body without an answer has in its error, though it came with 200."""
+    error = reply.get("error")
+    code = error.get("code") if isinstance(error, dict) else None
+    failed = str(code).isdecimal() and 400 <= int(str(code)) < 600
+    return int(str(code)) if failed and not reply.get("choices") else None
+
+
+def asked_wait(status: int, headers: Mapping[str, str], text: str = "") -> float | None:
+    """Return the seconds that a reply asks to wait; None if it says nothing usable.
+
+    Args:
+        status: the HTTP status; only with 429 it is a limit that has to be reset.
+        headers: names in lower case.
+        text: the body, which has it at some endpoints.
+    """
+    milliseconds = headers.get("retry-after-ms")
+    told = [retry_after(f"{milliseconds}ms") if milliseconds else None]
+    told.append(retry_after(headers.get("retry-after")))
+    if status == 429:
+        told += [_reset(headers)]
+    told += [retry_after(found[1]) for found in re.finditer(_IN_THE_BODY, text[:_READ])]
+    return next((seconds for seconds in told if seconds is not None), None)
+
+
+_IN_THE_BODY = r"(?i)(?:retryDelay\W+|(?:try again|retry) (?:in|after) )([\d.]+\s*(?:ms|[smhd]))"
+
+
+def _reset(headers: Mapping[str, str]) -> float | None:
+    """Return when the limits that are used up are reset; of all limits if none says that it is."""
+    resets = {
+        name: seconds
+        for name, value in headers.items()
+        if re.fullmatch("(x-)?ratelimit-reset.*", name)
+        and (seconds := retry_after(value)) is not None
+    }
+    used_up = [
+        seconds
+        for name, seconds in resets.items()
+        if headers.get(name.replace("reset", "remaining"), "").strip() in ("0", "0.0")
+    ]
+    return max(used_up or resets.values(), default=None)
+
+
+@dataclass(frozen=True)
+class _Said:
+    """An error body: its message for people, its codes, and all its words."""
+
+    message: str
+    codes: frozenset[str]
+    words: str
+
+    @classmethod
+    def read(cls, text: str) -> "_Said":
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError):
+            return cls(text, frozenset(), text[:_READ])
+        parts = list(_strings(body))
+        message = next((value for name, value in parts if name in _MESSAGES), "")
+        codes = frozenset(value.lower() for name, value in parts if name in _CODES)
+        return cls(message or text, codes, "\n".join(value for _, value in parts)[:_READ])
+
+    def has(self, pattern: str) -> bool:
+        return re.search(pattern, self.words, re.IGNORECASE) is not None
+
+    def names(self, fields: tuple[str, ...]) -> bool:
+        """Whether it is about one of these fields: as a code, in quotes, or as no common word."""
+        named = "|".join(
+            rf"['\"`]{re.escape(one)}['\"`]" + (rf"|\b{re.escape(one)}\b" if "_" in one else "")
+            for one in fields
+        )
+        return not self.codes.isdisjoint(fields) or self.has(f"{named}|\\btemperature\\b")
+
+
+def _strings(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the texts of a JSON value with the names they stand under, without echoed prompts."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, list):
+        for part in value:
+            yield from _strings(part, name)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            if key not in _ECHOES:
+                yield from _strings(part, key)

@@ -1,0 +1,157 @@
+"""The body of a success, as JSON: also behind comments, as a stream of chunks, with a tail."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+BODY = "body"
+"""Name of the text that came, in the raw reply of an answer that did not come as bare JSON."""
+_MOST_TRIES = 1000  # places at which JSON is looked for in a body that is not bare JSON
+_DIGITS = 400  # a longer number is infinite: Python reads no integer of more than 4300 digits
+_DEEPEST = 100  # levels of a reply; Python's own writer of JSON ends at about 1000
+_SSE = re.compile(r"^[ \t]*(?:data|event|id|retry):[ \t]?|^:.*$", re.MULTILINE)
+_JOINED = ("content", "reasoning_content", "reasoning", "reasoning_details", "refusal")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A body in which no reply was found, as text."""
+
+    text: str
+
+    @property
+    def may_be_an_answer(self) -> bool:
+        """Whether it may have been paid for: no page, no mere comment, no other JSON."""
+        said = _SSE.sub("", self.text).replace("[DONE]", "").strip()
+        try:
+            return isinstance(parse_json(said), dict)  # nested too deeply
+        except (ValueError, RecursionError):
+            return bool(said) and not said.startswith("<")
+
+
+def read_body(body: bytes) -> dict[str, Any] | Unreadable:
+    """Parse the body of a success.
+
+    Around the JSON there may be what servers put there: a byte order mark, comments and fields of
+    server-sent events, further lines, a tail. A stream of chunks becomes the reply that they are
+    parts of. A reply that was no bare JSON has the text that came as its field `BODY`, too. A byte
+    that is no text becomes U+FFFD.
+    """
+    return read_text(body.decode(json.detect_encoding(body), "replace"))
+
+
+def read_text(text: str) -> dict[str, Any] | Unreadable:
+    """Parse a body that is text already."""
+    try:
+        whole = parse_json(text.lstrip("\ufeff"))
+    except (ValueError, RecursionError):
+        whole = list(_objects_in(_SSE.sub("", text)))
+    if isinstance(whole, dict) and "delta" not in _first_choice(whole):
+        return whole if _is_flat(whole) else Unreadable(text)
+    if isinstance(whole, str):  # JSON inside a JSON string
+        whole = list(_objects_in(whole))
+    objects = whole if isinstance(whole, list) else [whole]
+    reply = _reply_of([one for one in objects if isinstance(one, dict)])
+    return {**reply, BODY: text} if reply and _is_flat(reply) else Unreadable(text)
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON; of its numbers none is too long for Python.
+
+    Raises:
+        ValueError: if it is none.
+        RecursionError: if it is nested too deeply.
+    """
+    return json.loads(text, parse_int=_integer)
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _DIGITS else float(digits)
+
+
+def _objects_in(text: str) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects in a text, whatever stands between them."""
+    decoder = json.JSONDecoder(parse_int=_integer)
+    start, tries = text.find("{"), 0
+    while start >= 0 and tries < _MOST_TRIES:
+        try:
+            value, end = decoder.raw_decode(text, start)
+            yield value
+        except (ValueError, RecursionError):
+            tries, end = tries + 1, start + 1
+        start = text.find("{", end)
+
+
+def _reply_of(objects: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the one reply among some objects: the last whole one, else their chunks joined."""
+    # Inside a reply that was cut off there are whole objects, too, which are no replies.
+    objects = [one for one in objects if "choices" in one or "error" in one]
+    replies = [one for one in objects if _first_choice(one)]
+    whole = [one for one in replies if _first_choice(one).get("message")]
+    if whole:
+        return whole[-1]
+    if any("delta" in _first_choice(one) for one in replies):
+        return _join(objects)
+    return (replies or objects)[-1] if objects else None
+
+
+def _first_choice(reply: dict[str, Any]) -> dict[str, Any]:
+    choices = reply.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else {}
+
+
+def _join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the reply that chunks are parts of; of what is said again, the last counts."""
+    reply: dict[str, Any] = {}
+    choice: dict[str, Any] = {}
+    message: dict[str, Any] = {"content": None}
+    tokens: list[Any] = []
+    for chunk in chunks:
+        reply |= {name: value for name, value in chunk.items() if value is not None}
+        part = _first_choice(chunk)
+        if part.get("index"):
+            continue  # of another choice
+        choice |= {name: value for name, value in part.items() if value is not None}
+        delta = part.get("delta")
+        for name, value in delta.items() if isinstance(delta, dict) else ():
+            if name in _JOINED and isinstance(value, str | list):
+                message[name] = _joined(message.get(name), value)
+            elif value is not None:
+                message[name] = value
+        if isinstance(logprobs := part.get("logprobs"), dict):
+            content = logprobs.get("content")
+            tokens += content if isinstance(content, list) else []
+    choice = {**choice, "message": message} | ({"logprobs": {"content": tokens}} if tokens else {})
+    choice.pop("delta", None)
+    return {**reply, "choices": [choice]}
+
+
+def _joined(before: Any, more: Any) -> Any:
+    """Join texts, or lists of parts; beside parts a text is one, too."""
+    if not before:
+        return more
+    if isinstance(before, str) and isinstance(more, str):
+        return before + more
+    return _parts(before) + _parts(more)
+
+
+def _parts(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else [{"type": "text", "text": content}]
+
+
+def _is_flat(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        below: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                below += one.values()
+            elif isinstance(one, list):
+                below += one
+        if not below:
+            return True
+        level = below
+    return False

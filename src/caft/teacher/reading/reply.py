@@ -1,0 +1,168 @@
+"""A reply as an answer: its channels, its ending, what it took, and who gave it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from caft.prompting.thought import split_thought
+from caft.teacher.reading.body import BODY, read_text
+from caft.teacher.reading.ending import (
+    BROKEN_OFF,
+    COMPLETE,
+    REFUSED,
+    TRUNCATED,
+    UNREADABLE,
+    UNSAID,
+    ending_of,
+)
+from caft.teacher.reading.usage import Usage, read_usage
+
+_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
+_THINKING = ("reasoning", "thinking", "thought", "summary", "redacted")  # in types of parts
+_ENDINGS = ("finish_reason", "finishReason", "native_finish_reason", "done_reason")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reply means.
+
+    Attributes:
+        text: of the answer alone; empty where there is none.
+        reasoning: what was thought before, from whichever channel.
+        ending: a family of `caft.teacher.reading.ending`, or a word that is not known.
+        usage: what it took.
+        error: what went wrong, if the reply says so.
+    """
+
+    text: str
+    reasoning: str | None
+    ending: str
+    usage: Usage
+    error: Any = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds nothing that could have been paid for, and so is asked again."""
+        nothing = not self.text.strip() and not self.reasoning and not self.usage.completion
+        return nothing and self.ending in (COMPLETE, UNSAID, BROKEN_OFF)
+
+
+def reply_in(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the reply in what is stored of an answer: read again where it was no bare JSON."""
+    body = raw.get(BODY)
+    read = read_text(body) if isinstance(body, str) else None
+    return read if isinstance(read, dict) else dict(raw)
+
+
+def read_reply(reply: Mapping[str, Any]) -> Reading | None:
+    """Read a chat completion; None if it is none, whatever fields it has otherwise."""
+    choice = _choice(reply)
+    message = choice.get("message")
+    if isinstance(message or choice.get("text"), str):  # the text is that of the older interface
+        message = {"content": message or choice["text"]}
+    error = next((one for one in map(_error, (choice, message, reply)) if one), None)
+    if not isinstance(message, dict):
+        usage, choices = read_usage(reply, False), reply.get("choices")
+        holds_some = isinstance(choices, list | dict) and bool(choices) and not error
+        is_paid = bool(usage.completion) or BODY in reply or holds_some
+        return Reading("", None, UNREADABLE, usage, error) if is_paid else None
+    reasoning, text = channels(message)
+    refusal = _text(message.get("refusal")) or _refusal_in(message.get("content"))
+    words = [owner.get(name) for owner in (choice, reply) for name in _ENDINGS]
+    words.append(reply.get("stop_reason"))
+    ending = ending_of(words, bool(text and text.strip()))
+    if error:
+        ending = BROKEN_OFF
+    elif refusal:
+        text, ending = text or refusal, REFUSED
+    elif text is None and ending in (COMPLETE, UNSAID):
+        ending = TRUNCATED  # a thought that was never closed
+    usage = read_usage(reply, bool(text or reasoning))
+    return Reading(text or "", reasoning, ending, usage, error)
+
+
+def channels(message: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return thinking and answer of a message; the answer None where it was not begun.
+
+    Thinking comes in fields of its own, in parts of the content, or between marks in the text.
+    """
+    content = message.get("content")
+    thoughts = [_text(message.get(name), None) for name in _THOUGHTS]
+    apart = next((thought for thought in thoughts if thought.strip()), "")
+    parts, text = _text(content, thinking=True), _text(content)
+    between, answer = split_thought(text)
+    found = "\n".join(part for part in (apart, parts, between) if part)
+    return found or None, answer
+
+
+def _text(content: Any, thinking: bool | None = False) -> str:
+    """Return the text in a content, or the thinking in it; some servers send lists of parts.
+
+    Args:
+        content: a text, a part, or a list of them.
+        thinking: which parts are taken: those of thinking, the others, or (None) all.
+    """
+    if isinstance(content, str):
+        return "" if thinking else content
+    if isinstance(content, list):
+        return "".join(_text(part, thinking) for part in content)
+    if not isinstance(content, dict):
+        return ""
+    kind = str(content.get("type", "")).lower()
+    is_thinking = any(word in kind for word in _THINKING) or content.get("thought") is True
+    if thinking is not None and is_thinking != thinking:
+        return ""
+    names = ("text", "thinking", "reasoning", "summary", "content", "output_text")
+    return next((found for name in names if (found := _text(content.get(name), None))), "")
+
+
+def _refusal_in(content: Any) -> str:
+    parts = content if isinstance(content, list) else []
+    return "".join(_text(part.get("refusal")) for part in parts if isinstance(part, dict))
+
+
+def _choice(reply: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the first choice; a reply without a list of them may be one itself."""
+    choices = reply.get("choices")
+    several = choices if isinstance(choices, list) else [choices, reply]
+    return next((one for one in several if isinstance(one, dict)), {})
+
+
+def _error(owner: Any) -> Any:
+    return (owner.get("error") or None) if isinstance(owner, dict) else None
+
+
+def model_in(reply: Mapping[str, Any]) -> str | None:
+    """Return which model a reply names."""
+    model = reply.get("model")
+    return model if isinstance(model, str) and model.strip() else None
+
+
+# What a name may have behind another name of the same model: a date, a number, a tag.
+_SUFFIX = re.compile(r"(?:[-@_](?:20\d\d-?[01]\d-?[0-3]\d|\d{3,4})|:[\w.-]+|\.gguf)$")
+
+
+def is_same_model(asked: str, answered: str) -> bool:
+    """Tell whether two names mean one model.
+
+    A router's prefix makes no other model, nor does a date, a number of a version or a tag that
+    only one of the names has.
+    """
+    first, second = _last(asked), _last(answered)
+    return first in (second, _SUFFIX.sub("", second)) or second == _SUFFIX.sub("", first)
+
+
+def _last(name: str) -> str:
+    return name.strip().rstrip("/").rsplit("/", 1)[-1].lower().removesuffix("-latest")
+
+
+def is_expected(pattern: str, answered: str | None) -> bool:
+    """Tell whether a reply's model is the one that is named, or fits a pattern such as `gpt-4o*`.
+
+    A reply that names no model is not the expected one.
+    """
+    if answered is None:
+        return False
+    return fnmatchcase(answered, pattern) or is_same_model(pattern, answered)

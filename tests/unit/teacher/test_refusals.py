@@ -1,0 +1,262 @@
+"""Whose fault a status is, in the words of many endpoints."""
+
+import json
+import time
+
+import pytest
+
+from caft.errors import TeacherError
+from caft.teacher import Owed
+from caft.teacher.endpoint.refusals import (
+    Refusal,
+    Whom,
+    asked_wait,
+    error_status,
+    no_success,
+    refused,
+)
+from caft.teacher.endpoint.replies import Fault, retry_after
+
+WHOM = Whom("big at http://host/v1", "$BIG_KEY", "sk-0123456789", ("reasoning_effort",))
+
+
+def openai(message, **more):
+    return {"error": {"message": message, "type": "invalid_request_error", **more}}
+
+
+def meaning(status, body):
+    """Return what a status with a body is taken for, in a word."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    found = refused(status, {}, text, WHOM)
+    if isinstance(found, Refusal):
+        return found.reason if found.clear else "unclear"
+    return {Fault: "passes", TeacherError: "stops"}[type(found)]
+
+
+OF_ONE_ITEM = [
+    (400, openai("Prompt was filtered by the content policy", code="content_filter"), "refused"),
+    (
+        400,
+        {
+            "error": {
+                "message": "The response was filtered due to the prompt triggering Azure OpenAI's "
+                "content management policy. Please modify your prompt and retry.",
+                "code": "content_filter",
+                "innererror": {"code": "ResponsibleAIPolicyViolation"},
+            }
+        },
+        "refused",
+    ),
+    (403, {"error": {"message": "Input was flagged", "metadata": {"reasons": ["hate"]}}},
+     "refused"),
+    (
+        403,
+        {"error": {"message": "meta/x requires moderation on OpenInference. Your input was flagged "
+                   "for \"violence\". No credits were charged.", "code": 403}},
+        "refused",
+    ),
+    (400, {"error": {"message": "Content Exists Risk", "type": "invalid_request"}}, "refused"),
+    (400, {"code": "data_inspection_failed", "message": "Input data may contain bad content"},
+     "refused"),
+    (422, {"detail": "the input was blocked by a guardrail"}, "refused"),
+    (400, openai("Invalid prompt: your prompt was flagged as potentially violating our usage "
+                 "policy.", code="invalid_prompt"), "refused"),
+    (
+        400,
+        openai("This model's maximum context length is 4096 tokens. However, you requested 5000 "
+               "tokens (1000 in the messages, 4000 in the completion).",
+               param="messages", code="context_length_exceeded"),
+        "too_long",
+    ),
+    (400, {"object": "error", "message": "'max_tokens' or 'max_completion_tokens' is too large: "
+           "2048. This model's maximum context length is 4096 tokens and your request has 3000 "
+           "input tokens.", "type": "BadRequestError", "code": 400}, "too_long"),
+    (400, {"error": {"code": 400, "type": "exceed_context_size_error",
+           "message": "the request exceeds the available context size"}}, "too_long"),
+    (500, {"error": {"message": "Requested tokens (5000) exceed context window of 2048"}},
+     "too_long"),
+    (413, "<html><h1>413 Request Entity Too Large</h1></html>", "too_long"),
+    (422, {"error": "`inputs` tokens + `max_new_tokens` must be <= 4096. Reduce the length."},
+     "too_long"),
+    (400, {"error": "prompt is too long: 210000 tokens > 200000 maximum"}, "too_long"),
+    (400, {"message": "Input length 9000 exceeds the maximum length of 8192"}, "too_long"),
+    (429, openai("Request too large for gpt in organization org-1 on tokens per min (TPM): Limit "
+                 "30000, Requested 36000.", code="rate_limit_exceeded"), "too_long"),
+    (400, openai("Bad request"), "unclear"),
+    (403, "Forbidden", "unclear"),
+    (422, {"detail": [{"loc": ["body", "messages", 0, "content"], "msg": "value is no text",
+                       "input": "Which API key opens the account?"}]}, "unclear"),
+    (400, {"error": {"message": "could not tokenize \\u0000"}}, "unclear"),
+    (400, "", "unclear"),
+    (451, {"error": {"message": "not for legal reasons"}}, "unclear"),
+]  # fmt: skip
+
+OF_ALL = [
+    (401, openai("Incorrect API key provided", code="invalid_api_key"), "key in $BIG_KEY"),
+    (402, {"error": {"message": "Insufficient credits", "code": 402}}, "add credit"),
+    (404, openai("The model `big` does not exist", code="model_not_found"), "base_url and model"),
+    (404, "404 page not found", "check base_url and model"),
+    (405, {"detail": "Method Not Allowed"}, "check base_url and model"),
+    (407, "Proxy Authentication Required", "permission"),
+    (429, openai("You exceeded your current quota", code="insufficient_quota"), "add credit"),
+    (429, {"error": {"message": "Your credit balance is too low"}}, "add credit"),
+    (400, {"error": {"message": "Your credit balance is too low to access the API"}}, "add credit"),
+    (400, {"error": {"code": 400, "message": "API key not valid. Please pass a valid API key.",
+           "status": "INVALID_ARGUMENT"}}, "check the key"),
+    (400, {"error": {"message": "User location is not supported for the API use."}}, "key"),
+    (403, openai("Country, region, or territory not supported",
+                 code="unsupported_country_region_territory"), "its region"),
+    (403, openai("Project proj_1 does not have permission to use model big"), "no permission"),
+    (403, {"error": {"message": "Your organization must be verified"}}, "its account"),
+    (400, openai("Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+                 "'max_completion_tokens' instead.", param="max_tokens",
+                 code="unsupported_parameter"), "max_tokens_field"),
+    (400, openai("Unsupported value: 'temperature' does not support 0.0 with this model.",
+                 param="temperature", code="unsupported_value"), "temperature"),
+    (400, openai("Unrecognized request argument supplied: reasoning_effort"), "extra_body"),
+    (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "reasoning_effort"],
+                       "msg": "Extra inputs are not permitted"}]}, "extra_body"),
+    (422, {"detail": [{"loc": ["body", "top_p"], "msg": "must be greater than 0"}]}, "top_p"),
+    (400, {"error": {"message": "temperature must be between 0 and 2"}}, "temperature"),
+    (400, {"error": {"message": "big is not a valid model ID", "code": 400}}, "base_url"),
+    (400, {"error": {"message": "The model big has been decommissioned"}}, "base_url and model"),
+]  # fmt: skip
+
+PASSING = [
+    *((status, {"error": {"message": "try again later"}})
+      for status in (408, 409, 424, 425, 429, 498, 499, 500, 502, 503, 520, 529)),
+    (400, {"error": {"message": "Model is loading, please try again"}}),
+    (403, {"error": {"message": "Too many requests from here, rate limit reached"}}),
+    (503, "<h1>busy</h1>"),
+    (500, {"error": {"message": "The content filter is out of order"}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "body", "reason"), OF_ONE_ITEM)
+def test_a_refused_prompt_is_told_by_its_words(status, body, reason):
+    assert meaning(status, body) == reason
+
+
+@pytest.mark.parametrize(("status", "body", "check"), OF_ALL)
+def test_what_every_request_would_be_told_stops_the_run_with_what_to_check(status, body, check):
+    found = refused(status, {}, body if isinstance(body, str) else json.dumps(body), WHOM)
+    assert type(found) is TeacherError
+    assert check in str(found)
+
+
+@pytest.mark.parametrize(("status", "body"), PASSING)
+def test_what_passes_by_itself_is_a_fault(status, body):
+    assert meaning(status, body) == "passes"
+
+
+@pytest.mark.parametrize(
+    ("status", "owed"), [(429, "REQUEST"), (500, "REQUEST"), (504, "ALL"), (408, "ALL")]
+)
+def test_a_fault_owes_its_tokens_only_where_somebody_gave_it_up(status, owed):
+    assert refused(status, {}, "", WHOM).owed is Owed[owed]
+
+
+def test_a_message_shows_no_secret_at_any_length():
+    text = json.dumps({"error": {"message": "x" * 290 + " sk-0123456789"}})
+    for status in (400, 401, 403, 422, 429, 500):
+        assert "0123" not in str(refused(status, {}, text, WHOM))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("1s", 1.0),
+        ("6m0s", 360.0),
+        ("20ms", 0.02),
+        ("1h2m3.5s", 3723.5),
+        ("2d", 172_800.0),
+        ("2.5", 2.5),
+        ("2015-10-21T07:28:00Z", 0.0),
+        ("1445412480", 0.0),
+        ("1e400", None),
+        ("6 minutes", None),
+    ],
+)
+def test_a_wait_is_seconds_a_duration_or_a_time(value, seconds):
+    assert retry_after(value) == seconds
+
+
+@pytest.mark.parametrize("form", [str, lambda at: str(int(1000 * at)), "iso"])
+def test_a_time_to_come_is_waited_for(form):
+    at = time.time() + 60
+    text = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) if form == "iso" else form(at)
+    assert 55 < retry_after(text) <= 60
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        (429, {"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        (503, {"retry-after": "9"}, 9.0),
+        (429, {"x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "6m0s"}, 360.0),
+        (
+            429,
+            {
+                "x-ratelimit-reset-requests": "1s",
+                "x-ratelimit-reset-tokens": "6m0s",
+                "x-ratelimit-remaining-requests": "0",
+                "x-ratelimit-remaining-tokens": "5000",
+            },
+            1.0,
+        ),
+        (429, {"x-ratelimit-reset": "20ms"}, 0.02),
+        (429, {"ratelimit-reset": "7"}, 7.0),
+        (500, {"x-ratelimit-reset-requests": "1s"}, None),
+        (429, {"x-ratelimit-reset-requests": "soon"}, None),
+        (429, {}, None),
+    ],
+)
+def test_the_wait_that_an_endpoint_asks_for_is_found_in_its_headers(status, headers, seconds):
+    assert asked_wait(status, headers) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ['{"retryDelay": "21s"}', "Please try again in 21s.", "retry after 21 s"]
+)
+def test_the_wait_that_an_endpoint_asks_for_is_found_in_its_words(text):
+    assert asked_wait(429, {}, text) == 21.0
+
+
+def test_a_rate_limit_in_the_words_of_an_empty_account_passes_when_a_wait_is_told():
+    said = "You exceeded your current quota, please check your plan and billing details."
+    body = {"error": {"code": 429, "message": said, "details": [{"retryDelay": "20s"}]}}
+    assert meaning(429, body) == "passes"
+    del body["error"]["details"]
+    assert meaning(429, body) == "stops"
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "reason"),
+    [
+        (400, "prompt flagged by moderation", "refused"),
+        (400, "maximum context length is 4096 tokens", "too_long"),
+        (400, "bad request", "error"),
+        (401, "no key", "error"),
+        (500, "broken", "error"),
+    ],
+)
+def test_one_reply_among_many_becomes_a_row(status, message, reason):
+    answer = no_success("k", status, json.dumps({"error": {"message": message}}), WHOM)
+    assert (answer.key, answer.finish_reason, answer.cost_usd) == ("k", reason, 0.0)
+    assert message in answer.raw["error"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"),
+    [
+        ({"error": {"code": 502}}, 502),
+        ({"error": {"code": "429"}}, 429),
+        ({"error": {"code": "content_filter"}}, None),
+        ({"error": {"code": 3}}, None),
+        ({"error": "no"}, None),
+        ({"error": {"code": 502}, "choices": [{}]}, None),
+        ({}, None),
+    ],
+)
+def test_the_status_in_the_body_of_a_success_counts_where_no_answer_came(reply, status):
+    assert error_status(reply) == status
