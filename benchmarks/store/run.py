@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -141,10 +141,12 @@ class Instant:
 
     def answer(self, requests: Iterable[Request | None]) -> Iterator[list[Answer]]:
         """Answer."""
-        for lot in batched(filter(None, requests), 32):
+        stream = iter(requests)
+        while lot := list(takewhile(lambda one: one is not None, islice(stream, 32))):
             yield [
                 Answer(one.key, "x" * self.length, None, "stop", 300, 400, 0.001, 1.0, {})
                 for one in lot
+                if one
             ]
 
 
