@@ -158,7 +158,7 @@ def test_requests_that_are_asked_once_more_later_do_not_hold_up_others():
 def test_tokens_that_the_endpoint_did_not_tell_take_what_was_set_aside():
     own = budget(max_tokens=200)
     own.reserve(request("a"))
-    own.settle(Answer("a", "", None, "stop", 10, 5, 0.01, 0.0, {"counted_tokens": True}))
+    own.settle(answer("a", completion=None))
     assert own.spent == Spending(1, 100, 0.01)
 
 
