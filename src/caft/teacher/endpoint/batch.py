@@ -18,7 +18,8 @@ from caft.errors import TeacherError
 from caft.tables.files import read_json, write_json
 from caft.teacher import Answer, Request
 from caft.teacher.endpoint.client import retrying
-from caft.teacher.endpoint.connection import Target, translate
+from caft.teacher.endpoint.connection import Target, translate, whom_of
+from caft.teacher.endpoint.refusals import no_success
 from caft.teacher.endpoint.replies import (
     Fault,
     brief,
@@ -258,6 +259,9 @@ class Batches:
             except Fault as fault:
                 return no_answer(request.key, str(fault))
         said = line.get("error") or line.get("response")
+        status = (line.get("response") or {}).get("status_code")
+        if isinstance(status, int):
+            return no_success(request.key, status, json.dumps(said), whom_of(self.target))
         return no_answer(request.key, brief(json.dumps(said, ensure_ascii=False), self.secret))
 
     def _keep_rest(self, state: State, lines: dict[str, Any], used: set[str]) -> None:
