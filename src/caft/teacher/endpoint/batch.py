@@ -258,9 +258,9 @@ class Batches:
                 return read_answer(body, request, self.count, prices, batch=True)
             except Fault as fault:
                 return no_answer(request.key, str(fault))
-        said = line.get("error") or line.get("response")
-        status = (line.get("response") or {}).get("status_code")
-        if isinstance(status, int):
+        response = line.get("response") or {}
+        said = line.get("error") or response.get("body") or response
+        if isinstance(status := response.get("status_code"), int):
             return no_success(request.key, status, json.dumps(said), whom_of(self.target))
         return no_answer(request.key, brief(json.dumps(said, ensure_ascii=False), self.secret))
 
