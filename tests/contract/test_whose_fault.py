@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 from asking import SPEC, ask, make, requests, teacher
+from batch_server import BatchServer
 from driver import items, prompts
 from scripted_server import ScriptedServer, question, reply
 
@@ -180,3 +181,26 @@ def test_a_judge_whose_calls_fail_fails_the_job_and_a_refused_item_has_a_status(
         assert sum(server.asked.values()) == calls + 2
     assert table["status"].tolist() == ["ok", "refused", "ok", "ok"]
     assert pd.isna(table["label"][1])
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "reason"),
+    [
+        (400, "prompt was filtered by the content policy", "refused"),
+        (403, "your input was flagged", "refused"),
+        (400, "maximum context length is 4096 tokens", "too_long"),
+        (400, "bad request", "error"),
+        (500, "overloaded", "error"),
+    ],
+)
+def test_a_prompt_that_is_refused_in_a_batch_is_a_row_with_its_reason(
+    tmp_path, status, message, reason
+):
+    def line(key, body):
+        bad = question(body) == "q3"
+        return (status, {"error": {"message": message}}) if bad else GOOD
+
+    with BatchServer(line) as server:
+        table = collect(server, tmp_path, 8, error_share=1.0, batch=True)
+    assert reasons(table) == {"q3": reason}
+    assert message in table.set_index("item_id").loc["q3", "error"]
