@@ -94,7 +94,7 @@ def scripted(tokenizer, answers):
 
 def answers(engine, tokenizer, questions, limit, **settings):
     decoding = Decoding(limit, **settings)
-    batches = generate_vllm(VllmModel(engine), tokenizer, asking(*questions), decoding)
+    batches = generate_vllm(VllmModel(engine), Chat(tokenizer), asking(*questions), decoding)
     found = {answer.index: answer for batch in batches for answer in batch}
     return [found[index] for index in range(len(questions))]
 
@@ -109,7 +109,7 @@ def test_the_same_tokens_are_read_as_the_other_engine_reads_them(
         (
             answer
             for batch in generate(
-                scorer.model, tokenizer, prompts, Decoding(limit, stop_at_answer=stop_at_answer)
+                scorer.model, scorer.chat, prompts, Decoding(limit, stop_at_answer=stop_at_answer)
             )
             for answer in batch
         ),
