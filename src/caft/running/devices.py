@@ -11,14 +11,13 @@ import os
 import random
 import re
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
-from pathlib import Path
 
 from caft.errors import ConfigError
+from caft.running.private import open_private, private_folder
 
 # In a Slurm job these say that its devices were chosen; the first one of every job is called 0.
 _ASSIGNED = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
@@ -106,14 +105,13 @@ def _listed() -> dict[str, str] | None:
 
 def _take(devices: dict[str, str], count: int, locks: ExitStack, log: logging.Logger) -> list[str]:
     """Lock free devices, all that are wanted at once; wait while there are too few."""
-    folder = Path(tempfile.gettempdir()) / f"caft-devices-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder = locks.enter_context(private_folder("caft-devices"))
     waiting = False
     while True:
         with ExitStack() as attempt:
             taken: list[str] = []
             for name, file in devices.items():
-                if len(taken) < count and _lock(folder / file.replace("/", "_"), attempt):
+                if len(taken) < count and _lock(folder, file.replace("/", "_"), attempt):
                     taken.append(name)
             if len(taken) == count:
                 locks.push(attempt.pop_all())
@@ -125,8 +123,8 @@ def _take(devices: dict[str, str], count: int, locks: ExitStack, log: logging.Lo
         time.sleep(_SECONDS_BETWEEN_LOOKS * random.uniform(0.5, 1.5))
 
 
-def _lock(path: Path, locks: ExitStack) -> bool:
-    handle = locks.enter_context(path.open("w"))
+def _lock(folder: int, file: str, locks: ExitStack) -> bool:
+    handle = locks.enter_context(open_private(folder, file))
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

