@@ -40,7 +40,7 @@ def alive(pids):
     ]
 
 
-def wait_until(condition, seconds=20):
+def wait_until(condition, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -101,8 +101,8 @@ def test_a_program_that_is_not_there_is_reported(pids):
 
 
 def test_a_server_that_never_is_healthy_is_given_up_and_ended(pids):
-    teacher = make(spec(pids, "sick", start_timeout_s=1.5))
-    with pytest.raises(TeacherError, match="with 200 within 1.5 s; check teachers.<name>.command"):
+    teacher = make(spec(pids, "sick", start_timeout_s=6))
+    with pytest.raises(TeacherError, match="with 200 within 6 s; check teachers.<name>.command"):
         ask(teacher, requests(2))
     assert alive(pids) == []
 
@@ -163,3 +163,46 @@ def test_a_killed_job_leaves_no_server_behind(pids, processes, tmp_path):  # noq
     job.kill()
     job.join()
     wait_until(lambda: not alive(pids))
+
+
+IMPOSTOR = """
+import http.server, sys, time
+from pathlib import Path
+port, asked = Path(sys.argv[1]), Path(sys.argv[2])
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.send_header("Content-Length", "0"); self.end_headers()
+    def do_POST(self):
+        asked.write_text("asked"); self.do_GET()
+    def log_message(self, *words): pass
+while not (port.exists() and port.read_text()): time.sleep(0.02)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(port.read_text())), Handler).serve_forever()
+"""
+LOADING = "import sys, time; open(sys.argv[1], 'w').write(sys.argv[2]); time.sleep(60)"
+LISTENING = (
+    "import socket, sys, time\n"
+    "open(sys.argv[1], 'w').write(sys.argv[2])\n"
+    "time.sleep(0.5)\n"
+    "own = socket.socket(); own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n"
+    "own.bind(('127.0.0.1', int(sys.argv[2]))); own.listen(); time.sleep(60)\n"
+)
+
+
+@pytest.mark.parametrize("own", [LOADING, LISTENING], ids=["loads", "listens beside it"])
+def test_a_process_that_takes_the_port_of_the_server_is_not_asked(pids, tmp_path, own):
+    port, asked = tmp_path / "port", tmp_path / "asked"
+    program = IMPOSTOR
+    if own == LISTENING:  # two sockets on one port: the system shares the connections out
+        program = program.replace(
+            "while not",
+            "http.server.ThreadingHTTPServer.allow_reuse_port = True\nwhile not",
+        )
+    impostor = subprocess.Popen([sys.executable, "-c", program, str(port), str(asked)])
+    try:
+        command = [sys.executable, "-c", own, str(port), "{port}"]
+        with pytest.raises(TeacherError, match="not the server that was started"):
+            ask(make(spec(pids, command=command)), requests(1))
+        assert not asked.exists()
+    finally:
+        impostor.kill()
+        impostor.wait()

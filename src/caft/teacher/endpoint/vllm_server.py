@@ -100,6 +100,13 @@ def serving(settings: VllmServer) -> Iterator[str]:
         _wait_for(
             f"http://127.0.0.1:{port}{settings.health}", guard, settings.start_timeout_s, output
         )
+        if problem := _foreign(port, guard.pid):
+            raise TeacherError(
+                f"teachers.<name>.command: {problem}, so what answers on port {port} is not the "
+                "server that was started, and nothing was asked. A server in a container or behind "
+                "a service is none of this job's: start it yourself, and set provider: openai with "
+                "its base_url."
+            )
         log.info("teacher: the server is up after %s", clock(time.monotonic() - started))
         yield f"http://127.0.0.1:{port}{settings.path}"
     except TeacherError:
@@ -146,6 +153,33 @@ def _healthy(url: str) -> bool:
             return bool(response.status == 200)
     except OSError:  # not up yet; HTTP errors are OSErrors too
         return False
+
+
+def _foreign(port: int, guard: int) -> str | None:
+    """Say what else than a process below the guard listens on a port; None if nothing does.
+
+    The port was free when it was chosen, but any process of the machine can take it until the
+    server listens.
+    """
+    import psutil
+
+    def listening(connections: list[Any]) -> list[Any]:
+        return [
+            one
+            for one in connections
+            if one.status == psutil.CONN_LISTEN and one.laddr.port == port
+        ]
+
+    family = {process.pid: process for process in psutil.Process(guard).children(recursive=True)}
+    try:
+        owners = {one.pid for one in listening(psutil.net_connections("tcp"))}
+    except psutil.AccessDenied:  # some systems show a user the own processes alone
+        own = [pid for pid, one in family.items() if listening(one.net_connections("tcp"))]
+        return None if own else "no process of the command listens"
+    if strangers := owners - family.keys():
+        known = sorted(str(pid) for pid in strangers if pid)
+        return f"another process listens ({', '.join(known) or 'of another user'})"
+    return None if owners else "no process of the command listens"
 
 
 def _told(what: str, output: Path) -> str:
