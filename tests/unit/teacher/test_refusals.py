@@ -73,6 +73,9 @@ OF_ONE_ITEM = [
            "input tokens.", "type": "BadRequestError", "code": 400}, "too_long"),
     (400, {"error": {"code": 400, "type": "exceed_context_size_error",
            "message": "the request exceeds the available context size"}}, "too_long"),
+    (400, {"error": {"code": 400, "message": "request (9031 tokens) exceeds the available context "
+           "size (512 tokens), try increasing it", "type": "exceed_context_size_error",
+           "n_prompt_tokens": 9031, "n_ctx": 512}}, "too_long"),
     (500, {"error": {"message": "Requested tokens (5000) exceed context window of 2048"}},
      "too_long"),
     (413, "<html><h1>413 Request Entity Too Large</h1></html>", "too_long"),
@@ -120,6 +123,11 @@ OF_ALL = [
     (400, {"error": {"message": "temperature must be between 0 and 2"}}, "temperature"),
     (400, {"error": {"message": "big is not a valid model ID", "code": 400}}, "base_url"),
     (400, {"error": {"message": "The model big has been decommissioned"}}, "base_url and model"),
+    (400, {"detail": "Server is pinned to 'models/a'; requested 'big'."}, "base_url and model"),
+    (400, {"error": "this worker only serves tiny-1b"}, "base_url and model"),
+    (422, {"detail": "Unexpected fields in the request: {'foo'}"}, "extra_body"),
+    (400, {"error": {"code": 400, "message": "Field 'temperature': [json.exception.type_error.302] "
+           "type must be number, but is string", "type": "invalid_request_error"}}, "temperature"),
 ]  # fmt: skip
 
 PASSING = [

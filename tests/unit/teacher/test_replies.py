@@ -369,12 +369,17 @@ def test_a_raw_reply_that_nobody_can_read_leaves_the_columns(raw):
         ("mistral-large-latest", "mistral-large-2411", True),
         ("deepseek/deepseek-r1:free", "deepseek/deepseek-r1", True),
         ("qwen2.5:7b", "qwen2.5:0.5b", False),
+        ("models/smollm2-135m", "models/smollm2-135m@main", True),
+        ("Qwen/Qwen2.5-7B@a09a354", "Qwen/Qwen2.5-7B", True),
+        ("claude-sonnet-4", "claude-sonnet-4@20250514", True),
+        ("models/smollm2@v1", "models/smollm2@v2", False),
+        ("smollm2-135m", "smollm2-360m@main", False),
         ("Qwen/Qwen2.5-7B-Instruct", "qwen2.5-7b-instruct", True),
         ("gpt-4o", "gpt-4o-mini", False),
         ("big", "tiny-fallback", False),
     ],
 )
-def test_a_prefix_or_a_date_makes_no_other_model(asked, answered, same):
+def test_a_prefix_a_date_or_a_revision_makes_no_other_model(asked, answered, same):
     assert is_same_model(asked, answered) is same
 
 

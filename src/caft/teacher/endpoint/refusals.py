@@ -59,6 +59,7 @@ _MODEL = (
     r"(model|deployment)\b.{0,80}(not exist|not found|not supported|unsupported|not available"
     r"|unknown|not (a )?valid|invalid|no longer|decommissioned|deprecated|retired)"
     r"|model_not_found|not (a )?valid model|(unknown|invalid|no such|unsupported|missing).model"
+    r"|(is|are) pinned to|only serves?\b|serves? only\b"
 )
 _PARAMETER = (
     r"(unknown|unrecogni[sz]ed|unsupported|unexpected|extra|missing|invalid|additional)"

@@ -140,15 +140,15 @@ def model_in(reply: Mapping[str, Any]) -> str | None:
     return model if isinstance(model, str) and model.strip() else None
 
 
-# What a name may have behind another name of the same model: a date, a number, a tag.
-_SUFFIX = re.compile(r"(?:[-@_](?:20\d\d-?[01]\d-?[0-3]\d|\d{3,4})|:[\w.-]+|\.gguf)$")
+# What a name may have behind another name of the same model: a date, a number, a tag, a revision.
+_SUFFIX = re.compile(r"(?:[-_](?:20\d\d-?[01]\d-?[0-3]\d|\d{3,4})|[:@][\w.-]+|\.gguf)$")
 
 
 def is_same_model(asked: str, answered: str) -> bool:
     """Tell whether two names mean one model.
 
-    A router's prefix makes no other model, nor does a date, a number of a version or a tag that
-    only one of the names has.
+    A router's prefix makes no other model, nor does a date, a number of a version, a tag or a
+    revision that only one of the names has.
     """
     first, second = _last(asked), _last(answered)
     return first in (second, _SUFFIX.sub("", second)) or second == _SUFFIX.sub("", first)
