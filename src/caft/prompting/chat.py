@@ -15,6 +15,7 @@ from caft.prompting.template import (
     Thought,
     probe,
     special_pattern,
+    special_pieces,
     special_tokens,
 )
 
@@ -155,6 +156,13 @@ class Chat:
         # A header between thought and answer may hold what ends a message elsewhere.
         within = self._ids(self.thought.opens + self.thought.closes, {}) if self.thought else []
         return frozenset(own - {None}) - set(within)
+
+    @cached_property
+    def end_text(self) -> str:
+        """The plain text that a template writes between an answer and the token that ends it."""
+        return "".join(
+            text for text, special in special_pieces(self.tokenizer, self.shape.end) if not special
+        )
 
     def split(self, tokens: list[int], place: Place) -> tuple[int, bool]:
         """Find where the answer begins in what a model wrote.
