@@ -1,5 +1,6 @@
 """From chat messages to token ids, so that no text of an item can become a special token."""
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,8 @@ from caft.prompting.template import (
     special_pieces,
     special_tokens,
 )
+
+_BEFORE = "\U000f0000"  # a character that is one token with none behind it
 
 
 @dataclass(frozen=True)
@@ -258,17 +261,28 @@ class Chat:
         ids: list[int] = []
         position = 0
         for match in [*self._special.finditer(text), None]:
-            ids += self._plain(text[position : match.start() if match else len(text)], guard)
+            inside = bool(position) and not self._prepends_everywhere
+            piece = text[position : match.start() if match else len(text)]
+            ids += self._plain(piece, guard, inside)
             if match:
-                ids.append(self.tokenizer.convert_tokens_to_ids(match.group()))
+                ids.append(self.tokenizer.convert_tokens_to_ids(match.group().strip()))
                 position = match.end()
         return ids
 
     @cached_property
     def _special(self) -> Any:
-        return special_pattern(self.tokenizer)
+        """Finds special tokens, with the white space beside them that some of them swallow."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        before = {str(token) for token in added if token.lstrip}
+        behind = {str(token) for token in added if token.rstrip}
+        return re.compile(
+            "|".join(
+                r"\s*" * (text in before) + re.escape(text) + r"\s*" * (text in behind)
+                for text in sorted(special_tokens(self.tokenizer), key=len, reverse=True)
+            )
+        )
 
-    def _plain(self, text: str, guard: dict[str, str]) -> list[int]:
+    def _plain(self, text: str, guard: dict[str, str], inside: bool) -> list[int]:
         """Encode a text without special tokens, the originals of its stand-ins as plain text."""
         special = special_tokens(self.tokenizer)
         parts = [""]
@@ -280,16 +294,37 @@ class Chat:
             else:  # a mark that the tokenizer would find in any text: it is cut in two
                 parts[-1] += original[:1]
                 parts.append(original[1:])
-        return [token for part in parts for token in self._encode(part)]
+        first, *rest = parts
+        ids = self._encode(first, inside)
+        return ids + [token for part in rest for token in self._encode(part, inside=True)]
 
-    def _encode(self, text: str) -> list[int]:
+    def _encode(self, text: str, inside: bool = False) -> list[int]:
+        """Encode plain text that begins a text, or goes on inside one."""
         if not text:
             return []
+        return self._inside(text) if inside and self._prepends else self._text_ids(text)
+
+    def _inside(self, text: str) -> list[int]:
+        before, whole = self._text_ids(_BEFORE), self._text_ids(_BEFORE + text)
+        return whole[len(before) :] if whole[: len(before)] == before else self._text_ids(text)
+
+    @cached_property
+    def _prepends(self) -> bool:
+        """Whether the tokenizer puts a blank in front of a text, as those of SentencePiece do."""
+        return self._inside("a") != self._text_ids("a")
+
+    @cached_property
+    def _prepends_everywhere(self) -> bool:
+        """Whether it does so behind every special token, too."""
+        text = min(special_tokens(self.tokenizer)) + "a"
+        return self._ids(text, {})[1:] == self._text_ids("a")
+
+    def _text_ids(self, text: str) -> list[int]:
         encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return list(encoded["input_ids"])
 
     def _after_space(self, label: str) -> list[int]:
-        tokens = self._encode(" " + label)
+        tokens = self._encode(" " + label, inside=True)
         return tokens if len(tokens) == 1 else []
 
     def _blank_start(self, written: list[list[int]]) -> list[int]:
