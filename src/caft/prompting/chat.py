@@ -270,6 +270,10 @@ class Chat:
         return ids
 
     @cached_property
+    def _special_tokens(self) -> set[str]:
+        return special_tokens(self.tokenizer)
+
+    @cached_property
     def _special(self) -> Any:
         """Finds special tokens, with the white space beside them that some of them swallow."""
         added = self.tokenizer.added_tokens_decoder.values()
@@ -278,18 +282,17 @@ class Chat:
         return re.compile(
             "|".join(
                 r"\s*" * (text in before) + re.escape(text) + r"\s*" * (text in behind)
-                for text in sorted(special_tokens(self.tokenizer), key=len, reverse=True)
+                for text in sorted(self._special_tokens, key=len, reverse=True)
             )
         )
 
     def _plain(self, text: str, guard: dict[str, str], inside: bool) -> list[int]:
         """Encode a text without special tokens, the originals of its stand-ins as plain text."""
-        special = special_tokens(self.tokenizer)
         parts = [""]
         originals = {stand_in: token for token, stand_in in guard.items()}
         for character in text:
             original = originals.get(character, character)
-            if original is character or original in special:
+            if original is character or original in self._special_tokens:
                 parts[-1] += original
             else:  # a mark that the tokenizer would find in any text: it is cut in two
                 parts[-1] += original[:1]
@@ -316,7 +319,7 @@ class Chat:
     @cached_property
     def _prepends_everywhere(self) -> bool:
         """Whether it does so behind every special token, too."""
-        text = min(special_tokens(self.tokenizer)) + "a"
+        text = min(self._special_tokens) + "a"
         return self._ids(text, {})[1:] == self._text_ids("a")
 
     def _text_ids(self, text: str) -> list[int]:
