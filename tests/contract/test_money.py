@@ -196,7 +196,7 @@ def test_a_job_stops_where_nothing_that_it_buys_can_be_used(tmp_path, sent, kind
     assert change in told and "teachers.big.stop_after_useless" in told
 
 
-def stopped(server, folder, patience, first=0, count=100, fallback="drop"):
+def stopped(server, folder, patience, first=0, count=100, **policy):
     """Tell whether a job stops early, and how many answers it has bought."""
     before = calls(server)
     with Store(folder) as store:
@@ -206,7 +206,7 @@ def stopped(server, folder, patience, first=0, count=100, fallback="drop"):
                 items(count)[first:],
                 prompts(count),
                 Asking(made, store, patience=patience),
-                Policy("marked", None, fallback=fallback),
+                Policy("marked", None, **policy),
             )
         except TeacherError:
             return True, calls(server) - before
@@ -228,6 +228,15 @@ def test_one_usable_answer_among_the_first_is_enough_and_null_never_stops(tmp_pa
         assert stopped(server, tmp_path / "a", 20) == (False, 100)
         assert stopped(server, tmp_path / "b", 5) == (True, 5)
         assert stopped(server, tmp_path / "c", None, first=10) == (False, 90)
+
+
+def test_answers_without_reasoning_are_of_no_use_where_it_is_trained_on(tmp_path):
+    thinks = reply("so [[1]]", reasoning_content="Hm.")
+    with ScriptedServer(lambda request, times: GOOD) as server:
+        assert stopped(server, tmp_path / "a", 20, thoughts=True) == (True, 20)
+        assert stopped(server, tmp_path / "b", 20, thoughts=True, fallback="keep") == (True, 20)
+        server.answer = lambda request, times: thinks if question(request) == "q7" else GOOD
+        assert stopped(server, tmp_path / "c", 20, thoughts=True) == (False, 100)
 
 
 def test_wrong_answers_that_the_policy_keeps_are_of_use(tmp_path):

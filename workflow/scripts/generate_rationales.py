@@ -30,11 +30,12 @@ with job(snakemake) as log:
     engine = Engine.model_validate(params.engine)
     items = parquet.read("items", inputs.item_table)
     buckets = {Path(path).stem: parquet.read("buckets", path) for path in inputs.buckets}
+    strategies = {name: Wanted.model_validate(one) for name, one in params.strategies.items()}
     setup = Setup(
         f"teachers.{wildcards.teacher}", read_teacher(params.teacher), engine,
         Path(inputs.student), Path(params.store),
+        thoughts=any(strategy.needs_reasoning for strategy in strategies.values()),
     )  # fmt: skip
-    strategies = {name: Wanted.model_validate(one) for name, one in params.strategies.items()}
     wanted = {name: wanted_by(buckets, [one], params.seeds) for name, one in strategies.items()}
     rankers = {name: Ranker(**one) for name, one in params.rankers.items()}
     gate = open_gate(setup.path, setup.settings.require_auc, rankers, items, params.seed)

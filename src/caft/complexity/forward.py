@@ -11,6 +11,7 @@ from caft.complexity.distribution import Distributions
 from caft.prompting.answers import labels, render
 from caft.prompting.asked import Prompts
 from caft.prompting.chat import Chat
+from caft.prompting.numbers import begins_number
 from caft.running.jobs import Progress
 from caft.students.opened import Loaded
 from caft.students.reading import logits_at
@@ -179,8 +180,7 @@ def _greedy_answer(tokenizer: Any, row: Row, top: int, logits: Any) -> dict[str,
     if row.options is not None:
         chosen = [number for number, tokens in enumerate(row.options) if top in tokens]
         return {"answer_valid": bool(chosen), "correct": chosen == [row.gold_option]}
-    text = tokenizer.decode([top]).strip()
     return {
-        "answer_valid": bool(text) and (text[0].isdigit() or text[0] in "+-"),
+        "answer_valid": begins_number(tokenizer.decode([top])),
         "correct": logits.argmax(-1).tolist() == row.gold,
     }

@@ -10,8 +10,8 @@ from bisect import bisect_left
 from functools import cache
 from typing import Any
 
-# The first visible character inside the brackets begins the answer.
-_ANSWER = re.compile(r"\[\[\s*(.*?)\s*\]\]", re.DOTALL)
+from caft.prompting.parsers.stated import MARKED
+
 # A stop before white space or the end (so not in 3.5), or the last visible character of a line.
 _SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\S(?=\s*\n)")
 
@@ -45,11 +45,14 @@ def answer_and_sentences(
         return after + bisect_left(range(after, len(tokens) + 1), character, key=reach)
 
     text = tokenizer.decode(tokens, skip_special_tokens=True)
-    found = _ANSWER.search(text, reach(thought))
+    marked = MARKED.finditer(text, reach(thought))
+    found = next((mark for mark in marked if mark[1].strip()), None)
     start = None
-    if found and found.group(1):
-        before = tokens_to(found.start(1))
-        start = before if reach(before) == found.start(1) else before - 1
+    if found:
+        # The first visible character inside the brackets begins the answer.
+        visible = found.end(1) - len(found[1].lstrip())
+        before = tokens_to(visible)
+        start = before if reach(before) == visible else before - 1
     ends: list[int] = []
     for match in _SENTENCE_END.finditer(text):
         if match.end() < len(text.rstrip()):  # the last one takes all that is left

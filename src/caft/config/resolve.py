@@ -72,8 +72,7 @@ def resolved_strategies(config: Configuration) -> dict[str, ResolvedStrategy]:
 
 def trains_on_thoughts(config: Configuration) -> bool:
     """Tell whether any strategy of this run trains on a teacher's reasoning."""
-    stages = (stage for strategy in chosen(config).values() for stage in strategy.stages)
-    return any(part.target == "reasoning" for stage in stages for part in stage.parts_or_itself)
+    return any(strategy.needs_reasoning for strategy in chosen(config).values())
 
 
 def teachers_used(config: Configuration) -> list[str]:

@@ -127,6 +127,12 @@ class Wanted(Section):
         return any(stage.bought for stage in self.stages)
 
     @property
+    def needs_reasoning(self) -> bool:
+        """Whether any stage trains on a teacher's reasoning."""
+        parts = (part for stage in self.stages for part in stage.parts_or_itself)
+        return any(part.target == "reasoning" for part in parts)
+
+    @property
     def tells_buckets_apart(self) -> bool:
         """Whether complexity decides who trains on what, so that items must be scored."""
         parts = (part for stage in self.stages for part in stage.parts_or_itself)

@@ -155,6 +155,14 @@ def _draft(
     division = buckets[settings.division_of(stage)]
     bucket = membership(division, settings, seed)
     rows, missing = stage_rows(materials, bucket, stage, rationales, settings.fallback)
+    if rows.empty and missing:
+        lacking = "an accepted answer of the teacher's"
+        if settings.needs_reasoning:
+            lacking += " that shows reasoning"
+        raise TrainingError(
+            f"{where}: the stage has no rows to train on: none of {missing} items has {lacking}; "
+            "look at the teacher's quarantine table, or change the stage's target or teacher."
+        )
     longest = min(recipe.max_length, materials.context)
     mixture, over_long = split_over_long(
         materials.count(rows), longest, recipe.max_overlong_share, where

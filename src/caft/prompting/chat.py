@@ -1,5 +1,6 @@
 """From chat messages to token ids, so that no text of an item can become a special token."""
 
+import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,8 +16,11 @@ from caft.prompting.template import (
     Thought,
     probe,
     special_pattern,
+    special_pieces,
     special_tokens,
 )
+
+_BEFORE = "\U000f0000"  # a character that is one token with none behind it
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,13 @@ class Chat:
         within = self._ids(self.thought.opens + self.thought.closes, {}) if self.thought else []
         return frozenset(own - {None}) - set(within)
 
+    @cached_property
+    def end_text(self) -> str:
+        """The plain text that a template writes between an answer and the token that ends it."""
+        return "".join(
+            text for text, special in special_pieces(self.tokenizer, self.shape.end) if not special
+        )
+
     def split(self, tokens: list[int], place: Place) -> tuple[int, bool]:
         """Find where the answer begins in what a model wrote.
 
@@ -250,38 +261,73 @@ class Chat:
         ids: list[int] = []
         position = 0
         for match in [*self._special.finditer(text), None]:
-            ids += self._plain(text[position : match.start() if match else len(text)], guard)
+            inside = bool(position) and not self._prepends_everywhere
+            piece = text[position : match.start() if match else len(text)]
+            ids += self._plain(piece, guard, inside)
             if match:
-                ids.append(self.tokenizer.convert_tokens_to_ids(match.group()))
+                ids.append(self.tokenizer.convert_tokens_to_ids(match.group().strip()))
                 position = match.end()
         return ids
 
     @cached_property
-    def _special(self) -> Any:
-        return special_pattern(self.tokenizer)
+    def _special_tokens(self) -> set[str]:
+        return special_tokens(self.tokenizer)
 
-    def _plain(self, text: str, guard: dict[str, str]) -> list[int]:
+    @cached_property
+    def _special(self) -> Any:
+        """Finds special tokens, with the white space beside them that some of them swallow."""
+        added = self.tokenizer.added_tokens_decoder.values()
+        before = {str(token) for token in added if token.lstrip}
+        behind = {str(token) for token in added if token.rstrip}
+        return re.compile(
+            "|".join(
+                r"\s*" * (text in before) + re.escape(text) + r"\s*" * (text in behind)
+                for text in sorted(self._special_tokens, key=len, reverse=True)
+            )
+        )
+
+    def _plain(self, text: str, guard: dict[str, str], inside: bool) -> list[int]:
         """Encode a text without special tokens, the originals of its stand-ins as plain text."""
-        special = special_tokens(self.tokenizer)
         parts = [""]
         originals = {stand_in: token for token, stand_in in guard.items()}
         for character in text:
             original = originals.get(character, character)
-            if original is character or original in special:
+            if original is character or original in self._special_tokens:
                 parts[-1] += original
             else:  # a mark that the tokenizer would find in any text: it is cut in two
                 parts[-1] += original[:1]
                 parts.append(original[1:])
-        return [token for part in parts for token in self._encode(part)]
+        first, *rest = parts
+        ids = self._encode(first, inside)
+        return ids + [token for part in rest for token in self._encode(part, inside=True)]
 
-    def _encode(self, text: str) -> list[int]:
+    def _encode(self, text: str, inside: bool = False) -> list[int]:
+        """Encode plain text that begins a text, or goes on inside one."""
         if not text:
             return []
+        return self._inside(text) if inside and self._prepends else self._text_ids(text)
+
+    def _inside(self, text: str) -> list[int]:
+        before, whole = self._text_ids(_BEFORE), self._text_ids(_BEFORE + text)
+        return whole[len(before) :] if whole[: len(before)] == before else self._text_ids(text)
+
+    @cached_property
+    def _prepends(self) -> bool:
+        """Whether the tokenizer puts a blank in front of a text, as those of SentencePiece do."""
+        return self._inside("a") != self._text_ids("a")
+
+    @cached_property
+    def _prepends_everywhere(self) -> bool:
+        """Whether it does so behind every special token, too."""
+        text = min(self._special_tokens) + "a"
+        return self._ids(text, {})[1:] == self._text_ids("a")
+
+    def _text_ids(self, text: str) -> list[int]:
         encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return list(encoded["input_ids"])
 
     def _after_space(self, label: str) -> list[int]:
-        tokens = self._encode(" " + label)
+        tokens = self._encode(" " + label, inside=True)
         return tokens if len(tokens) == 1 else []
 
     def _blank_start(self, written: list[list[int]]) -> list[int]:

@@ -132,6 +132,11 @@ def canonical_number(text: str) -> str | None:
     return _spelled(tokens[place], negative=not signs <= {"+", "\uff0b"})
 
 
+def begins_number(text: str) -> bool:
+    """Tell whether a number can go on from a text: "-", "$" and "." begin one, "To" does not."""
+    return bool(text.strip()) and canonical_number(f"{text.strip()}1") is not None
+
+
 def unwrapped(text: str) -> str:
     r"""Return a text without what only wraps or spaces it in LaTeX and Markdown.
 

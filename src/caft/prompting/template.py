@@ -341,15 +341,14 @@ def _closed(render: Renderer, variables: dict[str, Any], thought: Thought | None
     """Return how an answer is reached without a thought."""
     asked = _turns(_QUESTION)
     prompt = render(asked, **variables)
-    blocks = {_block(render, variables, prompt, answer) for answer in (_ANSWER, _OTHER)}
-    block = blocks.pop() if len(blocks) == 1 else None
+    block = _block(render, variables, asked)
     if thought and prompt.rstrip().endswith(thought.marks[0]) and not (block or "").strip():
         block = thought.closes  # the prompt opens a thought, and a finished answer has none
     if block is None:
         raise ModelError(
-            f"the chat template's generation prompt ends in {prompt[-30:]!r}, which a finished "
-            "answer does not have before it; if that opens a thought, name its two marks as "
-            "template.thought, else use a student with another template."
+            f"the chat template's generation prompt ends in {prompt[-30:]!r}, and not all finished "
+            "answers stand behind that, or behind the same text after it; if it opens a thought, "
+            "name its two marks as template.thought, else use a student with another template."
         )
     if block.strip() and prompt == render(asked, opened=False, **variables):
         raise ModelError(
@@ -361,11 +360,18 @@ def _closed(render: Renderer, variables: dict[str, Any], thought: Thought | None
     return Form(variables, block.removesuffix(glue), glue)
 
 
-def _block(render: Renderer, variables: Mapping[str, Any], prompt: str, answer: str) -> str | None:
-    """Return what stands between a generation prompt and an answer; None if that is elsewhere."""
-    text = render(_turns(_QUESTION, answer), opened=False, **variables)
-    rest = text[len(prompt) :]
-    return rest[: rest.index(answer)] if text.startswith(prompt) and answer in rest else None
+def _block(render: Renderer, variables: Mapping[str, Any], asked: Messages) -> str | None:
+    """Return what stands between a prompt and an answer; None if it is not the same for all."""
+    longer: Messages = [{"role": "system", "content": _SYSTEM}, *_turns(_OTHER, _ANSWER, _SYSTEM)]
+    blocks = set()
+    for turns in (asked, longer):
+        prompt = render(turns, **variables)
+        for answer in (_ANSWER, _OTHER):
+            answered = [*turns, {"role": "assistant", "content": answer}]
+            text = render(answered, opened=False, **variables)
+            rest = text[len(prompt) :] if text.startswith(prompt) else ""
+            blocks.add(rest[: rest.index(answer)] if answer in rest else None)
+    return blocks.pop() if len(blocks) == 1 else None
 
 
 def _glue(tokenizer: Any, prompt: str, block: str) -> str:

@@ -81,9 +81,16 @@ def prepare_student(
         check_folder(Path(snapshot))
         _link_parts(Path(snapshot), folder)
     chat = _chat(folder, settings.template)
-    if not chat.tokenizer.chat_template:
+    templates = chat.tokenizer.chat_template
+    if not (templates.get("default") if isinstance(templates, dict) else templates):
         raise ModelError(
-            f"{folder}: the tokenizer has no chat template; use an instruction-tuned student."
+            f"{folder}: the tokenizer has no chat template, or none that is the default one; use "
+            "an instruction-tuned student, or name one `default` in tokenizer_config.json."
+        )
+    if chat.tokenizer.pad_token_id is None:
+        raise ModelError(
+            f"{folder}: the tokenizer has neither a token for padding nor one that ends a "
+            "sequence; give it one (eos_token in tokenizer_config.json)."
         )
     try:
         shape = chat.shape

@@ -104,6 +104,8 @@ class Ending:
         text = self.tokenizer.decode(kept[begin:], skip_special_tokens=True) if closed else ""
         if begin:
             text = text.lstrip()
+        if end is not None:
+            text = text.removesuffix(self.chat.end_text)
         stopped = end is not None or (self.stop_at_answer and is_finished(text))
         if end is None and stopped:
             text = text[: text.index("]]", text.index("[[")) + 2]

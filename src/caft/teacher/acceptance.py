@@ -40,6 +40,7 @@ class Policy:
         samples: the most answers per item.
         fallback: for items without an accepted answer: `keep` selects the last from which an answer
             could be read, unless it is too long; `drop` and `train_on_answer` select none.
+        thoughts: whether reasoning is trained on, so that answers without any are of no use.
     """
 
     parser: str
@@ -47,6 +48,7 @@ class Policy:
     counter: TokenCounter | None = None
     samples: int = 1
     fallback: str = "drop"
+    thoughts: bool = False
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ class Setup(Generic[S]):
         engine: device settings, for a model in this process.
         student_file: a student's `student.json`; its tokenizer counts what nobody else counts.
         store_folder: the store of its answers, where the batch interface keeps its state, too.
+        thoughts: whether its reasoning is trained on.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Setup(Generic[S]):
     engine: Engine
     student_file: Path
     store_folder: Path
+    thoughts: bool = False
 
     @cached_property
     def counter(self) -> TokenCounter:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -22,7 +23,7 @@ from caft.teacher.reading.reply import model_in
 from caft.teacher.records import make_request
 from caft.teacher.settings import TeacherKeys
 from caft.teacher.tally import Tally
-from caft.teacher.watch import Watch, check_errors
+from caft.teacher.watch import NO_REASONING, Watch, check_errors
 
 _NO_ANSWER = ("error", *NOT_TAKEN)
 
@@ -65,6 +66,7 @@ def collect_wanted(
     items = items[items["item_id"].isin(wanted)]
 
     policy = policy_of(setup.settings, student["context"], setup.counter)
+    policy = replace(policy, thoughts=setup.thoughts)
 
     def look(teacher: Teacher, store: Store) -> Outlook:
         return look_up(records(items), prompts, teacher, store, setup.counter, policy)
@@ -116,7 +118,9 @@ def collect_rationales(
     def useless(answer: Answer) -> str | None:
         verdict = verdict_on(answer, item_of[answer.key])
         kept = policy.fallback == "keep" and verdict.parsed != INVALID
-        return None if kept and verdict.reason != "too_long" else verdict.reason
+        if verdict.reason and not (kept and verdict.reason != "too_long"):
+            return verdict.reason
+        return NO_REASONING if policy.thoughts and not answer.reasoning else None
 
     watch = Watch(useless, asking.patience, asking.path)
     pending = records(items)

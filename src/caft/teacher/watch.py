@@ -13,6 +13,7 @@ _NAMED = 3  # kinds of errors in a message
 
 NO_CONTENT, NO_LOGPROBS = "without content", "without log-probabilities"
 UNREADABLE = "unreadable"
+NO_REASONING = "without reasoning"
 _CHANGES = {
     NO_CONTENT: "raise max_new_tokens, switch thinking off (extra_body), or take another model",
     "truncated": "raise max_new_tokens, or ask for less thinking (extra_body)",
@@ -26,6 +27,8 @@ _CHANGES = {
     "unknown_ending": "choose an endpoint that says in a known word how answers end (the log names "
     "the word; docs/teachers.md)",
     UNREADABLE: "raise max_new_tokens, or take another model",
+    NO_REASONING: "take a teacher that shows its reasoning (docs/teachers.md), or train on "
+    "`rationale` instead of `reasoning`",
 }
 
 Useless = Callable[[Answer], str | None]

@@ -48,7 +48,8 @@ def test_characters_of_several_tokens_stay_whole(chatml):
         ("so [[ 17 ]]", "so [[ "),
         ("so [[\n-3.5]]", "so [[\n"),
         ("[[A]]", "[["),
-        ("open [[1 and then [[2]]", "open [["),
+        ("open [[1 and then [[2]]", "open [[1 and then [["),
+        ("empty [[ ]], then [[2]]", "empty [[ ]], then [["),
     ],
 )
 def test_the_answer_starts_with_its_first_visible_character_in_the_first_marks(

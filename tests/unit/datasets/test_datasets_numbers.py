@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caft.prompting.numbers import canonical_number
+from caft.prompting.numbers import begins_number, canonical_number
 
 READ = {  # a canonical number: the texts that say it
     "0": "-0 | -0.0 | 0.000 | +0",
@@ -199,3 +199,13 @@ def test_a_reading_has_all_digits_of_the_text_in_their_order(text):
 def test_a_long_text_is_read_in_linear_time(piece):
     text = piece * (50_000 // len(piece))
     assert canonical_number(text) in (None, text)
+
+
+@pytest.mark.parametrize("text", ["1", " 12", "-", " −", "–", "+", "$", " €", ".", "-$", "1."])
+def test_a_sign_a_currency_or_a_digit_begins_a_number(text):
+    assert begins_number(text)
+
+
+@pytest.mark.parametrize("text", ["", " ", "To", "A", "²", "#", "<", "x"])
+def test_a_blank_or_a_word_begins_none(text):
+    assert not begins_number(text)

@@ -1,4 +1,5 @@
 import pytest
+from conftest import CHATML, SENTENCES, build_tokenizer
 
 from caft.errors import ModelError
 from caft.prompting.chat import Chat
@@ -112,3 +113,53 @@ def test_an_end_of_turn_that_is_not_the_end_of_sequence_stops_too(unnamed):
         )
     finally:
         unnamed.eos_token = unnamed_end
+
+
+@pytest.fixture(params=["first", "always", "never"])
+def sentencepiece(request):
+    """A tokenizer that writes blanks as "▁", and one in front of a text, as in Llama 2."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE(unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=request.param)
+    raw.decoder = decoders.Metaspace(prepend_scheme=request.param)
+    letters = [chr(code) for code in range(33, 127)]
+    alphabet = ["▁", "\n", *letters]
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, initial_alphabet=alphabet, special_tokens=["<unk>"], show_progress=False
+    )
+    raw.train_from_iterator(SENTENCES, trainer)
+    raw.add_special_tokens(
+        [AddedToken("<|im_start|>", special=True), AddedToken("<|im_end|>", special=True)]
+    )
+    raw.add_tokens([AddedToken("<think>"), AddedToken("</think>")])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|im_end|>")
+    tokenizer.chat_template = CHATML + "{# <think></think> #}"
+    return tokenizer
+
+
+@pytest.mark.parametrize("mark", ["<|im_end|>", "<think>"])
+def test_a_mark_in_a_text_changes_no_token_beside_it(sentencepiece, mark):
+    chat = Chat(sentencepiece)
+    prompt, answer = chat.row(asking(f"say {mark} ?"), f"so {mark} it is", "direct")
+    plain, other = chat.row(asking("say @@ ?"), "so @@ it is", "direct")
+    assert prompt == chat.prompt(asking(f"say {mark} ?"), "direct")
+    for marked, same in ((prompt, plain), (answer, other)):
+        shown = "".join(sentencepiece.convert_ids_to_tokens(same))
+        assert "".join(sentencepiece.convert_ids_to_tokens(marked)) == shown.replace("@@", mark)
+        assert special_ids(sentencepiece, marked) == special_ids(sentencepiece, same)
+    assert sentencepiece.convert_tokens_to_ids("<think>") not in prompt + answer
+
+
+def test_white_space_that_a_special_token_swallows_is_swallowed_beside_marks_too():
+    from tokenizers import AddedToken
+
+    tokenizer = build_tokenizer(CHATML, ["<|im_start|>"])
+    tokenizer.add_special_tokens({"eos_token": AddedToken("<|im_end|>", rstrip=True)})
+    chat = Chat(tokenizer)
+    prompt = chat.prompt(asking("say <|im_end|> ?"), "direct")
+    assert tokenizer.decode(prompt) == (
+        "<|im_start|>user\nsay <|im_end|> ?<|im_end|><|im_start|>assistant\n"
+    )
+    assert prompt.count(tokenizer.eos_token_id) == 1

@@ -101,6 +101,23 @@ def test_a_generation_prompt_that_no_answer_follows_is_refused_or_named():
 
 
 @pytest.mark.parametrize(
+    "block",
+    [
+        "{{ m.content | length }}:",
+        "{{ messages[-2].content | length }}:",
+        "{{ messages | length }}:",
+        "{% if messages[0].role == 'user' %}To you: {% endif %}",
+    ],
+)
+def test_a_block_that_is_not_the_same_for_all_items_is_refused(block):
+    turns = LOOP.replace(
+        "{{ m.content", "{% if m.role == 'assistant' %}" + block + "{% endif %}{{ m.content", 1
+    )
+    with pytest.raises(ModelError, match="not all finished answers stand behind"):
+        shape_of(turns + OPENED)
+
+
+@pytest.mark.parametrize(
     ("suffix", "eos", "target"),
     [
         ("{{ eos_token }}", "<|endoftext|>", "B<|im_end|>"),

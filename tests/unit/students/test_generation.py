@@ -1,8 +1,11 @@
+import copy
+
 import pytest
+from conftest import CHATML
 
 from caft.prompting.chat import Chat
 from caft.students.folders import load_model, load_tokenizer
-from caft.students.generation import Decoding, _batches, generate
+from caft.students.generation import Decoding, Ending, _batches, generate
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,17 @@ def test_an_answer_ends_with_its_turn(model, tokenizer, lessons):
         assert (answer.text, answer.finish_reason) == (expected, "stop")
         # The end-of-turn token counts as well: it was generated.
         assert answer.new_tokens == len(tokenizer(expected)["input_ids"]) + 1
+
+
+@pytest.mark.parametrize("end", [".", " END", "\n", ""])
+def test_what_a_template_writes_behind_an_answer_is_none_of_it(chatml, end):
+    tokenizer = copy.deepcopy(chatml)
+    tokenizer.chat_template = CHATML.replace("<|im_end|>", f"{end}<|im_end|>")
+    chat = Chat(tokenizer)
+    written = chat.completion(*asking("where ?"), "in Paris", "direct")
+    assert tokenizer.decode(written) == f"in Paris{end}<|im_end|>"
+    assert Ending(chat, Decoding(9)).answer(0, 1, written, []).text == "in Paris"
+    assert Ending(chat, Decoding(9)).answer(0, 1, written[:-1], []).text == f"in Paris{end}"
 
 
 def test_an_answer_that_is_cut_says_so(model, tokenizer, lessons):

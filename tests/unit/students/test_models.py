@@ -70,6 +70,32 @@ def test_a_student_without_a_chat_template_is_refused(copied, tmp_path):
     assert not (tmp_path / "mine" / "student.json").exists()
 
 
+def test_of_several_chat_templates_the_default_one_is_used(student, copied, tmp_path):
+    template = (copied / "chat_template.jinja").read_text()
+    (copied / "chat_template.jinja").unlink()
+    config = json.loads((copied / "tokenizer_config.json").read_text())
+
+    def prepared(*names):
+        named = [{"name": name, "template": f"{template}{{# {name} #}}"} for name in names]
+        write_json(copied / "tokenizer_config.json", config | {"chat_template": named})
+        prepare_student(Student(path=str(copied)), tmp_path / "mine", tmp_path)
+        return load_chat(tmp_path / "mine").prompt([{"role": "user", "content": "a"}], "direct")
+
+    assert prepared("tool_use", "default") == load_chat(student).prompt(
+        [{"role": "user", "content": "a"}], "direct"
+    )
+    with pytest.raises(ModelError, match="none that is the default one"):
+        prepared("tool_use", "rag")
+
+
+def test_a_tokenizer_that_can_neither_pad_nor_end_is_refused(copied, tmp_path):
+    config = json.loads((copied / "tokenizer_config.json").read_text())
+    left = {name: value for name, value in config.items() if name not in ("pad_token", "eos_token")}
+    write_json(copied / "tokenizer_config.json", left)
+    with pytest.raises(ModelError, match="neither a token for padding nor one that ends"):
+        prepare_student(Student(path=str(copied)), tmp_path / "mine", tmp_path)
+
+
 @pytest.mark.parametrize(
     "files, message",
     [
