@@ -126,4 +126,4 @@ def _add_tokenizer(student: Path, folder: Path) -> None:
         pad_token_id=tokenizer.pad_token_id,
     )
     generation.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(student).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(student, trust_remote_code=False).save_pretrained(folder)

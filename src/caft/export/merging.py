@@ -61,10 +61,12 @@ def merge(choice: Choice, target: Path, items: int, tolerance: float) -> dict[st
         dtype=torch.float32,
         attn_implementation=implementation(attention),
         use_safetensors=True,
+        trust_remote_code=False,
     )
     adapted = PeftModel.from_pretrained(base, choice.folder).to(device).eval()
     before = _answers(choice, adapted.get_base_model(), items)
-    dtype = AutoConfig.from_pretrained(student).dtype or torch.float32
+    config = AutoConfig.from_pretrained(student, trust_remote_code=False)
+    dtype = config.dtype or torch.float32
     adapted.merge_and_unload().to(dtype).save_pretrained(target)
     del adapted, base
     after = _answers(choice, load_model(target, device=device, attention=attention), items)

@@ -49,7 +49,8 @@ class TokenCounter:
         else:  # an older tokenizer, which transformers converts
             from transformers import AutoTokenizer
 
-            tokenizer = AutoTokenizer.from_pretrained(self.folder).backend_tokenizer
+            loaded = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+            tokenizer = loaded.backend_tokenizer
         tokenizer.no_truncation()
         tokenizer.no_padding()
         tokenizer.encode_special_tokens = True  # an item's text never holds a special token

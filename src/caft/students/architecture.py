@@ -92,7 +92,7 @@ def empty_model(folder: Path) -> Any:
         if type(config) in MODEL_FOR_MASKED_LM_MAPPING and not config.is_decoder:
             raise _refused(folder, config, "a model that reads a text in both directions")
         with torch.device("meta"):
-            model: Any = AutoModelForCausalLM.from_config(config)
+            model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except ModelError:
         raise
     except Exception as error:

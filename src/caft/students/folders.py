@@ -118,10 +118,13 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
 
     source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     model: Any = AutoModelForCausalLM.from_pretrained(
-        **source, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
+        **source,
+        quantization_config=GgufConfig(dequantize=True),
+        dtype=torch.float32,
+        trust_remote_code=False,
     )
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(**source, trust_remote_code=False).save_pretrained(folder)
 
 
 def check_folder(folder: Path) -> None:
@@ -187,10 +190,22 @@ def _chat(folder: Path, template: Template) -> Chat:
 
 
 def load_tokenizer(folder: Path | str) -> Any:
-    """Load a tokenizer; a missing pad token becomes the end-of-sequence token."""
+    """Load a tokenizer; a missing pad token becomes the end-of-sequence token.
+
+    Raises:
+        ModelError: if the folder names code of its own.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise ModelError(
+            f"{folder}: its configs name code of its own, which is never run; use a model that "
+            "transformers knows."
+        ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -250,9 +265,15 @@ def load_model(
         dtype=torch.float32 if adapter else getattr(torch, dtype),
         attn_implementation=implementation(attention),
         use_safetensors=True,
+        trust_remote_code=False,
     )
     if adapter:
         from peft import PeftModel
+
+        if not (adapter / "adapter_model.safetensors").is_file():
+            raise ModelError(
+                f"{adapter}: has no adapter_model.safetensors; other files are not read."
+            )
 
         # Merged in float32 and rounded once: merging into bf16 weights would lose small updates.
         model = (

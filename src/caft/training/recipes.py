@@ -125,6 +125,7 @@ def trainable_model(
         dtype=torch.float32 if full or is_sharded() else getattr(torch, dtype),
         attn_implementation=implementation(attention),
         use_safetensors=True,
+        trust_remote_code=False,
     )
     if full:
         return base
