@@ -438,3 +438,31 @@ def test_neither_key_nor_openai_is_needed_to_make_the_teacher():
     )
     folder = os.path.dirname(__file__)
     subprocess.run([sys.executable, "-c", code, folder], check=True)
+
+
+@pytest.mark.parametrize(
+    ("script", "changed", "advice"),
+    [
+        (
+            (429, {"Retry-After": "3600"}, {"error": {"message": "quota of this hour"}}),
+            {},
+            r"asks to wait 3600 s, more than max_wait_s \(0.05\); run again then, or raise max",
+        ),
+        ("hang", {"timeout_s": 0.05}, "raise timeout_s, or lower concurrency or max_new_tokens"),
+        (reply("so [[B]]"), {"expect_model": "big"}, "model alone .*, or correct expect_model"),
+        ("503", {}, "run again when the endpoint is well, or raise attempts or breaker"),
+    ],
+)
+def test_a_run_that_stops_after_lost_requests_says_what_mends_that_fault(script, changed, advice):
+    with (
+        ScriptedServer(lambda request, asked: script) as server,
+        pytest.raises(TeacherError, match=f"3 requests in a row failed.*{advice}"),
+    ):
+        ask(teacher(server, breaker=3, attempts=1, concurrency=1, **changed), requests(5))
+
+
+def test_an_address_where_nothing_listens_is_to_be_checked():
+    with ScriptedServer() as server:
+        pass
+    with pytest.raises(TeacherError, match="in a row failed.*check base_url, the proxy"):
+        ask(teacher(server, breaker=2, attempts=1, concurrency=1), requests(3))

@@ -12,6 +12,7 @@ from caft.errors import ConfigError, StoreError
 from caft.store import Store
 from caft.store.drop import Wanted, drop, find
 from caft.store.imports import read_rows
+from caft.store.stats import uncounted
 
 TEXT = (
     "Drop answers, so that the next run asks for them again. Lists them; with --remove they are "
@@ -142,8 +143,10 @@ def _summary(rows: list[dict[str, Any]]) -> str:
     costs = [row["cost_usd"] for row in rows]
     unknown = f" and {costs.count(None):,} at unknown cost" if None in costs else ""
     tokens = sum((row["prompt_tokens"] or 0) + (row["completion_tokens"] or 0) for row in rows)
+    more = uncounted(rows)
+    length = f" and {more:,} answers of unknown length" if more else ""
     return (
-        f"{len(rows):,} answers ({ends}): {tokens:,} tokens, "
+        f"{len(rows):,} answers ({ends}): {tokens:,} tokens{length}, "
         f"${sum(cost for cost in costs if cost is not None):,.4f}{unknown}"
     )
 

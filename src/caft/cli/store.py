@@ -157,7 +157,10 @@ def _stats(arguments: argparse.Namespace) -> None:
         print(f"{row['model_id']}, revision {row['revision'] or '(none)'}")
         kinds = ", ".join(f"{count} {kind}" for kind, count in row["kinds"].items())
         print(f"  answers     {row['answers']:,} ({kinds}; {row['imported']:,} imported)")
-        print(f"  tokens      {row['prompt_tokens']:,} prompt, {row['completion_tokens']:,} answer")
+        counted = f"{row['prompt_tokens']:,} prompt, {row['completion_tokens']:,} answer"
+        more = row["tokens_unknown"]
+        unknown = f" and {more:,} answers of unknown length" if more else ""
+        print(f"  tokens      {counted}{unknown}")
         unknown = f" and {row['cost_unknown']:,} at unknown cost" if row["cost_unknown"] else ""
         print(f"  cost        ${row['cost_usd']:,.4f}{unknown}")
         print(f"  received    {row['first_received']} to {row['last_received']}")

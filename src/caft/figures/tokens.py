@@ -84,8 +84,10 @@ def _stack(axis: Any, parts: pd.DataFrame, colours: dict[str, str]) -> None:
     for name, colour in colours.items():
         axis.barh(position, parts[name], 0.7, left=start, color=colour)
         start = start + parts[name].to_numpy(dtype=float)
+    unknown, start = np.isnan(start), np.nan_to_num(start)
     for place, total in zip(position, start, strict=True):
         text = EngFormatter(places=1, sep="").format_eng(total) if total >= 1000 else f"{total:.0f}"
+        text = "unknown" if unknown[place] else text
         axis.annotate(text, (total, place), (3, 0), textcoords="offset points", va="center")
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))

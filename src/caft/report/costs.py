@@ -12,7 +12,7 @@ from caft.config.resolve import kind_of, metric_table, prompt_of, scorer_of, sou
 from caft.mixtures.plan import Plan, PlannedStage, Trained
 from caft.mixtures.rows import wanted_rationales
 from caft.mixtures.settings import Strategy
-from caft.report.spend import paid_answers, total_cost
+from caft.report.spend import paid_answers, total_cost, total_tokens
 from caft.running.meter import add
 from caft.tables import parquet
 from caft.tables.files import read_json
@@ -70,8 +70,8 @@ def teacher_costs(
         asked = paid_answers(rationales[rationales["item_id"].isin(wanted)])
     return {
         "teacher_requests": len(asked),
-        "teacher_prompt_tokens": int(asked["prompt_tokens"].sum()),
-        "teacher_completion_tokens": int(asked["completion_tokens"].sum()),
+        "teacher_prompt_tokens": total_tokens(asked, "prompt_tokens"),
+        "teacher_completion_tokens": total_tokens(asked, "completion_tokens"),
         "cost_usd": total_cost(asked),
     }
 
@@ -150,9 +150,9 @@ def _paid(config: Configuration, dataset: str, metrics: Iterable[str]) -> dict[s
     """What a judge or an endpoint was paid for the metrics of all items."""
     paid = [_paid_for(config, dataset, metric) for metric in metrics]
     return {
-        "metric_prompt_tokens": sum(int(answers["prompt_tokens"].sum()) for answers in paid),
+        "metric_prompt_tokens": sum(total_tokens(answers, "prompt_tokens") for answers in paid),
         "metric_completion_tokens": sum(
-            int(answers["completion_tokens"].sum()) for answers in paid
+            total_tokens(answers, "completion_tokens") for answers in paid
         ),
         "metric_cost_usd": sum((total_cost(answers) for answers in paid), start=0.0),
     }

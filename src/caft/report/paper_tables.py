@@ -119,7 +119,7 @@ def _cells(rows: pd.DataFrame) -> pd.DataFrame:
     )
     return cells.assign(
         **{
-            "Teacher tokens": rows["teacher_completion_tokens"].map("{:,.0f}".format),
+            "Teacher tokens": rows["teacher_completion_tokens"].map(_tokens),
             "USD": (rows["cost_usd"] + rows["metric_cost_usd"]).map(_money),
             "Target tokens": rows["target_tokens"].map("{:,.0f}".format),
         }
@@ -128,6 +128,10 @@ def _cells(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _share(value: float) -> str:
     return "-" if pd.isna(value) else f"{value:.3f}"
+
+
+def _tokens(count: float) -> str:
+    return "unknown" if pd.isna(count) else f"{count:,.0f}"
 
 
 def _money(value: float) -> str:

@@ -39,6 +39,12 @@ def total_cost(answers: pd.DataFrame) -> float:
     return float(answers["cost_usd"].astype(float).sum(skipna=False))
 
 
+def total_tokens(answers: pd.DataFrame, column: str) -> float:
+    """Return a sum of tokens; NaN if the count of any answer is unknown."""
+    counts = answers[column]
+    return float("nan") if counts.isna().any() else int(counts.sum())
+
+
 def spend_table(pairs: Pairs, taught: list[Taught]) -> pd.DataFrame:
     """Tell what each teacher was asked for, what became of it and what it took.
 
@@ -64,8 +70,8 @@ def spend(rationales: pd.DataFrame) -> dict[str, Any]:
         "samples": len(rationales),
         "answers": len(answers),
         "imported": int(answers["imported"].sum()),
-        "prompt_tokens": int(answers["prompt_tokens"].sum()),
-        "completion_tokens": int(answers["completion_tokens"].sum()),
+        "prompt_tokens": total_tokens(answers, "prompt_tokens"),
+        "completion_tokens": total_tokens(answers, "completion_tokens"),
         "cost_usd": total_cost(answers),
         "seconds": float(answers["seconds"].sum()),
         "answered_by": ", ".join(sorted(answers["answered_by"].dropna().unique())) or None,

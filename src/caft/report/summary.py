@@ -237,6 +237,11 @@ def _by_bucket(results: Results, definition: str, correct: np.ndarray) -> dict[s
     return {**shares, **{f"n_{name}": int((bucket == name).sum()) for name in BUCKETS}}
 
 
+def _whole(count: float) -> float:
+    """Round a mean of counts; NaN stays, as the sum of counts of which one is unknown."""
+    return count if np.isnan(count) else round(count)
+
+
 def _row(
     config: Configuration, results: Results, runs: pd.DataFrame, asked: Asked
 ) -> dict[str, Any]:
@@ -252,7 +257,7 @@ def _row(
         "invalid_rate": own["invalid_rate"].mean(),
         "too_long_rate": own["too_long_rate"].mean(),
         **_differences(config, results, asked),
-        **{column: round(own[column].mean()) for column in COUNTS},
+        **{column: _whole(own[column].mean(skipna=False)) for column in COUNTS},
         **{column: own[column].mean(skipna=False) for column in AMOUNTS},
         **_savings(config, runs, asked),
     }

@@ -142,6 +142,7 @@ class Store:
             if it was dropped, but not its copy that a kill has left in another file.
         """
         self._look_once()
+        self._columns.wanted = True
         names = list(dict.fromkeys([*columns, "key", "received_at", "model_id", "revision"]))
         schema = pa.schema([LIGHT.field(name) for name in names])
         try:

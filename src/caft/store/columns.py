@@ -16,16 +16,20 @@ class LightColumns:
     """Columns of files as far as they were asked for.
 
     A segment never changes; of a journal the lines that were added are read.
+
+    Attributes:
+        wanted: whether somebody counts, so that what is appended should be known at once.
     """
 
     def __init__(self) -> None:
         """Know nothing."""
+        self.wanted = False
         self._known: dict[Path, pa.Table] = {}
         self._added: dict[Path, list[dict[str, Any]]] = {}
 
     def add(self, path: Path, records: Iterable[Mapping[str, Any]]) -> None:
         """Take records that this process has just appended, so that they are not read back."""
-        if self._known:  # somebody counts
+        if self.wanted:
             self._added.setdefault(path, []).extend(map(light_of, records))
 
     def of(self, path: Path, found: Contents, names: list[str]) -> pa.Table:

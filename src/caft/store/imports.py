@@ -27,7 +27,6 @@ COLUMNS = (
 KEYS = ("source_id", "item_id", "question")
 """Columns of the items table that `id` can be."""
 
-_COUNTS = ("prompt_tokens", "completion_tokens", "sample")
 _BATCH = 256  # answers per fsync
 
 
@@ -132,28 +131,33 @@ def _answer(row: Mapping[str, Any], columns: Mapping[str, str], number: int) -> 
     values = {name: row.get(columns[name]) if name in columns else None for name in COLUMNS}
     if not isinstance(values["text"], str) or not values["text"].strip():
         raise ValueError("no text")
-    counts = {name: _count(values[name], name) for name in _COUNTS}
     return Owned(
         text=values["text"],
         reasoning=values["reasoning"] or None,
         finish_reason=values["finish_reason"] or "stop",
-        prompt_tokens=counts["prompt_tokens"],
-        completion_tokens=counts["completion_tokens"],
-        sample=counts["sample"] or 0,
+        prompt_tokens=_count(values["prompt_tokens"]),
+        completion_tokens=_count(values["completion_tokens"]),
+        sample=_sample(values["sample"]),
         row=number,
     )
 
 
-def _count(value: Any, name: str) -> int | None:
-    if value is None or value == "" or value != value:
-        return None
+def _count(value: Any) -> int | None:
+    """Return a count; None for what is none: no odd number of tokens costs an answer."""
     try:
         number = float(value)
     except (TypeError, ValueError):
-        number = -1.0
-    if number < 0 or not number.is_integer():
-        raise ValueError(f"{name} is no count")
-    return int(number)
+        return None
+    return int(number) if number >= 0 and number.is_integer() else None
+
+
+def _sample(value: Any) -> int:
+    # Unlike a count of tokens it decides which answer this is.
+    if value is None or value == "" or value != value:
+        return 0
+    if (number := _count(value)) is None:
+        raise ValueError("sample is no count")
+    return number
 
 
 def _plain(value: Any) -> str:

@@ -26,9 +26,9 @@ def by_model(store: Store) -> list[dict[str, Any]]:
     """Return a row per model and revision; what was received twice counts twice.
 
     Returns:
-        Answers (and how many of them were imported), tokens, money (and for how many answers it is
-        unknown), first and last time, answers by kind and by finish_reason, and by the model that
-        the reply names, each answer once there.
+        Answers (and how many of them were imported), tokens and money (and for how many answers
+        either is unknown), first and last time, answers by kind and by finish_reason, and by the
+        model that the reply names, each answer once there.
     """
     named = _named(store)
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -69,6 +69,7 @@ def _sums(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "imported": sum(bool(row["imported"]) for row in rows),
         "prompt_tokens": sum(row["prompt_tokens"] or 0 for row in rows),
         "completion_tokens": sum(row["completion_tokens"] or 0 for row in rows),
+        "tokens_unknown": uncounted(rows),
         "cost_usd": sum(cost for cost in costs if cost is not None),
         "cost_unknown": costs.count(None),
         "first_received": min(times, default=None),
@@ -76,6 +77,11 @@ def _sums(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "kinds": _count(row["kind"] for row in rows),
         "finish_reasons": _count(row["finish_reason"] for row in rows),
     }
+
+
+def uncounted(rows: list[dict[str, Any]]) -> int:
+    """Return of how many answers the tokens are unknown."""
+    return sum(None in (row["prompt_tokens"], row["completion_tokens"]) for row in rows)
 
 
 def _count(values: Any) -> dict[str, int]:

@@ -20,7 +20,7 @@ from caft.teacher.money.budget import Budget, amounts_of, show
 from caft.teacher.money.estimate import Outlook, open_budget
 from caft.teacher.records import to_answer, to_record
 from caft.teacher.settings import STOP_AFTER_USELESS, Asked, Prices
-from caft.teacher.tally import tell_oddities
+from caft.teacher.tally import tell_oddities, tell_unexpected
 from caft.teacher.watch import Watch, empty
 
 S = TypeVar("S", bound=Asked)
@@ -68,6 +68,7 @@ class Asking:
         patience: so many answers without a usable one end the job; None for no end.
         error_share: part of the items that may stay without an answer.
         prices: what tokens cost today, stored ones included; None where nobody knows.
+        expect: the model that has to answer, as a name or a pattern; None for any.
         told: oddities of answers that the log has told already.
     """
 
@@ -78,6 +79,7 @@ class Asking:
     patience: int | None = STOP_AFTER_USELESS
     error_share: float = 1.0
     prices: Prices | None = None
+    expect: str | None = None
     told: set[str] = field(default_factory=set)
 
 
@@ -103,6 +105,7 @@ def open_asking(setup: Setup[S], look: Callable[[Teacher, Store], Outlook]) -> I
             prices=setup.settings.rates,
             patience=setup.settings.patience,
             error_share=setup.settings.error_share,
+            expect=setup.settings.expected_model,
         )
 
 
@@ -141,6 +144,7 @@ def obtain(
     store, budget, prices = asking.store, asking.budget, asking.prices
     unique = {request.key: request for request in requests}
     answers = {key: to_answer(record, prices) for key, record in store.get(unique).items()}
+    tell_unexpected(answers.values(), asking.expect)
     missing = [request for key, request in unique.items() if key not in answers]
     log.info("%s: %d stored, %d to ask", what, len(answers), len(missing))
     if not missing:

@@ -136,6 +136,11 @@ class Asked(Section):
         return 1.0
 
     @property
+    def expected_model(self) -> str | None:
+        """The model that has to answer, as a name or a pattern; None for any."""
+        return None
+
+    @property
     def longest(self) -> int:
         """Tokens of the longest answer; 0 where nothing is generated."""
         return 0
@@ -282,6 +287,11 @@ class Endpoint(Asked):
     def error_share(self) -> float:
         """Part of the items that may stay without an answer."""
         return self.max_error_share
+
+    @property
+    def expected_model(self) -> str | None:
+        """The model that has to answer, as a name or a pattern; None for any."""
+        return self.expect_model
 
     @property
     def longest(self) -> int:

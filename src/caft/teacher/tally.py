@@ -1,11 +1,12 @@
 """What the log says of paid answers: tokens, money, retries, how many were good, and oddities."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 
 from caft.teacher import Answer, Request, Teacher
 from caft.teacher.reading.ending import UNSAID, is_known
-from caft.teacher.reading.reply import is_same_model, model_in
+from caft.teacher.reading.reply import is_expected, is_same_model, model_in
 
 log = logging.getLogger("caft")
 
@@ -65,3 +66,23 @@ def tell_oddities(answers: Iterable[tuple[Request, Answer]], told: set[str]) -> 
             if one not in told:
                 told.add(one)
                 log.warning("teacher: %s", one)
+
+
+def tell_unexpected(stored: Iterable[Answer], expect: str | None) -> None:
+    """Log which stored answers name another model than the one that has to answer now.
+
+    Args:
+        stored: answers that are used and not asked for.
+        expect: its name or pattern; None for any.
+    """
+    if expect is None:
+        return
+    named = Counter(model for answer in stored if (model := model_in(answer.raw)))
+    others = {model: count for model, count in named.items() if not is_expected(expect, model)}
+    if others:
+        log.warning(
+            "teacher: %d stored answers are used that expect_model (%s) would not take: %s; "
+            "`caft store drop` lets them be asked again",
+            *(sum(others.values()), expect),
+            ", ".join(f"{count} by {model}" for model, count in others.items()),
+        )

@@ -117,6 +117,7 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
             "imported": 1,
             "cost_usd": 0.0,
             "cost_unknown": 0,
+            "tokens_unknown": 1,
             "first_received": "2026-01-01",
             "last_received": "2026-01-01",
             "finish_reasons": {"(none)": 1},
@@ -131,6 +132,7 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
             "completion_tokens": 10,
             "cost_usd": 0.5,
             "cost_unknown": 0,
+            "tokens_unknown": 0,
             "first_received": "2026-01-02",
             "last_received": "2026-01-03",
             "kinds": {"rationale": 2},
@@ -145,6 +147,7 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
             "imported": 0,
             "cost_usd": 0,
             "cost_unknown": 1,
+            "tokens_unknown": 1,
             "first_received": None,
             "last_received": None,
             "finish_reasons": {"(none)": 1},
@@ -158,6 +161,7 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
     assert run("store", "stats", "--store", folder) == 0
     output = capsys.readouterr().out
     assert "m, revision r\n  answers     2 (2 rationale; 0 imported)\n" in output
+    assert "  tokens      0 prompt, 0 answer and 1 answers of unknown length\n" in output
     assert "  cost        $0.0000 and 1 at unknown cost\n" in output
 
 
@@ -248,7 +252,10 @@ def test_drop_lists_with_money_and_changes_nothing(folder, capsys):
 def test_drop_with_remove_lets_answers_be_asked_again_and_keeps_the_bill(folder, capsys):
     assert run("store", "drop", "--model", "m", "--remove", "--store", folder) == 0
     output = capsys.readouterr().out
-    assert "3 answers (1 (none), 1 stop, 1 length): 30 tokens, $0.5000\n" in output
+    assert (
+        "3 answers (1 (none), 1 stop, 1 length): 30 tokens and 1 answers of unknown length, "
+        "$0.5000\n" in output
+    )
     assert "snakemake --forcerun generate_rationales" in output
     assert Store(folder).keys() == {"d"}
     assert run("store", "verify", "--store", folder) == 0
@@ -421,14 +428,15 @@ def test_every_row_is_stored_or_owned_or_rejected_with_a_reason(project, capsys)
         {"id": None, "cot": "nameless", "n": 3},
         {"id": "1", "cot": " ", "n": 3},
         {"id": "1", "cot": None, "n": 3},
-        {"id": "1", "cot": "x", "n": 3.5},
+        {"id": "1", "cot": "x", "n": 3, "s": 1.5},
     ]
-    columns = "id=id,text=cot,completion_tokens=n"
+    rows = [{"s": None} | row for row in rows]
+    columns = "id=id,text=cot,completion_tokens=n,sample=s"
     assert bring(project, rows, "--rejected", "rejected.csv", columns=columns) == 0
     assert capsys.readouterr().out.endswith(
         "8 rows = 0 stored + 1 already owned + 7 rejected (2 no text; "
         "1 an earlier row answers the same item and sample; 1 several items have this id; "
-        "1 no item has this id; 1 no id; 1 completion_tokens is no count)\n"
+        "1 no item has this id; 1 no id; 1 sample is no count)\n"
     )
     assert (project / "rejected.csv").read_text() == (
         "row,id,reason\n"
@@ -438,9 +446,17 @@ def test_every_row_is_stored_or_owned_or_rejected_with_a_reason(project, capsys)
         "5,,no id\n"
         "6,1,no text\n"
         "7,1,no text\n"
-        "8,1,completion_tokens is no count\n"
+        "8,1,sample is no count\n"
     )
     assert [answer["text"] for answer in stored(project)] == ["owned"]
+
+
+@pytest.mark.parametrize("odd", [3.5, -1, "many", "NaN", [], None])
+def test_an_odd_count_of_tokens_is_unknown_and_costs_no_answer(project, odd):
+    rows = [{"id": "1", "cot": "So 4. [[B]]", "n": odd}]
+    assert bring(project, rows, columns="id=id,text=cot,completion_tokens=n") == 0
+    (answer,) = stored(project)
+    assert (answer["text"], answer["completion_tokens"]) == ("So 4. [[B]]", None)
 
 
 @pytest.mark.parametrize(

@@ -282,6 +282,15 @@ def change_rationales(**columns):
     parquet.write("rationales", parquet.read("rationales", path).assign(**columns), path)
 
 
+def test_one_unknown_length_makes_the_tokens_of_its_strategies_unknown(run):
+    table = parquet.read("rationales", "data/rationales/sums/tiny/1/w.parquet")
+    change_rationales(completion_tokens=table["completion_tokens"].where(table.index > 0, None))
+    costs = compared(run)[0].set_index(["strategy", "mode"])
+    assert costs.loc[("distill", "cot"), "teacher_prompt_tokens"] == 40
+    assert np.isnan(costs.loc[("distill", "cot"), "teacher_completion_tokens"])
+    assert costs.loc[("sft", "direct"), "teacher_completion_tokens"] == 0
+
+
 def test_one_unknown_cost_makes_the_cost_of_its_strategies_unknown(run):
     change_rationales(cost_usd=[None, 0.1, 0.2, 0.2, 9.0])
     costs = compared(run)[0].set_index(["strategy", "mode"])["cost_usd"]

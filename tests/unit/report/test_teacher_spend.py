@@ -64,6 +64,14 @@ def test_the_models_that_answered_are_named():
     assert spend(rationales(*TABLE).assign(answered_by=None))["answered_by"] is None
 
 
+def test_one_unknown_count_makes_the_sum_of_tokens_unknown():
+    table = rationales(*TABLE)
+    table.loc[table["key"] == "k2", "completion_tokens"] = None
+    row = spend(table)
+    assert row["prompt_tokens"] == 500
+    assert np.isnan(row["completion_tokens"])
+
+
 def test_one_unknown_cost_makes_the_sum_unknown():
     unknown = [(*row[:4], None if row[2] == "k2" else row[4], row[5]) for row in TABLE]
     assert np.isnan(spend(rationales(*unknown))["cost_usd"])

@@ -91,6 +91,13 @@ OF_ONE_ITEM = [
                        "input": "Which API key opens the account?"}]}, "unclear"),
     (400, {"error": {"message": "could not tokenize \\u0000"}}, "unclear"),
     (400, "", "unclear"),
+    (400, [{"error": {"code": 400, "message": "Request contains an invalid argument.",
+            "status": "INVALID_ARGUMENT"}}], "unclear"),
+    (400, openai("Invalid parameter.", code="invalid_parameter_error"), "unclear"),
+    (400, openai("InternalError.Algo.InvalidParameter: Range of input length should be [1, 98304]",
+                 code="invalid_parameter_error"), "too_long"),
+    (422, {"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. "
+           "Given: 4000 `inputs` tokens", "error_type": "validation"}, "too_long"),
     (451, {"error": {"message": "not for legal reasons"}}, "unclear"),
 ]  # fmt: skip
 
@@ -100,7 +107,7 @@ OF_ALL = [
     (404, openai("The model `big` does not exist", code="model_not_found"), "base_url and model"),
     (404, "404 page not found", "check base_url and model"),
     (405, {"detail": "Method Not Allowed"}, "check base_url and model"),
-    (407, "Proxy Authentication Required", "permission"),
+    (407, "Proxy Authentication Required", "HTTPS_PROXY"),
     (429, openai("You exceeded your current quota", code="insufficient_quota"), "add credit"),
     (429, {"error": {"message": "Your credit balance is too low"}}, "add credit"),
     (400, {"error": {"message": "Your credit balance is too low to access the API"}}, "add credit"),

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import time
 from email.utils import formatdate
 
@@ -22,7 +23,7 @@ from caft.teacher.reading.body import Unreadable, read_body
 from caft.teacher.reading.reply import is_expected, is_same_model
 from caft.teacher.records import to_answer, to_record
 from caft.teacher.settings import Prices
-from caft.teacher.tally import Tally, tell_oddities
+from caft.teacher.tally import Tally, tell_oddities, tell_unexpected
 
 SECRET = "sk-0123456789"
 
@@ -388,6 +389,10 @@ def test_a_prefix_a_date_or_a_revision_makes_no_other_model(asked, answered, sam
     [
         ("gpt-4o-2024*", "gpt-4o-2024-08-06", True),
         ("gpt-4o", "gpt-4o-2024-08-06", True),
+        ("gpt-4o-2024*", "openai/GPT-4o-2024-08-06", True),
+        ("openai/*", "openai/gpt-4o", True),
+        ("openai/*", "tiny", False),
+        ("gpt-4o-2024*", "openai/gpt-4o-mini", False),
         ("big", "tiny", False),
         ("big", None, False),
     ],
@@ -398,8 +403,28 @@ def test_an_expected_model_is_a_name_or_a_pattern(expected, answered, fits):
     if fits:
         assert read(reply, expect=expected).text == "so [[B]]"
     else:
-        with pytest.raises(Fault, match=f"{answered or 'without a name'}.* answered, not big"):
+        with pytest.raises(Fault, match=" answered, not " + re.escape(expected)):
             read(reply, expect=expected)
+
+
+@pytest.mark.parametrize(
+    ("expect", "told"),
+    [
+        (None, None),
+        ("big*", "3 stored answers are used that expect_model (big*) would not take: 2 by tiny, 1"),
+        (
+            "tiny",
+            "2 stored answers are used that expect_model (tiny) would not take: 1 by big-2, 1",
+        ),
+    ],
+)
+def test_stored_answers_of_models_that_are_not_expected_are_told(caplog, expect, told):
+    models = ["big-2", "tiny", "tiny", "other", None]
+    stored = [read(completion() | {"model": model}) for model in models]
+    with caplog.at_level(logging.WARNING):
+        tell_unexpected(stored, expect)
+    assert bool(caplog.messages) == bool(told)
+    assert all(told in message for message in caplog.messages)
 
 
 def test_other_models_and_unknown_endings_are_told_once(caplog):

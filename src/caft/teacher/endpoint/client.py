@@ -244,7 +244,7 @@ class _Run:
         except Fault as fault:
             self.failures += 1
             if self.failures == self.settings.breaker:
-                self._fail(_broken(self.failures, fault))
+                self._fail(_broken(self.failures, fault, self.settings))
             why = "; the budget has no room for another attempt" if fault.last else ""
             return no_answer(request.key, f"{fault}{why}")
         except Refusal as refusal:
@@ -305,10 +305,18 @@ class _Run:
         self.wake.set()
 
 
-def _broken(count: int, fault: Fault) -> TeacherError:
+def _broken(count: int, fault: Fault, settings: Endpoint) -> TeacherError:
+    advice = "run again when the endpoint is well, or raise attempts or breaker"
+    if fault.wait and fault.wait > settings.max_wait_s:
+        advice = (
+            f"it asks to wait {fault.wait:.0f} s, more than max_wait_s ({settings.max_wait_s:g}); "
+            "run again then, or raise max_wait_s"
+        )
+    elif fault.advice:
+        advice = fault.advice
     return TeacherError(
         f"{count} requests in a row failed, the last with: {fault}; the run stops here. What was "
-        "bought is kept: run again when the endpoint is well, or raise attempts or breaker."
+        f"bought is kept: {advice}."
     )
 
 

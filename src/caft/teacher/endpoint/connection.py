@@ -192,14 +192,16 @@ def translate(error: Exception, target: Target) -> Exception:
     sent = type(cause).__name__ not in _NEVER_SENT
     owed = Owed.ALL if sent else Owed.NOTHING
     if isinstance(error, TimeoutError | openai.APITimeoutError):
-        what = f"{address} gave no answer within {settings.timeout_s:g} s"
-        return Fault(f"{what}{_through(target)}", owed=owed)
+        what = f"{address} gave no answer within {settings.timeout_s:g} s (timeout_s)"
+        advice = "raise timeout_s, or lower concurrency or max_new_tokens, and run again"
+        return Fault(f"{what}{_through(target)}", owed=owed, advice=advice)
     said = brief(f"{type(cause).__name__}: {cause}".rstrip(": "), secret)
     if problem := certificate_problem(error, address):
         return TeacherError(str(redact(problem, secret)))
     if isinstance(error, openai.APIConnectionError):
         what = f"the connection to {address} failed ({said})"
-        return Fault(f"{what}{_through(target)}", owed=owed)
+        advice = "check base_url, the proxy if there is one, and whether the endpoint runs"
+        return Fault(f"{what}{_through(target)}", owed=owed, advice=advice)
     return TeacherError(f"{address} cannot be asked ({said}).")
 
 

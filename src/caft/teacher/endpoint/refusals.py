@@ -22,22 +22,30 @@ _PERMANENT = (401, 402, 404, 405, 407, 410)
 
 _CHECKS = {
     "request": "check the request: model name, length of the prompt against the model's context, "
-    "and the parameters (temperature, top_p, max_tokens_field, extra_body)",
+    "and the parameters (temperature and top_p, of which null sends none, max_tokens_field, stop, "
+    "extra_body)",
     "key": "check the key in {key}",
     "credit": "add credit to the account of the key in {key}",
-    "account": "the key in {key}, its account or its region has no permission for this model",
+    "account": "the key in {key}, its account or its region has no permission for this model: "
+    "check each",
+    "proxy": "check user and password of the proxy, in the variable that names it (HTTPS_PROXY, "
+    "HTTP_PROXY or ALL_PROXY)",
     "address": "check base_url and model",
     "too_long": "the prompts and max_new_tokens together are more than the model's context: lower "
     "max_new_tokens, shorten the prompt, or ask a model with a longer context",
     "refused": "it does not take these prompts: ask another model or endpoint",
 }
-_CHECK_OF = {401: "key", 402: "credit", 404: "address", 405: "address", 410: "address"}
+_CHECK_OF = {
+    **{401: "key", 402: "credit", 407: "proxy"},
+    **dict.fromkeys((404, 405, 410), "address"),
+}
 
 _TOO_LONG = (
     r"context.?(length|window|size)|(maximum|max).?(context|prompt|input|sequence|model.?len)"
     r"|(prompt|input|request|message|payload|content|conversation|text|body)s?"
     r"( \w+){0,3} too (long|large|big|many)"
     r"|too many (input |prompt )?tokens|token limit|exceed\w* .{0,40}(token|length|context)"
+    r"|range of input length|tokens?\W.{0,40}must be (<=|less|at most)"
     r"|(reduce|shorten) (the|your) (length|prompt|input|message)|above_max_length"
 )
 _FILTERED = (
@@ -62,7 +70,8 @@ _MODEL = (
     r"|(is|are) pinned to|only serves?\b|serves? only\b"
 )
 _PARAMETER = (
-    r"(unknown|unrecogni[sz]ed|unsupported|unexpected|extra|missing|invalid|additional)"
+    # No "invalid": some endpoints call every odd prompt an invalid argument or parameter.
+    r"(unknown|unrecogni[sz]ed|unsupported|unexpected|extra|missing|additional)"
     r".(request.)?(parameter|argument|field|keyword|propert)"
     r"|unsupported_value|extra inputs|extra_forbidden"
 )

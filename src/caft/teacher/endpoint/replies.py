@@ -32,14 +32,17 @@ class Fault(Exception):
     Attributes:
         wait: seconds that the server asked to wait; None if it said nothing.
         owed: what the attempt may cost.
+        advice: what to do if it does not pass; empty for waiting.
         last: whether there is no money for another attempt.
     """
 
     last = False
 
-    def __init__(self, message: str, wait: float | None = None, owed: Owed = Owed.ALL):
+    def __init__(
+        self, message: str, wait: float | None = None, owed: Owed = Owed.ALL, advice: str = ""
+    ):
         super().__init__(message)
-        self.wait, self.owed = wait, owed
+        self.wait, self.owed, self.advice = wait, owed, advice
 
 
 def redact(value: Any, secret: str | None) -> Any:
@@ -166,7 +169,11 @@ def read_answer(
         said = json.dumps(reading.error or f"no content, finish_reason {reading.ending}")
         raise Fault(f"the answer was empty ({brief(said, None)})")
     if expect and not is_expected(expect, model_in(raw)):
-        raise Fault(f"{model_in(raw) or 'a model without a name'} answered, not {expect}")
+        other = model_in(raw) or "a model without a name"
+        raise Fault(
+            f"{other} answered, not {expect}",
+            advice="ask for that model alone (model, extra_body), or correct expect_model",
+        )
     return answer_of(request.key, raw, reading, prices, seconds)
 
 

@@ -1,5 +1,6 @@
 """What may be spent on a teacher: limits, reservations for what is under way, and prices."""
 
+import math
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from caft.teacher import Answer, Owed, Request
 from caft.teacher.settings import Asked, Prices
 
 _FIRST = 2  # requests at once, of an endpoint whose answers nobody has seen
+_LIMITS = ("max_requests", "max_tokens", "max_cost_usd")
 _ROUNDING = 1e-9  # USD: sums of floats may miss a limit by that much
 
 
@@ -30,6 +32,35 @@ class Spending:
     def __sub__(self, other: "Spending") -> "Spending":
         """Take away."""
         return self + Spending(-other.requests, -other.tokens, -other.cost_usd)
+
+
+_NOTHING = Spending()
+
+
+@dataclass(slots=True)
+class _Sum:
+    """Amounts that are added up in place: twice for every request, without new objects."""
+
+    requests: int = 0
+    tokens: int = 0
+    cost_usd: float = 0.0
+
+    def add(self, other: Spending) -> None:
+        """Add."""
+        self.requests += other.requests
+        self.tokens += other.tokens
+        self.cost_usd += other.cost_usd
+
+    def take(self, other: Spending) -> None:
+        """Take away."""
+        self.requests -= other.requests
+        self.tokens -= other.tokens
+        self.cost_usd -= other.cost_usd
+
+    @property
+    def now(self) -> Spending:
+        """What it has come to."""
+        return Spending(self.requests, self.tokens, self.cost_usd)
 
 
 def price(
@@ -88,18 +119,19 @@ class Budget:
         self.lost = Spending()
         self.note_lost: Callable[[Spending], None] = lambda lost: None
         self.settled = spent.requests
-        self._bought = spent
+        self._most = {name: self.limits.get(name, math.inf) + _ROUNDING for name in _LIMITS}
+        self._bought = _sum_of(spent)
         self._worst, self._look = worst, look
-        self._excess = Spending()
+        self._excess = _NOTHING
         self._reserved: dict[str, Spending] = {}
-        self._held = Spending()
+        self._held = _Sum()
         self._later: set[str] = set()  # keys of those under way that wait for others
         self._lock = threading.Lock()
 
     @property
     def spent(self) -> Spending:
         """What answers took, and what attempts without one may have taken."""
-        return self._bought + self.lost
+        return self._bought.now + self.lost
 
     @property
     def under_way(self) -> int:
@@ -121,8 +153,8 @@ class Budget:
         """Count an attempt without an answer, and set aside another; False if it has no room."""
         worst = self._worst(request)
         with self._lock:
-            held = self._reserved.pop(request.key, Spending())
-            self._held -= held
+            held = self._reserved.pop(request.key, _NOTHING)
+            self._held.take(held)
             if owed is not Owed.NOTHING:
                 lost = held if owed is Owed.ALL else Spending(1)
                 self.lost += lost
@@ -132,12 +164,22 @@ class Budget:
             return self._hold(request.key, worst)
 
     def _hold(self, key: str, worst: Spending) -> bool:
-        worst += self._excess
-        if exceeded(self.limits, self.spent + self._held + worst):
+        if self._excess != _NOTHING:
+            worst += self._excess
+        if not self._has_room(worst):
             return False
         self._reserved[key] = worst
-        self._held += worst
+        self._held.add(worst)
         return True
+
+    def _has_room(self, more: Spending) -> bool:
+        bought, lost, held, most = self._bought, self.lost, self._held, self._most
+        return (
+            bought.requests + lost.requests + held.requests + more.requests <= most["max_requests"]
+            and bought.tokens + lost.tokens + held.tokens + more.tokens <= most["max_tokens"]
+            and bought.cost_usd + lost.cost_usd + held.cost_usd + more.cost_usd
+            <= most["max_cost_usd"]
+        )
 
     def settle(self, answer: Answer) -> None:
         """Replace an answer's reservation by what it took; an error takes nothing more.
@@ -145,33 +187,35 @@ class Budget:
         What is unknown of an answer, its price or its tokens, takes what was set aside.
         """
         with self._lock:
-            worst = self._reserved.pop(answer.key, None)
+            is_reserved = answer.key in self._reserved
+            worst = self._reserved.pop(answer.key, _NOTHING)
             self._later.discard(answer.key)
-            self._held -= worst or Spending()
+            self._held.take(worst)
             if answer.finish_reason == "error":
                 return
             self.settled += 1
-            took = _taken(answer, worst or Spending())
-            self._bought += took
-            if worst:
-                self._excess += Spending(
-                    0,
-                    max(0, took.tokens - worst.tokens),
-                    max(0.0, took.cost_usd - worst.cost_usd),
-                )
+            took = _taken(answer, worst)
+            self._bought.add(took)
+            tokens, money = took.tokens - worst.tokens, took.cost_usd - worst.cost_usd
+            if is_reserved and (tokens > 0 or money > 0):
+                self._excess += Spending(0, max(0, tokens), max(0.0, money))
 
     def look_again(self) -> None:
         """Count again what the store has; everything that was settled has to be in it."""
         if self._look:
             spent = self._look()
             with self._lock:
-                self._bought = spent
+                self._bought = _sum_of(spent)
+
+
+def _sum_of(spent: Spending) -> _Sum:
+    return _Sum(spent.requests, spent.tokens, spent.cost_usd)
 
 
 def _taken(answer: Answer, worst: Spending) -> Spending:
-    counts = (answer.prompt_tokens, answer.completion_tokens)
-    tokens = sum(count or 0 for count in counts)
-    if None in counts:
+    prompt, completion = answer.prompt_tokens, answer.completion_tokens
+    tokens = (prompt or 0) + (completion or 0)
+    if prompt is None or completion is None:
         tokens = max(tokens, worst.tokens)
     return Spending(1, tokens, worst.cost_usd if answer.cost_usd is None else answer.cost_usd)
 

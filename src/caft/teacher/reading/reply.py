@@ -161,8 +161,11 @@ def _last(name: str) -> str:
 def is_expected(pattern: str, answered: str | None) -> bool:
     """Tell whether a reply's model is the one that is named, or fits a pattern such as `gpt-4o*`.
 
-    A reply that names no model is not the expected one.
+    A pattern without a router's prefix fits names with one. A reply that names no model is not the
+    expected one.
     """
     if answered is None:
         return False
-    return fnmatchcase(answered, pattern) or is_same_model(pattern, answered)
+    names = [answered.lower()] + ([] if "/" in pattern else [_last(answered)])
+    fits = any(fnmatchcase(name, pattern.lower()) for name in names)
+    return fits or is_same_model(pattern, answered)
