@@ -184,8 +184,8 @@ SETTINGS = [  # of the config
         note="the models are still there",
     ),
     Promise(
-        "another metric of the same forward pass draws the buckets",
-        setting("buckets", value={"default": {"metric": "margin", "quantiles": [0.25, 0.75]}}),
+        "another metric of the same forward pass, with other quantiles, draws the buckets",
+        setting("buckets", value={"default": {"metric": "margin", "quantiles": [0.25, 0.6]}}),
         {
             "compute_metric": 1,
             "assign_buckets": 1,
@@ -196,7 +196,7 @@ SETTINGS = [  # of the config
             "tabulate_teacher": 1,
             "summarize": 1,
         },
-        bought=3,
+        bought=2,
     ),
     Promise(
         "a training seed added",
@@ -350,7 +350,8 @@ CONTENT = [  # data, models, files and code
             "tabulate_teacher": 1,
             "summarize": 1,
         },
-        note="a training item, not hard; only its block of items is scored",
+        bought=1,
+        note="a training item, and hard; only its block of items is scored",
     ),
     Promise(
         "one item's text edited",
@@ -363,7 +364,7 @@ CONTENT = [  # data, models, files and code
             "assign_buckets": 1,
             "generate_rationales": 1,
             "build_mixtures": 1,
-            "train_stage": 2,
+            "train_stage": 3,
             "evaluate_model": 3,
             "tabulate_teacher": 1,
             "summarize": 1,
@@ -385,7 +386,7 @@ CONTENT = [  # data, models, files and code
             "tabulate_teacher": 1,
             "summarize": 1,
         },
-        bought=1,
+        bought=2,
     ),
     Promise(
         "a report caption",
