@@ -141,7 +141,8 @@ def dataset_card(
         f"# {escape_markdown(name)}: training rows",
         f"What the model `{own['model']}` was trained on, {count} rows in {len(stages)} stages, "
         "one file per stage: `item_id`, `target`, `messages` (the prompt as JSON), `completion` "
-        "(what the model learns to write), `prompt_tokens`, `target_tokens`.",
+        "(what the model learns to write), `reasoning` (what it learns to think before that, where "
+        "the target is reasoning), `prompt_tokens`, `target_tokens`.",
         "## Stages\n\n" + _training(stages, config),
         "## The teacher's answers\n\n" + _acceptance(stages, spend, config),
         "## Licence\n\nQuestions come from the data set named above and keep its licence. "
@@ -299,13 +300,19 @@ def _teacher(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> str
     return str(named or next(iter(config["teachers"])))
 
 
+def _rationales(stage: Mapping[str, Any]) -> str:
+    thought = stage.get("reasoning_rows") or 0
+    behind = f" ({thought:g} behind the teacher's reasoning)" if thought else ""
+    return f"{stage['rationale_rows']}{behind}"
+
+
 def _training(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> str:
     lines = [
         "| stage | model | bare answers | rationales | epochs |",
         "| --: | :-- | --: | --: | --: |",
         *(
             f"| {stage['stage']} | `{stage['model']}` | {stage['answer_rows']} | "
-            f"{stage['rationale_rows']} | {stage['epochs']:g} |"
+            f"{_rationales(stage)} | {stage['epochs']:g} |"
             for stage in stages
         ),
     ]

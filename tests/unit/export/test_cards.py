@@ -206,3 +206,12 @@ def test_the_card_of_bare_answers_has_no_teacher(mixture, provenance):
 def test_unrecorded_acceptance_is_said_to_be_unknown(mixture, provenance):
     card = dataset_card("m", [mixture], [STAGE], {}, provenance)
     assert "how many were accepted was not recorded" in card
+
+
+def test_rows_behind_the_teachers_reasoning_are_told(rows, provenance):
+    told = model_card(
+        "m", RECORD, [{**STAGE, "rationale_rows": 5, "reasoning_rows": 3}], rows, provenance
+    )
+    assert "| 5 (3 behind the teacher's reasoning) |" in section(told, "Training data")
+    without = model_card("m", RECORD, [{**STAGE, "rationale_rows": 5}], rows, provenance)
+    assert "| 5 |" in section(without, "Training data")
