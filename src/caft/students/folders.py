@@ -270,7 +270,7 @@ def load_model(
     if adapter:
         from peft import PeftModel
 
-        if not (adapter / "adapter_model.safetensors").is_file():
+        if not (Path(adapter) / "adapter_model.safetensors").is_file():
             raise ModelError(
                 f"{adapter}: has no adapter_model.safetensors; other files are not read."
             )
