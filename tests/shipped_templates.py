@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import trl
-from conftest import SENTENCES, build_tokenizer
+from tiny import SENTENCES, build_tokenizer
 
 FOLDER = Path(trl.__file__).parent / "chat_templates"
 _SPECIAL = re.compile(r"<[|｜][^<>{}' ]*?[|｜]?>|<\w+[|]>|</?s>|<\w+_of_\w+>|\[gMASK\]|<sop>")

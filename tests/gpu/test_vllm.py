@@ -26,8 +26,8 @@ def platform():
 def wide(chatml, tmp_path_factory):
     """A random student with heads as wide as vLLM's kernels want them, and an adapter."""
     import torch
-    from conftest import save_student
     from peft import LoraConfig, get_peft_model
+    from tiny import save_student
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(0)

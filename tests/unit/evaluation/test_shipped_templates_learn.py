@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
 import torch
-from conftest import build_model
 from shipped_templates import DIRECT, tokenizer_of
+from tiny import build_model
 
 from caft.complexity.forward import score_items
 from caft.evaluation.evaluate import evaluate

@@ -1,5 +1,5 @@
 import pytest
-from conftest import CHATML, SENTENCES, build_tokenizer
+from tiny import CHATML, SENTENCES, build_tokenizer
 
 from caft.errors import ModelError
 from caft.prompting.chat import Chat

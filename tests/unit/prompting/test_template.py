@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from conftest import CHATML, build_tokenizer
+from tiny import CHATML, build_tokenizer
 
 from caft.errors import ModelError
 from caft.prompting.chat import Chat

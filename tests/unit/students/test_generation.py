@@ -1,7 +1,7 @@
 import copy
 
 import pytest
-from conftest import CHATML
+from tiny import CHATML
 
 from caft.prompting.chat import Chat
 from caft.students.folders import load_model, load_tokenizer

@@ -262,7 +262,8 @@ def test_every_epoch_is_kept_as_a_model_of_its_own(train, student, tmp_path):
     folder = tmp_path / "model"
     kept = [read_json(folder / f"epochs/{epoch}/model.json") for epoch in (2, 3)]
     hashes = [entry.pop("weights_sha256") for entry in kept]
-    assert kept[0] == {"method": "lora", "parent": None, "spec": None, "epoch": 2, "step": 8}
+    about = {"method": "lora", "thinks": None, "parent": None, "spec": None}
+    assert kept[0] == {**about, "epoch": 2, "step": 8}
     assert hashes[0] != hashes[1] == record["weights_sha256"]
     last, before = (
         load_file(folder / f"epochs/{epoch}/adapter_model.safetensors") for epoch in (3, 2)
