@@ -1,6 +1,7 @@
 """From chat messages to token ids, so that no text of an item can become a special token."""
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,7 @@ from caft.prompting.template import (
     Place,
     Renderer,
     Shape,
-    Thought,
+    ThoughtForm,
     probe,
     special_pattern,
     special_pieces,
@@ -50,7 +51,7 @@ class Chat:
         return probe(self.tokenizer, self.settings)
 
     @property
-    def thought(self) -> Thought | None:
+    def thought(self) -> ThoughtForm | None:
         """How the family marks its thoughts, if it has any."""
         return self.shape.thought
 
@@ -184,7 +185,7 @@ class Chat:
         text = self.tokenizer.decode(tokens)
         end = text.rfind(closing)
         behind = text[end + len(closing) :] if end >= 0 else text
-        opened = place == "thought" if end < 0 else False
+        opened = end < 0 and place == "thought"
         if opened or (opening and opening in behind):
             return len(tokens), False
         return (0, True) if end < 0 else (self._count(tokens, end + len(closing)), True)
@@ -197,14 +198,8 @@ class Chat:
 
     def _count(self, tokens: list[int], characters: int) -> int:
         """Return how many tokens it takes to write so many characters."""
-        low, high = 0, len(tokens)
-        while low < high:
-            middle = (low + high) // 2
-            if len(self.tokenizer.decode(tokens[:middle])) < characters:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        counts = range(len(tokens))
+        return bisect_left(counts, characters, key=lambda n: len(self.tokenizer.decode(tokens[:n])))
 
     @cached_property
     def render(self) -> Renderer:

@@ -43,7 +43,7 @@ _ANSWERS = (_ANSWER, "A", "B", "no", "7", "12", "The sum")
 
 
 @dataclass(frozen=True)
-class Thought:
+class ThoughtForm:
     """How a family marks what is thought before an answer.
 
     Attributes:
@@ -91,7 +91,7 @@ class Shape:
     forms: dict[Place, Form]
     end: str
     left_out: str = ""
-    thought: Thought | None = None
+    thought: ThoughtForm | None = None
     thinks: bool = False
     folds_system: bool = False
     in_parts: bool = False
@@ -296,7 +296,7 @@ def _switch(render: Renderer, source: str) -> str | None:
 
 def _thought(
     render: Renderer, source: str, variables: Mapping[str, Any], settings: Template
-) -> Thought | None:
+) -> ThoughtForm | None:
     """Find how a family marks its thoughts: named, rendered, opened by the prompt, or known."""
     prompt = render(_turns(_QUESTION), **variables)
     if settings.thought:
@@ -311,14 +311,14 @@ def _thought(
             opens, rest = text[len(prompt) :].split(_THOUGHT, 1)
             closes = rest[: rest.index(_ANSWER)]
             mark = opens.strip() or (opened[0].strip() if opened else "")
-            return Thought(opens, closes, (mark, closes.strip()))
+            return ThoughtForm(opens, closes, (mark, closes.strip()))
     known = opened or next(filter(lambda pair: _is_named(pair, source), _KNOWN_THOUGHTS), None)
     return _between(prompt, *known) if known else None
 
 
-def _between(prompt: str, opens: str, closes: str) -> Thought:
+def _between(prompt: str, opens: str, closes: str) -> ThoughtForm:
     marks = (opens.strip(), closes.strip())
-    return Thought("" if prompt.rstrip().endswith(marks[0]) else opens, closes, marks)
+    return ThoughtForm("" if prompt.rstrip().endswith(marks[0]) else opens, closes, marks)
 
 
 def _opened_by(prompt: str) -> tuple[str, str] | None:
@@ -337,7 +337,7 @@ def _is_header(block: str) -> bool:
     return bool(block.strip())
 
 
-def _closed(render: Renderer, variables: dict[str, Any], thought: Thought | None) -> Form:
+def _closed(render: Renderer, variables: dict[str, Any], thought: ThoughtForm | None) -> Form:
     """Return how an answer is reached without a thought."""
     asked = _turns(_QUESTION)
     prompt = render(asked, **variables)

@@ -4,6 +4,7 @@ import time
 
 import psutil
 import pytest
+from dying import at_step
 
 from caft.errors import StoreError
 from caft.store import Store, files, journal, segment
@@ -295,24 +296,7 @@ def test_a_segment_without_a_readable_answer_is_moved_aside(tmp_path):
 
 def compact_and_die(folder, step, count, after):
     """Compact in a process that kills itself at the count-th call of a function of `os`."""
-    child = os.fork()
-    if child == 0:
-        original, calls = getattr(os, step), iter(range(1, 1000))
-
-        def call(*arguments, **named):
-            last = next(calls) == count
-            if last and not after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            try:
-                return original(*arguments, **named)
-            finally:
-                if last:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        setattr(os, step, call)
-        compact(folder)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return at_step(step, count, after, lambda: compact(folder))
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -3,6 +3,7 @@ import os
 import signal
 
 import pytest
+from dying import at_step
 
 from caft.errors import StoreError
 from caft.store import Store, dropped, files, journal
@@ -129,28 +130,6 @@ def test_a_damaged_drop_is_named_and_nothing_is_guessed(tmp_path):
     with pytest.raises(StoreError, match="which answers were dropped is unknown"):
         keys_of(tmp_path)
     assert [damage.path for damage in check(tmp_path).damage] == [path]
-
-
-def at_step(step, count, after, act):
-    """Act in a process that kills itself at the count-th call of a function of `os`."""
-    child = os.fork()
-    if child == 0:
-        original, calls = getattr(os, step), iter(range(1, 1000))
-
-        def call(*arguments, **named):
-            last = next(calls) == count
-            if last and not after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            try:
-                return original(*arguments, **named)
-            finally:
-                if last:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        setattr(os, step, call)
-        act()
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.mark.parametrize("after", [False, True])
