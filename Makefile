@@ -49,7 +49,7 @@ report: env
 	$(IN_ENV) snakemake --report results/report.html
 
 test: env
-	$(IN_ENV) pytest -n 2 --dist loadfile
+	$(IN_ENV) pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: env
 	$(IN_ENV) ruff check .

@@ -66,6 +66,10 @@ class Fork:
     def __init__(self, told: IO[str]):
         self.told, self.pid = told, int(told.readline())
 
+    def ended(self) -> bool:
+        """Tell whether it and all that it has started have ended."""
+        return bool(select.select([self.told], [], [], 0)[0])
+
     def wait(self, seconds: float | None = None) -> int:
         """Return the exit status; -9 if it was killed, as what takes longer is with its jobs."""
         if not select.select([self.told], [], [], seconds)[0]:

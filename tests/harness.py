@@ -9,13 +9,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO
 
 import yaml
-from forks import Forks
+from forks import Fork, Forks
 
 from caft.store import Store
 
@@ -108,32 +109,42 @@ class Project:
         return Run.of(output, code)
 
     def _fork(self, *arguments: str) -> tuple[str, int]:
-        words = self.arguments(*arguments)
         with tempfile.TemporaryFile("w+") as output:
-            run = forks().start(
-                "snakemake", words, str(self.folder), self.environment, output.fileno()
-            )
+            run = self._start_fork(output, *arguments)
             code = run.wait(_LONGEST)
             output.seek(0)
             return output.read(), code
 
+    def _start_fork(self, output: IO[str], *arguments: str) -> Fork:
+        words, folder = self.arguments(*arguments), str(self.folder)
+        return forks().start("snakemake", words, folder, self.environment, output.fileno())
+
     def run_and_kill(self, sign: str, jobs_too: bool = True, written: bool = False) -> None:
         """Start a run; kill it, with its jobs or alone, as soon as a file matches `sign`.
 
-        With `written` the file has to have something in it.
+        With `written` the file has to have something in it. A run that is killed alone is started
+        as by a user: its jobs have to notice.
         """
-        process = self.start("results/summary.csv")
+        target = "results/summary.csv"
+        if jobs_too:
+            with open(os.devnull, "w") as nowhere:
+                run = self._start_fork(nowhere, target)
+            self._wait_for(sign, written, run.ended)
+            os.killpg(run.pid, signal.SIGKILL)
+            run.wait(60)
+        else:
+            process = self.start(target)
+            self._wait_for(sign, written, lambda: process.poll() is not None)
+            process.kill()
+            # Returns when the last process that holds the pipe has ended: jobs end with their run.
+            process.communicate(timeout=60)
+
+    def _wait_for(self, sign: str, written: bool, ended: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 300
         while not any(not written or path.stat().st_size for path in self.folder.glob(sign)):
-            assert process.poll() is None, f"the run ended before {sign} was there"
+            assert not ended(), f"the run ended before {sign} was there"
             assert time.monotonic() < deadline, f"{sign} never came"
             time.sleep(0.01)
-        if jobs_too:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-        # Returns when the last process that holds the pipe has ended: jobs end with their run.
-        process.communicate(timeout=60)
 
     def stored_keys(self) -> list[str]:
         """Return the keys of all stored answers, once per time an answer was stored."""

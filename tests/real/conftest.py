@@ -1,9 +1,11 @@
 """Real parts: the embedded student, and reference data where it lies beside the checkout."""
 
+import os
 from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT.parent / "shared" / "reference_data"
@@ -27,10 +29,15 @@ def real_student(shipped, tmp_path_factory):
     prepared = ROOT / "data/models/smollm2-135m"
     if (prepared / "student.json").is_file():
         return prepared
-    folder = tmp_path_factory.mktemp("real") / "student"
-    spec = Student.model_validate(shipped["students"]["smollm2-135m"])
-    prepare_student(spec, folder, folder.parent / "downloads")
-    return folder
+    # One worker of the suite prepares it for all.
+    shared = tmp_path_factory.getbasetemp()
+    shared = (shared.parent if os.environ.get("PYTEST_XDIST_WORKER") else shared) / "real"
+    shared.mkdir(exist_ok=True)
+    with FileLock(shared / "lock"):
+        if not (shared / "student/student.json").is_file():
+            spec = Student.model_validate(shipped["students"]["smollm2-135m"])
+            prepare_student(spec, shared / "student", shared / "downloads")
+    return shared / "student"
 
 
 @pytest.fixture(scope="session")

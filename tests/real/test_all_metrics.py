@@ -14,11 +14,11 @@ def project(real_student, tmp_path_factory):
         "datasets": {
             "mmlu": {
                 "adapter": "mmlu_dev",
-                "limit": 16,
+                "limit": 8,
                 "splits": {"train": 0.5, "validation": 0.0, "test": 0.5},
             }
         },
-        "students": {"smollm": {"path": str(real_student), "warm_up": {"items": 4, "epochs": 1}}},
+        "students": {"smollm": {"path": str(real_student), "warm_up": {"items": 2, "epochs": 1}}},
         "metrics": {"pass_rate": {"samples": 2}, "cot_mean": {"scored_with": "base"}},
         "analysis": {"draws": 100},
         "evaluation": {"max_new_tokens": {"direct": 4, "cot": 16}},
@@ -31,7 +31,7 @@ def project(real_student, tmp_path_factory):
 def test_every_metric_has_a_value_or_a_reason_for_every_item(project, shipped):
     for name in shipped["metrics"]:
         table = pd.read_parquet(project.folder / f"data/metrics/mmlu/smollm/{name}.parquet")
-        assert len(table) == 16
+        assert len(table) == 8
         assert (table["value"].isna() == table["reason"].notna()).all(), name
 
 

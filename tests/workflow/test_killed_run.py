@@ -25,6 +25,7 @@ def test_a_killed_run_finishes_and_stores_no_answer_twice(config, tmp_path):
     project.run_and_kill("data/store/teacher/journals/*.jsonl", written=True)
     bought_before = set(project.stored_keys())
     assert bought_before
+    project.run("mixtures")
     project.run_and_kill("logs/train_stage/*.log", jobs_too=False)
     project.run_and_kill("logs/evaluate_model/*.log")
     project.run("results/summary.csv")

@@ -7,13 +7,13 @@ import shutil
 
 import pandas as pd
 import pytest
-from harness import SNAKEMAKE, Project
+from harness import Project
 
 
 @pytest.fixture(scope="module")
 def project(config, tmp_path_factory):
     """A project after its first complete run; the tests below change it one after the other."""
-    project = Project(tmp_path_factory.mktemp("run") / "project", config, program=SNAKEMAKE)
+    project = Project(tmp_path_factory.mktemp("run") / "project", config)
     first = project.run("results/summary.csv")
     assert first.rules["train_stage"] == 3, "sft, and two stages of complexity_aware"
     assert first.rules["evaluate_model"] == 6, "three models in two modes"
