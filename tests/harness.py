@@ -120,31 +120,39 @@ class Project:
         return forks().start("snakemake", words, folder, self.environment, output.fileno())
 
     def run_and_kill(self, sign: str, jobs_too: bool = True, written: bool = False) -> None:
-        """Start a run; kill it, with its jobs or alone, as soon as a file matches `sign`.
+        """Start a run; kill it, with its jobs or alone, once it has touched a file matching `sign`.
 
         With `written` the file has to have something in it. A run that is killed alone is started
         as by a user: its jobs have to notice.
         """
-        target = "results/summary.csv"
+        target, before = "results/summary.csv", self._times(sign)
+
+        def wait_for_sign(ended: Callable[[], bool]) -> None:
+            deadline = time.monotonic() + 300
+            while not any(
+                not written or path.stat().st_size
+                for path, changed in self._times(sign).items()
+                if changed != before.get(path)
+            ):
+                assert not ended(), f"the run ended before {sign} was there"
+                assert time.monotonic() < deadline, f"{sign} never came"
+                time.sleep(0.01)
+
         if jobs_too:
             with open(os.devnull, "w") as nowhere:
                 run = self._start_fork(nowhere, target)
-            self._wait_for(sign, written, run.ended)
+            wait_for_sign(run.ended)
             os.killpg(run.pid, signal.SIGKILL)
             run.wait(60)
         else:
             process = self.start(target)
-            self._wait_for(sign, written, lambda: process.poll() is not None)
+            wait_for_sign(lambda: process.poll() is not None)
             process.kill()
             # Returns when the last process that holds the pipe has ended: jobs end with their run.
             process.communicate(timeout=60)
 
-    def _wait_for(self, sign: str, written: bool, ended: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 300
-        while not any(not written or path.stat().st_size for path in self.folder.glob(sign)):
-            assert not ended(), f"the run ended before {sign} was there"
-            assert time.monotonic() < deadline, f"{sign} never came"
-            time.sleep(0.01)
+    def _times(self, sign: str) -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in self.folder.glob(sign)}
 
     def stored_keys(self) -> list[str]:
         """Return the keys of all stored answers, once per time an answer was stored."""
