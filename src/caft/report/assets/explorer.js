@@ -126,11 +126,11 @@ function describeColumns() {
       ),
     ),
     ...facets.filter((one) => one.name === "category").map(facet),
-  ].map((column) => {
-    const button = make("button", { type: "button" }, column.name);
-    button.addEventListener("click", () => sortBy(column));
-    return { ...column, button };
-  });
+  ];
+  for (const column of columns) {
+    column.button = make("button", { type: "button" }, column.name);
+    column.button.addEventListener("click", () => sortBy(column));
+  }
 }
 
 function linkTo(item) {
@@ -493,10 +493,8 @@ async function showItem(item) {
 }
 
 function closeItem() {
-  history.replaceState(null, "", location.pathname + location.search);
-  hideItem();
+  location.hash = "";
   focused = true;
-  table.draw({ throttle: false });
 }
 
 function hideItem() {
@@ -504,6 +502,7 @@ function hideItem() {
   aside.hidden = true;
   aside.replaceChildren();
   document.body.classList.remove("looking");
+  if (order.length) table.draw({ throttle: false });
 }
 
 document.addEventListener("keydown", (event) => {
