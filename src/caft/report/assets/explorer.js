@@ -9,7 +9,8 @@ function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === true) element.setAttribute(name, "");
-    else if (value !== false && value !== null && value !== undefined) element.setAttribute(name, value);
+    else if (value !== false && value !== null && value !== undefined)
+      element.setAttribute(name, value);
   }
   element.append(...children.filter((child) => child !== null && child !== undefined));
   return element;
@@ -78,7 +79,11 @@ const coded = (column, item) => (column.codes[item] < 0 ? null : column.values[c
 
 function mark(letter) {
   const [sign, meaning] = MARKS[letter];
-  return make("span", { class: meaning.split(" ")[0], role: sign ? "img" : null, "aria-label": meaning || null }, sign);
+  return make(
+    "span",
+    { class: meaning.split(" ")[0], role: sign ? "img" : null, "aria-label": meaning || null },
+    sign,
+  );
 }
 
 function markOf(way, item) {
@@ -100,11 +105,29 @@ function describeColumns() {
   const plain = (group, name, value, cell, kind) => ({ group, name, value, cell, kind });
   const short = (text) => shown(text.slice(0, 160)).replace(/\s+/g, " ");
   const facet = (one) =>
-    plain("item", one.name, (item) => coded(one, item), (item) => coded(one, item) ?? "", "short");
+    plain(
+      "item",
+      one.name,
+      (item) => coded(one, item),
+      (item) => short(coded(one, item) ?? ""),
+      "short",
+    );
   const facets = head.facets.filter((one) => one.values.length);
   columns = [
-    plain("item", "question", (item) => head.questions[item], (item) => short(head.questions[item]), "long"),
-    plain("item", "gold", (item) => head.gold[item], (item) => short(head.gold[item]), "short"),
+    plain(
+      "item",
+      "question",
+      (item) => head.questions[item],
+      (item) => short(head.questions[item]),
+      "long",
+    ),
+    plain(
+      "item",
+      "gold",
+      (item) => head.gold[item],
+      (item) => short(head.gold[item]),
+      "short",
+    ),
     ...facets.filter((one) => one.name !== "category").map(facet),
     ...head.ways.map((way) => ({
       ...plain(
@@ -179,9 +202,11 @@ table.addStyleListener(() => {
     const link = row.querySelector("th a");
     link?.setAttribute("tabindex", drawn[place] === current ? "0" : "-1");
     row.querySelector("th")?.setAttribute("scope", "row");
-    if (focused && drawn[place] === active && document.activeElement !== link) link.focus({ preventScroll: true });
+    if (focused && drawn[place] === active && document.activeElement !== link)
+      link.focus({ preventScroll: true });
   });
-  for (const cell of table.querySelectorAll("tbody td")) cell.className = arranged[table.getMeta(cell).x]?.kind ?? "";
+  for (const cell of table.querySelectorAll("tbody td"))
+    cell.className = arranged[table.getMeta(cell).x]?.kind ?? "";
   const [groups, names] = table.querySelectorAll("thead tr");
   for (const cell of groups?.children ?? []) cell.setAttribute("scope", "colgroup");
   for (const corner of table.querySelectorAll("thead .rt-group-corner span:first-child"))
@@ -190,7 +215,8 @@ table.addStyleListener(() => {
     const meta = table.getMeta(cell);
     const column = arranged[meta?.x];
     cell.setAttribute("scope", "col");
-    cell.className = `${cell.className.replace(/\b(long|short|number|mark)\b/g, "")} ${column?.kind ?? ""}`.trim();
+    cell.className =
+      `${cell.className.replace(/\b(long|short|number|mark)\b/g, "")} ${column?.kind ?? ""}`.trim();
     if (!column) continue;
     const direction = sorted.column !== column ? "none" : sorted.down ? "descending" : "ascending";
     cell.setAttribute("aria-sort", direction);
@@ -206,7 +232,14 @@ table.addEventListener("click", (event) => {
 table.addEventListener("keydown", (event) => {
   if (!event.target.closest?.("tbody")) return;
   const page = Math.max(1, table.querySelectorAll("tbody tr").length - 2);
-  const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
+  const steps = {
+    ArrowDown: 1,
+    ArrowUp: -1,
+    PageDown: page,
+    PageUp: -page,
+    Home: -Infinity,
+    End: Infinity,
+  };
   const step = steps[event.key];
   if (step === undefined) return;
   event.preventDefault();
@@ -234,7 +267,7 @@ function sortBy(column) {
 
 function choice(name, label, options, any = "any") {
   const select = make("select", { name, "aria-label": label }, make("option", { value: "" }, any));
-  for (const [value, text] of options) select.append(make("option", { value }, text));
+  for (const [value, text] of options) select.append(make("option", { value }, shown(text)));
   return select;
 }
 
@@ -242,12 +275,19 @@ const labelled = (label, control) => make("label", {}, make("span", {}, label), 
 
 function describeFilters() {
   const facets = head.facets.map((facet, place) => {
-    const texts = facet.several ? [...new Set(facet.values.flatMap((value) => value.split(" + ")))].sort() : facet.values;
+    const texts = facet.several
+      ? [...new Set(facet.values.flatMap((value) => value.split(" + ")))].sort()
+      : facet.values;
     const options = texts.map((text) => [text, text]);
-    return texts.length ? labelled(facet.name, choice(`facet-${place}`, facet.name, options)) : null;
+    return texts.length
+      ? labelled(facet.name, choice(`facet-${place}`, facet.name, options))
+      : null;
   });
   const ways = head.ways.map((way, place) => [String(place), nameOf(way)]);
-  const outcomes = [["1", "right"], ["-1", "wrong"]];
+  const outcomes = [
+    ["1", "right"],
+    ["-1", "wrong"],
+  ];
   const pair = (letter) =>
     make(
       "fieldset",
@@ -284,7 +324,9 @@ function describeFilters() {
 
 function textsToSearch() {
   haystacks ??= head.questions.map((question, item) =>
-    [head.ids[item], question, ...(head.options[item] ?? []), head.gold[item]].join("\n").toLowerCase(),
+    [head.ids[item], question, ...(head.options[item] ?? []), head.gold[item]]
+      .join("\n")
+      .toLowerCase(),
   );
   return haystacks;
 }
@@ -301,13 +343,18 @@ function tests() {
   head.facets.forEach((facet, place) => {
     const wanted = given.get(`facet-${place}`);
     if (!wanted) return;
-    const fits = facet.values.map((value) => (facet.several ? value.split(" + ").includes(wanted) : value === wanted));
+    const fits = facet.values.map((value) =>
+      facet.several ? value.split(" + ").includes(wanted) : value === wanted,
+    );
     found.push((item) => fits[facet.codes[item]] === true);
   });
   for (const letter of ["A", "B"]) {
     const way = head.ways[given.get(`way-${letter}`) || -1];
     const wanted = given.get(`is-${letter}`);
-    if (way) found.push((item) => (wanted ? verdict(way, item) === Number(wanted) : tally(way, item).asked > 0));
+    if (way)
+      found.push((item) =>
+        wanted ? verdict(way, item) === Number(wanted) : tally(way, item).asked > 0,
+      );
   }
   return found;
 }
@@ -320,20 +367,27 @@ function compare(one, other) {
 /** Put the columns of the models that the filters name behind the question. */
 function arrange() {
   const chosen = ["A", "B"].map((letter) => head.ways[form.elements[`way-${letter}`].value || -1]);
-  const place = (column) => (column.kind === "long" ? -1 : chosen.includes(column.way) && column.way ? 0 : 1);
+  const place = (column) =>
+    column.kind === "long" ? -1 : chosen.includes(column.way) && column.way ? 0 : 1;
   return [...columns].sort((one, other) => place(one) - place(other));
 }
 
 /** List the items that pass the filters, sorted; what has no value comes last. */
 async function list() {
   const passed = tests();
-  const items = head.ids.map((_, item) => item).filter((item) => passed.every((test) => test(item)));
+  const items = head.ids
+    .map((_, item) => item)
+    .filter((item) => passed.every((test) => test(item)));
   if (sorted.column) {
     const values = head.ids.map((_, item) => sorted.column.value(item));
     const sign = sorted.down ? -1 : 1;
     items.sort((one, other) => {
       const missing = (values[one] === null) - (values[other] === null);
-      return missing || (values[one] === null ? 0 : sign * compare(values[one], values[other])) || one - other;
+      return (
+        missing ||
+        (values[one] === null ? 0 : sign * compare(values[one], values[other])) ||
+        one - other
+      );
     });
   }
   order = items;
@@ -343,7 +397,8 @@ async function list() {
   if (arranged.some((column, place) => column !== before[place])) table.resetAutoSize();
   active = 0;
   table.scrollTop = 0;
-  byId("count").textContent = `${order.length.toLocaleString("en")} of ${head.ids.length.toLocaleString("en")} items`;
+  byId("count").textContent =
+    `${order.length.toLocaleString("en")} of ${head.ids.length.toLocaleString("en")} items`;
   await table.draw({ throttle: false });
 }
 
@@ -357,7 +412,8 @@ form.addEventListener("reset", () => setTimeout(list));
 // One item
 
 function addressOf(item) {
-  const place = facts.parts.length > 1 ? `&of=${facts.parts[part].dataset}/${facts.parts[part].student}` : "";
+  const place =
+    facts.parts.length > 1 ? `&of=${facts.parts[part].dataset}/${facts.parts[part].student}` : "";
   return `#item=${encodeURIComponent(head.ids[item])}${place}`;
 }
 
@@ -370,10 +426,22 @@ async function textsOf(item) {
 
 function factsList(pairs) {
   const rows = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return make("dl", {}, ...rows.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value instanceof Node ? value : shown(value)))));
+  return make(
+    "dl",
+    {},
+    ...rows.map(([name, value]) =>
+      make(
+        "div",
+        {},
+        make("dt", {}, name),
+        make("dd", {}, value instanceof Node ? value : shown(value)),
+      ),
+    ),
+  );
 }
 
-const folded = (title, text) => (text ? make("details", {}, make("summary", {}, title), prose(text)) : null);
+const folded = (title, text) =>
+  text ? make("details", {}, make("summary", {}, title), prose(text)) : null;
 const named = (names, row) => Object.fromEntries(names.map((name, place) => [name, row[place]]));
 
 function optionsOf(item) {
@@ -384,7 +452,12 @@ function optionsOf(item) {
     { class: "options", type: "A" },
     ...options.map((text, place) => {
       const gold = String.fromCharCode(65 + place) === head.gold[item];
-      return make("li", { class: gold ? "gold" : null, dir: "auto" }, shown(text), gold ? make("span", { class: "right" }, " ✓ gold") : null);
+      return make(
+        "li",
+        { class: gold ? "gold" : null, dir: "auto" },
+        shown(text),
+        gold ? make("span", { class: "right" }, " ✓ gold") : null,
+      );
     }),
   );
 }
@@ -395,7 +468,12 @@ function boughtCard(answer) {
   return make(
     "article",
     { class: answer.accepted ? "card good" : "card bad" },
-    make("h4", {}, `${answer.teacher}, sample ${answer.sample}: `, make("span", { class: answer.accepted ? "right" : "wrong" }, state)),
+    make(
+      "h4",
+      {},
+      `${answer.teacher}, sample ${answer.sample}: `,
+      make("span", { class: answer.accepted ? "right" : "wrong" }, state),
+    ),
     answer.error ? prose(answer.error) : null,
     prose(answer.text ?? ""),
     folded("Its reasoning", answer.reasoning),
@@ -417,7 +495,13 @@ function answerCard(way, seed, letter, answer, chosen) {
   return make(
     "article",
     { class: `card ${chosen ? "chosen" : ""} ${letter === "r" ? "good" : "bad"}` },
-    make("h4", {}, chosen ? make("span", { class: "letter" }, chosen) : null, mark(letter), ` ${title}`),
+    make(
+      "h4",
+      {},
+      chosen ? make("span", { class: "letter" }, chosen) : null,
+      mark(letter),
+      ` ${title}`,
+    ),
     factsList([["answer", answer.parsed]]),
     prose(answer.text ?? ""),
     folded("Its thought", answer.thought),
@@ -434,11 +518,14 @@ function answerCards(item, texts) {
   const cards = [];
   let run = 0;
   head.ways.forEach((way, place) => {
-    const letters = ["A", "B"].filter((one) => form.elements[`way-${one}`]?.value === String(place)).join("");
+    const letters = ["A", "B"]
+      .filter((one) => form.elements[`way-${one}`]?.value === String(place))
+      .join("");
     for (const seed of way.seeds) {
       const answer = named(head.answer, texts.answers[run]);
       const letter = seed.outcomes[item];
-      if (letter !== "-") cards.push([letters || "Z", answerCard(way, seed, letter, answer, letters)]);
+      if (letter !== "-")
+        cards.push([letters || "Z", answerCard(way, seed, letter, answer, letters)]);
       run += 1;
     }
   });
@@ -472,17 +559,46 @@ async function showItem(item) {
   const close = make("button", { type: "button", class: "close" }, "Close");
   close.addEventListener("click", closeItem);
   aside.replaceChildren(
-    make("div", { class: "bar" }, make("h2", {}, "Item ", make("a", { href: addressOf(item) }, shown(head.ids[item]))), close),
+    make(
+      "div",
+      { class: "bar" },
+      make("h2", {}, "Item ", make("a", { href: addressOf(item) }, shown(head.ids[item]))),
+      close,
+    ),
     factsList(head.facets.map((facet) => [facet.name, coded(facet, item)])),
-    section("Question", prose(head.questions[item]), optionsOf(item), factsList([["gold answer", head.gold[item]], ["source", texts.source], ["its id there", texts.source_id]])),
+    section(
+      "Question",
+      prose(head.questions[item]),
+      optionsOf(item),
+      factsList([
+        ["gold answer", head.gold[item]],
+        ["source", texts.source],
+        ["its id there", texts.source_id],
+      ]),
+    ),
     folded("Rationale of the data set", texts.reference) ?? "",
     section(
       "Complexity",
-      factsList(head.metrics.map(({ name, values }, place) => [name, values[item] ?? `none: ${texts.reasons[place] ?? "unknown"}`])),
+      factsList(
+        head.metrics.map(({ name, values }, place) => [
+          name,
+          values[item] ?? `none: ${texts.reasons[place] ?? "unknown"}`,
+        ]),
+      ),
     ),
     section("Trained on it", trainedOn(item)),
-    section("What the teacher wrote", bought.length ? make("div", { class: "cards" }, ...bought) : make("p", {}, "No teacher was asked.")),
-    section("Answers of the models", cards.length ? make("div", { class: "cards" }, ...cards) : make("p", {}, "No model was asked: the item is not in the reported split.")),
+    section(
+      "What the teacher wrote",
+      bought.length
+        ? make("div", { class: "cards" }, ...bought)
+        : make("p", {}, "No teacher was asked."),
+    ),
+    section(
+      "Answers of the models",
+      cards.length
+        ? make("div", { class: "cards" }, ...cards)
+        : make("p", {}, "No model was asked: the item is not in the reported split."),
+    ),
   );
   const first = aside.hidden;
   aside.hidden = false;
@@ -543,7 +659,8 @@ async function show(place) {
   await list();
 }
 
-byId("cut").textContent = `Texts of more than ${facts.longest} characters are shown without their middles; the tables of the run have all of them.`;
+byId("cut").textContent =
+  `Texts of more than ${facts.longest} characters are shown without their middles; the tables of the run have all of them.`;
 if (innerWidth < NARROW) byId("filters").open = false;
 await show(0);
 addEventListener("hashchange", follow);
