@@ -60,6 +60,7 @@ rule all:
     input:
         FIRST_PLANS,
         all_results,
+        explorer,
 
 
 include: "workflow/rules/data.smk"
@@ -71,6 +72,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/shards.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/explorer.smk"
 include: "workflow/rules/analysis.smk"
 
 

@@ -62,6 +62,7 @@ TEACHER_SPEND = "results/tables/teacher_spend.csv"
 TEACHER_ACCEPTANCE = "results/tables/teacher_acceptance.csv"
 MODEL_INDEX = "results/models/index.csv"
 PROVENANCE = "results/provenance.json"
+EXPLORER = "results/explorer.html"
 FIGURE = "results/figures/{name}.{suffix}"
 ANALYSIS = "results/analysis/{dataset}/{student}/{name}.{suffix}"
 

@@ -35,3 +35,4 @@ EVALUATION = 3
 # rejected answers, and who answered, in the spending
 SUMMARY = 5
 ANALYSIS = 1
+EXPLORER = 1

@@ -49,6 +49,24 @@ def test_the_installed_version_is_the_locked_one(name):
     assert version(name).partition("+")[0] == LOCK[name]
 
 
+def test_an_installed_package_has_every_file_that_is_no_module():
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    source = ROOT / "src"
+    shipped = {
+        path
+        for package, patterns in content["tool"]["setuptools"]["package-data"].items()
+        for pattern in patterns
+        for path in source.joinpath(*package.split(".")).glob(pattern)
+        if path.is_file()
+    }
+    others = {
+        path
+        for path in (source / "caft").rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert shipped and shipped == others
+
+
 def test_the_package_and_the_project_have_one_version():
     import caft
 

@@ -60,6 +60,16 @@ def test_the_same_command_again_runs_nothing(project):
     assert "Nothing to be done" in project.run("results/summary.csv").output
 
 
+def test_the_page_of_all_items_comes_with_the_whole_run_alone(project):
+    page = project.folder / "results/explorer.html"
+    assert not page.exists(), "results/summary.csv does not make it"
+    assert re.search(r"explore_items +1\n", project.run("-n").output)
+    assert project.run("results/explorer.html").rules == {"explore_items": 1}
+    assert "Nothing to be done" in project.run("results/explorer.html").output
+    ids = pd.read_parquet(project.folder / "data/items/mine.parquet")["item_id"]
+    assert len(ids) == 40 and "default-src 'none'" in page.read_text()
+
+
 def test_no_data_set_waits_for_the_scores_of_another(config, tmp_path):
     changed = copy.deepcopy(config)
     changed["datasets"]["other"] = {**changed["datasets"]["mine"], "answer_kind": "text"}

@@ -397,6 +397,24 @@ def summary_inputs(wildcards):
     ]
 
 
+def explorer(wildcards):
+    """The page of all items, as a part of the whole run."""
+    wait_for_plans()
+    return layout.EXPLORER
+
+
+def explored_tables(wildcards):
+    """Everything that is known of single items."""
+    return [
+        *expand(layout.ITEMS, dataset=DATASETS),
+        *every_pair(layout.METRICS, metric=resolve.metrics_used(CONFIG)),
+        *bucket_scores(wildcards),
+        *all_buckets(wildcards),
+        *all_rationales(wildcards),
+        *all_predictions(wildcards),
+    ]
+
+
 def store_state(wildcards):
     """Names and sizes of the stored files: a plan is made again when there are other answers."""
     files = [path for path in Path(layout.TEACHER_STORE).glob("*/*") if path.is_file()]
