@@ -18,7 +18,7 @@ from caft.students.folders import load_tokenizer
 from caft.teacher import Answer, Here, Request, Teacher, make_teacher
 from caft.teacher.money.budget import Budget, amounts_of, show
 from caft.teacher.money.estimate import Outlook, open_budget, without_limits
-from caft.teacher.records import to_answer, to_record
+from caft.teacher.records import read_back, to_answer, to_record
 from caft.teacher.settings import STOP_AFTER_USELESS, Asked, Endpoint, Prices
 from caft.teacher.tally import tell_oddities, tell_unexpected
 from caft.teacher.watch import Watch, empty
@@ -160,11 +160,12 @@ def obtain(
     stream = _Stream(missing, asking, watch)
     for batch in asking.teacher.answer(stream.requests):
         good = [answer for answer in batch if answer.finish_reason != "error"]
-        store.append([to_record(unique[answer.key], answer, kind) for answer in good])
+        records = {one.key: to_record(unique[one.key], one, kind) for one in good}
+        store.append(records.values())
         needless = stream.settle(batch)  # at once: an answer that is stored and noted counts twice
-        stored = store.get(answer.key for answer in good)
         answers |= {answer.key: answer for answer in batch}
-        answers |= {key: to_answer(record, prices) for key, record in stored.items()}
+        for key, stored in store.get(records).items():
+            answers[key] = read_back(answers[key], records[key], stored, prices)
         tell_oddities([(unique[one.key], answers[one.key]) for one in good], asking.told)
         watch.look(answers[answer.key] for answer in batch)
         line.advance(len(batch) + needless, note([answers[answer.key] for answer in batch]))
