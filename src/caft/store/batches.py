@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from caft.errors import StoreError
-from caft.tables.files import write_json
+from caft.tables.files import write_json, write_text
 
 
 @dataclass
@@ -59,6 +59,13 @@ def path_of(store: Path, uuid: str) -> Path:
 def write(store: Path, batch: OpenBatch) -> None:
     """Note a batch."""
     write_json(path_of(store, batch.uuid), asdict(batch))
+
+
+def keep(store: Path, batch: OpenBatch, texts: list[str]) -> Path:
+    """Keep what an endpoint sent for a batch and nobody could read; return the file."""
+    path = _folder(store) / f"{batch.uuid}.unread"
+    write_text(path, "\n".join(texts))
+    return path
 
 
 def remove(store: Path, batch: OpenBatch) -> None:
