@@ -14,6 +14,7 @@ from test_kills import processes  # noqa: F401 - a fixture
 from caft.cli import main
 from caft.errors import TeacherError
 from caft.store import Store
+from caft.store.given_up import noted
 
 
 def batch_teacher(server, folder, **changed):
@@ -316,7 +317,11 @@ def test_a_gone_batch_is_named_with_the_way_out_and_then_asked_again(tmp_path, c
         assert main(["store", "batches", "--store", str(tmp_path)]) == 0
         assert capsys.readouterr().out.startswith("batch_2  3 requests  20")
         forget = ["store", "batches", "--store", str(tmp_path), "--forget", "batch_2"]
+        assert list(noted(tmp_path)) == []
         assert main(forget) == 0 and main(forget) == 1
+        (lost,) = noted(tmp_path)
+        assert (lost.model_id, lost.requests) == ("scripted", 3)
+        assert 300 < lost.tokens < 2000  # 100 tokens for each answer, and its line at most
         assert main(["store", "batches", "--store", str(tmp_path)]) == 0
         assert "no open batches" in capsys.readouterr().out
         assert len(ask(batch_teacher(server, tmp_path), requests(3))) == 3
@@ -631,6 +636,8 @@ def test_a_file_of_which_half_cannot_be_read_gives_the_rest_and_is_saved(tmp_pat
         assert PAGE.decode() in saved.read_text()
         assert len(server.batches) == (1 if where == "in the file of errors" else 2)
     assert f"there are lines that are no results ({saved} has them)" in caplog.text
+    lost = sum(one.requests for one in noted(tmp_path))
+    assert lost == (0 if where == "in the file of errors" else 1)
 
 
 @pytest.mark.parametrize("left", [1, 2])

@@ -201,6 +201,9 @@ class Batches:
     def _submit(self, keys: list[str], content: bytes) -> OpenBatch:
         settings = self.target.settings
         batch = OpenBatch(self.target.base_url, settings.model, settings.revision, keys)
+        batch.most_tokens = (
+            len(content) + len(keys) * settings.longest
+        )  # a token has a byte or more
         notes.write(self.store, batch)
         try:
             batch.file = self.calls.upload(batch.uuid, content)

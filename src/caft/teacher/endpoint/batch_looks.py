@@ -136,6 +136,9 @@ class Looks:
             )
         if odd:
             log.warning("batch %s: there are lines that are no results%s", batch.batch, saved)
+        missing = len(set(batch.keys) - lines.keys())
+        if lost := missing if odd else min(counted - there, missing) if is_short else 0:
+            notes.give_up(self.store, batch, lost)
         return lines
 
     def _is_last_look(self, batch: OpenBatch) -> bool:
