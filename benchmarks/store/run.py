@@ -28,6 +28,7 @@ from typing import Any, ClassVar
 from caft.store import Store, files, journal
 from caft.store.check import check
 from caft.store.compaction import compact
+from caft.store.given_up import Note
 from caft.teacher import Answer, Request
 from caft.teacher.asking import Asking, obtain
 from caft.teacher.money.budget import Budget, Spending
@@ -143,6 +144,9 @@ class Instant:
         """Answer."""
         stream = iter(requests)
         while lot := list(takewhile(lambda one: one is not None, islice(stream, 32))):
+            for one in lot:
+                if one:
+                    one.sent()
             yield [
                 Answer(one.key, "x" * self.length, None, "stop", 300, 400, 0.001, 1.0, {})
                 for one in lot
@@ -181,13 +185,15 @@ def buy(folder: Path, answers: int, length: int) -> int:
     logging.disable()
     started = clock()
     with timed(), Store(folder) as store:
+        note = Note(folder, "model", "1")
 
-        def look() -> Spending:
-            return seen_of(store, Identity("model", "1"), settings).spent
+        def look() -> tuple[Spending, Spending]:
+            seen = seen_of(store, Identity("model", "1"), settings, note.path)
+            return seen.spent, seen.lost
 
         limits = {"max_requests": 1e9, "max_cost_usd": 1e9}
-        budget = Budget(limits, look(), lambda request: worst, look)
-        for name in ("reserve", "settle", "look_again"):
+        budget = Budget(limits, look()[0], lambda request: worst, look, note=note)
+        for name in ("reserve", "sent", "settle", "look_again"):
             setattr(budget, name, counted(getattr(budget, name)))
         setattr(store, "refresh", counted(store.refresh))  # noqa: B010
         obtain(requests, Asking(Instant(length), store, budget), "benchmark", lambda _: "")

@@ -7,9 +7,13 @@ import pandas as pd
 from asking import SPEC, make
 
 from caft.store import Store
+from caft.store.given_up import Note
 from caft.teacher.acceptance import Policy
 from caft.teacher.asking import Asking
 from caft.teacher.collect import collect_rationales
+from caft.teacher.money.budget import Budget, Spending
+
+WORST = Spending(1, 110, 0.5)  # of a request of `collect`
 
 
 def items(count):
@@ -38,7 +42,10 @@ def collect(spec, folder, count, log=None):
     if log:
         logging.basicConfig(filename=log, level=logging.DEBUG, force=True)
     teacher = make(spec if "command" in spec else {**SPEC, **spec}, folder)
+    note = Note(Path(folder), "scripted", "")
+    budget = Budget({}, Spending(), lambda request: WORST, note=note)
     with Store(Path(folder)) as store:
-        return collect_rationales(
-            items(count), prompts(count), Asking(teacher, store), Policy("marked", None)
-        )
+        asking = Asking(teacher, store, budget)
+        found = collect_rationales(items(count), prompts(count), asking, Policy("marked", None))
+    budget.close()
+    return found

@@ -14,6 +14,7 @@ from test_kills import processes  # noqa: F401 - a fixture
 from caft.cli import main
 from caft.errors import TeacherError
 from caft.store import Store
+from caft.store.given_up import noted
 
 
 def batch_teacher(server, folder, **changed):
@@ -316,7 +317,11 @@ def test_a_gone_batch_is_named_with_the_way_out_and_then_asked_again(tmp_path, c
         assert main(["store", "batches", "--store", str(tmp_path)]) == 0
         assert capsys.readouterr().out.startswith("batch_2  3 requests  20")
         forget = ["store", "batches", "--store", str(tmp_path), "--forget", "batch_2"]
+        assert list(noted(tmp_path)) == []
         assert main(forget) == 0 and main(forget) == 1
+        (lost,) = noted(tmp_path)
+        assert (lost.model_id, lost.requests) == ("scripted", 3)
+        assert 300 < lost.tokens < 2000  # 100 tokens for each answer, and its line at most
         assert main(["store", "batches", "--store", str(tmp_path)]) == 0
         assert "no open batches" in capsys.readouterr().out
         assert len(ask(batch_teacher(server, tmp_path), requests(3))) == 3
@@ -547,6 +552,92 @@ def test_a_download_that_is_no_result_is_repeated_and_loses_nothing(tmp_path, cu
         server.routes[("GET", "files")] = lambda *got: next(first, None) or content(*got)
         assert len(ask(batch_teacher(server, tmp_path), requests(3))) == 3
     assert len(server.submitted) == 3
+
+
+PAGE = b"<html><body>502 Bad Gateway</body></html>"
+NO_ID = b'{"response": {"status_code": 200}}'
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        PAGE,
+        b"no\nline\nis JSON\n",
+        b'{"custom_id": "key of q0", "resp',
+        b"[1, 2]\n[3]",
+        NO_ID + b"\n" + NO_ID,
+        b"\x1f\x8b\x08\x00\xff\xfe",
+        b"[" * 5000,
+        b"null\n7",
+    ],
+)
+def test_a_file_without_a_readable_line_is_saved_and_ends_the_job_soon(tmp_path, sent, monkeypatch):
+    monkeypatch.setenv("KEY", CANARY)
+    with BatchServer() as server:
+        content, downloads = server.routes[("GET", "files")], []
+        server.routes[("GET", "files")] = lambda path, *rest: (
+            downloads.append(path) or (200, {}, sent + b" " + CANARY.encode())
+        )
+        with pytest.raises(TeacherError) as caught:
+            ask(batch_teacher(server, tmp_path, api_key_env="KEY"), requests(3))
+        told = str(caught.value)
+        assert "its files hold no line that can be read" in told
+        assert "caft store batches --forget batch_2 --store" in told
+        assert len(downloads) == 3
+        (saved,) = tmp_path.glob("batches/*.unread")
+        assert str(saved) in told
+        assert saved.read_text() == sent.decode("utf-8", "replace") + " [redacted]"
+        assert CANARY not in told
+        server.routes[("GET", "files")] = content
+        assert len(ask(batch_teacher(server, tmp_path, api_key_env="KEY"), requests(3))) == 3
+    assert len(server.submitted) == 3
+    assert not states(tmp_path)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\n \n", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize(("counted", "ends"), [(3, True), (0, False), (None, False), ("?", False)])
+def test_an_empty_file_ends_the_job_where_the_endpoint_counts_answers(
+    tmp_path, sent, counted, ends
+):
+    with BatchServer() as server:
+        server.routes[("GET", "files")] = lambda path, *rest: (200, {}, sent)
+        server.odd = lambda batch: {**batch, "request_counts": {"completed": counted}}
+        if ends:
+            with pytest.raises(TeacherError, match="nothing at all; 3 requests .*store batches"):
+                ask(batch_teacher(server, tmp_path), requests(3))
+        else:
+            got = ask(batch_teacher(server, tmp_path), requests(3))
+            assert {one.finish_reason for one in got.values()} == {"error"}
+    assert len(states(tmp_path)) == ends
+    assert not list(tmp_path.glob("batches/*.unread"))
+
+
+@pytest.mark.parametrize("where", ["between", "at the end", "in the file of errors"])
+def test_a_file_of_which_half_cannot_be_read_gives_the_rest_and_is_saved(tmp_path, caplog, where):
+    with BatchServer() as server:
+        content, downloads = server.routes[("GET", "files")], []
+
+        def half(path, headers, body):
+            downloads.append(path)
+            if path.split("/")[2] == "bad":
+                return 200, {}, PAGE
+            status, fields, whole = content(path, headers, body)
+            lines = whole.splitlines(keepends=True)
+            if len(server.batches) == 1 and where != "in the file of errors":
+                lines = [PAGE + b"\n", lines[0]] if where == "between" else [lines[0], PAGE]
+            return status, fields, b"".join(lines)
+
+        server.routes[("GET", "files")] = half
+        if where == "in the file of errors":
+            server.odd = lambda batch: {**batch, "error_file_id": "bad"}
+        got = ask(batch_teacher(server, tmp_path), requests(2))
+        assert {one.finish_reason for one in got.values()} == {"stop"}
+        (saved,) = tmp_path.glob("batches/*.unread")
+        assert PAGE.decode() in saved.read_text()
+        assert len(server.batches) == (1 if where == "in the file of errors" else 2)
+    assert f"there are lines that are no results ({saved} has them)" in caplog.text
+    lost = sum(one.requests for one in noted(tmp_path))
+    assert lost == (0 if where == "in the file of errors" else 1)
 
 
 @pytest.mark.parametrize("left", [1, 2])

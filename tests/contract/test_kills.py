@@ -10,8 +10,10 @@ from scripted_server import FAULTS, ScriptedServer, draws, question, reply
 
 from caft.store import Store
 from caft.store.check import check
+from caft.store.given_up import noted
 
 CALLS, SLOTS, KILLS = 600, 30, 20
+USAGE = (7, 3)
 RECOVERABLE = [name for name in FAULTS if name != "hang"]  # the hang waits for its timeout
 
 
@@ -34,7 +36,7 @@ def with_faults(seed, share):
             return RECOVERABLE[fault]
         if not asked and fault == len(RECOVERABLE):
             return "hang"
-        return reply(f"answer {asked} to {question(request)} [[1]]")
+        return reply(f"answer {asked} to {question(request)} [[1]]", usage=USAGE)
 
     return script
 
@@ -44,6 +46,25 @@ def stored(folder):
     store = Store(folder)
     records = store.get(store.keys()).values()
     return {record["text"].split(" ")[3]: record["text"] for record in records}
+
+
+def billed(server):
+    """Return requests and tokens on the bill: of every answer, whether or not anybody got it."""
+    before = -1
+    while before < (now := sum(server.answered.values())):
+        before = now
+        time.sleep(0.1)  # what was on the wire is answered, too
+    return now, now * sum(USAGE)
+
+
+def counted(folder):
+    """Return requests and tokens of what is stored, and the most of what is unknown."""
+    rows = Store(folder).table(["prompt_tokens", "completion_tokens"]).to_pylist()
+    lost = list(noted(folder))
+    return (
+        (len(rows), sum(row["prompt_tokens"] + row["completion_tokens"] for row in rows)),
+        (sum(one.requests for one in lost), sum(one.tokens for one in lost)),
+    )
 
 
 def test_twenty_kills_lose_no_answer_and_buy_none_twice(processes, tmp_path, capsys):
@@ -73,6 +94,9 @@ def test_twenty_kills_lose_no_answer_and_buy_none_twice(processes, tmp_path, cap
             durable = now
             open_ = asked - durable.keys()
             assert len(open_) <= SLOTS
+            bill, (known, unknown) = billed(server), counted(tmp_path)
+            for billed_, known_, unknown_ in zip(bill, known, unknown, strict=True):
+                assert known_ <= billed_ <= known_ + unknown_
             if job.exitcode == 0:
                 break
             assert job.exitcode == -9
@@ -84,7 +108,8 @@ def test_twenty_kills_lose_no_answer_and_buy_none_twice(processes, tmp_path, cap
             f"\n{CALLS} calls, {kills} kills in {time.monotonic() - started:.0f} s: {lost} answers "
             f"lost, {again} asked again though durable, {twice} bought twice, {in_flight} in "
             f"flight at the kills, {len(report.damage)} torn files, {len(report.torn)} torn lines, "
-            f"{len(server.requests)} requests"
+            f"{len(server.requests)} requests; billed {bill[0]}, counted {known[0]}, unknown "
+            f"{unknown[0]}"
         )
     assert kills == KILLS
     assert len(durable) == CALLS

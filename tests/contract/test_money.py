@@ -10,9 +10,10 @@ from driver import items, prompts
 from scripted_server import ScriptedServer, question, reply
 from test_first_tokens import with_logprobs
 
-from caft.errors import BudgetError, TeacherError
+from caft.errors import BudgetError, StoreError, TeacherError
 from caft.running.settings import Engine
 from caft.store import Store
+from caft.store.given_up import noted
 from caft.teacher.acceptance import Policy
 from caft.teacher.asking import Asking, Setup, obtain
 from caft.teacher.collect import collect_rationales, collect_wanted
@@ -161,6 +162,65 @@ def test_neither_a_restart_nor_another_job_gets_back_what_was_given_up(tmp_path,
         limited["attempts"] = 3
         collect(server, student, letters, tmp_path, 2, **limited)
         assert calls(server) == 7
+
+
+def test_what_a_job_without_limits_gave_up_counts_for_one_with_limits(tmp_path, student, letters):
+    with ScriptedServer(lambda request, times: "reset") as server:
+        with pytest.raises(TeacherError, match="3 of 3 have no answer"):
+            free = {"attempts": 1, "concurrency": 1, "prices": None}
+            collect(server, student, letters, tmp_path, 3, **free)
+        limits = {"max_cost_usd": 0.003}  # 100 tokens at most each, at 10 USD per million
+        with pytest.raises(BudgetError):
+            collect(server, student, letters, tmp_path, 3, budget=limits, attempts=1)
+        assert calls(server) == 3
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        (401, {}, {"error": "who?"}),
+        (404, {}, {"error": {"code": "model_not_found"}}),
+        (402, {}, {"error": {"message": "no credit"}}),
+    ],
+)
+def test_what_an_endpoint_turned_down_took_requests_and_no_tokens(tmp_path, student, letters, sent):
+    with ScriptedServer(lambda request, times: sent) as server:
+        with pytest.raises(TeacherError):
+            collect(server, student, letters, tmp_path, 5, concurrency=1)
+        lost = list(noted(tmp_path))
+        assert [(one.requests, one.tokens) for one in lost] == [(calls(server), 0)]
+
+
+def test_a_job_that_is_answered_leaves_no_note_of_what_was_on_the_wire(tmp_path, student, letters):
+    notes = []
+
+    def script(request, times):
+        notes.extend(one.requests for one in noted(tmp_path))
+        return GOOD
+
+    with ScriptedServer(script) as server:
+        collect(server, student, letters, tmp_path, 20, concurrency=4)
+    assert len(notes) == 20 and set(notes) <= set(range(1, 21)) and 0 not in notes
+    assert list(noted(tmp_path)) == []
+
+
+def test_an_answer_that_cannot_be_stored_stays_noted(tmp_path, student, letters, monkeypatch):
+    def full(store, records):
+        raise StoreError("no space left on the disk")
+
+    monkeypatch.setattr(Store, "append", full)
+    with ScriptedServer(lambda request, times: GOOD) as server:
+        with pytest.raises(StoreError):
+            collect(server, student, letters, tmp_path, 3, concurrency=1)
+        assert sum(one.requests for one in noted(tmp_path)) == calls(server) == 1
+
+
+def test_a_request_that_cannot_be_noted_is_not_sent(tmp_path, student, letters):
+    (tmp_path / "given_up").write_text("no folder")
+    with ScriptedServer(lambda request, times: GOOD) as server:
+        with pytest.raises(StoreError, match="given_up"):
+            collect(server, student, letters, tmp_path, 3)
+        assert calls(server) == 0
 
 
 CUT = reply("so [[", "length")

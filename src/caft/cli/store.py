@@ -163,6 +163,12 @@ def _stats(arguments: argparse.Namespace) -> None:
         print(f"  tokens      {counted}{unknown}")
         unknown = f" and {row['cost_unknown']:,} at unknown cost" if row["cost_unknown"] else ""
         print(f"  cost        ${row['cost_usd']:,.4f}{unknown}")
+        if (lost := row["given_up"])["requests"]:
+            unknown = " at unknown cost" if lost["cost_unknown"] else f", ${lost['cost_usd']:,.4f}"
+            print(
+                f"  given up    {lost['requests']:,} requests without an answer; may have taken up "
+                f"to {lost['tokens']:,} tokens{unknown}, not counted above (docs/budget.md)"
+            )
         print(f"  received    {row['first_received']} to {row['last_received']}")
         ends = ", ".join(f"{count:,} {name}" for name, count in row["finish_reasons"].items())
         print(f"  finished    {ends}")

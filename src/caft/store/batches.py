@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from caft.errors import StoreError
-from caft.tables.files import write_json
+from caft.store.given_up import Note
+from caft.tables.files import write_json, write_text
 
 
 @dataclass
@@ -29,6 +30,7 @@ class OpenBatch:
         file: the endpoint's id of the uploaded requests; None until the batch may have been made.
         batch: the endpoint's id of the batch; None until it is known.
         answers: collected lines by key that no run has wanted yet.
+        most_tokens: of all its requests and answers.
     """
 
     endpoint: str
@@ -40,6 +42,7 @@ class OpenBatch:
     file: str | None = None
     batch: str | None = None
     answers: dict[str, Any] = field(default_factory=dict)
+    most_tokens: int = 0
 
     @property
     def name(self) -> str:
@@ -59,6 +62,20 @@ def path_of(store: Path, uuid: str) -> Path:
 def write(store: Path, batch: OpenBatch) -> None:
     """Note a batch."""
     write_json(path_of(store, batch.uuid), asdict(batch))
+
+
+def give_up(store: Path, batch: OpenBatch, requests: int) -> None:
+    """Note that so many requests of a batch may have been answered, and nobody will know."""
+    note = Note(store, batch.model, batch.revision)
+    note.write(requests, batch.most_tokens * requests // len(batch.keys), 0.0)
+    note.close()
+
+
+def keep(store: Path, batch: OpenBatch, texts: list[str]) -> Path:
+    """Keep what an endpoint sent for a batch and nobody could read; return the file."""
+    path = _folder(store) / f"{batch.uuid}.unread"
+    write_text(path, "\n".join(texts))
+    return path
 
 
 def remove(store: Path, batch: OpenBatch) -> None:
@@ -99,6 +116,8 @@ def all_in(store: Path) -> list[OpenBatch]:
 def forget(store: Path, name: str) -> OpenBatch | None:
     """Take a batch off the notes, so that its requests are asked again; return it if it is known.
 
+    What it has answered nobody will know, so all that it may have taken counts as given up.
+
     Args:
         store: folder of the answers.
         name: the endpoint's id of the batch, or its own name.
@@ -121,5 +140,6 @@ def forget(store: Path, name: str) -> OpenBatch | None:
             f"{store}: the {len(found.answers)} answers of {name} are here already; the next run "
             "that wants them takes them."
         )
+    give_up(store, found, len(found.keys))
     remove(store, found)
     return found

@@ -3,7 +3,7 @@
 import errno
 import json
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,35 +133,51 @@ def encode(records: Iterable[Mapping[str, Any]]) -> list[bytes]:
     """
     bodies = []
     for record in records:
-        unknown = set(record) - set(RECORD.names)
+        unknown = record.keys() - _RECORD.keys()
         if not record.get("key") or unknown:
             raise ValueError(f"a record needs a key and only known fields; unknown: {unknown}")
         # Half a surrogate pair, which a server can send, has no UTF-8 form.
-        whole = json.dumps(_fitting(record, RECORD), ensure_ascii=False).encode("utf-8", "replace")
+        whole = json.dumps(_fitting(record, _RECORD), ensure_ascii=False).encode("utf-8", "replace")
         bodies.append(whole)
     return bodies
 
 
-def _fitting(record: Mapping[str, Any], columns: pa.Schema) -> dict[str, Any]:
-    return {column.name: _fit(record.get(column.name), column.type) for column in columns}
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
-def _fit(value: Any, kind: pa.DataType) -> Any:
-    """Return a value as a column of that type holds it; None if it does not."""
-    if kind == pa.string():
-        return value if isinstance(value, str) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return value if kind == pa.bool_() and isinstance(value, bool) else None
-    if kind == pa.int64():
-        return int(value) if -_INT64 <= value < _INT64 and value == int(value) else None
-    return _finite(value)
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
-def _finite(value: float) -> float | None:
+def _whole(value: Any) -> int | None:
+    if not _is_number(value):
+        return None
+    return int(value) if -_INT64 <= value < _INT64 and value == int(value) else None
+
+
+def _finite(value: Any) -> float | None:
     try:
-        return float(value) if math.isfinite(value) else None
+        return float(value) if _is_number(value) and math.isfinite(value) else None
     except OverflowError:
         return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _fits(schema: pa.Schema) -> dict[str, Callable[[Any], Any]]:
+    """Return what turns a value into one that its column holds, None if it is none, by column."""
+    kinds = {pa.string(): _text, pa.int64(): _whole, pa.float64(): _finite, pa.bool_(): _flag}
+    return {column.name: kinds[column.type] for column in schema}
+
+
+_RECORD, _LIGHT = _fits(RECORD), _fits(LIGHT)
+
+
+def _fitting(record: Mapping[str, Any], fits: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:
+    return {name: fit(record.get(name)) for name, fit in fits.items()}
 
 
 def light(body: bytes) -> dict[str, Any]:
@@ -171,7 +187,7 @@ def light(body: bytes) -> dict[str, Any]:
 
 def light_of(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of `LIGHT` of a record."""
-    return _fitting({**record, "imported": _is_imported(record.get("raw") or "")}, LIGHT)
+    return _fitting({**record, "imported": _is_imported(record.get("raw") or "")}, _LIGHT)
 
 
 def _is_imported(raw: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from caft.store import files, journal, segment
 from caft.store.answers import Store
+from caft.store.given_up import noted
 
 _COLUMNS = [
     "model_id",
@@ -28,10 +29,11 @@ def by_model(store: Store) -> list[dict[str, Any]]:
     Returns:
         Answers (and how many of them were imported), tokens and money (and for how many answers
         either is unknown), first and last time, answers by kind and by finish_reason, and by the
-        model that the reply names, each answer once there.
+        model that the reply names, each answer once there; and what requests without an answer can
+        have taken beside that, at most.
     """
-    named = _named(store)
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    named, lost = _named(store), _lost(store.folder)
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {key: [] for key in lost}
     for row in store.table(_COLUMNS).to_pylist():
         groups.setdefault((row["model_id"] or "", row["revision"] or ""), []).append(row)
     return [
@@ -39,9 +41,25 @@ def by_model(store: Store) -> list[dict[str, Any]]:
             **{"model_id": model, "revision": revision},
             **_sums(groups[model, revision]),
             "answered_by": _count(named[model, revision]),
+            "given_up": lost[model, revision],
         }
         for model, revision in sorted(groups)
     ]
+
+
+def _lost(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what requests without an answer can have taken, by model and revision."""
+    sums: dict[tuple[str, str], dict[str, Any]] = defaultdict(
+        lambda: {"requests": 0, "tokens": 0, "cost_usd": 0.0, "cost_unknown": 0}
+    )
+    for one in noted(folder):
+        if one.requests:
+            found = sums[one.model_id or "", one.revision or ""]
+            found["requests"] += one.requests
+            found["tokens"] += one.tokens
+            found["cost_usd"] += one.cost_usd
+            found["cost_unknown"] += one.requests if one.tokens and not one.cost_usd else 0
+    return sums
 
 
 def _named(store: Store) -> dict[tuple[str, str], list[str | None]]:

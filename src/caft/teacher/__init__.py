@@ -27,12 +27,17 @@ def _always(owed: Owed) -> bool:
     return True
 
 
+def _unnoted() -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Request:
     """One question to a teacher.
 
     Attributes:
         reference: the item's own worked solution, if it has one.
+        sent: told of each attempt before it is sent, so that a kill cannot hide it.
         again: told of each attempt that brought no answer; returns whether there is money for
             another one.
     """
@@ -45,6 +50,7 @@ class Request:
     reference: str | None
     model_id: str
     revision: str
+    sent: Callable[[], None] = field(default=_unnoted, repr=False, compare=False)
     again: Callable[[Owed], bool] = field(default=_always, repr=False, compare=False)
 
 

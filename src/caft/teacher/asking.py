@@ -17,9 +17,9 @@ from caft.store import Store
 from caft.students.folders import load_tokenizer
 from caft.teacher import Answer, Here, Request, Teacher, make_teacher
 from caft.teacher.money.budget import Budget, amounts_of, show
-from caft.teacher.money.estimate import Outlook, open_budget
-from caft.teacher.records import to_answer, to_record
-from caft.teacher.settings import STOP_AFTER_USELESS, Asked, Prices
+from caft.teacher.money.estimate import Outlook, open_budget, without_limits
+from caft.teacher.records import read_back, to_answer, to_record
+from caft.teacher.settings import STOP_AFTER_USELESS, Asked, Endpoint, Prices
 from caft.teacher.tally import tell_oddities, tell_unexpected
 from caft.teacher.watch import Watch, empty
 
@@ -63,7 +63,7 @@ class Asking:
     Attributes:
         teacher: who answers.
         store: where answers are looked up, and put before they are used. Errors are not stored.
-        budget: what may be spent; None for no limit.
+        budget: what may be spent, and what is on the wire; None for neither.
         path: of the section in the config, for messages.
         patience: so many answers without a usable one end the job; None for no end.
         error_share: part of the items that may stay without an answer.
@@ -94,19 +94,25 @@ def open_asking(setup: Setup[S], look: Callable[[Teacher, Store], Outlook]) -> I
     Raises:
         BudgetError: if the budget cannot reach for what is not stored; nothing is asked then.
     """
-    teacher = _teacher_of(setup)
+    teacher, settings = _teacher_of(setup), setup.settings
     with Store(setup.store_folder) as store:
         budget = None
-        if setup.settings.limits:
+        if settings.limits:
             outlook = look(teacher, store)
-            budget = open_budget(setup.path, setup.settings, store, outlook, setup.counter)
-        yield Asking(
-            *(teacher, store, budget, setup.path),
-            prices=setup.settings.rates,
-            patience=setup.settings.patience,
-            error_share=setup.settings.error_share,
-            expect=setup.settings.expected_model,
-        )
+            budget = open_budget(setup.path, settings, store, outlook, setup.counter)
+        elif isinstance(settings, Endpoint) and not settings.in_batches:
+            budget = without_limits(settings, store, setup.counter)
+        try:
+            yield Asking(
+                *(teacher, store, budget, setup.path),
+                prices=settings.rates,
+                patience=settings.patience,
+                error_share=settings.error_share,
+                expect=settings.expected_model,
+            )
+        finally:
+            if budget:
+                budget.close()
 
 
 def _teacher_of(setup: Setup[S]) -> Teacher:
@@ -154,14 +160,15 @@ def obtain(
     stream = _Stream(missing, asking, watch)
     for batch in asking.teacher.answer(stream.requests):
         good = [answer for answer in batch if answer.finish_reason != "error"]
-        store.append([to_record(unique[answer.key], answer, kind) for answer in good])
-        stored = store.get(answer.key for answer in good)
+        records = {one.key: to_record(unique[one.key], one, kind) for one in good}
+        store.append(records.values())
+        needless = stream.settle(batch)  # at once: an answer that is stored and noted counts twice
         answers |= {answer.key: answer for answer in batch}
-        answers |= {key: to_answer(record, prices) for key, record in stored.items()}
+        for key, stored in store.get(records).items():
+            answers[key] = read_back(answers[key], records[key], stored, prices)
         tell_oddities([(unique[one.key], answers[one.key]) for one in good], asking.told)
         watch.look(answers[answer.key] for answer in batch)
-        done = len(batch) + stream.settle(batch)
-        line.advance(done, note([answers[answer.key] for answer in batch]))
+        line.advance(len(batch) + needless, note([answers[answer.key] for answer in batch]))
     if stream.skipped:
         others = store.get(unique.keys() - answers.keys())
         answers |= {key: to_answer(record, prices) for key, record in others.items()}
@@ -193,9 +200,8 @@ class _Stream:
 
     def settle(self, batch: list[Answer]) -> int:
         """Settle stored answers; return how many requests others have made needless since then."""
-        for answer in batch:
-            if self.budget:
-                self.budget.settle(answer)
+        if self.budget:
+            self.budget.settle(*batch)
         self._back += len(batch)
         if time.monotonic() - self._looked >= _SECONDS_BETWEEN_LOOKS:
             self.store.refresh()
@@ -225,8 +231,9 @@ class _Stream:
                 self.skipped += 1
             else:
                 self._given += 1
-                if self.budget:
-                    request = replace(request, again=partial(self.budget.again, request))
+                if budget := self.budget:
+                    sent, again = partial(budget.sent, request), partial(budget.again, request)
+                    request = replace(request, sent=sent, again=again)
                 yield request
 
     def _waits(self) -> bool:

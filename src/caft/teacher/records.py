@@ -50,3 +50,24 @@ def to_record(request: Request, answer: Answer, kind: str) -> dict[str, Any]:
 def to_answer(record: Mapping[str, Any], prices: Prices | None = None) -> Answer:
     """Return a stored answer, read anew; `prices` are those of today."""
     return stored_answer(record, prices)
+
+
+def read_back(
+    answer: Answer,
+    written: Mapping[str, Any],
+    stored: Mapping[str, Any],
+    prices: Prices | None = None,
+) -> Answer:
+    """Return an answer that has just come as the store has it.
+
+    Another job may have stored its own before, and odd values change on the way. Where a reply is
+    stored as it came, the answer says already what reading it again would.
+
+    Args:
+        answer: that came.
+        written: its record.
+        stored: what the store has under its key.
+        prices: those of today.
+    """
+    came_as_reply = "choices" in answer.raw
+    return answer if came_as_reply and written == stored else to_answer(stored, prices)

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from caft.cli import main
 from caft.store import RECORD, Store, answer_key, batches
+from caft.store.given_up import Note
 from caft.tables import parquet
 
 ROOT = Path(__file__).parents[3]
@@ -108,6 +109,7 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
     assert run("store", "stats", "--json", "--store", folder) == 0
     found = json.loads(capsys.readouterr().out)
     nothing = {"prompt_tokens": 0, "completion_tokens": 0, "kinds": {"rationale": 1}}
+    nobody = {"requests": 0, "tokens": 0, "cost_usd": 0.0, "cost_unknown": 0}
     assert found["models"] == [
         {
             **nothing,
@@ -122,6 +124,7 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
             "last_received": "2026-01-01",
             "finish_reasons": {"(none)": 1},
             "answered_by": {"(none)": 1},
+            "given_up": nobody,
         },
         {
             "model_id": "m",
@@ -138,6 +141,7 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
             "kinds": {"rationale": 2},
             "finish_reasons": {"stop": 1, "length": 1},
             "answered_by": {"(none)": 2},
+            "given_up": nobody,
         },
         {
             **nothing,
@@ -152,6 +156,7 @@ def test_stats_count_by_model_and_by_file(folder, capsys):
             "last_received": None,
             "finish_reasons": {"(none)": 1},
             "answered_by": {"(none)": 1},
+            "given_up": nobody,
         },
     ]
     assert [(Path(row["file"]).parent.name, row["answers"]) for row in found["files"]] == [
@@ -172,6 +177,33 @@ def test_stats_count_by_the_model_that_answered(tmp_path, capsys):
         store.append({"key": str(n), "model_id": "m", "raw": raw} for n, raw in enumerate(raws))
     assert run("store", "stats", "--store", tmp_path) == 0
     assert "  answered by 3 (none), 2 m-2026-11-01, 1 other\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("amounts", "told"),
+    [
+        (
+            (3, 4500, 0.25),
+            "3 requests without an answer; may have taken up to 4,500 tokens, $0.25",
+        ),
+        ((3, 4500, 0.0), "up to 4,500 tokens at unknown cost,"),
+        ((3, 0, 0.0), "up to 0 tokens, $0.0000,"),
+        ((0, 0, 0.0), None),
+    ],
+)
+def test_stats_tell_what_requests_without_an_answer_may_have_taken(folder, capsys, amounts, told):
+    Note(folder, "n", "").write(*amounts)
+    assert run("store", "stats", "--store", folder) == 0
+    of_m, of_n = capsys.readouterr().out.split("\nn, revision")
+    assert "given up" not in of_m
+    assert told in of_n if told else "given up" not in of_n
+
+
+def test_stats_tell_of_a_model_that_has_not_answered_yet(folder, capsys):
+    Note(folder, "silent", "").write(2, 10, 0.5)
+    assert run("store", "stats", "--json", "--store", folder) == 0
+    rows = json.loads(capsys.readouterr().out)["models"]
+    assert [(row["answers"], row["given_up"]["requests"]) for row in rows][-1] == (0, 2)
 
 
 def test_export_writes_every_answer_once_with_all_fields(folder, tmp_path, capsys):

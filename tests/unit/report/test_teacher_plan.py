@@ -19,11 +19,13 @@ from caft.report.purchases import PLAN, plan_purchases, render, warnings_of
 from caft.running.blocks import WHOLE, Shard
 from caft.running.settings import Engine
 from caft.store import Store
+from caft.store.given_up import Note
 from caft.tables import parquet
 from caft.tables.files import write_json
 from caft.teacher import Answer
 from caft.teacher.asking import Setup
 from caft.teacher.collect import collect_wanted
+from caft.teacher.money.budget import Spending
 from caft.teacher.money.estimate import (
     Identity,
     Missing,
@@ -288,6 +290,21 @@ def test_what_was_spent_is_everything_this_model_was_paid_for(config):
     assert (seen.spent.requests, seen.spent.tokens, seen.spent.cost_usd) == (2, 230, 1.0)
     assert seen.seconds == 3.0
     assert seen_of(Store("data/store/teacher"), Identity("other", ""), big) == Seen()
+
+
+def test_what_was_given_up_may_have_been_paid_for_at_the_price_of_then_or_of_today(config):
+    big = read_teacher(config["teachers"]["big"])
+    store = stored([10])
+    for amounts in ((1, 200, 0.25), (2, 300, 0.0), (1, 0, 0.0)):
+        Note(store.folder, "big-1", "").write(*amounts)
+    Note(store.folder, "big-2", "").write(7, 7, 7.0)
+    seen = seen_of(store, Identity("big-1", ""), big)
+    # 300 tokens of an unknown kind at the dearer price, 1000 USD per million.
+    assert seen.lost == Spending(4, 500, pytest.approx(0.55))
+    assert seen.taken == seen.spent + seen.lost
+    own = Note(store.folder, "big-1", "")
+    own.write(9, 9, 9.0)
+    assert seen_of(store, Identity("big-1", ""), big, own.path) == seen
 
 
 def test_imported_answers_were_not_paid_for(config):

@@ -1,8 +1,8 @@
 import pytest
 
+from caft.store.given_up import Note, noted
 from caft.teacher import Answer, Owed, Request
 from caft.teacher.money.budget import Budget, Spending, exceeded, price, show, teacher_price
-from caft.teacher.money.given_up import GivenUp
 from caft.teacher.sections import read_teacher
 from caft.teacher.settings import Prices
 
@@ -162,15 +162,104 @@ def test_tokens_that_the_endpoint_did_not_tell_take_what_was_set_aside():
     assert own.spent == Spending(1, 100, 0.01)
 
 
+def noting(folder, identity=("m", "1")):
+    """Return a budget without limits that notes what is on the wire."""
+    note = Note(folder, *identity)
+    return Budget({}, Spending(), lambda request: Spending(1, 100, 0.5), note=note)
+
+
+def send(own, *keys):
+    for key in keys:
+        assert own.reserve(request(key))
+        own.sent(request(key))
+
+
+def lost(folder, identity=("m", "1")):
+    """Return what is noted of a model."""
+    return [
+        (one.requests, one.tokens, one.cost_usd)
+        for one in noted(folder)
+        if (one.model_id, one.revision) == identity
+    ]
+
+
+def test_what_is_on_the_wire_is_noted_until_its_answer_is_stored(tmp_path):
+    own = noting(tmp_path)
+    seen = []
+    send(own, "a", "b")
+    seen += lost(tmp_path)
+    own.settle(answer("a"))
+    seen += lost(tmp_path)
+    own.settle(answer("b", cost=None))
+    seen += lost(tmp_path)
+    assert seen == [(2, 200, 1.0), (1, 100, 0.5), (0, 0, 0.0)]
+
+
+def test_what_is_reserved_and_not_sent_is_not_noted(tmp_path):
+    own = noting(tmp_path)
+    own.reserve(request("a"))
+    assert lost(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("owed", "left"),
+    [
+        (Owed.NOTHING, (0, 0, 0.0)),
+        (Owed.REQUEST, (1, 0, 0.0)),
+        (Owed.REQUEST_AND_LATER, (1, 0, 0.0)),
+        (Owed.ALL, (1, 100, 0.5)),
+    ],
+)
+def test_what_an_attempt_owes_stays_noted_when_a_later_one_is_answered(tmp_path, owed, left):
+    own = noting(tmp_path)
+    send(own, "a")
+    own.again(request("a"), owed)
+    own.sent(request("a"))
+    during = lost(tmp_path)
+    own.settle(answer("a"))
+    assert (during, lost(tmp_path)) == (
+        [(left[0] + 1, left[1] + 100, left[2] + 0.5)],
+        [left],
+    )
+
+
+def test_a_job_that_leaves_nothing_open_takes_its_note_away(tmp_path):
+    for keys in ("", "a", "abc"):
+        own = noting(tmp_path)
+        send(own, *keys)
+        own.settle(*map(answer, keys))
+        own.close()
+    assert list(tmp_path.glob("given_up/*")) == []
+
+
+def test_an_answer_that_came_and_was_not_stored_stays_noted(tmp_path):
+    own = noting(tmp_path)
+    send(own, "a", "b")
+    own.settle(answer("a"))
+    own.close()
+    assert lost(tmp_path) == [(1, 100, 0.5)]
+
+
 def test_what_was_given_up_is_counted_for_all_jobs_of_a_model(tmp_path):
     for _ in range(2):
-        GivenUp(tmp_path, "m", "1").add(Spending(1, 100, 0.5))
-    GivenUp(tmp_path, "m", "2").add(Spending(1, 7, 0.5))
-    with open(next((tmp_path / "given_up").iterdir()), "a") as file:
-        file.write('{"model_id": "m", "revi')
-    assert GivenUp(tmp_path, "m", "1").total() == Spending(2, 200, 1.0)
-    assert GivenUp(tmp_path, "other", "1").total() == Spending()
-    assert GivenUp(tmp_path / "none", "m", "1").total() == Spending()
+        send(noting(tmp_path), "a")
+    send(noting(tmp_path, identity=("m", "2")), "a")
+    (tmp_path / "given_up" / "older.jsonl").write_text(
+        '{"model_id": "m", "revision": "1", "requests": 1, "tokens": 7, "cost_usd": 0.25, '
+        '"at": "2026-11-01T00:00:00+00:00"}\n'
+        '{"model_id": "m", "revi'
+    )
+    assert sorted(lost(tmp_path)) == [(1, 7, 0.25), (1, 100, 0.5), (1, 100, 0.5)]
+    assert lost(tmp_path, ("other", "1")) == lost(tmp_path / "none") == []
+
+
+def test_a_note_grows_and_shrinks_within_its_line(tmp_path):
+    own = Note(tmp_path, 'a "model"\n', None)
+    found = []
+    for amounts in ((999_999_999, 10**15 - 1, 9_999_999.5), (1, 2, 1e-9), (0, 0, 0.0)):
+        own.write(*amounts)
+        found += [(one.requests, one.tokens, one.cost_usd) for one in noted(tmp_path)]
+    assert found == [(999_999_999, 10**15 - 1, 9_999_999.5), (1, 2, 1e-9), (0, 0, 0.0)]
 
 
 def test_an_answer_of_unknown_price_takes_what_was_set_aside():
@@ -196,12 +285,15 @@ def test_a_limit_of_nothing_lets_nothing_through():
 
 
 def test_looking_again_counts_what_other_jobs_spent_and_keeps_reservations():
-    seen = Spending(8, 0, 0.0)
-    own = Budget(
-        {"max_requests": 10}, Spending(), lambda request: Spending(1, 1, 0.0), lambda: seen
-    )
+    seen = iter([(Spending(4), Spending(3)), (Spending(6), Spending(2))])
+    worst = Spending(1, 1, 0.0)
+    own = Budget({"max_requests": 10}, Spending(), lambda request: worst, lambda: next(seen))
+    own.count_elsewhere(Spending(9))
     assert own.reserve(request("a"))
     own.look_again()
+    assert own.spent == Spending(7)
+    own.look_again()
+    assert own.spent == Spending(8)
     assert own.reserve(request("b"))
     assert not own.reserve(request("c"))
 

@@ -21,7 +21,7 @@ from caft.teacher.endpoint.replies import (
 )
 from caft.teacher.reading.body import Unreadable, read_body
 from caft.teacher.reading.reply import is_expected, is_same_model
-from caft.teacher.records import to_answer, to_record
+from caft.teacher.records import read_back, to_answer, to_record
 from caft.teacher.settings import Prices
 from caft.teacher.tally import Tally, tell_oddities, tell_unexpected
 
@@ -446,3 +446,21 @@ def test_the_progress_says_how_many_answers_are_of_unknown_length():
     assert (
         line == "10 tokens and 1 answers of unknown length, cost unknown, 0 retries, 50% accepted"
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "other", "used"),
+    [
+        ("so [[B]]", {}, "so [[B]]"),
+        ("half \ud800", {}, "half ?"),
+        ("mine", {"raw": '{"choices": [{"message": {"content": "theirs"}}]}'}, "theirs"),
+        ("mine", {"received_at": "2026-01-01", "text": "theirs", "raw": "{}"}, "theirs"),
+    ],
+)
+def test_an_answer_is_used_as_the_store_has_it(content, other, used):
+    raw = {"choices": [{"message": {"content": content}, "finish_reason": "stop"}]}
+    asked = Request("k", "i", [], {}, 0, None, "m", "")
+    fresh = read_answer(raw, asked, None)
+    written = to_record(asked, fresh, "rationale")
+    stored = json.loads(encode([written])[0]) | other
+    assert read_back(fresh, written, stored).text == used

@@ -2,7 +2,7 @@
 
 import json
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from caft.complexity.topk_entropy import first_logprobs
 from caft.store.record import encode
 from caft.teacher import Request
 from caft.teacher.endpoint.replies import Fault, read_answer, read_answer_body
-from caft.teacher.records import to_answer, to_record
+from caft.teacher.records import read_back, to_answer, to_record
 from caft.teacher.settings import Prices
 
 PRICES = Prices(prompt=1.0, cached=0.1, completion=10.0, entered="2026-11-01")
@@ -227,6 +227,10 @@ def _stream(draw, reply):
     return b"".join([b": ping\n\n", *lines, b"data: [DONE]\n\n"])
 
 
+def _columns(answer):
+    return {name: value for name, value in vars(answer).items() if name != "raw"}
+
+
 def check(truth):
     """Read a drawn reply; return whether its tokens, its cost were known."""
     try:
@@ -238,8 +242,8 @@ def check(truth):
     record = to_record(ASKED, live, "rationale")
     (stored,) = encode([record])
     answer = to_answer(json.loads(stored), PRICES)
-    columns = ("text", "reasoning", "finish_reason", "prompt_tokens", "completion_tokens")
-    assert all(getattr(answer, name) == getattr(live, name) for name in columns)
+    assert _columns(answer) == _columns(live)
+    assert _columns(read_back(live, record, json.loads(stored), PRICES)) == _columns(live)
     assert "[[8]]" not in answer.text
     assert answer.text == truth.text
     assert bool(answer.reasoning) == truth.has_thought
@@ -267,7 +271,7 @@ def _places(value):
 
 
 def test_an_odd_value_at_any_place_costs_at_most_its_own_answer():
-    records = []
+    records, answers = [], []
     for seed in range(5000):
         draw, reply = random.Random(seed), drawn(seed).reply
         for _ in range(draw.choice([1, 1, 3])):
@@ -281,7 +285,10 @@ def test_an_odd_value_at_any_place_costs_at_most_its_own_answer():
         except Fault:
             continue
         first_logprobs(answer.raw)
-        records.append({**to_record(ASKED, answer, "rationale"), "key": str(seed)})
+        answers.append(replace(answer, key=str(seed)))
+        records.append(to_record(ASKED, answers[-1], "rationale"))
     assert len(records) > 3000
-    for body in encode(records):
-        to_answer(json.loads(body), PRICES)
+    for answer, record, body in zip(answers, records, encode(records), strict=True):
+        stored = json.loads(body)
+        used = read_back(answer, record, stored, PRICES)
+        assert _columns(used) == _columns(to_answer(stored, PRICES))

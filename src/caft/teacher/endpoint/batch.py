@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,27 +25,14 @@ from caft.teacher.endpoint.batch_calls import (
     TooMuchError,
     UnlistedError,
 )
-from caft.teacher.endpoint.batch_replies import (
-    body_of,
-    errors_in,
-    is_cancelled,
-    is_cut_short,
-    passes,
-    refusal_in,
-    state_of,
-    too_much,
-)
+from caft.teacher.endpoint.batch_looks import Lines, Looks, TroubleError, way_out
+from caft.teacher.endpoint.batch_replies import body_of, is_cancelled, passes, refusal_in
 from caft.teacher.endpoint.connection import Target, whom_of
 from caft.teacher.endpoint.refusals import Refusal, refused
-from caft.teacher.endpoint.replies import Fault, brief, no_answer, read_answer, redact
-from caft.teacher.reading.body import parse_json
+from caft.teacher.endpoint.replies import Fault, brief, no_answer, read_answer
 
 _AT_ONCE = 1000  # answers per yield
 _SLOWEST = 10  # times poll_s between looks, at most
-_LOOKS = 3  # at a batch that is not there, or has no files: endpoints are not always up to date
-
-Lines = dict[str, Any]
-"""Lines of output files, by key of the request."""
 
 log = logging.getLogger("caft")
 
@@ -66,10 +52,6 @@ class Habits:
     most_requests: int
     most_bytes: int
     patience_s: float
-
-
-class _TroubleError(TeacherError):
-    """One batch needs a person; the others go on."""
 
 
 def submitted_keys(target: Target, store: Path) -> set[str]:
@@ -122,9 +104,7 @@ class Batches:
         self.full, self.refusals = False, 0  # whether to wait for room; refusals without others
         self.rows: list[Answer] = []  # to requests that fit into no batch
         self.troubles: list[str] = []
-        self.told: dict[str, tuple[Any, ...]] = {}
-        self.looks: dict[str, int] = {}  # at a batch that is not there, in a row
-        self.unknown: dict[str, float] = {}  # since when a batch is in an unknown state
+        self.looks = Looks(self.calls, target, store, habits.patience_s)
 
     def answer(self, requests: list[Request]) -> Iterator[list[Answer]]:
         """Answer each request once; one that failed in a batch, or expired, with an `error`.
@@ -221,6 +201,9 @@ class Batches:
     def _submit(self, keys: list[str], content: bytes) -> OpenBatch:
         settings = self.target.settings
         batch = OpenBatch(self.target.base_url, settings.model, settings.revision, keys)
+        batch.most_tokens = (
+            len(content) + len(keys) * settings.longest
+        )  # a token has a byte or more
         notes.write(self.store, batch)
         try:
             batch.file = self.calls.upload(batch.uuid, content)
@@ -243,19 +226,11 @@ class Batches:
         log.info("batch %s: %d requests submitted", batch.batch, len(keys))
         return batch
 
-    def _unlisted(self, batch: OpenBatch) -> _TroubleError:
-        return _TroubleError(
+    def _unlisted(self, batch: OpenBatch) -> TroubleError:
+        return TroubleError(
             f"{self.target.base_url} does not list its batches, so whether it made one of "
             f"{len(batch.keys)} requests (file {batch.file or 'unknown'}) before the job was cut "
-            f"off is unknown. {self._way_out(batch)}"
-        )
-
-    def _way_out(self, batch: OpenBatch) -> str:
-        return (
-            "Look there; if nothing will come of it, "
-            f"`caft store batches --forget {batch.name} --store {self.store}` forgets it, and the "
-            "next run asks its requests again (what it did answer is then paid for twice). "
-            "`caft store batches` lists all."
+            f"off is unknown. {way_out(self.store, batch)}"
         )
 
     def _is_submitted(self, batch: OpenBatch) -> bool:
@@ -285,150 +260,17 @@ class Batches:
     def _collect(self, batch: OpenBatch, waiting: dict[str, Request]) -> Lines | None:
         """Return the lines of an ended batch; None for one that still runs, or is done with."""
         try:
-            return self._lines(batch)
+            return self.looks.lines(batch)
         except TooMuchError as refusal:
             self.open.remove(batch)
             notes.remove(self.store, batch)
             if lot := [waiting[key] for key in batch.keys if key in waiting]:
                 self._give_back(lot, refusal)
-        except _TroubleError as trouble:
+        except TroubleError as trouble:
             self.open.remove(batch)
             self.troubles.append(str(trouble))
             log.error("%s", trouble)
         return None
-
-    def _lines(self, batch: OpenBatch) -> Lines | None:
-        if batch.answers:
-            return batch.answers
-        try:
-            state = self.calls.state(batch)
-        except AbsentError as error:
-            self._not_there(batch, f"does not know batch {batch.batch} any more ({error})")
-            return None
-        self._report(batch, state)
-        word, meaning = state_of(state)
-        if meaning is None:
-            self._unknown_state(batch, word)
-            return None
-        self.unknown.pop(batch.uuid, None)
-        output, failed = (
-            state.get(f"{name}_file_id") or state.get(f"{name}_file")
-            for name in ("output", "error")
-        )
-        if meaning == "failed":
-            said = errors_in(state)
-            if kind := too_much(said):
-                raise TooMuchError(kind, said)
-            if not (output or failed):
-                raise self._failed(batch, said)
-        if meaning == "running":
-            self.looks.pop(batch.uuid, None)
-            return None
-        if not (output or failed or is_cut_short(word)):
-            self._not_there(batch, f"has ended batch {batch.batch} and names no file of answers")
-            return None
-        lines = self._download(batch, failed, needed=False) if failed else {}
-        if output:
-            found = self._download(batch, output, needed=True)
-            lines |= {key: one for key, one in found.items() if body_of(one) or key not in lines}
-        return lines if self._is_whole(batch, lines) else None
-
-    def _is_whole(self, batch: OpenBatch, lines: Lines) -> bool:
-        """Tell whether the answers are as many as the endpoint counts; a few looks decide."""
-        counted, there = (
-            self.told[batch.uuid][1],
-            sum(body_of(one) is not None for one in lines.values()),
-        )
-        if not isinstance(counted, int) or there >= counted:
-            return True
-        self.looks[batch.uuid] = self.looks.get(batch.uuid, 0) + 1
-        log.warning("batch %s: %d answers of %d are there", batch.batch, there, counted)
-        return self.looks[batch.uuid] >= _LOOKS
-
-    def _not_there(self, batch: OpenBatch, what: str) -> None:
-        """Wait for what should be there, a few looks long.
-
-        Raises:
-            _TroubleError: after the last of them.
-        """
-        self.looks[batch.uuid] = self.looks.get(batch.uuid, 0) + 1
-        if self.looks[batch.uuid] >= _LOOKS:
-            raise _TroubleError(
-                f"{self.target.base_url} {brief(what, self.secret)}; {len(batch.keys)} requests "
-                f"wait for it. {self._way_out(batch)}"
-            )
-
-    def _unknown_state(self, batch: OpenBatch, word: str) -> None:
-        """Wait in a state that this version does not know.
-
-        Raises:
-            _TroubleError: when the time for that is over.
-        """
-        now = time.monotonic()
-        since = self.unknown.setdefault(batch.uuid, now)
-        shown = brief(repr(word), self.secret)
-        if since == now:
-            log.warning(
-                "batch %s: caft does not know the state %s; it is looked at again for %g s",
-                *(batch.batch, shown, self.habits.patience_s),
-            )
-        if now - since > self.habits.patience_s:
-            raise _TroubleError(
-                f"{self.target.base_url}: batch {batch.batch} is in the state {shown}, which caft "
-                f"does not know, for {now - since:.0f} s (batch_patience_s); {len(batch.keys)} "
-                f"requests wait for it. Run again to wait longer. {self._way_out(batch)}"
-            )
-
-    def _failed(self, batch: OpenBatch, said: str) -> _TroubleError:
-        notes.remove(self.store, batch)
-        return _TroubleError(
-            f"{self.target.base_url} refused batch {batch.batch} ({brief(said, self.secret)}); "
-            "nothing was bought. Check the model's name and the limits of batches, and run again."
-        )
-
-    def _report(self, batch: OpenBatch, state: dict[str, Any]) -> None:
-        counts = state.get("request_counts")
-        counts = counts if isinstance(counts, dict) else {}
-        told = (state_of(state)[0], counts.get("completed") or 0, counts.get("failed") or 0)
-        if told != self.told.get(batch.uuid):
-            self.told[batch.uuid] = told
-            log.info(
-                "batch %s: %s, %s of %d done, %s failed",
-                *(batch.batch, told[0], told[1], len(batch.keys), told[2]),
-            )
-
-    def _download(self, batch: OpenBatch, file_id: str, needed: bool) -> Lines:
-        try:
-            return self.calls.results(file_id, partial(self._lines_in, batch))
-        except AbsentError as said:
-            if not needed:
-                log.warning("batch %s: its file of errors is gone (%s)", batch.batch, said)
-                return {}
-            raise _TroubleError(
-                f"{self.target.base_url} has the output file {file_id} of batch {batch.batch} no "
-                f"more ({said}), and with it {len(batch.keys)} answers. {self._way_out(batch)}"
-            ) from None
-
-    def _lines_in(self, batch: OpenBatch, body: bytes) -> Lines:
-        """Read a file of results, without lines that are none.
-
-        Raises:
-            Fault: if all are none: something on the way answered instead of the endpoint.
-        """
-        lines: Lines = {}
-        skipped = 0
-        for line in body.decode("utf-8-sig", "replace").split("\n"):
-            try:
-                parsed = redact(parse_json(line), self.secret)
-                lines[parsed["custom_id"]] = parsed
-            except (ValueError, KeyError, TypeError):
-                skipped += bool(line.strip())
-        if skipped and not lines:
-            said = brief(body.decode("utf-8", "replace"), self.secret)
-            raise Fault(f"a file of batch {batch.batch} held no results ({said})")
-        if skipped:
-            log.warning("batch %s: %d lines that are no results", batch.batch, skipped)
-        return lines
 
     def _settled(
         self, batch: OpenBatch, lines: Lines, waiting: dict[str, Request]
@@ -437,8 +279,7 @@ class Batches:
         mine = [waiting[key] for key in batch.keys if key in waiting]
         left = {one.key: one for one in mine if one.key not in lines or passes(lines[one.key])}
         answered = any(body_of(lines[one.key]) for one in mine if one.key in lines)
-        word = self.told.get(batch.uuid, ("",))[0]
-        if left and answered and not is_cancelled(word):
+        if left and answered and not is_cancelled(self.looks.word(batch)):
             log.info("batch %s: %d requests go into another one", batch.name, len(left))
             self.queue.extend(left.values())
             mine = [one for one in mine if one.key not in left]

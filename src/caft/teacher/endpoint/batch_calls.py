@@ -111,14 +111,14 @@ class Calls:
         retrieve = self.client.batches.with_raw_response.retrieve
         return identified(self._call(lambda: retrieve(batch.batch)))
 
-    def results(self, file_id: str, read: Callable[[bytes], T]) -> T:
-        """Return what is read from a file of results; the reader may raise a Fault.
+    def results(self, file_id: str) -> bytes:
+        """Return a file of results.
 
         Raises:
             AbsentError: if the endpoint does not have the file.
         """
         content = self.client.files.with_raw_response.content
-        return self._repeat(lambda: read(content(file_id).http_response.content))
+        return self._repeat(lambda: bytes(content(file_id).http_response.content))
 
     def _id_in(self, reply: dict[str, Any], what: str) -> str:
         found = identified(reply).get("id")

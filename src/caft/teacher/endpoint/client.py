@@ -229,7 +229,12 @@ class _Run:
 
     def _done(self, task: asyncio.Task[Answer | None]) -> None:
         self.tasks.discard(task)
-        answer = None if task.cancelled() else task.result()
+        answer = None
+        if not task.cancelled():
+            if error := task.exception():
+                self._fail(error)
+            else:
+                answer = task.result()
         if answer:
             self.queue.put(answer)
         else:
@@ -259,6 +264,7 @@ class _Run:
         self.refusals += not second
         if self.refusals == (_REFUSALS_IN_A_ROW if self.answered else _FIRST_REFUSALS):
             self._fail(_only_refusals(self.refusals, self.answered, refusal))
+            request.again(Owed.REQUEST)
             return None
         # Two of three signs that it is the item's: others come, the words say so, it says it twice.
         if sum((self.answered, refusal.clear, second)) > 1:
@@ -284,9 +290,15 @@ class _Run:
         task = asyncio.current_task()
         self.sending.add(task)
         try:
+            request.sent()
             return await self.ask(client, request)
         except Fault as fault:
             fault.last = not request.again(fault.owed)
+            raise
+        except Refusal:
+            raise  # its answer settles it
+        except TeacherError:
+            request.again(Owed.REQUEST)
             raise
         except asyncio.CancelledError:
             request.again(Owed.ALL)

@@ -128,11 +128,11 @@ def read_answer_body(body: bytes, secret: str | None) -> dict[str, Any]:
             raise Fault(f"the body was no answer ({brief(read.text, secret) or 'empty'})")
         read = {BODY: read.text}
     if isinstance(read.get(BODY), str):
-        read[BODY] = _redact_source(read[BODY], secret)
+        read[BODY] = redact_source(read[BODY], secret)
     return redact(read, secret)
 
 
-def _redact_source(text: str, secret: str | None) -> str:
+def redact_source(text: str, secret: str | None) -> str:
     """Replace a secret in the source of JSON, which may have escaped each of its characters."""
     if not secret or len(secret) < _SHORTEST_SECRET:
         return text

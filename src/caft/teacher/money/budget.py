@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from caft.store.given_up import Note
 from caft.teacher import Answer, Owed, Request
 from caft.teacher.settings import Asked, Prices
 
@@ -102,8 +103,9 @@ class Budget:
         limits: Mapping[str, float | None],
         spent: Spending,
         worst: Callable[[Request], Spending],
-        look: Callable[[], Spending] | None = None,
+        look: Callable[[], tuple[Spending, Spending]] | None = None,
         name: str = "budget",
+        note: Note | None = None,
     ):
         """Start with what has been spent.
 
@@ -111,20 +113,23 @@ class Budget:
             limits: `max_requests`, `max_tokens`, `max_cost_usd`; None or left out is no limit.
             spent: by all answers of this model that the store has.
             worst: the most a request can take: its prompt and as many tokens as it may answer.
-            look: counts again what the store has, other jobs' answers included.
+            look: counts again what the store has, other jobs' answers included, and what other
+                jobs have noted of requests without an answer.
             name: config path of the limits, for messages.
+            note: keeps what is on the wire or was given up, beyond the life of this process.
         """
         self.limits = {name: limit for name, limit in limits.items() if limit is not None}
         self.name = name
-        self.lost = Spending()
-        self.note_lost: Callable[[Spending], None] = lambda lost: None
+        self.lost = self._elsewhere = _NOTHING
         self.settled = spent.requests
         self._most = {name: self.limits.get(name, math.inf) + _ROUNDING for name in _LIMITS}
         self._bought = _sum_of(spent)
-        self._worst, self._look = worst, look
+        self._worst, self._look, self._note = worst, look, note
         self._excess = _NOTHING
         self._reserved: dict[str, Spending] = {}
         self._held = _Sum()
+        self._sent: dict[str, Spending] = {}  # by key, what can be on the bill though no answer is
+        self._noted = _Sum()
         self._later: set[str] = set()  # keys of those under way that wait for others
         self._lock = threading.Lock()
 
@@ -141,6 +146,8 @@ class Budget:
     @property
     def probing(self) -> bool:
         """Whether to wait for answers that are under way, until it is known what they take."""
+        if not self.limits:
+            return False
         return self.under_way - len(self._later) >= max(_FIRST, 2 * self.settled)
 
     def reserve(self, request: Request) -> bool:
@@ -149,16 +156,36 @@ class Budget:
         with self._lock:
             return self._hold(request.key, worst)
 
+    def sent(self, request: Request) -> None:
+        """Note what a request may take that is sent now: a kill must not hide it.
+
+        Raises:
+            StoreError: if that fails.
+        """
+        with self._lock:
+            worst = self._reserved.get(request.key, _NOTHING)
+            self._sent[request.key] = worst
+            self._noted.add(worst)
+            self._write_note()
+
+    def _write_note(self) -> None:
+        if self._note:
+            noted = self._noted
+            self._note.write(noted.requests, noted.tokens, noted.cost_usd)
+
     def again(self, request: Request, owed: Owed) -> bool:
         """Count an attempt without an answer, and set aside another; False if it has no room."""
         worst = self._worst(request)
         with self._lock:
             held = self._reserved.pop(request.key, _NOTHING)
             self._held.take(held)
+            lost = _NOTHING
             if owed is not Owed.NOTHING:
                 lost = held if owed is Owed.ALL else Spending(1)
                 self.lost += lost
-                self.note_lost(lost)
+            self._noted.take(self._sent.pop(request.key, _NOTHING))
+            self._noted.add(lost)
+            self._write_note()
             if owed is Owed.REQUEST_AND_LATER:
                 self._later.add(request.key)
             return self._hold(request.key, worst)
@@ -181,31 +208,50 @@ class Budget:
             <= most["max_cost_usd"]
         )
 
-    def settle(self, answer: Answer) -> None:
-        """Replace an answer's reservation by what it took; an error takes nothing more.
+    def settle(self, *answers: Answer) -> None:
+        """Replace the reservations of answers by what they took; an error takes nothing more.
 
         What is unknown of an answer, its price or its tokens, takes what was set aside.
         """
         with self._lock:
-            is_reserved = answer.key in self._reserved
-            worst = self._reserved.pop(answer.key, _NOTHING)
-            self._later.discard(answer.key)
-            self._held.take(worst)
-            if answer.finish_reason == "error":
-                return
-            self.settled += 1
-            took = _taken(answer, worst)
-            self._bought.add(took)
-            tokens, money = took.tokens - worst.tokens, took.cost_usd - worst.cost_usd
-            if is_reserved and (tokens > 0 or money > 0):
-                self._excess += Spending(0, max(0, tokens), max(0.0, money))
+            sent = len(self._sent)
+            for answer in answers:
+                self._settle(answer)
+            if len(self._sent) < sent:
+                self._write_note()
+
+    def _settle(self, answer: Answer) -> None:
+        is_reserved = answer.key in self._reserved
+        worst = self._reserved.pop(answer.key, _NOTHING)
+        self._later.discard(answer.key)
+        self._held.take(worst)
+        if (sent := self._sent.pop(answer.key, None)) is not None:
+            self._noted.take(sent)
+        if answer.finish_reason == "error":
+            return
+        self.settled += 1
+        took = _taken(answer, worst)
+        self._bought.add(took)
+        tokens, money = took.tokens - worst.tokens, took.cost_usd - worst.cost_usd
+        if is_reserved and (tokens > 0 or money > 0):
+            self._excess += Spending(0, max(0, tokens), max(0.0, money))
 
     def look_again(self) -> None:
         """Count again what the store has; everything that was settled has to be in it."""
         if self._look:
-            spent = self._look()
+            spent, elsewhere = self._look()
             with self._lock:
                 self._bought = _sum_of(spent)
+                self.count_elsewhere(elsewhere)
+
+    def close(self) -> None:
+        """Note nothing more; what stays noted was given up, or came and could not be stored."""
+        if self._note:
+            self._note.close()
+
+    def count_elsewhere(self, lost: Spending) -> None:
+        """Take over what other jobs have noted of requests without an answer."""
+        self.lost, self._elsewhere = self.lost - self._elsewhere + lost, lost
 
 
 def _sum_of(spent: Spending) -> _Sum:

@@ -1,7 +1,7 @@
 """What a teacher still has to be asked for, and what that is expected to take."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from caft.prompting.settings import Prompt
 from caft.prompting.tokens import TokenCounter
 from caft.settings import Section, key
 from caft.store import Store
+from caft.store.given_up import Note, noted
 from caft.teacher import Request, Teacher
 from caft.teacher.acceptance import Policy, Verdict, review
 from caft.teacher.money.budget import (
@@ -25,9 +26,8 @@ from caft.teacher.money.budget import (
     show,
     teacher_price,
 )
-from caft.teacher.money.given_up import GivenUp
 from caft.teacher.records import make_request, to_answer
-from caft.teacher.settings import Asked, Prices
+from caft.teacher.settings import Asked, Endpoint, Prices
 
 CASES = ("low", "middle", "high")
 _ENOUGH = 20  # stored answers from which an estimate is made; with fewer the config's prior counts
@@ -177,10 +177,16 @@ def _only(values: set[str | None]) -> str | None:
     return values.pop() if len(values) == 1 else None
 
 
-def seen_of(store: Store, identity: Identity, settings: Asked) -> Seen:
+def seen_of(store: Store, identity: Identity, settings: Asked, but: Path | None = None) -> Seen:
     """Return what the store knows of a model; answers of unknown cost get the price of today.
 
     Tokens that nobody knows count as the most that is known of any answer.
+
+    Args:
+        store: of paid answers.
+        identity: of the model.
+        settings: its section of the config.
+        but: a note of requests without an answer that is left out.
     """
     if identity.model_id is None:
         return Seen()
@@ -205,15 +211,23 @@ def seen_of(store: Store, identity: Identity, settings: Asked) -> Seen:
     )
     answered = paid["seconds"][paid["seconds"] > 0]  # a refused prompt takes none
     seconds = float(answered.mean()) if len(answered) else None
-    lost = _given_up(store, identity).total()
+    lost = _lost(store, identity, settings, but)
     if len(lengths) < _ENOUGH:
         return Seen(spent, None, seconds, longest, lost)
     low, high = lengths.quantile([0.1, 0.9])
     return Seen(spent, (float(low), float(lengths.mean()), float(high)), seconds, longest, lost)
 
 
-def _given_up(store: Store, identity: Identity) -> GivenUp:
-    return GivenUp(store.folder, identity.model_id, identity.revision)
+def _lost(store: Store, identity: Identity, settings: Asked, but: Path | None) -> Spending:
+    """Return the most that requests without an answer have taken, at the prices of today if any."""
+    found = Spending()
+    for lost in noted(store.folder, but):
+        if (lost.model_id, lost.revision) == (identity.model_id, identity.revision):
+            # What was noted without a price may be tokens of either kind.
+            prices = [teacher_price(settings, *of) for of in ((lost.tokens, 0), (0, lost.tokens))]
+            cost = lost.cost_usd or max(price or 0.0 for price in prices)
+            found += Spending(lost.requests, lost.tokens, cost)
+    return found
 
 
 def estimate(
@@ -267,25 +281,41 @@ def open_budget(
         return None
     if "max_cost_usd" in limits and teacher_price(settings, 1, 1) is None:
         raise BudgetError(f"{path}.max_cost_usd: needs {where}.prices to go by.")
+    identity = outlook.identity
+    note = Note(store.folder, identity.model_id, identity.revision)
 
-    def spent() -> Spending:
-        return seen_of(store, outlook.identity, settings).spent
+    def look() -> tuple[Spending, Spending]:
+        seen = seen_of(store, identity, settings, note.path)
+        return seen.spent, seen.lost
 
-    seen = seen_of(store, outlook.identity, settings)
+    seen = seen_of(store, identity, settings)
     longest = max(settings.longest, seen.longest)  # some endpoints do not keep to the limit
-
-    def worst(request: Request) -> Spending:
-        prompt = counter.prompts([request.messages])[0]  # counted already, for the estimate
-        cost = teacher_price(settings, prompt, longest) or 0.0
-        return Spending(1, prompt + longest, cost)
-
     needed = estimate(outlook.missing.values(), settings, seen, outlook)
     over = exceeded(limits, seen.taken + needed["middle"].spending) if outlook.missing else []
     if over:
         raise BudgetError(_refusal(path, over[0], limits, seen.taken, needed))
-    budget = Budget(limits, seen.spent, worst, spent, path)
-    budget.lost, budget.note_lost = seen.lost, _given_up(store, outlook.identity).add
+    budget = Budget(limits, seen.spent, _worst_of(settings, longest, counter), look, path, note)
+    budget.count_elsewhere(seen.lost)
     return budget
+
+
+def without_limits(settings: Endpoint, store: Store, counter: TokenCounter) -> Budget:
+    """Return what lets everything through, and notes what is on the wire: a bill has it, too."""
+    note = Note(store.folder, settings.model, settings.revision)
+    return Budget({}, Spending(), _worst_of(settings, settings.longest, counter), note=note)
+
+
+def _worst_of(
+    settings: Asked, longest: int, counter: TokenCounter
+) -> Callable[[Request], Spending]:
+    """Return what tells the most that a request takes: its prompt and the longest answer."""
+
+    def worst(request: Request) -> Spending:
+        prompt = counter.prompts([request.messages])[0]  # equal texts are counted once
+        cost = teacher_price(settings, prompt, longest) or 0.0
+        return Spending(1, prompt + longest, cost)
+
+    return worst
 
 
 def _refusal(

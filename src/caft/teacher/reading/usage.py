@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -78,6 +79,9 @@ class Usage:
         return None if found is None else found + self.fee
 
 
+_NOTHING = Usage()
+
+
 def read_usage(reply: Mapping[str, Any], wrote: bool) -> Usage:
     """Read what a reply tells of tokens and money; the first place that tells something counts.
 
@@ -85,8 +89,8 @@ def read_usage(reply: Mapping[str, Any], wrote: bool) -> Usage:
         reply: the parsed body.
         wrote: whether it holds text, which 0 tokens cannot be.
     """
-    found = [_read(_flat(place), wrote) for place in _places(reply)]
-    return next((one for one in found if one != Usage()), Usage())
+    found = (_read(_flat(place), wrote) for place in _places(reply))
+    return next((one for one in found if one != _NOTHING), _NOTHING)
 
 
 def _places(reply: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -107,8 +111,13 @@ def _flat(nested: Mapping[str, Any]) -> Flat:
             for inner, values in _flat(value).items():
                 flat.setdefault(inner, []).extend(values)
         elif value is not None:
-            flat.setdefault(_CAMEL.sub("_", name).lower(), []).append(value)
+            flat.setdefault(_snake(name), []).append(value)
     return flat
+
+
+@lru_cache(1000)  # an endpoint has few names; the limit is for odd ones
+def _snake(name: str) -> str:
+    return _CAMEL.sub("_", name).lower()
 
 
 def _read(flat: Flat, wrote: bool) -> Usage:
@@ -142,7 +151,7 @@ def _whole(
     if completion is None:
         whole = _only(_sums(prompt, of_prompt))
         return whole, total - whole if whole and total >= whole else None
-    if total > prompt + completion and not of_prompt and not of_completion:
+    if total >= prompt + completion and not of_prompt and not of_completion:
         return prompt, total - prompt  # what is beyond both was thought, and not told
     if total == prompt + completion:  # a part that cannot be read is inside, then
         of_prompt = [part for part in of_prompt if part.tokens is not None]
@@ -169,8 +178,7 @@ def _parts(flat: Flat, kinds: tuple[tuple[str, ...], ...], of: int | None) -> li
     parts = []
     for names in kinds:
         told = {name for name in names if name in flat}
-        tokens = _tokens(flat, names)
-        if told and tokens != 0:
+        if told and (tokens := _tokens(flat, names)) != 0:
             parts.append(_Part(tokens, _places_of(flat, told, tokens, of)))
     return parts
 
@@ -225,8 +233,9 @@ def _tokens(flat: Flat, names: tuple[str, ...]) -> int | None:
 def _largest(
     flat: Flat, names: tuple[str, ...], read: Callable[[Any], float | None]
 ) -> float | None:
-    values = [read(value) for name in names for value in flat.get(name, [])]
-    return max((value for value in values if value is not None), default=None)
+    told = [name for name in names if name in flat]  # most usage tells a few of all these names
+    values = [read(value) for name in told for value in flat[name]]
+    return max((value for value in values if value is not None), default=None) if told else None
 
 
 def _count(value: Any) -> float | None:
