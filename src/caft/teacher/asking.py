@@ -94,6 +94,8 @@ def open_asking(setup: Setup[S], look: Callable[[Teacher, Store], Outlook]) -> I
     Raises:
         BudgetError: if the budget cannot reach for what is not stored; nothing is asked then.
     """
+    if way := setup.settings.way:
+        log.info("%s: %s", setup.path.replace("s.", " ", 1), way)
     teacher = _teacher_of(setup)
     with Store(setup.store_folder) as store:
         budget = None

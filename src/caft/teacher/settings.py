@@ -111,6 +111,11 @@ class Asked(Section):
         yield from ()
 
     @property
+    def way(self) -> str | None:
+        """Where questions go, and with which key; None where they stay in the job."""
+        return None
+
+    @property
     def rates(self) -> Prices | None:
         """What tokens cost; None where nobody knows."""
         return _NOTHING if self.free else None
