@@ -5,8 +5,11 @@ the endpoint has named it. So a run that was killed at any moment collects what 
 instead of buying it again; batch and online share the answers, because a request's id is its key.
 """
 
+import codecs
+import io
 import json
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -38,12 +41,21 @@ from caft.teacher.endpoint.batch_replies import (
 )
 from caft.teacher.endpoint.connection import Target, whom_of
 from caft.teacher.endpoint.refusals import Refusal, refused
-from caft.teacher.endpoint.replies import Fault, brief, no_answer, read_answer, redact
-from caft.teacher.reading.body import parse_json
+from caft.teacher.endpoint.replies import (
+    Fault,
+    brief,
+    no_answer,
+    read_answer,
+    redact,
+    unreadable,
+)
+from caft.teacher.reading.body import NestingError, parse_json
 
 _AT_ONCE = 1000  # answers per yield
 _SLOWEST = 10  # times poll_s between looks, at most
 _LOOKS = 3  # at a batch that is not there, or has no files: endpoints are not always up to date
+
+_CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,200})"')
 
 Lines = dict[str, Any]
 """Lines of output files, by key of the request."""
@@ -400,6 +412,12 @@ class Batches:
     def _download(self, batch: OpenBatch, file_id: str, needed: bool) -> Lines:
         try:
             return self.calls.results(file_id, partial(self._lines_in, batch))
+        except TooMuchError as said:
+            raise _TroubleError(
+                f"{self.target.base_url}: the {said} of batch {batch.batch} is larger than "
+                f"batch_max_result_mb ({self.target.most_of_file / 1e6:g}). Raise it and run "
+                f"again: the batch stays there. {self._way_out(batch)}"
+            ) from None
         except AbsentError as said:
             if not needed:
                 log.warning("batch %s: its file of errors is gone (%s)", batch.batch, said)
@@ -417,10 +435,12 @@ class Batches:
         """
         lines: Lines = {}
         skipped = 0
-        for line in body.decode("utf-8-sig", "replace").split("\n"):
+        asked = set(batch.keys)
+        for line in io.BytesIO(body.removeprefix(codecs.BOM_UTF8)):  # line by line, uncopied
             try:
-                parsed = redact(parse_json(line), self.secret)
-                lines[parsed["custom_id"]] = parsed
+                key, parsed = self._line(line)
+                if key in asked:
+                    lines[key] = parsed
             except (ValueError, KeyError, TypeError):
                 skipped += bool(line.strip())
         if skipped and not lines:
@@ -429,6 +449,25 @@ class Batches:
         if skipped:
             log.warning("batch %s: %d lines that are no results", batch.batch, skipped)
         return lines
+
+    def _line(self, line: bytes) -> tuple[str, Any]:
+        """Read a line of results; one that is too large or nested too deeply is kept unread.
+
+        Raises:
+            ValueError, KeyError, TypeError: if it is none.
+        """
+        why = f"the reply was larger than max_reply_mb ({self.target.settings.max_reply_mb:g})"
+        if len(line) <= self.target.most_of_reply:
+            try:
+                parsed = parse_json(line.decode("utf-8", "replace"))
+                return parsed["custom_id"], redact(parsed, self.secret)
+            except NestingError as error:
+                why = str(error)
+        found = _CUSTOM_ID.search(line)
+        if not found:
+            raise ValueError(why)
+        key, body = found[1].decode(), unreadable(line, why, self.secret)
+        return key, {"custom_id": key, "response": {"status_code": 200, "body": body}}
 
     def _settled(
         self, batch: OpenBatch, lines: Lines, waiting: dict[str, Request]

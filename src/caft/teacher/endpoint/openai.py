@@ -40,6 +40,11 @@ class OpenAI(Endpoint):
         50_000,
     )
     batch_max_mb: Positive = key("Largest file of a batch, in MB.", 100)
+    batch_max_result_mb: Positive = key(
+        "Largest file of a batch's results, unpacked, in MB. With a larger one the job ends; the "
+        "batch stays at the endpoint.",
+        500,
+    )
     batch_patience_s: Positive = key(
         "How long the endpoint may be out of reach while a batch is waited for, or a batch in a "
         "state that caft does not know, before the job ends; the batch goes on.",

@@ -1,6 +1,7 @@
 """What an endpoint sent back: an answer, a fault that may pass, or a reason to stop."""
 
 import json
+import logging
 import math
 import re
 import time
@@ -19,11 +20,15 @@ from caft.teacher.settings import Prices
 _SHORTEST_SECRET = (
     8  # characters; a shorter key, as local servers take, would be cut out of answers
 )
+_KEPT = 2000  # bytes of a reply that is not read
 _SHOWN = 300  # characters of a server's message
 
 _SINCE_1970 = 1e9  # a header with more seconds than that means a time
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PART = r"(\d+(?:\.\d+)?)\s*(ms|[smhd])"
+
+
+log = logging.getLogger("caft")
 
 
 class Fault(Exception):
@@ -130,6 +135,13 @@ def read_answer_body(body: bytes, secret: str | None) -> dict[str, Any]:
     if isinstance(read.get(BODY), str):
         read[BODY] = _redact_source(read[BODY], secret)
     return redact(read, secret)
+
+
+def unreadable(body: bytes, why: str, secret: str | None) -> dict[str, Any]:
+    """Return what is kept of a reply that is not read: its beginning, as text, and the reason."""
+    log.warning("teacher: %s; it is kept as unreadable", why)
+    beginning = body[:_KEPT].decode("utf-8", "replace")
+    return {BODY: _redact_source(beginning, secret), "error": why}
 
 
 def _redact_source(text: str, secret: str | None) -> str:

@@ -1,12 +1,12 @@
 """An answer as all else uses it, from a reply that has just come or from a record of the store."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from caft.prompting.thought import split_thought
 from caft.teacher import Answer
+from caft.teacher.reading.body import parse_json
 from caft.teacher.reading.ending import COMPLETE, TRUNCATED, ending_in
 from caft.teacher.reading.reply import Reading, read_reply, reply_in
 from caft.teacher.settings import Prices
@@ -69,7 +69,7 @@ def stored_answer(record: Mapping[str, Any], prices: Prices | None = None) -> An
 
 def _json(text: str | None) -> dict[str, Any]:
     try:
-        value = json.loads(text or "{}")
+        value = parse_json(text or "{}")
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
