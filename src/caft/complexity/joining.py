@@ -148,7 +148,7 @@ def _item_keys(items: pd.DataFrame, settings: MetricSettings) -> list[str | None
 def _text_key(question: Any, options: Any) -> str | None:
     """Join question and options, without what differs between copies of one text."""
     text = as_text(question)
-    if text is None:
+    if text is None or isinstance(options, str | bytes | dict | int | float):  # no list
         return None
     parts = [text, *(as_text(option) or "" for option in ([] if options is None else options))]
     return _BETWEEN.join(" ".join(nfc(part).lower().split()) for part in parts)

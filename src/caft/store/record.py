@@ -38,6 +38,7 @@ LIGHT = pa.schema(
 )
 """The columns that can be read without the texts; `imported` says that nothing was paid."""
 
+_NUMBERS = pa.schema([column for column in RECORD if column.type != pa.string()])
 _INT64 = 2**63
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -142,6 +143,11 @@ def encode(records: Iterable[Mapping[str, Any]]) -> list[bytes]:
     return bodies
 
 
+def numbers_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the counts, the cost and the seconds of a record, whoever wrote it; else None."""
+    return _fitting(record, _NUMBERS)
+
+
 def _fitting(record: Mapping[str, Any], columns: pa.Schema) -> dict[str, Any]:
     return {column.name: _fit(record.get(column.name), column.type) for column in columns}
 
@@ -152,8 +158,10 @@ def _fit(value: Any, kind: pa.DataType) -> Any:
         return value if isinstance(value, str) else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value if kind == pa.bool_() and isinstance(value, bool) else None
+    if not value >= 0:  # counts, costs and seconds
+        return None
     if kind == pa.int64():
-        return int(value) if -_INT64 <= value < _INT64 and value == int(value) else None
+        return int(value) if value < _INT64 and value == int(value) else None
     return _finite(value)
 
 
