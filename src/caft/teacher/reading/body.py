@@ -98,7 +98,8 @@ def _objects_in(text: str) -> Iterator[dict[str, Any]]:
         except json.JSONDecodeError as error:
             # The place of a text that does not end is its beginning, but all of it was read.
             to = len(text) if error.msg.startswith("Unterminated") else error.pos
-            tries, end, left = tries + 1, start + 1, left - (to - start)
+            # The lines up to there were counted, too, for the error's message.
+            tries, end, left = tries + 1, start + 1, left - (to - start) - error.pos // 32
         except RecursionError:
             return
         start = text.find("{", end)
