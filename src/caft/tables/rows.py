@@ -138,12 +138,13 @@ def _no_text(path: str) -> ItemError:
 
 def _jsonl(path: str, limits: Limits) -> Iterator[Row]:
     # Lines end at "\n" alone: JSON strings may hold U+2028 and its like.
+    most = limits.row
     with open(path, encoding="utf-8-sig", newline="\n") as file:
         number = 0
-        while line := file.readline(limits.row + 1):
+        while line := file.readline(most + 1):
             number += 1
-            if len(line) > limits.row:
-                while not line.endswith("\n") and (line := file.readline(limits.row)):
+            if len(line) > most:
+                while not line.endswith("\n") and (line := file.readline(most)):
                     pass
                 yield number, Unusable("too_large", limits.told("the line"))
             elif line.strip():

@@ -71,8 +71,9 @@ def redact(value: Any, secret: str | None) -> Any:
 def brief(text: str, secret: str | None) -> str:
     """Return the beginning of a server's text in one printable line, without the secret."""
     line = " ".join(str(redact(text, secret)).split())
-    shown = "".join(character if character.isprintable() else "?" for character in line)
-    return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + " …"
+    cut = line[:_SHOWN]
+    shown = "".join(character if character.isprintable() else "?" for character in cut)
+    return shown if len(line) <= _SHOWN else shown + " …"
 
 
 def retry_after(value: str | None) -> float | None:
