@@ -22,6 +22,9 @@ configfile: "config.yaml"
 try:
     reading.lay_over(config, reading.read_words(workflow.config_settings.config))
     CONFIG = prepare(config)
+    if workflow.is_main_process:
+        for line in resolve.ways(CONFIG):
+            print(line, file=sys.stderr)
     if workflow.is_main_process and locks.acts(get_argument_parser().parse_known_args()[0]):
         if locks.remove_stale_lock(Path.cwd()):
             print("Removed the lock of an earlier run that was killed.", file=sys.stderr)

@@ -22,7 +22,9 @@ from pydantic import (
 class Section(BaseModel):
     """A section of the configuration; it cannot be changed once it is read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
     may_be_left_out: ClassVar[frozenset[str]] = frozenset()
 
     @classmethod

@@ -9,10 +9,13 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from asking import SPEC, ask, make, request, teacher
+from asking import CANARY, SPEC, Words, ask, make, request, teacher
 from scripted_server import ScriptedServer, reply
 
 from caft.errors import ConfigError, TeacherError
+from caft.running.settings import Engine
+from caft.teacher.asking import Setup, open_asking
+from caft.teacher.sections import read_judge, read_teacher
 
 PASSWORD = "pass-word-0123456789"
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -69,6 +72,36 @@ def test_a_proxy_that_does_not_answer_is_named_in_the_error(monkeypatch, value):
         (answer,) = ask(asked, [request("q0")]).values()
         assert "it goes through the proxy in HTTP_PROXY" in answer.raw["error"]
         assert PASSWORD not in answer.raw["error"]
+
+
+def test_a_key_goes_through_a_proxy_unencrypted_only_where_that_is_said(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:{PASSWORD}@127.0.0.1:9")
+    monkeypatch.setenv("BIG_KEY", CANARY)
+    with ScriptedServer() as server:
+        spec = {**SPEC, "base_url": elsewhere(server), "api_key_env": "BIG_KEY", "attempts": 1}
+        with pytest.raises(ConfigError, match=r"the proxy in HTTP_PROXY could read .*\$BIG_KEY"):
+            ask(make(spec), [request("q0")])
+        (answer,) = ask(make({**spec, "allow_plain_http": True}), [request("q0")]).values()
+        assert "the connection to" in answer.raw["error"]
+        monkeypatch.setenv("NO_PROXY", "127.0.0.2")
+        (answer,) = ask(make(spec), [request("q0")]).values()
+        assert "HTTP_PROXY" not in answer.raw["error"]
+
+
+def test_a_job_says_at_its_start_where_questions_and_the_key_go(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("BIG_KEY", CANARY)
+    monkeypatch.setattr("caft.teacher.asking.load_tokenizer", lambda folder: Words())
+    spec = read_teacher({**SPEC, "base_url": "https://host/v1", "api_key_env": "BIG_KEY"})
+    strict = read_judge({**SPEC, "base_url": "http://gpu:1/v1"})
+    with caplog.at_level("INFO", logger="caft"):
+        for path, section in (("teachers.large", spec), ("judges.strict", strict)):
+            setup = Setup(path, section, Engine(), tmp_path / "student.json", tmp_path / "store")
+            with open_asking(setup, lambda teacher, store: None):
+                assert caplog.messages
+    assert caplog.messages == [
+        "teacher large: https://host/v1, key from $BIG_KEY",
+        "judge strict: http://gpu:1/v1, no key",
+    ]
 
 
 @pytest.mark.parametrize(

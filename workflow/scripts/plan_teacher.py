@@ -6,17 +6,17 @@ Outputs   plan: one row per data set, student, teacher and strategy; nothing is 
 Settings  params.config, params.store
 """
 
+from caft.config import resolve
 from caft.config.model import Configuration
 from caft.report.purchases import plan_purchases, render, warnings_of
 from caft.running.jobs import job
 from caft.tables.files import atomic_path
 
 with job(snakemake) as log:
-    plan = plan_purchases(
-        Configuration.model_validate(snakemake.params.config), snakemake.params.store
-    )
+    config = Configuration.model_validate(snakemake.params.config)
+    plan = plan_purchases(config, snakemake.params.store)
     with atomic_path(snakemake.output[0]) as path:
         plan.to_csv(path, index=False, float_format="%.6g")
-    log.info("\n%s", render(plan))
+    log.info("\n%s", "\n".join([*resolve.ways(config), render(plan)]))
     for line in warnings_of(plan):
         log.warning("WARNING: %s", line)

@@ -25,12 +25,13 @@ def add_commands(subparsers: Any) -> None:
 
 
 def _plan(arguments: argparse.Namespace) -> None:
+    from caft.config.resolve import ways
     from caft.report.purchases import plan_purchases, render, warnings_of
 
     config = configured.read(arguments)
     plan = plan_purchases(config)
     if arguments.csv:
         plan.to_csv(arguments.csv, index=False, float_format="%.6g")
-    print(render(plan))
+    print("\n".join([*ways(config), render(plan)]))
     for line in warnings_of(plan):
         print(f"WARNING: {line}", file=sys.stderr)

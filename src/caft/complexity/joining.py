@@ -1,7 +1,6 @@
 """The rows of a file of scores, and how they are joined to the items."""
 
 import math
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from caft.complexity.settings import MetricSettings
 from caft.datasets.file import as_text, map_rows, read_records
 from caft.datasets.settings import Columns, Table
 from caft.errors import ConfigError
+from caft.tables.hashing import nfc
 from caft.tables.parquet import records
 
 _BETWEEN = "\x1f"  # between a question and its options
@@ -148,12 +148,10 @@ def _item_keys(items: pd.DataFrame, settings: MetricSettings) -> list[str | None
 def _text_key(question: Any, options: Any) -> str | None:
     """Join question and options, without what differs between copies of one text."""
     text = as_text(question)
-    if text is None:
+    if text is None or isinstance(options, str | bytes | dict | int | float):  # no list
         return None
     parts = [text, *(as_text(option) or "" for option in ([] if options is None else options))]
-    return _BETWEEN.join(
-        " ".join(unicodedata.normalize("NFC", part).lower().split()) for part in parts
-    )
+    return _BETWEEN.join(" ".join(nfc(part).lower().split()) for part in parts)
 
 
 def _number(text: str | None) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def first_logprobs(raw: Any) -> list[float] | None:
         entries = [entry for entry in choice["logprobs"]["content"] if isinstance(entry, dict)]
         top = entries[_first_of_answer(entries, choice.get("message") or {})]["top_logprobs"]
         found = [_number(entry.get("logprob")) for entry in top]
-    except (TypeError, KeyError, IndexError, AttributeError, ValueError):
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError, RecursionError):
         return None
     return [number for number in found if number is not None] or None
 

@@ -14,6 +14,7 @@ from caft.config.model import Configuration
 from caft.errors import ConfigError
 from caft.mixtures.recipe import Recipe
 from caft.settings import NAME
+from caft.teacher.keys import exposed
 
 Raw = dict[str, Any]
 
@@ -82,6 +83,9 @@ def parse(raw: Mapping[str, Any]) -> Configuration:
         ConfigError: naming every problem with its config path.
     """
     raw = _as_text(raw)
+    # First of all: whatever else is wrong would be told together with what was given.
+    if keys := [f"{where}: {what}" for where, what in exposed(raw)]:
+        raise ConfigError(_lines(keys))
     try:
         config = Configuration.model_validate(raw)
     except ValidationError as error:

@@ -86,6 +86,18 @@ def teachers_used(config: Configuration) -> list[str]:
     )
 
 
+def ways(config: Configuration) -> list[str]:
+    """Return where the questions of this run go, a line for each teacher and judge elsewhere."""
+    metrics = [config.metrics[name] for name in {*metrics_used(config), *metrics_analysed(config)}]
+    teachers = {*teachers_used(config), *(one.teacher for one in metrics if one.teacher)}
+    judges = {one.judge for one in metrics if one.judge}
+    asked: dict[str, Asked] = {
+        **{f"teacher {name}": config.teachers[name] for name in sorted(teachers)},
+        **{f"judge {name}": config.judges[name] for name in sorted(judges)},
+    }
+    return [f"{who}: {section.way}" for who, section in asked.items() if section.way]
+
+
 def asking_part(strategy: Strategy) -> Wanted:
     """Return the part of a strategy that decides which items its teacher is asked for."""
     kept = StageRows.model_fields

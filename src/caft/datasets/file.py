@@ -1,26 +1,29 @@
 """Questions from a Parquet, JSONL, CSV or TSV file."""
 
 import ast
-import csv
-import io
 import json
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from caft.datasets import Adapter, RawRows
-from caft.datasets.settings import Columns, FileFormat, Table, TableSettings
+from caft.datasets.settings import Columns, Table, TableSettings
 from caft.errors import ItemError
 from caft.settings import Section, key, optional
 from caft.tables.hashing import digest
+from caft.tables.rows import FileFormat, Limits, Row, Unusable, read_rows
 
-_FORMATS = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv", ".tsv": "tsv"}
+_FORMATS: dict[str, FileFormat] = {
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+}
+_LIMITS = Limits()
+_LONGEST_LIST = 100_000  # characters of a text that is read as a list in Python's words
 
 Records = list[tuple[int, dict[str, Any]]]  # (row as an editor shows it, column -> value)
 
@@ -74,96 +77,48 @@ def read(settings: File, seed: int, downloads: Path) -> RawRows:
     Raises:
         ItemError: if the file is missing, empty, not UTF-8, or lacks a mapped column.
     """
-    records, rejected = read_records(settings.path, settings.format)
+    records, rejected = read_records(settings.path, settings.format, settings.limits)
     raw = map_rows(records, settings.path, settings)
     raw.rejected += rejected
     if settings.rationales:
-        _join_rationales(raw, settings.rationales, settings.path)
+        _join_rationales(raw, settings.rationales, settings)
     return limited(raw, settings.limit)
 
 
-def read_records(path: str, file_format: str | None = None) -> tuple[Records, list[dict[str, Any]]]:
+def read_records(
+    path: str, file_format: FileFormat | None = None, limits: Limits = _LIMITS
+) -> tuple[Records, list[dict[str, Any]]]:
     """Read a file's rows as dicts, and the rows that are no rows as quarantine entries.
 
     Args:
         path: of the file.
         file_format: parquet, jsonl, csv or tsv; by the file's suffix where it is None. In csv and
             tsv every value is text and an empty field is None; nothing else is missing.
+        limits: of its size.
 
     Raises:
-        ItemError: if the file is missing, empty, or cannot be read as that format.
+        ItemError: if the file is missing, empty, too large, or cannot be read as that format.
     """
     file_format = file_format or _FORMATS.get(Path(path).suffix.lower())
     if not Path(path).is_file():
         raise ItemError(f"{path}: no such file; check `path` of this dataset in the config.")
     if file_format is None:
         raise ItemError(f"{path}: unknown suffix; set `format` to parquet, jsonl, csv or tsv.")
-    rejected: list[dict[str, Any]] = []
-    if file_format == "parquet":
-        records = _parquet(path)
-    elif file_format == "jsonl":
-        records, rejected = _jsonl(path)
-    else:
-        records, rejected = _csv(path, "," if file_format == "csv" else "\t")
+    records, rejected = sorted_out(path, read_rows(path, file_format, limits))
     if not records and not rejected:
         raise ItemError(f"{path}: the file has no rows.")
     return records, rejected
 
 
-def _parquet(path: str) -> Records:
-    try:
-        return list(enumerate(pq.read_table(path).to_pylist(), start=1))
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ItemError(f"{path}: cannot be read as Parquet ({error}).") from error
-
-
-def _text_of(path: str) -> str:
-    data = Path(path).read_bytes()
-    try:
-        return data.decode("utf-8").removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ItemError(
-            f"{path}, line {line} (byte {error.start}): not UTF-8; save the file as UTF-8."
-        ) from error
-
-
-def _jsonl(path: str) -> tuple[Records, list[dict[str, Any]]]:
+def sorted_out(file: str, rows: Iterable[Row]) -> tuple[Records, list[dict[str, Any]]]:
+    """Part rows into those that can be used and quarantine entries."""
     records: Records = []
-    rejected = []
-    # Not splitlines: JSON strings may hold U+2028 and its like.
-    for row, line in enumerate(_text_of(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-            detail = "the line is no JSON object"
-        except (ValueError, RecursionError) as error:
-            record, detail = None, f"the line is no JSON: {error}"
-        if isinstance(record, dict):
-            records.append((row, record))
+    rejected: list[dict[str, Any]] = []
+    for number, row in rows:
+        if isinstance(row, Unusable):
+            rejected.append(_reject(file, number, None, row.reason, row.detail))
         else:
-            rejected.append(_reject(path, row, None, "bad_json", detail))
-    return records, rejected
-
-
-def _csv(path: str, delimiter: str) -> tuple[Records, list[dict[str, Any]]]:
-    records: Records = []
-    rejected = []
-    reader = csv.reader(io.StringIO(_text_of(path), newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = next(reader, [])
-        row = reader.line_num + 1
-        for fields in reader:
-            if len(fields) == len(header):
-                record = dict(zip(header, (value or None for value in fields), strict=True))
-                records.append((row, record))
-            elif fields:
-                detail = f"{len(fields)} fields, the header has {len(header)}"
-                rejected.append(_reject(path, row, None, "bad_csv", detail))
-            row = reader.line_num + 1
-    except csv.Error as error:
-        raise ItemError(f"{path}, line {reader.line_num}: not valid CSV ({error}).") from error
+            records.append((number, row))
     return records, rejected
 
 
@@ -255,7 +210,7 @@ def _options(record: dict[str, Any], column: str | list[str]) -> Any:
 
 
 def _parse_list(text: str) -> Any:
-    for parse in (json.loads, ast.literal_eval):
+    for parse in (json.loads, ast.literal_eval)[: 2 if len(text) <= _LONGEST_LIST else 1]:
         try:
             with warnings.catch_warnings(action="ignore"):
                 return parse(text.strip())
@@ -280,16 +235,16 @@ def limited(raw: RawRows, limit: int | None) -> RawRows:
     return raw
 
 
-def _join_rationales(raw: RawRows, source: RationaleFile, path: str) -> None:
-    records, _ = read_records(source.path)
+def _join_rationales(raw: RawRows, source: RationaleFile, settings: File) -> None:
+    records, _ = read_records(source.path, limits=settings.limits)
     _check_columns(records, source.path, {"id": source.id, "text": source.text})
     texts: dict[str | None, str | None] = {}
     for _, record in records:
         texts.setdefault(as_text(record.get(source.id)), as_text(record.get(source.text)))
     if not any(row["source_id"] in texts for row in raw.rows):
         raise ItemError(
-            f"{source.path}: no value of {source.id!r} is an id in {path}; check columns.id and "
-            "rationales.id."
+            f"{source.path}: no value of {source.id!r} is an id in {settings.path}; check "
+            "columns.id and rationales.id."
         )
     for row in raw.rows:
         row["rationale"] = texts.get(row["source_id"], row["rationale"])

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from caft.datasets import Adapter, RawRows
-from caft.datasets.file import limited, map_rows
+from caft.datasets.file import limited, map_rows, sorted_out
 from caft.datasets.settings import TableSettings
 from caft.errors import ItemError
 from caft.settings import key, optional
 from caft.tables.files import files_in
+from caft.tables.rows import checked, require_size
 
 _SPLITS = ("train", "validation", "test")
 
@@ -71,8 +72,12 @@ def read(settings: Hub, seed: int, downloads: Path) -> RawRows:
     for part in settings.parts:
         if part not in parts:
             raise ItemError(f"{name}: no part {part!r}; the dataset has: {', '.join(parts)}.")
-        records = list(enumerate(parts[part].to_list(), start=1))
-        mapped = map_rows(records, f"{name}/{part}", settings, prefix=f"{part}/")
+        place, limits = f"{name}/{part}", settings.limits
+        require_size(place, parts[part].data.nbytes, limits)
+        rows = (checked(row, limits) for row in parts[part].to_list())
+        records, rejected = sorted_out(place, enumerate(rows, start=1))
+        mapped = map_rows(records, place, settings, prefix=f"{part}/")
+        mapped.rejected += rejected
         if settings.official_splits and part in _SPLITS:
             for row in mapped.rows:
                 row["split"] = part

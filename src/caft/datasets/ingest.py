@@ -1,6 +1,5 @@
 """From raw rows to the items table: checks, canonical answers, ids, duplicates and splits."""
 
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ from caft.datasets import RawRows
 from caft.datasets.settings import Splits
 from caft.errors import ItemError
 from caft.prompting.numbers import canonical_number
-from caft.tables.hashing import canonical_json, item_id, unit_interval
+from caft.tables.hashing import canonical_json, item_id, nfc, unit_interval
 from caft.tables.parquet import SCHEMAS
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -190,11 +189,11 @@ def _letter(answer: str, options: list[str], answer_format: str) -> str:
 
 
 def _option_key(option: str) -> str:
-    return unicodedata.normalize("NFC", option.strip())
+    return nfc(option.strip())
 
 
 def _question_key(row: dict[str, Any]) -> str:
-    return " ".join(unicodedata.normalize("NFC", row["question"].casefold()).split())
+    return " ".join(nfc(row["question"].casefold()).split())
 
 
 def _quarantined(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:

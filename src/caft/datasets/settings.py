@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from caft.settings import Count, Number, Section, Share, key, optional
-
-FileFormat = Literal["parquet", "jsonl", "csv", "tsv"]
+from caft.settings import Count, Number, Positive, Section, Share, key, optional
+from caft.tables.rows import Limits
 
 
 class Splits(Section):
@@ -90,6 +89,22 @@ class Table(Section):
 
 class TableSettings(Table, LimitedSettings):
     """A question set that lies in columns."""
+
+    max_cell_mb: Positive | None = optional(
+        "Largest cell, in millions of characters; a row with a larger one goes to the quarantine. "
+        "1 if absent."
+    )
+    max_file_mb: Positive | None = optional(
+        "Largest file, in MB, and most that its cells may unpack to. 500 if absent."
+    )
+
+    @property
+    def limits(self) -> Limits:
+        """What is read of its files."""
+        default = Limits()
+        return Limits(
+            self.max_cell_mb or default.max_cell_mb, self.max_file_mb or default.max_file_mb
+        )
 
     @property
     def may_have_validation(self) -> bool:

@@ -1,12 +1,12 @@
 """Answers as text: rendering them in the asked form, and reading them back with named parsers."""
 
 import re
-import unicodedata
 from functools import cache
 
 from caft.prompting.numbers import canonical_number, unwrapped
 from caft.prompting.parsers import PARSERS
 from caft.prompting.parsers.stated import MARKED, unboxed
+from caft.tables.hashing import nfc
 
 INVALID = "[invalid]"
 ABSTAINED = "[abstained]"
@@ -73,6 +73,7 @@ def with_mark(text: str, answer: str, kind: str, n_options: int, style: str = "u
     """
     asked = render(answer, kind, style)
 
+    @cache
     def says_it(held: str) -> bool:
         read = _read(held, kind, n_options, "upper", None)
         return held == asked or equal(read, answer, kind)
@@ -162,4 +163,4 @@ def equal(parsed: str, gold: str, kind: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+    return " ".join(nfc(text).casefold().split())

@@ -6,6 +6,7 @@ Its law: what it does not know is no number, and never another number.
 import re
 from decimal import Decimal
 
+_LONGEST = 10_000  # characters of what says one number
 # What LaTeX commands say; what they only wrap or space, with the marks of Markdown, is a space.
 _COMMANDS = {
     "{,}": ",",
@@ -123,6 +124,8 @@ def canonical_number(text: str) -> str | None:
     "x = 3.5 km/h", "**12 apples**", "$\boxed{12}$". Whatever else stands there, or changes the
     number ("5 million", "1/2", "3–5", "2x"), makes it none.
     """
+    if len(text) > _LONGEST:
+        return None
     tokens = list(_TOKEN.finditer(_plain(text)))
     shape = "".join(map(_kind, tokens))
     if not _SENTENCE.fullmatch(shape):

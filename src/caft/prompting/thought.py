@@ -7,6 +7,7 @@ talk about marks.
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -38,7 +39,7 @@ _QUOTES = "`'\""
 _FENCE = "```"
 # Of harmony, the format with channels; its marks end messages and name who speaks.
 _SPEAKER = re.compile(r"<\|start\|>\s*\w+\s*$")
-_ENDS = re.compile(r"\s*<\|(?:end|return|call)\|>\s*$")
+_ENDS = ("<|end|>", "<|return|>", "<|call|>")
 _LEFT = re.compile(r"<\|(?:start\|>\s*assistant|message\|>|end\|>|return\|>|call\|>)")
 # The same where the server has removed its special tokens.
 _BARE = re.compile(r"\s*(?:analysis|commentary)(?=[A-Z\"']|.*?assistant\s?final)", re.DOTALL)
@@ -64,7 +65,7 @@ def split_thought(text: str, marks: Sequence[Thought] = KNOWN) -> tuple[str | No
     if start == 0:
         return None, text
     thinking = _without_marks(text if start is None else text[:start], marks)
-    return thinking or None, None if start is None else _ENDS.sub("", text[start:])
+    return thinking or None, None if start is None else _without_end(text[start:])
 
 
 def answer_start(text: str, marks: Sequence[Thought] = KNOWN) -> int | None:
@@ -80,6 +81,11 @@ def answer_start(text: str, marks: Sequence[Thought] = KNOWN) -> int | None:
     end = 0
     used: set[Thought] = set()  # marks that a thought had
     talked_of: set[Thought] = set()
+    fences = [fence.start() for fence in re.finditer(_FENCE, text)]
+
+    def in_code(start: int) -> bool:
+        return (bisect_right(fences, start - len(_FENCE)) - bisect_left(fences, end)) % 2 == 1
+
     for found in _pattern(tuple(marks)).finditer(text):
         said = found.group().casefold()
         opening = {mark for mark in marks if mark.opens.casefold() == said}
@@ -87,7 +93,11 @@ def answer_start(text: str, marks: Sequence[Thought] = KNOWN) -> int | None:
         if opened:
             if opened in closing and not _is_quoted(text, found):
                 opened, end = None, found.end()
-        elif opening and _opens_here(text, found.start(), end, bool(opening & used)):
+        elif (
+            opening
+            and _opens_here(text, found.start(), end, bool(opening & used))
+            and not in_code(found.start())
+        ):
             opened = next(iter(opening))
             used |= opening
         elif opening:
@@ -108,14 +118,20 @@ def _opens_here(text: str, start: int, end: int, is_used: bool) -> bool:
     """Tell whether an opening mark opens a thought; one that was used is not talked about."""
     near = text[max(end, start - _LINE) : start]
     line = _SPEAKER.sub("", near).rstrip(" \t")
-    if near[-1:] in tuple(_QUOTES) or not (is_used or not line or line.endswith(("\n", "|>"))):
-        return False
-    return text.count(_FENCE, end, start) % 2 == 0
+    is_quoted = near[-1:] in tuple(_QUOTES)
+    return not is_quoted and (is_used or not line or line.endswith(("\n", "|>")))
 
 
 def _is_quoted(text: str, found: re.Match[str]) -> bool:
     before = text[max(found.start() - 1, 0) : found.start()]
     return before in tuple(_QUOTES) and before == text[found.end() : found.end() + 1]
+
+
+def _without_end(text: str) -> str:
+    """Return a text without the mark of harmony that ends it, and the white space around that."""
+    bare = text.rstrip()
+    mark = next((mark for mark in _ENDS if bare.endswith(mark)), None)
+    return bare.removesuffix(mark).rstrip() if mark else text
 
 
 def _skip_space(text: str, start: int) -> int:

@@ -1,18 +1,15 @@
 """Answers that somebody owns already, into the store: what is owned is never bought."""
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from caft.errors import StoreError
+from caft.errors import ItemError, StoreError
 from caft.store.answers import Store
+from caft.tables import rows
 
 COLUMNS = (
     "id",
@@ -27,6 +24,8 @@ COLUMNS = (
 KEYS = ("source_id", "item_id", "question")
 """Columns of the items table that `id` can be."""
 
+_FORMATS: dict[str, rows.FileFormat] = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv"}
+_LIMITS = rows.Limits(max_cell_mb=32, max_file_mb=2000)
 _BATCH = 256  # answers per fsync
 
 
@@ -63,7 +62,7 @@ class Imported:
 
 
 def import_answers(
-    rows: Iterable[Mapping[str, Any]],
+    given: Iterable[Mapping[str, Any]],
     columns: Mapping[str, str],
     items: Iterable[dict[str, Any]],
     by: str,
@@ -73,7 +72,7 @@ def import_answers(
     """Store the rows that answer exactly one item each.
 
     Args:
-        rows: of a file, see `read_rows`.
+        given: rows of a file, see `read_rows`.
         columns: the file's column for some of `COLUMNS`.
         items: rows of the items table.
         by: which of `KEYS` the file's `id` is.
@@ -88,7 +87,7 @@ def import_answers(
         answered[_plain(item[by])].append(item)
     done = Imported()
     records: dict[str, dict[str, Any]] = {}
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(given, start=1):
         done.rows += 1
         if number == 1:
             _check_columns(row, columns)
@@ -146,7 +145,7 @@ def _count(value: Any) -> int | None:
     """Return a count; None for what is none: no odd number of tokens costs an answer."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return int(number) if number >= 0 and number.is_integer() else None
 
@@ -172,38 +171,17 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Read a Parquet, JSONL or CSV file row by row.
 
     Raises:
-        StoreError: if it cannot be read.
+        StoreError: if it cannot be read, or a row cannot.
     """
-    readers = {".parquet": _parquet_rows, ".jsonl": _json_rows, ".csv": _csv_rows}
-    if path.suffix not in readers:
-        raise StoreError(f"{path}: name a file that ends in {', '.join(readers)}.")
+    if path.suffix not in _FORMATS:
+        raise StoreError(f"{path}: name a file that ends in {', '.join(_FORMATS)}.")
     try:
-        yield from readers[path.suffix](path)
-    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
-        raise StoreError(f"{path}: cannot be read ({error}).") from error
-
-
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
-    for batch in pq.ParquetFile(path).iter_batches(1000):
-        yield from batch.to_pylist()
-
-
-def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"line {number}: {error}") from error
-            if not isinstance(row, dict):
-                raise ValueError(f"line {number}: no object")
+        for number, row in rows.read_rows(str(path), _FORMATS[path.suffix], _LIMITS):
+            if isinstance(row, rows.Unusable):
+                raise StoreError(f"{path}: cannot be read (line {number}: {row.detail}).")
             yield row
-
-
-def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(2**31 - 1)  # an answer can be longer than the module expects
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        yield from csv.DictReader(file)
+    except (OSError, ItemError) as error:
+        raise StoreError(str(error)) from error
 
 
 def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:

@@ -142,6 +142,11 @@ def encode(records: Iterable[Mapping[str, Any]]) -> list[bytes]:
     return bodies
 
 
+def numbers_of(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the counts, the cost and the seconds of a record, whoever wrote it; else None."""
+    return _fitting(record, _NUMBERS)
+
+
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
@@ -151,14 +156,15 @@ def _flag(value: Any) -> bool | None:
 
 
 def _whole(value: Any) -> int | None:
+    """Return a count, which is never negative; so are costs and seconds."""
     if not _is_number(value):
         return None
-    return int(value) if -_INT64 <= value < _INT64 and value == int(value) else None
+    return int(value) if 0 <= value < _INT64 and value == int(value) else None
 
 
 def _finite(value: Any) -> float | None:
     try:
-        return float(value) if _is_number(value) and math.isfinite(value) else None
+        return float(value) if _is_number(value) and 0 <= value < math.inf else None
     except OverflowError:
         return None
 
@@ -174,6 +180,7 @@ def _fits(schema: pa.Schema) -> dict[str, Callable[[Any], Any]]:
 
 
 _RECORD, _LIGHT = _fits(RECORD), _fits(LIGHT)
+_NUMBERS = {name: fit for name, fit in _RECORD.items() if fit is not _text}
 
 
 def _fitting(record: Mapping[str, Any], fits: Mapping[str, Callable[[Any], Any]]) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,32 @@ def canonical_json(value: Any) -> str:
     """
     text = _JSON.encode(value)
     # Parts of an NFC text are NFC, so almost always nothing is left to do.
-    normal = unicodedata.is_normalized("NFC", text)
+    normal = text.isascii() or (not _has_run(text) and unicodedata.is_normalized("NFC", text))
     return text if normal else _JSON.encode(_normalise(value))
+
+
+def nfc(text: str) -> str:
+    """Return a text in the normal form NFC.
+
+    One in which more than 100 marks follow each other, which no script writes, stays as it is:
+    putting marks into their order takes the square of their number.
+    """
+    return text if text.isascii() or _has_run(text) else unicodedata.normalize("NFC", text)
+
+
+def _has_run(text: str) -> bool:
+    return _runs().search(text) is not None
+
+
+@cache
+def _runs() -> re.Pattern[str]:
+    marks = "".join(one for one in map(chr, range(0x1F000)) if unicodedata.combining(one))
+    return re.compile(f"[{marks}]{{100}}")
 
 
 def _normalise(value: Any) -> Any:
     if isinstance(value, str):
-        return unicodedata.normalize("NFC", value)
+        return nfc(value)
     if isinstance(value, Mapping):
         return {_normalise(key): _normalise(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

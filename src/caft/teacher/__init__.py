@@ -7,8 +7,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from caft.errors import ConfigError
 from caft.registry import Registry
 from caft.running.settings import Engine
+from caft.teacher.keys import exposed
 from caft.teacher.settings import Asked
 
 S = TypeVar("S", bound=Asked)
@@ -181,6 +183,8 @@ def make_teacher(settings: Asked, tokenizer: Any, here: Here) -> Teacher:
         here: what the job has at hand.
 
     Raises:
-        ConfigError: if the settings are inconsistent.
+        ConfigError: if the settings are inconsistent, or hold a key.
     """
+    for where, what in exposed(settings.plain(), ("teachers", "<name>")):
+        raise ConfigError(f"{where}: {what}")
     return PROVIDERS[settings.provider].make(settings, tokenizer, here)

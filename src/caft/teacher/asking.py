@@ -95,6 +95,8 @@ def open_asking(setup: Setup[S], look: Callable[[Teacher, Store], Outlook]) -> I
         BudgetError: if the budget cannot reach for what is not stored; nothing is asked then.
     """
     teacher, settings = _teacher_of(setup), setup.settings
+    if settings.way:
+        log.info("%s: %s", setup.path.replace("s.", " ", 1), settings.way)
     with Store(setup.store_folder) as store:
         budget = None
         if settings.limits:

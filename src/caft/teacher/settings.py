@@ -111,6 +111,11 @@ class Asked(Section):
         yield from ()
 
     @property
+    def way(self) -> str | None:
+        """Where questions go, and with which key; None where they stay in the job."""
+        return None
+
+    @property
     def rates(self) -> Prices | None:
         """What tokens cost; None where nobody knows."""
         return _NOTHING if self.free else None
@@ -228,6 +233,11 @@ class Endpoint(Asked):
         None,
     )
     timeout_s: Positive = key("Longest wait for one answer.", 300)
+    max_reply_mb: Positive = key(
+        "Largest reply, unpacked; of a larger one the beginning is stored, with the reason "
+        "`unreadable`. 20 log-probabilities of 10,000 tokens take about 20 MB.",
+        32,
+    )
     attempts: Count = key("Tries per request, faults that may pass included.", 6)
     backoff_s: NotNegative = key("First wait before another try; it doubles, with jitter.", 2.0)
     max_wait_s: NotNegative = key("Longest such wait, also if the endpoint asks for more.", 60)

@@ -182,3 +182,17 @@ def test_a_missing_column_or_file_and_a_join_that_fits_nothing_are_errors(tmp_pa
         imported(path, join="source_id", id="n")
     with pytest.raises(ItemError, match="no such file"):
         imported(tmp_path / "absent.csv", join="item_id")
+
+
+@pytest.mark.parametrize("options", [1e400, 7, True, "one", {"a": "one"}])
+def test_options_that_are_no_list_fit_no_item(tmp_path, options):
+    rows = [
+        {"q": "What is it?", "o": options, "score": 1.0},
+        {"q": "Which one is true?", "o": ["x", "y"], "score": 2.0},
+    ]
+    columns = {"question": "q", "options": "o"}
+    found, problems, _ = imported(
+        write(tmp_path / "s.jsonl", rows), join="question", columns=columns
+    )
+    assert found == ["unmatched", "unmatched", 2.0, "unmatched"]
+    assert problems == [(1, "unmatched")]

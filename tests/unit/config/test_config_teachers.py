@@ -78,7 +78,7 @@ def test_prices_are_filled_in_and_their_day_may_be_written_as_a_date():
         ({"extra_body": {"max_tokens": 5}}, "is set by the key max_new_tokens."),
         ({"extra_body": {"stream": True}}, "teachers.big.extra_body.stream: leave it out"),
         ({"concurrency": 0}, "teachers.big.concurrency: 0 is less than the minimum of 1."),
-        ({"timeout": 5}, "teachers.big: unknown key 'timeout'; known keys are api_key_env,"),
+        ({"timeout": 5}, "teachers.big: unknown key 'timeout'; known keys are allow_plain_http,"),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_its_mend(changed, told):

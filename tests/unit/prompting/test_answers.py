@@ -370,3 +370,20 @@ def test_a_long_text_is_parsed_in_linear_time(piece):
     assert parse(text, "any", "choice", 4) in ("A", "B", INVALID)
     assert parse(text, "leading", "numeric", 0) == INVALID
     assert parse(text, "any", "text", 0) != ""
+
+
+@pytest.mark.parametrize("levels", [1, 2, 10_000])
+def test_nested_boxes_hold_what_the_innermost_holds(levels):
+    text = "\\boxed{" * levels + "B" + "}" * levels
+    assert parse(text, "leading", "choice", 4) == "B"
+    assert parse(f"So {text}", "any", "text", 0) == "B"
+
+
+def test_several_boxes_are_read_once_each():
+    assert parse("\\boxed{A} or \\boxed{\\boxed{B}}", "leading", "choice", 4) == INVALID
+    assert parse("\\boxed{x \\boxed{y}}", "leading", "text", 0) == "x \\boxed{y}"
+
+
+def test_what_is_longer_than_any_number_is_none():
+    assert parse("[[" + "1" * 9_000 + "]]", "marked", "numeric", 0) == "1" * 9_000
+    assert parse("[[" + "1" * 90_000 + "]]", "marked", "numeric", 0) == INVALID

@@ -76,3 +76,17 @@ def test_the_answer_starts_behind_the_white_space_after_a_thought():
 
 def test_a_text_that_repeats_a_mark_without_end_is_split_in_time():
     assert split_thought("a <think> b " * 100_000)[1] is not None
+
+
+def test_the_end_of_a_long_answer_is_found_and_white_space_inside_is_kept():
+    space = " " * 50_000
+    text = f"<think>a</think>7{space}x{space}"
+    assert split_thought(text) == ("a", f"7{space}x{space}")
+    assert split_thought(f"{text}<|end|>{space}") == ("a", f"7{space}x")
+    assert split_thought("<think>a</think>7 <|end|><|return|>\n") == ("a", "7 <|end|>")
+
+
+def test_of_many_marks_in_code_none_opens_a_thought():
+    text = "```\n" + "<think>\n" * 10_000
+    assert split_thought(text) == (None, text)
+    assert split_thought(f"{text}```\n<think>\nb\n</think>7")[1] == "7"

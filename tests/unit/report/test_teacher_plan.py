@@ -616,7 +616,8 @@ def test_the_command_reads_files_over_each_other_and_prints_the_plan(config, cap
     Path("more.yaml").write_text("teachers: {big: {expected_completion_tokens: 80}}")
     Path("last.yaml").write_text("run: {strategies: [complexity_aware]}")
     run_command("--configfile", "more.yaml", "last.yaml", "--csv", "plan.csv")
-    lines = capsys.readouterr().out.splitlines()
+    way, *lines = capsys.readouterr().out.splitlines()
+    assert way == "teacher big: http://127.0.0.1:9/v1, key from $A_KEY_THAT_IS_NOT_SET"
     assert lines[0].split()[:7] == [
         *("dataset", "student", "teacher", "strategy"),
         *("wanted", "owned", "to_buy"),

@@ -8,7 +8,7 @@ from email.utils import formatdate
 
 import pytest
 
-from caft.store.record import encode
+from caft.store.record import RECORD, encode
 from caft.teacher import Answer, Request
 from caft.teacher.endpoint.replies import (
     Fault,
@@ -464,3 +464,61 @@ def test_an_answer_is_used_as_the_store_has_it(content, other, used):
     written = to_record(asked, fresh, "rationale")
     stored = json.loads(encode([written])[0]) | other
     assert read_back(fresh, written, stored).text == used
+
+
+@pytest.mark.parametrize("opens", ["[", '{"a":', '[{"a":'])
+@pytest.mark.parametrize("levels", [150, 900, 100_000])
+@pytest.mark.parametrize("where", ["alone", "in a field", "behind a comment", "before a reply"])
+def test_what_is_nested_without_end_is_unreadable_or_no_answer(opens, levels, where):
+    deep, reply = opens * levels, json.dumps({"choices": [{"message": {"content": "a"}}]})
+    body = {
+        "alone": deep,
+        "in a field": f'{reply[:-1]}, "x": {deep}',
+        "behind a comment": f": wait\n\n{deep}",
+        "before a reply": f"{deep}\n{reply}",
+    }[where]
+    try:
+        raw = read_answer_body(body.encode(), None)
+    except Fault as fault:
+        assert len(str(fault)) < 500
+    else:
+        assert read_answer(raw, ASKED, None).finish_reason in ("unreadable", "(none)")
+
+
+@pytest.mark.parametrize(
+    "part", ['{"a": ', '{"', '{"a": "', "{", '{"a": [1, 2, ', '{"choices": [', '{"a": {"b": ']
+)
+def test_json_is_looked_for_in_a_bounded_part_of_a_body(part, monkeypatch):
+    """The work is counted in characters that are read again, not in seconds."""
+    read = []
+
+    class Decoder(json.JSONDecoder):
+        def raw_decode(self, s, idx=0):
+            try:
+                return super().raw_decode(s, idx)
+            except json.JSONDecodeError as error:
+                read.append((len(s) if error.msg.startswith("Unterminated") else error.pos) - idx)
+                raise
+
+    monkeypatch.setattr("caft.teacher.reading.body.json.JSONDecoder", Decoder)
+    body = part * 300 + "1, " * 100_000
+    assert isinstance(read_body(body.encode()), Unreadable)
+    assert sum(read) <= 10 * len(body)
+
+
+def test_chunks_are_joined_once_whatever_their_number():
+    chunk = {"choices": [{"delta": {"content": "ab", "reasoning": [{"text": "c"}]}}]}
+    body = f"data: {json.dumps(chunk)}\n\n" * 20_000
+    message = read_body(body.encode())["choices"][0]["message"]
+    assert message["content"] == "ab" * 20_000
+    assert message["reasoning"] == [{"text": "c"}] * 20_000
+
+
+@pytest.mark.parametrize("odd", [-1.0, float("nan"), float("inf"), -(10**400), 10**400, "many"])
+def test_a_cost_that_somebody_stored_counts_only_where_it_can_be_one(odd):
+    record = dict.fromkeys(RECORD.names) | {"key": "k", "text": "a", "finish_reason": "stop"}
+    record |= {"cost_usd": odd, "prompt_tokens": odd, "completion_tokens": odd, "seconds": odd}
+    answer = to_answer(record)
+    assert (answer.cost_usd, answer.prompt_tokens, answer.completion_tokens) == (None,) * 3
+    assert answer.seconds == 0.0
+    assert json.loads(encode([record])[0])["cost_usd"] is None

@@ -48,8 +48,18 @@ def boxes(text: str) -> list[tuple[int, int]]:
 
 
 def unboxed(text: str) -> str:
-    """Return what the boxes of a text hold, joined by "or"; the text where it has none."""
-    held = (text[start:end].partition("{")[2][:-1] for start, end in boxes(text))
+    """Return what the outer boxes of a text hold, joined by "or"; the text where it has none.
+
+    Of boxes that hold nothing but a box, the innermost counts.
+    """
+    ends, held, last = dict(boxes(text)), [], 0
+    for start, end in ends.items():
+        if start < last:
+            continue  # inside the one before
+        last, inside = end, text.index("{", start) + 1
+        while ends.get(inside) == end - 1:
+            end, inside = end - 1, text.index("{", inside) + 1
+        held.append(text[inside : end - 1])
     return " or ".join(dict.fromkeys(held)) or text
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from caft.errors import TeacherError
 from caft.store.batches import OpenBatch
 from caft.teacher.endpoint.batch_replies import identified, seconds_of, too_much
+from caft.teacher.endpoint.bodies import is_cut
 from caft.teacher.endpoint.client import retrying
 from caft.teacher.endpoint.connection import Target, translate
 from caft.teacher.endpoint.replies import Fault, brief, read_json_body
@@ -116,9 +117,17 @@ class Calls:
 
         Raises:
             AbsentError: if the endpoint does not have the file.
+            TooMuchError: if it is larger than what is read.
         """
         content = self.client.files.with_raw_response.content
-        return self._repeat(lambda: bytes(content(file_id).http_response.content))
+
+        def download() -> bytes:
+            response = content(file_id).http_response
+            if is_cut(response):
+                raise TooMuchError("file", f"file {file_id}")
+            return bytes(response.content)
+
+        return self._repeat(download)
 
     def _id_in(self, reply: dict[str, Any], what: str) -> str:
         found = identified(reply).get("id")

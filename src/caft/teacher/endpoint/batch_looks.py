@@ -1,6 +1,9 @@
 """What looks at a batch find: its state in the endpoint's words, and in the end its answers."""
 
+import codecs
+import io
 import logging
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,10 @@ from caft.teacher.endpoint.batch_replies import (
     too_much,
 )
 from caft.teacher.endpoint.connection import Target
-from caft.teacher.endpoint.replies import brief, redact, redact_source
-from caft.teacher.reading.body import parse_json
+from caft.teacher.endpoint.replies import brief, redact, redact_source, unreadable
+from caft.teacher.reading.body import NestingError, parse_json
 
+_CUSTOM_ID = re.compile(rb'"custom_id"\s*:\s*"([^"\\]{1,200})"')
 _LOOKS = 3  # at what is not there, or not whole: endpoints are not always up to date
 
 Lines = dict[str, Any]
@@ -111,10 +115,11 @@ class Looks:
         """
         lines: Lines = {}
         odd: list[str] = []  # files with lines that are no results
+        asked = frozenset(batch.keys)
         for file_id in filter(None, (failed, output)):
-            text = self._download(batch, file_id, needed=file_id == output)
-            found, is_clean = self._lines_in(text)
-            odd += [] if is_clean else [text]
+            body = self._download(batch, file_id, needed=file_id == output)
+            found, is_clean = self._lines_in(asked, body)
+            odd += [] if is_clean else [body.decode("utf-8-sig", "replace")]
             lines |= {key: one for key, one in found.items() if body_of(one) or key not in lines}
         counted = self.told[batch.uuid][1]
         there = sum(body_of(one) is not None for one in lines.values())
@@ -196,28 +201,54 @@ class Looks:
                 *(batch.batch, told[0], told[1], len(batch.keys), told[2]),
             )
 
-    def _download(self, batch: OpenBatch, file_id: str, needed: bool) -> str:
-        """Return the text of a file of results as it came."""
+    def _download(self, batch: OpenBatch, file_id: str, needed: bool) -> bytes:
+        """Return a file of results as it came."""
         try:
-            return self.calls.results(file_id).decode("utf-8-sig", "replace")
+            return self.calls.results(file_id)
+        except TooMuchError as said:
+            raise TroubleError(
+                f"{self.target.base_url}: the {said} of batch {batch.batch} is larger than "
+                f"batch_max_result_mb ({self.target.most_of_file / 1e6:g}). Raise it and run "
+                f"again: the batch stays there. {way_out(self.store, batch)}"
+            ) from None
         except AbsentError as said:
             if not needed:
                 log.warning("batch %s: its file of errors is gone (%s)", batch.batch, said)
-                return ""
+                return b""
             raise TroubleError(
                 f"{self.target.base_url} has the output file {file_id} of batch {batch.batch} no "
                 f"more ({said}), and with it {len(batch.keys)} answers. "
                 f"{way_out(self.store, batch)}"
             ) from None
 
-    def _lines_in(self, text: str) -> tuple[Lines, bool]:
+    def _lines_in(self, asked: frozenset[str], body: bytes) -> tuple[Lines, bool]:
         """Read a file of results; return its lines, and whether there are no others in it."""
         lines: Lines = {}
         is_clean = True
-        for line in text.split("\n"):
+        for line in io.BytesIO(body.removeprefix(codecs.BOM_UTF8)):  # line by line, uncopied
             try:
-                parsed = redact(parse_json(line), self.secret)
-                lines[parsed["custom_id"]] = parsed
-            except (ValueError, KeyError, TypeError, RecursionError):
+                key, parsed = self._line(line)
+                if key in asked:
+                    lines[key] = parsed
+            except (ValueError, KeyError, TypeError):
                 is_clean &= not line.strip()
         return lines, is_clean
+
+    def _line(self, line: bytes) -> tuple[str, Any]:
+        """Read a line of results; one that is too large or nested too deeply is kept unread.
+
+        Raises:
+            ValueError, KeyError, TypeError: if it is none.
+        """
+        why = f"the reply was larger than max_reply_mb ({self.target.settings.max_reply_mb:g})"
+        if len(line) <= self.target.most_of_reply:
+            try:
+                parsed = parse_json(line.decode("utf-8", "replace"))
+                return parsed["custom_id"], redact(parsed, self.secret)
+            except NestingError as error:
+                why = str(error)
+        found = _CUSTOM_ID.search(line)
+        if not found:
+            raise ValueError(why)
+        key, body = found[1].decode(), unreadable(line, why, self.secret)
+        return key, {"custom_id": key, "response": {"status_code": 200, "body": body}}

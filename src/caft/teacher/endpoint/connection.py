@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from caft.errors import ConfigError, TeacherError
 from caft.teacher import Owed
+from caft.teacher.endpoint.bodies import bounded_client
 from caft.teacher.endpoint.environment import (
     certificate_problem,
     environment_problem,
@@ -41,6 +42,16 @@ class Target:
     base_url: str
     api_key_env: str | None = None
     secret: str | None = field(default=None, repr=False)
+
+    @property
+    def most_of_reply(self) -> int:
+        """Largest body that is read, unpacked, in bytes."""
+        return round(1e6 * self.settings.max_reply_mb)
+
+    @property
+    def most_of_file(self) -> int:
+        """The same of a file of results, which holds many replies."""
+        return round(1e6 * getattr(self.settings, "batch_max_result_mb", 0))
 
 
 def base_url_problem(url: str) -> str | None:
@@ -93,7 +104,12 @@ def plain_client(target: Target) -> Any:
     import openai
 
     _check_environment(target)
-    return openai.OpenAI(**_arguments(target, openai.DefaultHttpxClient))
+
+    def limit_of(path: str) -> int:
+        return target.most_of_file if path.endswith("/content") else target.most_of_reply
+
+    http = bounded_client(openai.DefaultHttpxClient, limit_of, is_async=False)
+    return openai.OpenAI(**_arguments(target, http))
 
 
 def asynchronous_client(target: Target) -> Any:
@@ -106,7 +122,9 @@ def asynchronous_client(target: Target) -> Any:
 
     _check_environment(target)
     pools = _pools(target.base_url, target.settings.concurrency)
-    http = openai.DefaultAsyncHttpxClient
+    http = bounded_client(
+        openai.DefaultAsyncHttpxClient, lambda path: target.most_of_reply, is_async=True
+    )
     return openai.AsyncOpenAI(**_arguments(target, http, pools))
 
 

@@ -7,6 +7,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from importlib.util import find_spec
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass
 
@@ -41,6 +42,15 @@ def environment_problem(url: str) -> str | None:
 def is_elsewhere(url: str) -> bool:
     """Whether an address is another machine's: there is no proxy to oneself."""
     return urlsplit(url).hostname not in _LOOPBACK
+
+
+def is_loopback(url: str) -> bool:
+    """Whether what is sent to an address does not leave this machine, proxies apart."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _proxy_problem(value: str) -> str | None:

@@ -8,10 +8,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from caft.teacher import Answer, Request, token_counter
+from caft.teacher.endpoint.bodies import is_cut
 from caft.teacher.endpoint.client import ask_all
 from caft.teacher.endpoint.connection import Target, asynchronous_client, translate, whom_of
 from caft.teacher.endpoint.refusals import error_status, refused
-from caft.teacher.endpoint.replies import count_prompt, read_answer, read_answer_body
+from caft.teacher.endpoint.replies import (
+    count_prompt,
+    read_answer,
+    read_answer_body,
+    unreadable,
+)
 from caft.teacher.settings import Endpoint
 
 _DECODING = ("temperature", "top_p", "stop", "seed", "extra_body")
@@ -65,7 +71,12 @@ class Online:
         except Exception as error:
             raise translate(error, target) from None
         seconds = time.monotonic() - started
-        raw, settings = read_answer_body(response.content, target.secret), self.settings
+        settings = self.settings
+        if is_cut(response):
+            why = f"the reply was larger than max_reply_mb ({settings.max_reply_mb:g})"
+            raw = unreadable(response.content, why, target.secret)
+        else:
+            raw = read_answer_body(response.content, target.secret)
         if status := error_status(raw):
             raise refused(status, response.headers, json.dumps(raw), whom_of(target))
         return read_answer(raw, request, settings.rates, seconds, settings.expect_model)

@@ -1,16 +1,18 @@
 """Any OpenAI-compatible chat endpoint as teacher."""
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from caft.errors import ConfigError
 from caft.settings import Count, Positive, key
 from caft.teacher import Answer, Here, Provider, Request, lots
 from caft.teacher.endpoint.batch import Batches, Habits, submitted_keys
 from caft.teacher.endpoint.connection import Target, base_url_problem, plain_client, read_key
+from caft.teacher.endpoint.environment import is_loopback, proxies_of
 from caft.teacher.endpoint.online import Online, request_body
+from caft.teacher.keys import Variable
 from caft.teacher.settings import Endpoint
 
 
@@ -19,9 +21,14 @@ class OpenAI(Endpoint):
 
     provider: Literal["openai"]
     base_url: str = key("Address up to and with `/v1`, without any key.")
-    api_key_env: str | None = key(
+    api_key_env: Variable | None = key(
         "Name of the environment variable that holds the key; null for an endpoint without keys.",
         None,
+    )
+    allow_plain_http: bool = key(
+        "Send the key over http:// to another machine, or to a proxy: everybody on the way can "
+        "read it.",
+        False,
     )
     batch: bool = key("Ask through the batch interface: cheaper, within a day.", False)
     batch_poll_s: Positive = key(
@@ -33,6 +40,11 @@ class OpenAI(Endpoint):
         50_000,
     )
     batch_max_mb: Positive = key("Largest file of a batch, in MB.", 100)
+    batch_max_result_mb: Positive = key(
+        "Largest file of a batch's results, unpacked, in MB. With a larger one the job ends; the "
+        "batch stays at the endpoint.",
+        500,
+    )
     batch_patience_s: Positive = key(
         "How long the endpoint may be out of reach while a batch is waited for, or a batch in a "
         "state that caft does not know, before the job ends; the batch goes on.",
@@ -41,15 +53,35 @@ class OpenAI(Endpoint):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong between the keys; none is repeated that could hold a secret."""
-        if problem := base_url_problem(self.base_url):
+        if problem := self.address_problem():
             yield "base_url", problem
-        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", self.api_key_env or "NONE"):
-            yield (
-                "api_key_env",
-                "is no name of an environment variable; put the key into one, "
-                "never into the config.",
-            )
         yield from super().problems()
+
+    def address_problem(self, through: Sequence[str] = ()) -> str | None:
+        """Say what is wrong with the address, or with sending the key there; None if nothing is.
+
+        Args:
+            through: names of the variables whose proxy stands between here and there.
+        """
+        if problem := base_url_problem(self.base_url):
+            return problem
+        is_plain = urlsplit(self.base_url).scheme == "http" and not self.allow_plain_http
+        if not (is_plain and self.api_key_env) or (is_loopback(self.base_url) and not through):
+            return None
+        whose = f"the proxy in {' or '.join(through)}" if through else "everybody on the way"
+        return (
+            f"begins with http://, so {whose} could read the key in ${self.api_key_env}. Write "
+            "https://; or set allow_plain_http to true where the way is your own, or api_key_env "
+            "to null for an endpoint without keys."
+        )
+
+    @property
+    def way(self) -> str:
+        """Where questions go, and with which key."""
+        key = f"key from ${self.api_key_env}" if self.api_key_env else "no key"
+        names = proxies_of(self.base_url)
+        through = f", through the proxy in {' or '.join(names)}" if names else ""
+        return f"{self.base_url}, {key}{through}"
 
     @property
     def in_batches(self) -> bool:
@@ -63,7 +95,7 @@ def make(settings: OpenAI, tokenizer: Any, here: Here) -> "OpenAITeacher":
     Raises:
         ConfigError: if the base URL holds what it should not.
     """
-    if problem := base_url_problem(settings.base_url):
+    if problem := settings.address_problem():
         raise ConfigError(f"teachers: base_url {problem}")
     return OpenAITeacher(settings, tokenizer, here)
 
@@ -98,6 +130,8 @@ class OpenAITeacher(Online):
             if first is None:
                 return
             target = Target(self.settings, url, name, read_key(name, url))
+            if problem := self.settings.address_problem(proxies_of(url)):
+                raise ConfigError(f"teachers: base_url {problem}")
             rest = chain([first], stream)
             if self.settings.batch:
                 yield from self._in_batches(rest, target)

@@ -5,7 +5,6 @@ Where they are not, the evidence does (`client`): what is refused while others a
 item's, and what nobody gets an answer to is the endpoint's.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 from caft.errors import TeacherError
 from caft.teacher import Answer, Owed
 from caft.teacher.endpoint.replies import Fault, brief, no_answer, retry_after
+from caft.teacher.reading.body import parse_json
 
 _PASSING = (408, 409, 423, 424, 425, 429, 449, 498, 499)  # and all from 500
 _GIVEN_UP = (408, 499, 504, 522, 524)  # somebody on the way stopped waiting; the model may not have
@@ -244,8 +244,8 @@ class _Said:
     @classmethod
     def read(cls, text: str) -> "_Said":
         try:
-            body = json.loads(text)
-        except (ValueError, RecursionError):
+            body = parse_json(text)
+        except ValueError:
             return cls(text, frozenset(), text[:_READ])
         parts = list(_strings(body))
         message = next((value for name, value in parts if name in _MESSAGES), "")

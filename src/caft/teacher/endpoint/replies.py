@@ -1,6 +1,7 @@
 """What an endpoint sent back: an answer, a fault that may pass, or a reason to stop."""
 
 import json
+import logging
 import math
 import re
 import time
@@ -19,11 +20,15 @@ from caft.teacher.settings import Prices
 _SHORTEST_SECRET = (
     8  # characters; a shorter key, as local servers take, would be cut out of answers
 )
+_KEPT = 2000  # bytes of a reply that is not read
 _SHOWN = 300  # characters of a server's message
 
 _SINCE_1970 = 1e9  # a header with more seconds than that means a time
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PART = r"(\d+(?:\.\d+)?)\s*(ms|[smhd])"
+
+
+log = logging.getLogger("caft")
 
 
 class Fault(Exception):
@@ -66,8 +71,9 @@ def redact(value: Any, secret: str | None) -> Any:
 def brief(text: str, secret: str | None) -> str:
     """Return the beginning of a server's text in one printable line, without the secret."""
     line = " ".join(str(redact(text, secret)).split())
-    shown = "".join(character if character.isprintable() else "?" for character in line)
-    return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + " …"
+    cut = line[:_SHOWN]
+    shown = "".join(character if character.isprintable() else "?" for character in cut)
+    return shown if len(line) <= _SHOWN else shown + " …"
 
 
 def retry_after(value: str | None) -> float | None:
@@ -130,6 +136,13 @@ def read_answer_body(body: bytes, secret: str | None) -> dict[str, Any]:
     if isinstance(read.get(BODY), str):
         read[BODY] = redact_source(read[BODY], secret)
     return redact(read, secret)
+
+
+def unreadable(body: bytes, why: str, secret: str | None) -> dict[str, Any]:
+    """Return what is kept of a reply that is not read: its beginning, as text, and the reason."""
+    log.warning("teacher: %s; it is kept as unreadable", why)
+    beginning = body[:_KEPT].decode("utf-8", "replace")
+    return {BODY: redact_source(beginning, secret), "error": why}
 
 
 def redact_source(text: str, secret: str | None) -> str:

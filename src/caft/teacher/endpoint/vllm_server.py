@@ -42,6 +42,11 @@ class VllmServer(Endpoint):
     path: str = key("Path of its OpenAI-compatible interface.", "/v1")
     start_timeout_s: Positive = key("Longest start.", 600)
 
+    @property
+    def way(self) -> str:
+        """Where questions go, and with which key."""
+        return f"a server that the job starts ({Path(self.command[0]).name}), no key"
+
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong between the keys."""
         if not any("{port}" in part for part in self.command):

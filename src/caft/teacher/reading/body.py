@@ -4,15 +4,21 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 BODY = "body"
 """Name of the text that came, in the raw reply of an answer that did not come as bare JSON."""
 _MOST_TRIES = 1000  # places at which JSON is looked for in a body that is not bare JSON
+_MOST_READ = 8  # times that the text is read for that, where nothing of it is JSON
 _DIGITS = 400  # a longer number is infinite: Python reads no integer of more than 4300 digits
 _DEEPEST = 100  # levels of a reply; Python's own writer of JSON ends at about 1000
 _SSE = re.compile(r"^[ \t]*(?:data|event|id|retry):[ \t]?|^:.*$", re.MULTILINE)
 _JOINED = ("content", "reasoning_content", "reasoning", "reasoning_details", "refusal")
+
+
+class NestingError(ValueError):
+    """JSON that is nested deeper than any reply."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +32,11 @@ class Unreadable:
         """Whether it may have been paid for: no page, no mere comment, no other JSON."""
         said = _SSE.sub("", self.text).replace("[DONE]", "").strip()
         try:
-            return isinstance(parse_json(said), dict)  # nested too deeply
-        except (ValueError, RecursionError):
+            parse_json(said)
+            return False
+        except NestingError:
+            return said.startswith("{")
+        except ValueError:
             return bool(said) and not said.startswith("<")
 
 
@@ -46,10 +55,12 @@ def read_text(text: str) -> dict[str, Any] | Unreadable:
     """Parse a body that is text already."""
     try:
         whole = parse_json(text.lstrip("\ufeff"))
-    except (ValueError, RecursionError):
+    except NestingError:
+        return Unreadable(text)
+    except ValueError:
         whole = list(_objects_in(_SSE.sub("", text)))
     if isinstance(whole, dict) and "delta" not in _first_choice(whole):
-        return whole if _is_flat(whole) else Unreadable(text)
+        return whole
     if isinstance(whole, str):  # JSON inside a JSON string
         whole = list(_objects_in(whole))
     objects = whole if isinstance(whole, list) else [whole]
@@ -61,10 +72,15 @@ def parse_json(text: str) -> Any:
     """Parse JSON; of its numbers none is too long for Python.
 
     Raises:
-        ValueError: if it is none.
-        RecursionError: if it is nested too deeply.
+        ValueError: if it is none; a NestingError if it is nested too deeply.
     """
-    return json.loads(text, parse_int=_integer)
+    try:
+        value = json.loads(text, parse_int=_integer)
+    except RecursionError:
+        raise NestingError("it is nested too deeply") from None
+    if not _is_flat(value):
+        raise NestingError(f"it is nested deeper than {_DEEPEST} levels")
+    return value
 
 
 def _integer(digits: str) -> int | float:
@@ -74,13 +90,18 @@ def _integer(digits: str) -> int | float:
 def _objects_in(text: str) -> Iterator[dict[str, Any]]:
     """Yield the JSON objects in a text, whatever stands between them."""
     decoder = json.JSONDecoder(parse_int=_integer)
-    start, tries = text.find("{"), 0
-    while start >= 0 and tries < _MOST_TRIES:
+    start, tries, left = text.find("{"), 0, _MOST_READ * len(text)
+    while start >= 0 and tries < _MOST_TRIES and left > 0:
         try:
             value, end = decoder.raw_decode(text, start)
             yield value
-        except (ValueError, RecursionError):
-            tries, end = tries + 1, start + 1
+        except json.JSONDecodeError as error:
+            # The place of a text that does not end is its beginning, but all of it was read.
+            to = len(text) if error.msg.startswith("Unterminated") else error.pos
+            # The lines up to there were counted, too, for the error's message.
+            tries, end, left = tries + 1, start + 1, left - (to - start) - error.pos // 32
+        except RecursionError:
+            return
         start = text.find("{", end)
 
 
@@ -108,6 +129,7 @@ def _join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     reply: dict[str, Any] = {}
     choice: dict[str, Any] = {}
     message: dict[str, Any] = {"content": None}
+    said: dict[str, list[Any]] = {}  # by field, in the order in which it came
     tokens: list[Any] = []
     for chunk in chunks:
         reply |= {name: value for name, value in chunk.items() if value is not None}
@@ -118,28 +140,28 @@ def _join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
         delta = part.get("delta")
         for name, value in delta.items() if isinstance(delta, dict) else ():
             if name in _JOINED and isinstance(value, str | list):
-                message[name] = _joined(message.get(name), value)
+                said.setdefault(name, []).append(value)
             elif value is not None:
                 message[name] = value
         if isinstance(logprobs := part.get("logprobs"), dict):
             content = logprobs.get("content")
             tokens += content if isinstance(content, list) else []
+    message |= {name: _joined(values) for name, values in said.items()}
     choice = {**choice, "message": message} | ({"logprobs": {"content": tokens}} if tokens else {})
     choice.pop("delta", None)
     return {**reply, "choices": [choice]}
 
 
-def _joined(before: Any, more: Any) -> Any:
+def _joined(values: list[Any]) -> Any:
     """Join texts, or lists of parts; beside parts a text is one, too."""
-    if not before:
-        return more
-    if isinstance(before, str) and isinstance(more, str):
-        return before + more
-    return _parts(before) + _parts(more)
+    if all(isinstance(value, str) for value in values):
+        return "".join(values)
+    parts = [value if isinstance(value, list) else _part(value) for value in values if value]
+    return list(chain.from_iterable(parts))
 
 
-def _parts(content: Any) -> list[Any]:
-    return content if isinstance(content, list) else [{"type": "text", "text": content}]
+def _part(text: str) -> list[Any]:
+    return [{"type": "text", "text": text}]
 
 
 def _is_flat(value: Any) -> bool:

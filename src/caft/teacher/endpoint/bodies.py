@@ -1,0 +1,81 @@
+"""Bodies of replies, read no further than a limit, whatever they unpack to."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+_CUT = "caft_cut"  # among the extensions of a response
+
+
+def bounded_client(of: type, limit_of: Callable[[str], int], is_async: bool) -> type:
+    """Return a class of clients whose responses have no larger body than a limit, unpacked.
+
+    A body beyond it is cut there, the connection is closed, and the response says so in its
+    extensions: what has arrived may have been paid for. httpx2 unpacks a megabyte at a time.
+
+    Args:
+        of: the class of clients to go on from; of the official package's.
+        limit_of: the limit in bytes, by the path of a request.
+        is_async: which of the two kinds it is.
+    """
+
+    class Client(of):
+        def send(self, request: Any, **options: Any) -> Any:
+            response = super().send(request, **{**options, "stream": True})
+            limit = limit_of(request.url.path)
+            try:
+                parts = list(_within(response.iter_bytes(), limit))
+            finally:
+                response.close()
+            return _whole(response, b"".join(parts), limit)
+
+    class AsyncClient(of):
+        async def send(self, request: Any, **options: Any) -> Any:
+            response = await super().send(request, **{**options, "stream": True})
+            limit = limit_of(request.url.path)
+            try:
+                parts = [part async for part in _within_async(response.aiter_bytes(), limit)]
+            finally:
+                await response.aclose()
+            return _whole(response, b"".join(parts), limit)
+
+    return AsyncClient if is_async else Client
+
+
+def is_cut(response: Any) -> bool:
+    """Tell whether the body of a response went beyond the limit."""
+    return bool(response.extensions.get(_CUT))
+
+
+def _within(parts: Iterator[bytes], limit: int) -> Iterator[bytes]:
+    size = 0
+    for part in parts:
+        size += len(part)
+        yield part
+        if size > limit:
+            return
+
+
+async def _within_async(parts: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    size = 0
+    async for part in parts:
+        size += len(part)
+        yield part
+        if size > limit:
+            return
+
+
+def _whole(response: Any, body: bytes, limit: int) -> Any:
+    """Return a response with its body as it was unpacked."""
+    import httpx2
+
+    packed = ("content-encoding", "content-length", "transfer-encoding")
+    headers = [
+        (name, value) for name, value in response.headers.multi_items() if name not in packed
+    ]
+    return httpx2.Response(
+        response.status_code,
+        headers=headers,
+        content=body[:limit],
+        request=response.request,
+        extensions={**response.extensions, _CUT: len(body) > limit},
+    )
