@@ -17,7 +17,7 @@ from caft.errors import ModelError
 from caft.prompting.chat import Chat
 from caft.prompting.prompts import Messages
 from caft.students import opened as scorer
-from caft.students.folders import check_folder
+from caft.students.checks import check_adapter, check_folder
 from caft.students.generation import Decoding, Ending, Generated
 from caft.students.opened import Scorer, Subject
 from caft.tables.files import read_json
@@ -134,6 +134,8 @@ def _start(opened: Scorer) -> VllmModel:
 
     folder, adapter = opened.weights
     check_folder(folder)
+    if adapter:
+        check_adapter(adapter)
     lora = {"enable_lora": True, "max_lora_rank": _rank(adapter)} if adapter else {}
     engine = LLM(
         model=str(folder),
