@@ -1,7 +1,7 @@
 """What an exported folder holds; it appears whole or not at all."""
 
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +14,7 @@ from caft.export.choice import Choice
 from caft.export.merging import merge
 from caft.students.folders import load_chat
 from caft.tables import parquet
-from caft.tables.files import read_json, sync_folder, write_json, write_text
+from caft.tables.files import read_json, share_weights, sync_folder, write_json, write_text
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json")
 
@@ -31,12 +31,11 @@ def new_folder(target: Path) -> Iterator[Path]:
     if target.is_dir() and any(target.iterdir()):
         raise ExportError(f"{target}: is not empty; name a new folder, or remove it first.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o755)
-        for path in temporary.iterdir():  # some writers make files for their owner alone
-            path.chmod(0o644)
+        share_weights(temporary)
         temporary.replace(target)
         sync_folder(target.parent)
     finally:

@@ -11,7 +11,7 @@ from caft.running.settings import Engine
 from caft.students.architecture import describe, final_norm, implementation
 from caft.students.checks import check_adapter, check_folder, check_source, without_code
 from caft.students.settings import Student
-from caft.tables.files import read_json, write_json
+from caft.tables.files import read_json, share_weights, write_json
 from caft.tables.hashing import digest, file_sha256
 
 STUDENT_FILE = "student.json"
@@ -126,6 +126,7 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
         trust_remote_code=False,
     )
     model.save_pretrained(folder)
+    share_weights(folder)
     AutoTokenizer.from_pretrained(**source, trust_remote_code=False).save_pretrained(folder)
 
 
