@@ -1,5 +1,6 @@
 """What an exported folder holds; it appears whole or not at all."""
 
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from caft.tables import parquet
 from caft.tables.files import read_json, share_weights, sync_folder, write_json, write_text
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json")
+_PLACES = ("name_or_path", "_name_or_path")
+_PATH = re.compile(r"(/|~/|[A-Za-z]:[/\\]|file:)[^\n<>]+")
 
 
 @contextmanager
@@ -74,6 +77,7 @@ def export_model(
             if choice.record["method"] != "full":
                 _name_base(choice, folder / "adapter_config.json")
         _add_tokenizer(choice.student_folder, folder)
+        _forget_places(folder)
         card = cards.model_card(
             choice.name, choice.record, choice.stages, choice.rows, choice.provenance, check
         )
@@ -101,7 +105,7 @@ def export_data(choice: Choice, target: Path) -> None:
 
 def _name_base(choice: Choice, path: Path) -> None:
     source = choice.source
-    base = source.get("hub") or str(choice.student_folder.resolve())
+    base = source.get("hub") or str(choice.student_folder)  # no path of this machine
     write_json(
         path,
         {
@@ -110,6 +114,19 @@ def _name_base(choice: Choice, path: Path) -> None:
             "revision": source.get("revision") if "hub" in source else None,
         },
     )
+
+
+def _forget_places(folder: Path) -> None:
+    """Take out of configs where files lay on this machine; who loads them sets it anew."""
+    for path in folder.glob("*config.json"):
+        config = read_json(path)
+        kept = {
+            key: value
+            for key, value in config.items()
+            if key not in _PLACES and not (isinstance(value, str) and _PATH.fullmatch(value))
+        }
+        if kept != config:
+            write_json(path, kept)
 
 
 def _add_tokenizer(student: Path, folder: Path) -> None:

@@ -225,7 +225,7 @@ def load_model(
     use_job_threads()
     check_folder(Path(folder))
     if adapter:
-        check_adapter(adapter)
+        check_adapter(Path(adapter))
     with without_code(folder):
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder,

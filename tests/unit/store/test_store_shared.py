@@ -1,11 +1,12 @@
-"""A store that a group shares: the umask of each says what the others may do."""
+"""A store that others see: the umask says what they may do, an export names no machine."""
 
 import os
 import stat
 
+import pyarrow.parquet as pq
 import pytest
 
-from caft.store import Store
+from caft.store import Store, export
 from caft.store.compaction import compact
 
 
@@ -31,3 +32,15 @@ def test_files_of_a_store_have_the_rights_that_the_umask_leaves(tmp_path, umask)
 
 def rights(folder):
     return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("name", ["answers.jsonl", "answers.parquet"])
+def test_an_export_names_neither_the_machine_nor_its_folders(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("socket.gethostname", lambda: "canary-host")
+    with Store(tmp_path / "canary-home/store") as store:
+        store.append([{"key": "a" * 64, "kind": "rationale", "text": "t"}])
+        assert any("canary-host" in path for path in rights(tmp_path))
+        assert export.export(store, tmp_path / name) == 1
+    assert b"canary" not in (tmp_path / name).read_bytes()
+    if name.endswith(".parquet"):
+        assert "canary" not in str(pq.read_table(tmp_path / name).to_pylist())
