@@ -1,7 +1,6 @@
 """What a model folder may hold: it comes from elsewhere, so it is data, and none of it runs."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from caft.errors import ModelError
 from caft.tables.files import read_json
+from caft.tables.links import way_out
 
 ADAPTER_FILE = "adapter_config.json"
 # Keys whose values transformers or peft import: classes, a decoding loop, a library of layers.
@@ -26,7 +26,8 @@ def check_source(folder: Path) -> None:
         ModelError: as `check_folder`; or if something in it leads out of it.
     """
     check_folder(folder)
-    _check_links(folder)
+    if problem := way_out(folder):
+        raise ModelError(problem)
 
 
 def check_folder(folder: Path) -> None:
@@ -152,20 +153,3 @@ def _read(path: Path) -> Any:
     except (ValueError, RecursionError) as error:
         why = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
         raise ModelError(f"{path}: is no JSON that can be read ({why}).") from error
-
-
-def _check_links(folder: Path) -> None:
-    """Refuse what is no file or leads out of a folder, but for a hub cache's own blobs."""
-    home = Path(os.path.realpath(folder))
-    inside = [home]
-    if home.parent.name == "snapshots":  # <repository>/snapshots/<commit>/<file>
-        inside.append(home.parent.parent / "blobs")
-    for place, folders, files in os.walk(home):
-        for path in (Path(place, name) for name in sorted(folders + files)):
-            target = Path(os.path.realpath(path))
-            if not any(target.is_relative_to(part) for part in inside):
-                raise ModelError(
-                    f"{path}: is a link out of the model folder; put the file itself there."
-                )
-            if not (target.is_file() or target.is_dir()):
-                raise ModelError(f"{path}: leads to no file; put the file there, or remove it.")

@@ -184,17 +184,17 @@ def test_a_link_out_of_the_folder_is_refused(copied, tmp_path, name, relative):
     outside.write_text("a secret")
     (copied / name).unlink(missing_ok=True)
     (copied / name).symlink_to("../outside" if relative else outside)
-    refused(copied, tmp_path, "is a link out of the model folder")
+    refused(copied, tmp_path, "is a link out of")
 
 
 def test_a_folder_that_is_linked_in_or_linked_twice_is_refused(copied, tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (copied / "additional_chat_templates").symlink_to(tmp_path / "elsewhere")
-    refused(copied, tmp_path, "is a link out of the model folder")
+    refused(copied, tmp_path, "is a link out of")
     (copied / "additional_chat_templates").unlink()
     (tmp_path / "step").symlink_to("/etc/hostname")
     (copied / "notes.txt").symlink_to(tmp_path / "step")
-    refused(copied, tmp_path, "is a link out of the model folder")
+    refused(copied, tmp_path, "is a link out of")
 
 
 @pytest.mark.parametrize("target", ["lost.json", "extra.json"], ids=["dangling", "loop"])
@@ -246,7 +246,7 @@ def test_links_of_a_hub_cache_lead_to_blobs_of_the_same_repository(snapshot, tmp
         (repository / name).write_text("{}")
     (repository / "blobs/away").symlink_to("/etc/passwd")
     (snapshot / "extra.json").symlink_to(target)
-    refused(snapshot, tmp_path, "is a link out of the model folder")
+    refused(snapshot, tmp_path, "is a link out of")
 
 
 def test_a_folder_that_is_only_called_like_a_cache_is_none(copied, tmp_path):
@@ -254,4 +254,4 @@ def test_a_folder_that_is_only_called_like_a_cache_is_none(copied, tmp_path):
     folder = shutil.move(copied, tmp_path / "snapshots/mine")
     (tmp_path / "extra.json").write_text("{}")
     (folder / "extra.json").symlink_to("../../extra.json")
-    refused(folder, tmp_path, "is a link out of the model folder")
+    refused(folder, tmp_path, "is a link out of")
