@@ -142,6 +142,7 @@ def _start(opened: Scorer) -> VllmModel:
         tokenizer=str(opened.folder),
         dtype=opened.spec["dtype"],
         generation_config="vllm",  # no repetition penalty or temperature of the model's makers
+        trust_remote_code=False,
         max_model_len=-1,  # as much of the model's context as the memory holds
         **lora,
     )
