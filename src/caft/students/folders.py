@@ -113,7 +113,14 @@ def prepare_student(
 
 
 def convert_gguf(gguf: Path, folder: Path) -> None:
-    """Turn a GGUF file into a float32 safetensors folder with tokenizer and chat template."""
+    """Turn a GGUF file into a float32 safetensors folder with tokenizer and chat template.
+
+    Raises:
+        ModelError: if the file is none.
+    """
+    with open(gguf, "rb") as file:
+        if file.read(4) != b"GGUF":
+            raise ModelError(f"{gguf}: is no GGUF file, and nothing else is read out of a package.")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.quantization_config import GgufConfig

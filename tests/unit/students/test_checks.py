@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from hashlib import sha256
 
 import pytest
 
@@ -169,6 +170,16 @@ def test_a_config_that_is_no_json_is_an_error_of_the_folder(copied, text):
     (copied / "generation_config.json").write_text(text)
     with pytest.raises(ModelError, match=r"generation_config.json: is no JSON"):
         check_folder(copied)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04", b"\x80\x04."], ids=["none", "zip", "pickle"]
+)
+def test_nothing_but_gguf_is_read_out_of_a_package(tmp_path, content):
+    (tmp_path / "pytorch_model.bin").write_bytes(content)
+    member = {"member": "x/pytorch_model.bin", "sha256": sha256(content).hexdigest()}
+    with pytest.raises(ModelError, match="pytorch_model.bin: is no GGUF file"):
+        prepare_student(Student(package="x==1", **member), tmp_path / "mine", tmp_path)
 
 
 def refused(folder, tmp_path, message):
