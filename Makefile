@@ -9,13 +9,17 @@ VENV := .venv
 STAMP := $(VENV)/.installed
 # Commands of the environment first, without activating it.
 IN_ENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
-FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links "$$PIP_FIND_LINKS")
+FIND_LINKS := $(foreach folder,$(PIP_FIND_LINKS),--find-links $(folder))
+# What has no wheel on the package index, so that installing it runs its setup.
+SOURCE_ONLY := cellpylib connection-pool pycosat zss
 
 .DEFAULT_GOAL := help
-.PHONY: help env summary report test lint docs clean-env
+.PHONY: help env lock licences summary report test lint docs clean-env
 
 help:
 	@echo "make env        the pinned environment in $(VENV), made again when requirements.lock or pyproject.toml change"
+	@echo "make lock       requirements.lock anew: the newest releases with UPGRADE=yes, else what has to change"
+	@echo "make licences   the licence of every package in the environment"
 	@echo "make summary    run the workflow up to results/summary.csv (CORES=$(CORES))"
 	@echo "make report     the whole workflow, and its results as one page: results/report.html"
 	@echo "make test       all tests"
@@ -30,16 +34,28 @@ $(STAMP): requirements.lock pyproject.toml
 	  echo "caft needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
 	    "Name another one: make env PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python .ci/local_wheels requirements.lock $(PIP_FIND_LINKS) > $(VENV)/requirements.txt
 	if $(VENV)/bin/python -m pip install --quiet uv==$(UV_VERSION); then \
-	  install=("$(VENV)/bin/uv" pip install --quiet --python "$(VENV)/bin/python"); \
-	  "$${install[@]}" $(FIND_LINKS) -r requirements.lock && "$${install[@]}" --no-deps --editable .; \
+	  install=("$(VENV)/bin/uv" pip install --quiet --python "$(VENV)/bin/python" $(FIND_LINKS)); \
 	else \
 	  echo "uv $(UV_VERSION) could not be installed; pip does the same, more slowly"; \
 	  install=("$(VENV)/bin/python" -m pip install --quiet); \
-	  "$${install[@]}" -r requirements.lock && "$${install[@]}" --no-deps --editable .; \
-	fi
+	fi && \
+	"$${install[@]}" --require-hashes -r $(VENV)/requirements.txt && "$${install[@]}" --no-deps --editable .
 	$(VENV)/bin/python -m pip check
 	@touch $@
+
+lock: env
+	"$(VENV)/bin/uv" pip compile pyproject.toml --all-extras --universal --python-version 3.11 --quiet --no-header \
+	  --generate-hashes $(if $(UPGRADE),--upgrade) --only-binary :all: $(SOURCE_ONLY:%=--no-binary %) \
+	  --output-file requirements.lock
+	@# pip lets the last of these win, so that what names a package has to follow.
+	{ echo "# Made by \`make lock\`. What follows --no-binary has no wheel on the package index."; \
+	  echo "--only-binary :all:"; printf -- "--no-binary %s\n" $(SOURCE_ONLY); cat requirements.lock; } > requirements.tmp
+	mv requirements.tmp requirements.lock
+
+licences: env
+	@$(IN_ENV) python .ci/licences
 
 summary: env
 	$(IN_ENV) snakemake --cores $(CORES) results/summary.csv

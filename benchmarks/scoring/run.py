@@ -158,7 +158,11 @@ def compare(
     from transformers import AutoModelForCausalLM
 
     theirs = (
-        AutoModelForCausalLM.from_pretrained(student, dtype=getattr(torch, dtype)).to(device).eval()
+        AutoModelForCausalLM.from_pretrained(
+            student, dtype=getattr(torch, dtype), trust_remote_code=False
+        )
+        .to(device)
+        .eval()
     )
     asked = Asked(items, variant, 1).prompts("direct")
     prompts = [Chat(tokenizer).prompt(turns, "direct") for turns in asked.messages]

@@ -1,8 +1,8 @@
 """A command that serves a model, as a teacher starts it: with a child process, good or bad.
 
-    python own_server.py PORT PIDS [slow|dies|sick|stubborn|later]
+    python own_server.py PORT PIDS [slow|dies|sick|stubborn|later|guarded [KEY]]
 
-The pids of both processes go to the file PIDS.
+The pids of both processes go to the file PIDS. A guarded server wants KEY, or else VLLM_API_KEY.
 """
 
 import os
@@ -24,17 +24,28 @@ class Handler(BaseHTTPRequestHandler):
     served = 0
 
     def do_GET(self):
-        self._send(503 if sys.argv[3] == "sick" else 200, b"{}")
+        if self._is_stranger():
+            self._send(401, b"{}")
+        else:
+            self._send(503 if sys.argv[3] == "sick" else 200, b"{}")
 
     def do_POST(self):
         import json
 
         self.rfile.read(int(self.headers["Content-Length"]))
+        if self._is_stranger():
+            self._send(401, b'{"error": {"message": "Unauthorized"}}')
+            return
         Handler.served += 1
         if sys.argv[3] == "later" and Handler.served > ANSWERS:
             print("out of memory", flush=True)
             os._exit(3)
         self._send(200, json.dumps(reply("so [[1]]")).encode())
+
+    def _is_stranger(self):
+        key = [*sys.argv[4:], os.environ.get("VLLM_API_KEY")][0]
+        known = self.headers.get("Authorization") == f"Bearer {key}"
+        return sys.argv[3] == "guarded" and self.path != "/health" and not known
 
     def _send(self, status, body):
         self.send_response(status)

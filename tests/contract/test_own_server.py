@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,7 @@ from test_kills import processes  # noqa: F401 - a fixture
 
 import caft.teacher.endpoint.guard
 from caft.errors import TeacherError
+from caft.teacher.endpoint.vllm_server import serving
 
 SCRIPT = Path(__file__).with_name("own_server.py")
 
@@ -163,6 +165,39 @@ def test_a_killed_job_leaves_no_server_behind(pids, processes, tmp_path):  # noq
     job.kill()
     job.join()
     wait_until(lambda: not alive(pids))
+
+
+@pytest.mark.parametrize("placeholder", [None, "{key}"])
+def test_a_server_that_takes_a_key_gets_one_of_its_own(pids, placeholder, caplog):
+    command = [sys.executable, str(SCRIPT), "{port}", str(pids), "guarded"]
+    command += [placeholder] if placeholder else []
+    with caplog.at_level(logging.DEBUG):
+        teacher = make(spec(pids, command=command))
+        got = ask(teacher, requests(5))
+    assert [answer.text for answer in got.values()] == ["so [[1]]"] * 5
+    with serving(teacher.settings) as one, serving(teacher.settings) as other:
+        assert len(one.secret) > 30 and one.secret != other.secret
+        assert one.secret not in repr(one) and one.secret not in os.environ.values()
+        (server,) = {psutil.Process(pid) for pid in alive(pids)[:1]}
+        assert (other.secret in server.cmdline()) == (placeholder is not None)
+        assert server.environ()["VLLM_API_KEY"] == other.secret
+        assert other.secret not in " ".join(server.parent().cmdline()), "the guard shows no key"
+        with pytest.raises(OSError, match="401"):
+            urllib.request.urlopen(f"{one.base_url}/models")
+    assert "Bearer" not in caplog.text
+
+
+def test_a_server_with_another_key_is_an_error_that_names_the_way(pids):
+    command = [sys.executable, str(SCRIPT), "{port}", str(pids), "guarded", "a-key-of-its-own"]
+    with pytest.raises(TeacherError, match=r"401.*check the key in \$VLLM_API_KEY"):
+        ask(make(spec(pids, command=command)), requests(1))
+
+
+def test_what_takes_a_wrong_key_although_it_was_given_one_is_not_asked(pids):
+    command = [sys.executable, str(SCRIPT), "{port}", str(pids), "good", "{key}"]
+    with pytest.raises(TeacherError, match=r"takes a wrong one as well, so nothing was asked"):
+        ask(make(spec(pids, command=command)), requests(1))
+    assert alive(pids) == []
 
 
 IMPOSTOR = """

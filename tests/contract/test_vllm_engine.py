@@ -175,6 +175,7 @@ def test_a_student_is_started_in_the_precision_of_the_device(vllm, taught):
         "tokenizer": str(taught),
         "dtype": "bfloat16",
         "generation_config": "vllm",
+        "trust_remote_code": False,
         "max_model_len": -1,
     }
     assert (scorer.spec["device"], scorer.spec["libraries"]["vllm"]) == ("cuda", "0.0")
@@ -185,7 +186,9 @@ def test_a_student_is_started_in_the_precision_of_the_device(vllm, taught):
 def trained(folder, method, **adapter):
     folder.mkdir()
     (folder / "model.json").write_text(json.dumps({"method": method}))
-    (folder / "adapter_config.json").write_text(json.dumps(adapter))
+    if method == "lora":
+        (folder / "adapter_config.json").write_text(json.dumps(adapter))
+        (folder / "adapter_model.safetensors").write_bytes(b"")
     return folder / "model.json"
 
 

@@ -47,6 +47,9 @@ def add_commands(subparsers: Any) -> None:
     command.add_argument(
         "--push", metavar="REPO", help="upload the folder to the hub; needs HF_TOKEN"
     )
+    command.add_argument(
+        "--yes", action="store_true", help="upload also to a repository that is public"
+    )
     command.set_defaults(run=_export)
 
 
@@ -72,6 +75,9 @@ def _export(arguments: argparse.Namespace) -> None:
             f"{choice.model}: is an adapter of a student that is not on the hub; push it with "
             "--merge."
         )
+    kind = "dataset" if arguments.data else "model"
+    if arguments.push and not arguments.yes:
+        hub.refuse_public(arguments.push, kind)
     if arguments.data:
         export_data(choice, arguments.to)
     else:
@@ -85,5 +91,4 @@ def _export(arguments: argparse.Namespace) -> None:
             )
     print(f"{arguments.to}: {choice.name}, model {choice.model}")
     if arguments.push:
-        kind = "dataset" if arguments.data else "model"
-        print(hub.push(arguments.to, arguments.push, kind))
+        print(hub.push(arguments.to, arguments.push, kind, arguments.yes))

@@ -21,7 +21,7 @@ from caft.datasets.settings import DatasetSettings
 from caft.errors import ConfigError, ModelError
 from caft.mixtures.settings import Buckets, Stage, Strategy
 from caft.settings import Section
-from caft.students.folders import check_folder
+from caft.students.checks import check_source
 from caft.students.settings import Student
 from caft.teacher.settings import Asked
 
@@ -90,7 +90,7 @@ def _check_student(path: str, student: Student) -> Iterator[str]:
             yield f"{path}.{key}: is needed with {given[0]}, so that everybody gets the same model."
     if student.path is not None:
         try:
-            check_folder(Path(student.path))
+            check_source(Path(student.path))
         except ModelError as error:
             yield f"{path}.path: {error}"
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from caft.datasets import Adapter, RawRows
+from caft.datasets.cards import SHOWN, card_problem, cards
 from caft.datasets.file import limited, map_rows, sorted_out
 from caft.datasets.settings import TableSettings
 from caft.errors import ItemError
 from caft.settings import key, optional
 from caft.tables.files import files_in
+from caft.tables.links import is_inside, way_out
 from caft.tables.rows import checked, require_size
 
 _SPLITS = ("train", "validation", "test")
@@ -50,23 +52,21 @@ def read(settings: Hub, seed: int, downloads: Path) -> RawRows:
     With `official_splits`, parts named train, validation and test keep their rows in that split.
 
     Raises:
-        ItemError: if the dataset cannot be loaded, has no such part or column, or a hub id comes
-            without a revision.
+        ItemError: if the dataset cannot be loaded, names files that are not its own, has no such
+            part or column, or a hub id comes without a revision.
     """
-    import datasets
-
     name, revision = settings.id, settings.revision
     if revision is None and not Path(name).is_dir():
         raise ItemError(f"{name}: is no local folder; give the `revision` (commit) of the dataset.")
-    datasets.disable_progress_bars()
     try:
-        parts = datasets.load_dataset(
-            name, name=settings.config, revision=revision, cache_dir=str(downloads / "hub")
-        )
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        parts = _load(settings, downloads)
+    except ItemError:
+        raise
+    except Exception as error:  # whatever the library makes of a card and of files of others
+        said = (str(error).splitlines() or [""])[0]
         raise ItemError(
-            f"{name}: cannot be loaded ({str(error).splitlines()[0]}); check id, config, revision "
-            "and the network."
+            f"{name}: cannot be loaded ({type(error).__name__}: {said}); check id, config, "
+            "revision and the network."
         ) from error
     raw = RawRows([], "")
     for part in settings.parts:
@@ -88,6 +88,31 @@ def read(settings: Hub, seed: int, downloads: Path) -> RawRows:
             raw.rejected + mapped.rejected,
         )
     return limited(raw, settings.limit)
+
+
+def _load(settings: Hub, downloads: Path) -> Any:
+    import datasets
+
+    datasets.disable_progress_bars()
+    name = settings.id
+    if Path(name).is_dir() and (problem := way_out(name)):
+        raise ItemError(problem)
+    for card in cards(name, settings.revision):
+        if problem := card_problem(card):
+            raise ItemError(f"{name}: its card {card.name} {problem}")
+    builder = datasets.load_dataset_builder(
+        name,
+        name=settings.config,
+        revision=settings.revision,
+        cache_dir=str(downloads / "hub"),
+    )
+    # What the card's patterns came to, before any of it is fetched.
+    for file in (file for files in (builder.config.data_files or {}).values() for file in files):
+        base = str(builder.base_path)
+        if not (file.startswith(f"{base}/") if "://" in base else is_inside(file, base)):
+            raise ItemError(f"{name}: its card leads to {file[:SHOWN]!a}, which is not its own.")
+    builder.download_and_prepare()
+    return builder.as_dataset()
 
 
 ADAPTER = Adapter(Hub, read)

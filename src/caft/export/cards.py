@@ -13,6 +13,7 @@ from caft.teacher import PROVIDERS
 from caft.teacher.reading.reply import is_same_model
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_PATH = re.compile(r"[/~.\\]|[A-Za-z]:|file:")
 # All control characters but line break and tab, C1 too: a terminal would obey them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _SHOWN = 1_500  # characters of a sample row
@@ -174,6 +175,13 @@ def _hub_id(dataset: Mapping[str, Any]) -> str | None:
     return name if _HUB_ID.fullmatch(name) and not Path(name).exists() else None
 
 
+def _name(text: str) -> str:
+    """Return what a model or data set is called, without the folder on this machine it lies in."""
+    if _PATH.match(text) or Path(text).exists():
+        return re.split(r"[/\\]", text.rstrip("/\\"))[-1]
+    return text
+
+
 def _size(count: int) -> str:
     bounds = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
     return next((name for bound, name in bounds.items() if count < bound), "1M<n<10M")
@@ -209,12 +217,17 @@ def _asked(row: Mapping[str, Any]) -> str:
 def _what_it_is(own: Mapping[str, Any], provenance: dict[str, Any], adapter: bool) -> str:
     student = provenance["students"][own["student"]]
     source = student["source"]
-    base = source.get("hub") or source.get("package") or Path(source["path"]).name
+    base = source.get("hub") or source.get("package") or _name(source["path"])
     revision = f" at revision `{source['revision']}`" if "revision" in source else ""
     kind = "A LoRA adapter for" if adapter else "A fine-tuned copy of"
+    where = (
+        " `adapter_config.json` names the student's folder in the run; elsewhere, write there "
+        "where the student lies."
+    )
     return (
         f"{kind} {_code(base)}{revision} (files `{student['revision']}`), trained on the data set "
-        f"{_code(own['dataset'])} with the strategy {_code(own['strategy'])} of caft.\n\n{_METHOD}"
+        f"{_code(own['dataset'])} with the strategy {_code(own['strategy'])} of caft."
+        f"{where if adapter and 'hub' not in source else ''}\n\n{_METHOD}"
     )
 
 
@@ -318,7 +331,7 @@ def _training(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> st
     ]
     name = _teacher(stages, config)
     dataset = config["datasets"][stages[-1]["dataset"]]
-    source = [str(dataset[key]) for key in ("id", "generator") if key in dataset]
+    source = [_name(dataset[key]) for key in ("id", "generator") if key in dataset]
     origin = _code(" ".join([dataset["adapter"], *source]))
     text = f"Questions: {_code(stages[-1]['dataset'])} ({origin})."
     if name is None:
@@ -328,7 +341,7 @@ def _training(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> st
         written = "The rationales are the data set's own worked solutions."
     else:
         kept = "Where none was accepted, a wrong or incomplete one was kept. "
-        model = _code(teacher.get("model", name))
+        model = _code(_name(teacher.get("model", name)))
         written = (
             f"The rationales are answers of the model {model}, accepted if right "
             f"and complete. {kept if teacher['fallback'] == 'keep' else ''}Its maker's terms may "
@@ -386,7 +399,7 @@ def _acceptance(
 def _other_models(asked: str | None, answered: Any) -> str:
     """Say which other models answered than the one that was asked."""
     named = answered.split(", ") if isinstance(answered, str) else []
-    others = [_code(one) for one in named if asked and not is_same_model(asked, one)]
+    others = [_code(_name(one)) for one in named if asked and not is_same_model(asked, one)]
     return f" Answers came from {', '.join(others)}, too, by the replies' word." if others else ""
 
 

@@ -1,7 +1,8 @@
 """What an exported folder holds; it appears whole or not at all."""
 
+import re
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,11 @@ from caft.export.choice import Choice
 from caft.export.merging import merge
 from caft.students.folders import load_chat
 from caft.tables import parquet
-from caft.tables.files import read_json, sync_folder, write_json, write_text
+from caft.tables.files import read_json, share_weights, sync_folder, write_json, write_text
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", "adapter_config.json")
+_PLACES = ("name_or_path", "_name_or_path")
+_PATH = re.compile(r"(/|~/|[A-Za-z]:[/\\]|file:)[^\n<>]+")
 
 
 @contextmanager
@@ -31,12 +34,11 @@ def new_folder(target: Path) -> Iterator[Path]:
     if target.is_dir() and any(target.iterdir()):
         raise ExportError(f"{target}: is not empty; name a new folder, or remove it first.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary.mkdir()
     try:
         yield temporary
-        temporary.chmod(0o755)
-        for path in temporary.iterdir():  # some writers make files for their owner alone
-            path.chmod(0o644)
+        share_weights(temporary)
         temporary.replace(target)
         sync_folder(target.parent)
     finally:
@@ -75,6 +77,7 @@ def export_model(
             if choice.record["method"] != "full":
                 _name_base(choice, folder / "adapter_config.json")
         _add_tokenizer(choice.student_folder, folder)
+        _forget_places(folder)
         card = cards.model_card(
             choice.name, choice.record, choice.stages, choice.rows, choice.provenance, check
         )
@@ -102,7 +105,7 @@ def export_data(choice: Choice, target: Path) -> None:
 
 def _name_base(choice: Choice, path: Path) -> None:
     source = choice.source
-    base = source.get("hub") or str(choice.student_folder.resolve())
+    base = source.get("hub") or str(choice.student_folder)  # no path of this machine
     write_json(
         path,
         {
@@ -111,6 +114,19 @@ def _name_base(choice: Choice, path: Path) -> None:
             "revision": source.get("revision") if "hub" in source else None,
         },
     )
+
+
+def _forget_places(folder: Path) -> None:
+    """Take out of configs where files lay on this machine; who loads them sets it anew."""
+    for path in folder.glob("*config.json"):
+        config = read_json(path)
+        kept = {
+            key: value
+            for key, value in config.items()
+            if key not in _PLACES and not (isinstance(value, str) and _PATH.fullmatch(value))
+        }
+        if kept != config:
+            write_json(path, kept)
 
 
 def _add_tokenizer(student: Path, folder: Path) -> None:

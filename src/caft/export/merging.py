@@ -15,9 +15,9 @@ from caft.prompting.settings import Prompt
 from caft.running.jobs import Progress
 from caft.running.settings import Engine
 from caft.students.architecture import implementation
+from caft.students.checks import check_adapter, check_folder
 from caft.students.folders import (
     STUDENT_FILE,
-    check_folder,
     load_chat,
     load_model,
     pick_device,
@@ -56,6 +56,7 @@ def merge(choice: Choice, target: Path, items: int, tolerance: float) -> dict[st
     engine = Engine.model_validate(choice.provenance["config"]["engine"])
     device, attention = pick_device(engine)[0], engine.attention
     check_folder(student)
+    check_adapter(choice.folder)
     base: Any = AutoModelForCausalLM.from_pretrained(
         student,
         dtype=torch.float32,

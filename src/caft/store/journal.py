@@ -45,7 +45,7 @@ class Journal:
         self.path = folder / "journals" / name
         make_folder(self.path.parent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-        self._file = os.open(self.path, flags, 0o644)
+        self._file = os.open(self.path, flags, 0o666)
         self._size = 0
         sync_folder(self.path.parent)
 

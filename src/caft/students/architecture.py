@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 from caft.errors import ModelError
 from caft.prompting.chat import Chat
 from caft.prompting.template import special_tokens
+from caft.students.checks import without_code
 
 # Names of the longest text: the first one stands for those that a family maps to it.
 _CONTEXTS = ("max_position_embeddings", "max_seq_len", "seq_length", "n_positions", "n_ctx")
@@ -86,7 +87,8 @@ def empty_model(folder: Path) -> Any:
     )
 
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        with without_code(folder):
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or config.is_encoder_decoder:
             raise _refused(folder, config, "no causal language model (a decoder alone)")
         if type(config) in MODEL_FOR_MASKED_LM_MAPPING and not config.is_decoder:

@@ -9,8 +9,9 @@ from caft.prompting.chat import Chat
 from caft.prompting.settings import Template
 from caft.running.settings import Engine
 from caft.students.architecture import describe, final_norm, implementation
+from caft.students.checks import check_adapter, check_folder, check_source, without_code
 from caft.students.settings import Student
-from caft.tables.files import read_json, write_json
+from caft.tables.files import read_json, share_weights, write_json
 from caft.tables.hashing import digest, file_sha256
 
 STUDENT_FILE = "student.json"
@@ -44,8 +45,9 @@ def prepare_student(
         is beyond them), what its architecture says, and what was found in its chat template.
 
     Raises:
-        ModelError: if the model cannot be had, has no safetensors weights or no chat template, or
-            its architecture or its template is none that caft can use as it is configured.
+        ModelError: if the model cannot be had, its folder leads elsewhere or names code, it has no
+            safetensors weights or no chat template, or its architecture or its template is none
+            that caft can use as it is configured.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STUDENT_FILE).unlink(missing_ok=True)
@@ -64,7 +66,7 @@ def prepare_student(
             )
         convert_gguf(gguf, folder)
     elif settings.path:
-        check_folder(Path(settings.path))
+        check_source(Path(settings.path))
         _link_parts(Path(settings.path), folder)
     elif settings.hub:
         from huggingface_hub import snapshot_download
@@ -78,7 +80,7 @@ def prepare_student(
                 f"{settings.hub} at revision {settings.revision} could not be fetched from the hub "
                 f"({error}); check id, revision and network, or give a local folder as path."
             ) from error
-        check_folder(Path(snapshot))
+        check_source(Path(snapshot))
         _link_parts(Path(snapshot), folder)
     chat = _chat(folder, settings.template)
     templates = chat.tokenizer.chat_template
@@ -111,7 +113,14 @@ def prepare_student(
 
 
 def convert_gguf(gguf: Path, folder: Path) -> None:
-    """Turn a GGUF file into a float32 safetensors folder with tokenizer and chat template."""
+    """Turn a GGUF file into a float32 safetensors folder with tokenizer and chat template.
+
+    Raises:
+        ModelError: if the file is none.
+    """
+    with open(gguf, "rb") as file:
+        if file.read(4) != b"GGUF":
+            raise ModelError(f"{gguf}: is no GGUF file, and nothing else is read out of a package.")
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils.quantization_config import GgufConfig
@@ -124,40 +133,8 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
         trust_remote_code=False,
     )
     model.save_pretrained(folder)
+    share_weights(folder)
     AutoTokenizer.from_pretrained(**source, trust_remote_code=False).save_pretrained(folder)
-
-
-def check_folder(folder: Path) -> None:
-    """Check that a folder holds a model that can be loaded safely, without loading it.
-
-    Raises:
-        ModelError: if it does not exist, has no config, or its weights are not safetensors or not
-            complete.
-    """
-    if not folder.is_dir():
-        raise ModelError(f"{folder}: no such model folder; check the path in the config.")
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder}: has no config.json, so it is not a Hugging Face model folder.")
-    if not list(folder.glob("*.safetensors")):
-        pickles = [
-            path.name for pattern in ("*.bin", "*.pt", "*.pth") for path in folder.glob(pattern)
-        ]
-        reason = (
-            f"only pickled weights ({pickles[0]}), which can run code" if pickles else "no weights"
-        )
-        raise ModelError(f"{folder}: has {reason}; convert it with save_pretrained to safetensors.")
-    for index in folder.glob("*.safetensors.index.json"):
-        lost = sorted(
-            {
-                name
-                for name in read_json(index)["weight_map"].values()
-                if not (folder / name).is_file()
-            }
-        )
-        if lost:
-            raise ModelError(
-                f"{folder}: {index.name} names {lost[0]}, which is not there; fetch it."
-            )
 
 
 def _link_parts(source: Path, folder: Path) -> None:
@@ -193,19 +170,12 @@ def load_tokenizer(folder: Path | str) -> Any:
     """Load a tokenizer; a missing pad token becomes the end-of-sequence token.
 
     Raises:
-        ModelError: if the folder names code of its own.
+        ModelError: if it needs code of the folder's own.
     """
     from transformers import AutoTokenizer
 
-    try:
+    with without_code(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except ValueError as error:
-        if "trust_remote_code" not in str(error):
-            raise
-        raise ModelError(
-            f"{folder}: its configs name code of its own, which is never run; use a model that "
-            "transformers knows."
-        ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -253,27 +223,26 @@ def load_model(
         adapter: folder of a LoRA adapter.
 
     Raises:
-        ModelError: if the weights are not safetensors, or the model needs float32.
+        ModelError: if the weights are not safetensors, a config names code, or the model needs
+            float32.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     use_job_threads()
     check_folder(Path(folder))
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=torch.float32 if adapter else getattr(torch, dtype),
-        attn_implementation=implementation(attention),
-        use_safetensors=True,
-        trust_remote_code=False,
-    )
+    if adapter:
+        check_adapter(Path(adapter))
+    with without_code(folder):
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32 if adapter else getattr(torch, dtype),
+            attn_implementation=implementation(attention),
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
     if adapter:
         from peft import PeftModel
-
-        if not (Path(adapter) / "adapter_model.safetensors").is_file():
-            raise ModelError(
-                f"{adapter}: has no adapter_model.safetensors; other files are not read."
-            )
 
         # Merged in float32 and rounded once: merging into bf16 weights would lose small updates.
         model = (

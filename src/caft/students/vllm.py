@@ -17,7 +17,7 @@ from caft.errors import ModelError
 from caft.prompting.chat import Chat
 from caft.prompting.prompts import Messages
 from caft.students import opened as scorer
-from caft.students.folders import check_folder
+from caft.students.checks import check_adapter, check_folder
 from caft.students.generation import Decoding, Ending, Generated
 from caft.students.opened import Scorer, Subject
 from caft.tables.files import read_json
@@ -134,12 +134,15 @@ def _start(opened: Scorer) -> VllmModel:
 
     folder, adapter = opened.weights
     check_folder(folder)
+    if adapter:
+        check_adapter(adapter)
     lora = {"enable_lora": True, "max_lora_rank": _rank(adapter)} if adapter else {}
     engine = LLM(
         model=str(folder),
         tokenizer=str(opened.folder),
         dtype=opened.spec["dtype"],
         generation_config="vllm",  # no repetition penalty or temperature of the model's makers
+        trust_remote_code=False,
         max_model_len=-1,  # as much of the model's context as the memory holds
         **lora,
     )

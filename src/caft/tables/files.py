@@ -1,8 +1,11 @@
-"""Atomic writes: a reader sees the old file or the new one, never a part of it."""
+"""Atomic writes: a reader sees the old file or the new one, never a part of it.
+
+Whoever may read or write what is made is the umask's to say, so that a group can share a run.
+"""
 
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape, glob
@@ -15,14 +18,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync and rename it, else remove it."""
     target = Path(path)
     make_folder(target.parent)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.tmp")
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o644)
         temporary.replace(target)
         sync_folder(target.parent)
     finally:
@@ -35,6 +36,12 @@ def make_folder(folder: Path) -> None:
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         sync_folder(folder.parent)
+
+
+def share_weights(folder: Path) -> None:
+    """Give weights the rights of their folder: safetensors writes them for their owner alone."""
+    for path in folder.glob("*.safetensors"):
+        path.chmod(folder.stat().st_mode & 0o666)
 
 
 def sync_folder(folder: Path) -> None:

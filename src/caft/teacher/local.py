@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from caft.errors import ConfigError, TeacherError
+from caft.errors import ConfigError, ModelError, TeacherError
 from caft.running.settings import Precision
 from caft.settings import Count, NotNegative, Number, key, optional
+from caft.students.checks import check_source
 from caft.students.folders import folder_revision, load_chat, load_model, pick_device
 from caft.tables.files import files_in
 from caft.tables.hashing import digest
@@ -44,7 +45,12 @@ class Local(Asked):
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong with the model's place."""
-        if not self.revision and not Path(self.model).is_dir():
+        if Path(self.model).is_dir():
+            try:
+                check_source(Path(self.model))
+            except ModelError as error:
+                yield "model", str(error)
+        elif not self.revision:
             yield (
                 "model",
                 f"no folder {self.model}; "
@@ -139,6 +145,7 @@ class LocalTeacher:
         folder = self.settings.model
         if not Path(folder).is_dir():
             folder = _fetch(folder, self.settings.revision or "")
+        check_source(Path(folder))
         # The teacher has a precision of its own.
         engine = self.here.engine.model_copy(update={"dtype": self.settings.dtype})
         device, dtype = pick_device(engine)

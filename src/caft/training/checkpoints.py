@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from caft.tables.files import read_json, sync_folder, write_json
+from caft.tables.files import read_json, share_weights, sync_folder, write_json
 
 MARK = "complete.json"
 
@@ -19,6 +19,7 @@ def complete(checkpoint: Path, identity: str, **state: Any) -> None:
         identity: digest of everything the training depends on.
         state: what else is needed to go on; JSON values.
     """
+    share_weights(checkpoint)
     files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file()]
     for path in files:
         with open(path, "rb") as written:

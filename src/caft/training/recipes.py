@@ -8,10 +8,9 @@ from typing import Any
 from caft.errors import TrainingError
 from caft.mixtures.recipe import Lora, Recipe
 from caft.students.architecture import implementation
+from caft.students.checks import ADAPTER_FILE, check_adapter
 from caft.students.folders import use_job_threads
 from caft.tables.files import read_json
-
-_ADAPTERS_FILE = "adapter_config.json"
 
 
 def processes() -> int:
@@ -137,7 +136,7 @@ def trainable_model(
 
 
 def _check_method(parent: Path, recipe: Recipe) -> None:
-    method = "lora" if (parent / _ADAPTERS_FILE).is_file() else "full"
+    method = "lora" if (parent / ADAPTER_FILE).is_file() else "full"
     _refuse(parent, recipe.unlike(recipe.model_copy(update={"method": method})))
 
 
@@ -153,13 +152,14 @@ def _take_adapters(model: Any, parent: Path, recipe: Recipe) -> None:
     """Copy the weights of a parent's adapters into new ones of the same shape."""
     from peft import get_peft_model_state_dict, load_peft_weights, set_peft_model_state_dict
 
+    check_adapter(parent)
     weights = load_peft_weights(str(parent), device="cpu")
     own, theirs = map(_adapted, (get_peft_model_state_dict(model), weights))
     # Modules are compared by the weights: `all-linear` and its modules one by one are the same.
     modules = recipe.lora.target_modules
     if own != theirs:
         modules = f"{len(theirs)} modules ({theirs[0]}, ...)"
-    saved = read_json(parent / _ADAPTERS_FILE)
+    saved = read_json(parent / ADAPTER_FILE)
     shape = Lora(
         variant="dora" if saved["use_dora"] else "rslora" if saved["use_rslora"] else "lora",
         r=saved["r"],

@@ -13,7 +13,7 @@ from trl import SFTTrainer
 
 from caft.mixtures.recipe import Recipe
 from caft.running.meter import Meter
-from caft.tables.files import read_json
+from caft.tables.files import read_json, share_weights
 from caft.training.checkpoints import MARK, complete
 
 
@@ -121,6 +121,7 @@ class StageTrainer(SFTTrainer):
         if self.is_world_process_zero():
             model = self.accelerator.unwrap_model(self.model)
             model.save_pretrained(folder, state_dict=state, safe_serialization=True)
+            share_weights(folder)
 
     def evaluate(self, eval_dataset: Any = None, *_: Any, **__: Any) -> dict[str, float]:
         """Return the mean loss over all target tokens of the validation rows, in nats.

@@ -725,7 +725,7 @@ def test_worked_solutions_hold_no_reasoning_to_train_on(config):
     (problem,) = problems(config)
     assert "strategies.distill: trains on reasoning" in problem
     config["teacher"] = "other"
-    config["teachers"]["other"] = {"provider": "local", "model": "."}
+    config["teachers"]["other"] = {"provider": "local", "model": "a/b", "revision": "c" * 40}
     complete = prepare(config)
     assert settings.trains_on_thoughts(complete)
     assert complete.strategies["distill"].trained_mode == "cot"

@@ -30,15 +30,12 @@ def supply(config):
         for path in (dataset.get("path"), dataset.get("rationales", {}).get("path")):
             if path:
                 Path(path).touch()
-    for student in config["students"].values():
-        if "path" in student:
-            folder = Path(student["path"])
-            folder.mkdir(parents=True)
-            (folder / "config.json").write_text(json.dumps({}), encoding="utf-8")
-            (folder / "model.safetensors").touch()
-    for teacher in config["teachers"].values():
-        if "model" in teacher:
-            Path(teacher["model"]).mkdir(parents=True)
+    students = [one["path"] for one in config["students"].values() if "path" in one]
+    teachers = [one["model"] for one in config["teachers"].values() if "model" in one]
+    for folder in map(Path, {*students, *teachers}):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(json.dumps({}), encoding="utf-8")
+        (folder / "model.safetensors").touch()
 
 
 def repeated(example, default, path=""):

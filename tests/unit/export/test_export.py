@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 from huggingface_hub import constants
@@ -13,6 +14,7 @@ from huggingface_hub import constants
 from caft.cli import main
 from caft.errors import ExportError, MergeError
 from caft.export import export_model, find
+from caft.export.hub import push
 from caft.export.merging import compare
 from caft.prompting.chat import Chat
 from caft.students.folders import load_model, load_tokenizer
@@ -26,6 +28,7 @@ MESSAGES = [
     {"role": "user", "content": "7 + 5 ?"},
 ]
 SECRET = "hf_averysecrettoken"
+CANARY = "canary-of-a-home"
 
 
 def adapt(student, folder, scale):
@@ -58,6 +61,14 @@ def item(number, split):
         "answer_kind": "numeric",
         "split": split,
     }
+
+
+@pytest.fixture
+def tmp_path(tmp_path):
+    """A folder whose name nobody else is to read."""
+    folder = tmp_path / CANARY
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture
@@ -189,7 +200,7 @@ def test_the_code_on_the_card_of_a_merged_model_gives_them_too(run, tokenizer, c
     assert text == ours(tokenizer, f"results/models/{ADAPTED}")
     assert "0 of 8 greedy answers differ" in (run / "out/merged/README.md").read_text()
     modes = {path.stat().st_mode & 0o777 for path in (run / "out/merged").iterdir()}
-    assert modes == {0o644}, "others may read it too"
+    assert modes == {(run / "out/merged").stat().st_mode & 0o666}, "as the umask says"
 
 
 def test_a_merge_is_checked_with_transformers_after_a_run_with_vllm(run, capsys):
@@ -320,10 +331,62 @@ def test_training_rows_are_exported_per_stage(run):
     assert parquet.read("mixtures", "out/stage-2.parquet")["completion"].tolist() == ["5"]
 
 
+def read_all(folder):
+    """Return the bytes of all files, and what is in compressed tables."""
+    for path in sorted(folder.rglob("*")):
+        yield path.name, path.name.encode()
+        if path.is_file():
+            yield path.name, path.read_bytes()
+        if path.suffix == ".parquet":
+            yield path.name, str(pq.read_table(path).to_pylist()).encode()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("two_stages",), ("two_stages", "--merge"), ("whole",), ("two_stages", "--data")],
+    ids=["adapter", "merged", "whole", "data"],
+)
+def test_no_name_of_this_machine_is_exported(run, monkeypatch, arguments):
+    for number, variable in enumerate(("HOSTNAME", "USER", "LOGNAME", "HOME")):
+        monkeypatch.setenv(variable, f"/canary-{number}")
+    monkeypatch.setattr("socket.gethostname", lambda: "canary-of-a-host")
+    monkeypatch.setattr("platform.node", lambda: "canary-of-a-host")
+    named = {"name_or_path": "canary/x", "_name_or_path": f"{run}/x", "vocab_file": f"{run}/v"}
+    for student in (run / "data/models/tiny", *(run / "results/models").iterdir()):
+        for name in ("config.json", "tokenizer_config.json", "adapter_config.json"):
+            if (student / name).exists():
+                write_json(student / name, {**read_json(student / name), **named})
+    for path in run.glob("results/models/*/adapter_config.json"):
+        base = {"base_model_name_or_path": f"{run}/data/models/tiny"}
+        write_json(path, {**read_json(path), **base})
+    provenance = read_json("results/provenance.json")
+    provenance["students"]["tiny"]["source"] = {"path": f"{run}/models/own/"}
+    config = provenance["config"]
+    config["students"]["tiny"] = {"path": f"{run}/models/own/"}
+    config["datasets"]["sums"] = {"adapter": "hub", "id": f"{run}/questions"}
+    config["teachers"]["big"] = {
+        "provider": "local", "model": f"{run}/models/big", "fallback": "drop"
+    }  # fmt: skip
+    for strategy in config["strategies"].values():
+        strategy["teacher"] = "big"
+    write_json("results/provenance.json", provenance)
+    index = pd.read_csv("results/models/index.csv").assign(rationale_rows=2)
+    index.to_csv("results/models/index.csv", index=False)
+    spend = {"dataset": "sums", "student": "tiny", "teacher": "big", "items": 2, "accepted": 1}
+    spend |= {"answered_by": f"{run}/models/other, /srv/canary/another"}
+    pd.DataFrame([spend]).to_csv("results/tables/teacher_spend.csv", index=False)
+    assert caft(*arguments, "--to", "out", "--check-items", "1") == 0
+    found = [name for name, text in read_all(run / "out") if b"canary" in text]
+    assert found == []
+    card = (run / "out/README.md").read_text()
+    assert "`own`" in card or "`other`" in card
+    assert "`hub questions`" in card
+
+
 @pytest.fixture
 def hub(monkeypatch):
     """A hub on loopback that keeps what is committed; its status can be set."""
-    state = {"status": 200, "files": {}, "repos": [], "tokens": set()}
+    state = {"status": 200, "files": {}, "repos": [], "tokens": set(), "private": None}
 
     class Hub(BaseHTTPRequestHandler):
         def do_POST(self):
@@ -347,7 +410,14 @@ def hub(monkeypatch):
             self.reply(answer)
 
         def do_GET(self):
-            self.reply({"id": "me/model", "siblings": []})
+            if state["private"] is None and not state["repos"]:
+                self.send_response(404)
+                self.send_header("x-error-code", "RepoNotFound")
+                self.send_header("content-length", "0")
+                self.end_headers()
+                return
+            private = state["private"] is not False
+            self.reply({"id": "me/model", "siblings": [], "private": private})
 
         def reply(self, answer):
             if state["status"] != 200:
@@ -378,6 +448,30 @@ def test_a_push_uploads_the_folder_to_a_private_repository(run, hub, capsys):
     assert set(hub["files"]) == {path.name for path in (run / "out").iterdir()}
     assert hub["repos"][0]["visibility"] == "private"
     assert hub["tokens"] == {f"Bearer {SECRET}"}
+
+
+@pytest.mark.parametrize("what", [["whole"], ["two_stages", "--data"]])
+def test_a_push_to_a_public_repository_is_asked_for(run, hub, capsys, what):
+    hub["private"] = False
+    assert caft(*what, "--to", "out", "--push", "me/model") == 1
+    assert "me/model: is public, so everybody could read" in capsys.readouterr().err
+    assert hub["files"] == {} and hub["repos"] == [] and not (run / "out").exists()
+    assert caft(*what, "--to", "out", "--push", "me/model", "--yes") == 0
+    assert set(hub["files"]) == {path.name for path in (run / "out").iterdir()}
+
+
+def test_a_push_to_a_private_repository_is_not_asked_for(run, hub):
+    hub["private"] = True
+    assert caft("whole", "--to", "out", "--push", "me/model") == 0
+    assert hub["files"]
+
+
+def test_a_repository_that_became_public_meanwhile_gets_nothing(run, hub):
+    hub["private"] = False
+    (run / "out").mkdir()
+    with pytest.raises(ExportError, match="is public"):
+        push(run / "out", "me/model", "model")
+    assert hub["files"] == {}
 
 
 def test_a_refused_push_keeps_the_folder_and_the_secret(run, hub, capsys):

@@ -7,8 +7,8 @@ from safetensors.torch import load_file
 
 from caft.errors import ModelError
 from caft.running.settings import Engine
+from caft.students.checks import check_folder
 from caft.students.folders import (
-    check_folder,
     float32_head,
     folder_revision,
     load_chat,
@@ -94,28 +94,6 @@ def test_a_tokenizer_that_can_neither_pad_nor_end_is_refused(copied, tmp_path):
     write_json(copied / "tokenizer_config.json", left)
     with pytest.raises(ModelError, match="neither a token for padding nor one that ends"):
         prepare_student(Student(path=str(copied)), tmp_path / "mine", tmp_path)
-
-
-@pytest.mark.parametrize(
-    "files, message",
-    [
-        (None, "no such model folder"),
-        ([], "has no config.json"),
-        (["config.json"], "has no weights"),
-        (["config.json", "pytorch_model.bin"], "only pickled weights .* can run code"),
-        (["config.json", "model.pt"], "only pickled weights"),
-    ],
-)
-def test_a_folder_that_cannot_be_loaded_safely_is_refused(tmp_path, files, message):
-    folder = tmp_path / "model"
-    if files is not None:
-        folder.mkdir()
-        for name in files:
-            (folder / name).write_text("{}")
-    with pytest.raises(ModelError, match=message):
-        check_folder(folder)
-    with pytest.raises(ModelError):
-        load_model(folder)
 
 
 def test_a_pickle_beside_the_safetensors_is_not_read(copied):
@@ -270,36 +248,3 @@ def test_what_the_makers_say_ends_a_turn_too(copied):
     assert load_chat(copied).ends >= {2, 7}
     write_json(copied / "generation_config.json", {"eos_token_id": 5})
     assert 5 in load_chat(copied).ends
-
-
-@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
-def test_a_folder_that_names_code_is_refused_and_none_of_it_runs(
-    copied, tmp_path, name, monkeypatch
-):
-    proof, code = tmp_path / "proof", tmp_path / "code"
-    code.mkdir()
-    (code / "config.json").write_text("{}")
-    (code / "evil.py").write_text(
-        f"open({str(proof)!r}, 'w').write('ran')\n"
-        "from transformers import PretrainedConfig, PreTrainedTokenizerFast\n"
-        "class C(PretrainedConfig):\n    model_type = 'evil'\n"
-        "class T(PreTrainedTokenizerFast):\n    pass\n"
-    )
-    written = json.loads((copied / name).read_text())
-    if name == "config.json":
-        written |= {"model_type": "evil", "auto_map": {"AutoConfig": f"{code}--evil.C"}}
-    else:
-        auto_map = {"AutoTokenizer": [None, f"{code}--evil.T"]}
-        written |= {"tokenizer_class": "EvilTokenizer", "auto_map": auto_map}
-    write_json(copied / name, written)
-    monkeypatch.setattr("builtins.input", lambda *_: "y")  # whoever is asked says yes
-    with pytest.raises(ModelError, match="code of its own|cannot build the model"):
-        prepare_student(Student(path=str(copied)), tmp_path / "mine", tmp_path)
-    assert not proof.exists()
-
-
-def test_an_adapter_of_another_format_is_not_read(student, tmp_path):
-    (tmp_path / "adapter_config.json").write_text("{}")
-    (tmp_path / "adapter_model.bin").write_bytes(b"")
-    with pytest.raises(ModelError, match="no adapter_model.safetensors"):
-        load_model(student, adapter=tmp_path)

@@ -1,8 +1,10 @@
+import os
 import stat
 
 import pytest
+import safetensors.numpy
 
-from caft.tables.files import atomic_path, read_json, write_json, write_text
+from caft.tables.files import atomic_path, read_json, share_weights, write_json, write_text
 
 
 def test_a_failing_write_leaves_the_old_file_and_no_temporary_one(tmp_path):
@@ -33,9 +35,20 @@ def test_the_file_is_the_old_one_until_the_write_is_done(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["table"]
 
 
-def test_a_written_file_is_readable_by_others(tmp_path):
-    write_text(tmp_path / "a" / "b" / "note.txt", "é")
-    assert stat.S_IMODE((tmp_path / "a" / "b" / "note.txt").stat().st_mode) == 0o644
+@pytest.mark.parametrize(
+    "umask, file, folder", [(0o022, 0o644, 0o755), (0o002, 0o664, 0o775), (0o077, 0o600, 0o700)]
+)
+def test_the_umask_says_who_may_read_and_write_what_is_made(tmp_path, umask, file, folder):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a" / "b" / "note.txt", "é")
+        with atomic_path(tmp_path / "a" / "model.safetensors") as temporary:
+            safetensors.numpy.save_file({}, temporary)
+        share_weights(tmp_path / "a")
+    finally:
+        os.umask(before)
+    made = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    assert made == {"a": folder, "b": folder, "note.txt": file, "model.safetensors": file}
     assert (tmp_path / "a" / "b" / "note.txt").read_bytes() == "é".encode()
 
 

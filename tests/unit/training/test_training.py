@@ -76,6 +76,13 @@ def loss_of(model, rows):
     return sum(losses) / len(losses)
 
 
+def test_the_weights_of_a_model_have_the_rights_that_the_umask_leaves(first):
+    folder, _ = first
+    rights = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert set(rights.values()) == {folder.stat().st_mode & 0o666}
+    assert "adapter_model.safetensors" in rights
+
+
 def test_only_the_completion_and_its_end_of_turn_carry_loss(mixture, chat, tokenizer):
     for row, text in zip(encode_mixture(mixture, chat), ANSWERS, strict=True):
         assert len(row["labels"]) == len(row["input_ids"])

@@ -8,6 +8,7 @@ the server started is ended too, in whatever session it is: SIGTERM, then SIGKIL
 """
 
 import ctypes
+import os
 import select
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 
 import psutil
 
+KEY = "VLLM_API_KEY"  # variable with the server's key, where vLLM looks for it
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
 _SUBREAPER, _DEATH_SIGNAL = 36, 1  # options of Linux' prctl
 
@@ -24,6 +26,8 @@ _SUBREAPER, _DEATH_SIGNAL = 36, 1  # options of Linux' prctl
 def main(command: list[str]) -> int:
     """Run a command until standard input closes or it ends; return its exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # Not before: a key on this command line all users of the machine could read.
+    command = [part.replace("{key}", os.environ.get(KEY, "")) for part in command]
     _prctl(_SUBREAPER, 1)  # orphans of the server become children of this process
     # This process has one thread, so the one that the death signal is bound to lives as long.
     try:

@@ -1,13 +1,15 @@
 """A server of the user's own, started inside the job when something has to be asked."""
 
 import logging
+import os
+import secrets
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -18,7 +20,7 @@ from caft.running.jobs import clock
 from caft.settings import Positive, key
 from caft.teacher import Answer, Here, Provider, Request
 from caft.teacher.endpoint.connection import Target
-from caft.teacher.endpoint.guard import GRACE
+from caft.teacher.endpoint.guard import GRACE, KEY
 from caft.teacher.endpoint.online import Online
 from caft.teacher.settings import Endpoint
 
@@ -36,7 +38,9 @@ class VllmServer(Endpoint):
 
     provider: Literal["vllm_server"]
     command: list[str] = key(
-        "Program and arguments; `{port}` is replaced by a free port.", min_length=1
+        "Program and arguments; `{port}` is replaced by a free port, and `{key}`, where a server "
+        "takes its key so, by the job's own, which `VLLM_APIKEY` holds as well.",
+        min_length=1,
     )
     health: str = key("Path that answers 200 once the server is up.", "/health")
     path: str = key("Path of its OpenAI-compatible interface.", "/v1")
@@ -74,21 +78,24 @@ class ServerTeacher(Online):
         first = next(stream, None)
         if first is None:
             return
-        with serving(self.settings) as base_url:
-            target = Target(self.settings, base_url)
+        with serving(self.settings) as target:
             while first is not None:
                 yield from self.ask(chain([first], stream), target)
                 first = next(stream, None)
 
 
 @contextmanager
-def serving(settings: VllmServer) -> Iterator[str]:
-    """Run a server and yield its base URL; it is ended in any case, also when this process dies.
+def serving(settings: VllmServer) -> Iterator[Target]:
+    """Run a server and yield the way to it; it is ended in any case, also when this process dies.
+
+    The server gets a key of its own, so that nobody else on the machine can ask it, if it takes
+    one.
 
     Raises:
-        TeacherError: if the command cannot be started, ends early or is not healthy in time.
+        TeacherError: if the command cannot be started, ends early or is not healthy in time, or
+            something else answers on its port.
     """
-    port = _free_port()
+    port, secret = _free_port(), secrets.token_urlsafe(32)
     command = [part.replace("{port}", str(port)) for part in settings.command]
     output = _log_path()
     with open(output, "wb") as written:
@@ -98,6 +105,7 @@ def serving(settings: VllmServer) -> Iterator[str]:
             stdout=written,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={**os.environ, KEY: secret},
         )
     try:
         log.info("teacher: starting %s (its output: %s)", command[0], output)
@@ -112,8 +120,14 @@ def serving(settings: VllmServer) -> Iterator[str]:
                 "a service is none of this job's: start it yourself, and set provider: openai with "
                 "its base_url."
             )
+        base_url = f"http://127.0.0.1:{port}{settings.path}"
+        if any("{key}" in part for part in settings.command) and _takes_any_key(base_url):
+            raise TeacherError(
+                "teachers.<name>.command: has a {key}, but what answers takes a wrong one as well, "
+                "so nothing was asked; leave {key} out where the server knows no keys."
+            )
         log.info("teacher: the server is up after %s", clock(time.monotonic() - started))
-        yield f"http://127.0.0.1:{port}{settings.path}"
+        yield Target(settings, base_url, KEY, secret)
     except TeacherError:
         # Did it end, while it was started or asked? The guard may be about to say so.
         with suppress(subprocess.TimeoutExpired):
@@ -136,12 +150,12 @@ def _log_path() -> Path:
     for handler in log.handlers:
         if isinstance(handler, logging.FileHandler):
             return Path(handler.baseFilename).with_suffix(".server.log")
-    return Path(tempfile.mkstemp(prefix="caft-server-", suffix=".log")[1])
+    return Path(tempfile.mkdtemp(prefix="caft-server-"), "server.log")
 
 
 def _wait_for(url: str, guard: subprocess.Popen[bytes], limit: float, output: Path) -> None:
     started = told = time.monotonic()
-    while not _healthy(url):
+    while not _answers(url):
         now = time.monotonic()
         if guard.poll() is not None or now - started > limit:
             raise TeacherError(_told(f"did not answer {url} with 200 within {limit:g} s", output))
@@ -151,10 +165,16 @@ def _wait_for(url: str, guard: subprocess.Popen[bytes], limit: float, output: Pa
         time.sleep(min(1.0, 0.05 + (now - started) / 10))
 
 
-def _healthy(url: str) -> bool:
+def _takes_any_key(base_url: str) -> bool:
+    wrong = {"Authorization": f"Bearer {secrets.token_urlsafe(32)}"}
+    return _answers(f"{base_url}/models", wrong)
+
+
+def _answers(url: str, headers: Mapping[str, str] | None = None) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy to oneself
     try:
-        with opener.open(url, timeout=5) as response:
+        request = urllib.request.Request(url, headers=dict(headers or {}))
+        with opener.open(request, timeout=5) as response:
             return bool(response.status == 200)
     except OSError:  # not up yet; HTTP errors are OSErrors too
         return False
