@@ -9,14 +9,13 @@ Settings  params.config, params.store
 from caft.config.model import Configuration
 from caft.report.purchases import plan_purchases, render, warnings_of
 from caft.running.jobs import job
-from caft.tables.files import atomic_path
+from caft.tables.files import write_csv
 
 with job(snakemake) as log:
     plan = plan_purchases(
         Configuration.model_validate(snakemake.params.config), snakemake.params.store
     )
-    with atomic_path(snakemake.output[0]) as path:
-        plan.to_csv(path, index=False, float_format="%.6g")
-    log.info("\n%s", render(plan))
+    write_csv(snakemake.output[0], plan, digits=6)
+    log.info("\n" + render(plan))
     for line in warnings_of(plan):
         log.warning("WARNING: %s", line)

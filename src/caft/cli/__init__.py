@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from caft.errors import CaftError
+from caft.shown import block, streams_shown
 
 GROUPS = {
     "store": "look after the stored answers of teachers",
@@ -26,7 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: if the arguments cannot be understood (2) or help was asked for (0).
     """
-    given = list(sys.argv[1:] if argv is None else argv)
+    with streams_shown():
+        return _run(list(sys.argv[1:] if argv is None else argv))
+
+
+def _run(given: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="caft", description=__doc__)
     groups = parser.add_subparsers(metavar="group", required=True)
     for name, summary in GROUPS.items():
@@ -38,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.run(arguments) or 0
     except CaftError as error:
-        print(f"caft: {error}", file=sys.stderr)
+        print(block(f"caft: {error}"), file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from caft.errors import StoreError
 from caft.store.answers import Store
+from caft.tables.files import write_csv
 
 COLUMNS = (
     "id",
@@ -208,7 +209,6 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
     """Write the rejected rows as CSV."""
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["row", "id", "reason"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(one) for one in rejected)
+    import pandas as pd
+
+    write_csv(path, pd.DataFrame(map(asdict, rejected), columns=["row", "id", "reason"]))
