@@ -31,15 +31,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(list(sys.argv[1:] if argv is None else argv))
 
 
-def _run(given: list[str]) -> int:
+def parse(given: Sequence[str]) -> argparse.Namespace:
+    """Read the words behind `caft`.
+
+    Raises:
+        SystemExit: as `main`.
+    """
     parser = argparse.ArgumentParser(prog="caft", description=__doc__)
     groups = parser.add_subparsers(metavar="group", required=True)
     for name, summary in GROUPS.items():
-        if given[:1] == [name]:
+        if list(given[:1]) == [name]:
             import_module(f"caft.cli.{name}").add_commands(groups)
         else:  # only named, because importing takes its time
             groups.add_parser(name, help=summary)
-    arguments = parser.parse_args(given)
+    return parser.parse_args(given)
+
+
+def _run(given: Sequence[str]) -> int:
+    arguments = parse(given)
     try:
         return arguments.run(arguments) or 0
     except CaftError as error:
