@@ -122,6 +122,15 @@ def test_what_the_command_repeats_of_its_arguments_is_escaped(given, capsys):
     assert seen(out + err) and escaped(given) in err
 
 
+def test_a_fault_of_a_command_is_told_without_what_it_quotes_raw(monkeypatch, capsys):
+    def failing(_):
+        raise KeyError("\x1b[2J")
+
+    monkeypatch.setattr("caft.cli.store._existing", lambda folder: failing(folder))
+    assert cli.main(["store", "stats"]) == 1
+    assert "KeyError" in (err := capsys.readouterr().err) and seen(err)
+
+
 @pytest.mark.parametrize(
     "text",
     [
