@@ -23,7 +23,7 @@ _UNSEEN = re.compile(
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 # Where a cell starts: at its beginning, and for a program that takes ; or tab for the end of a cell
 # or does not know quotes, behind those and line breaks too.
-_FORMULA = re.compile(r"(?:^|(?<=[;\t\n]))(?=\s*[=+\-@＝＋－＠])|^(?=\t)")
+_FORMULA = re.compile(r"(?:^|(?<=[;\t\n]))(?=[^\S\t\n]*[=+\-@＝＋－＠])|^(?=\t)")
 
 
 def escaped(text: str) -> str:

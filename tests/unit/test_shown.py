@@ -162,6 +162,11 @@ def test_no_part_that_a_spreadsheet_takes_for_a_cell_starts_a_formula(text):
     assert cell(text).lstrip("a;\t\n ").startswith("'")
 
 
+def test_a_cell_is_read_once_however_much_space_it_has():
+    text = ("\n" * 200_000 + " " * 200_000 + ";" * 200_000 + "\t \n" * 100_000) + "=1"
+    assert cell(text).endswith("'=1")  # quadratic reading would take hours
+
+
 @pytest.mark.parametrize("text", ["-0.1", "+3", "-5", "-1e-7", "-.5", "a=b", "x-1", "1-2", "a@b"])
 def test_numbers_and_inner_signs_stay(text):
     assert cell(text) == text
