@@ -156,9 +156,23 @@ def test_a_file_whose_name_cannot_be_shown_is_refused_before_it_is_printed(confi
     _is_plain(run.output)
 
 
-def test_what_a_file_of_questions_holds_is_told_without_what_a_terminal_obeys(config, tmp_path):
-    rows = [{"id": f"\x1b[2J{n}\r", "question": "q\u202e", "answer": f"\x9b\x07{n}"} for n in "ab"]
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"answer": "\x9b\x07"}, r"answer '\x9b\x07' is not a number"),
+        ({"why": None, "\x1b[2J\nok": 1}, r"has: id, question, answer, \u001b[2J"),
+    ],
+    ids=["a cell", "a column"],
+)
+def test_what_a_file_of_questions_holds_is_told_without_what_a_terminal_obeys(
+    config, tmp_path, changes, told
+):
+    row = {"question": "q\u202e", "answer": "1", "why": "so"} | changes
+    rows = [
+        {"id": f"\x1b[2J{name}\r", **{key: row[key] for key in row if row[key]}} for name in "ab"
+    ]
     run = with_rows(config, tmp_path, rows).run("data", succeeds=False)
-    assert "ItemError" in run.output and "\\x9b" in run.output and _is_seen(run.output)
+    (line,) = [line for line in run.output.splitlines() if "ItemError" in line]
+    assert told in line and _is_seen(run.output)
     log = (tmp_path / "project/logs/ingest_items/mine.log").read_text(encoding="utf-8")
     _is_plain(log)
