@@ -14,14 +14,18 @@ FIND_LINKS := $(foreach folder,$(PIP_FIND_LINKS),--find-links $(folder))
 SOURCE_ONLY := cellpylib connection-pool pycosat zss
 
 .DEFAULT_GOAL := help
+# The user's configuration, or several, laid over config.yaml: make summary CONFIG=my.yaml
+CONFIG ?=
+WITH_CONFIG := $(if $(CONFIG),--configfile $(CONFIG))
+
 .PHONY: help env lock licences summary report test lint docs clean-env
 
 help:
 	@echo "make env        the pinned environment in $(VENV), made again when requirements.lock or pyproject.toml change"
 	@echo "make lock       requirements.lock anew: the newest releases with UPGRADE=yes, else what has to change"
 	@echo "make licences   the licence of every package in the environment"
-	@echo "make summary    run the workflow up to results/summary.csv (CORES=$(CORES))"
-	@echo "make report     the whole workflow, and its results as one page: results/report.html"
+	@echo "make summary    run the workflow: summary, tables and figures (CORES=$(CORES), CONFIG=my.yaml for your own)"
+	@echo "make report     the whole workflow, and its results as one page: results/report.html (CONFIG=my.yaml)"
 	@echo "make test       all tests"
 	@echo "make lint       formatting, style, types, workflow"
 	@echo "make docs       docs/config.md, the schema, docs/reruns.md and the picture of the rules, from the code"
@@ -57,12 +61,14 @@ lock: env
 licences: env
 	@$(IN_ENV) python .ci/licences
 
-summary: env
-	$(IN_ENV) snakemake --cores $(CORES) results/summary.csv
+summary: env $(CONFIG)
+	$(IN_ENV) snakemake summary --cores $(CORES) $(WITH_CONFIG)
 
-report: env
-	$(IN_ENV) snakemake --cores $(CORES)
-	$(IN_ENV) snakemake --report results/report.html
+# Of what is in results/: never computes another configuration over it.
+report: env $(CONFIG)
+	$(IN_ENV) python -m caft.report.provenance config.yaml $(CONFIG)
+	$(IN_ENV) snakemake summary --cores $(CORES) $(WITH_CONFIG)
+	$(IN_ENV) snakemake summary --report results/report.html $(WITH_CONFIG)
 
 test: env
 	$(IN_ENV) pytest -n 2 --dist loadfile --no-loadscope-reorder

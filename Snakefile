@@ -12,8 +12,21 @@ from caft.config import modes, reading, resolve, rounds
 from caft.config.prepare import prepare
 from caft.errors import CaftError
 from caft.running import locks
+from caft.shown import escaped
 
 min_version("9.0")
+
+
+class CannotRun(WorkflowError):
+    """What is wrong lies in the user's files, so Snakemake's own lines of code would mislead."""
+
+    __traceback__ = None
+
+
+try:
+    reading.read_files(Path().glob("config.yaml"))  # Snakemake would not say what is wrong with it
+except CaftError as error:
+    raise CannotRun(escaped(str(error)))
 
 
 configfile: "config.yaml"
@@ -29,7 +42,7 @@ try:
         if locks.remove_stale_lock(Path.cwd()):
             print("Removed the lock of an earlier run that was killed.", file=sys.stderr)
 except CaftError as error:
-    raise WorkflowError(str(error))
+    raise CannotRun(escaped(str(error)))
 
 DATASETS, STUDENTS = CONFIG.run.datasets, CONFIG.run.students
 VIEWS = [view.name for view in modes.views(CONFIG)]

@@ -28,16 +28,16 @@ seconds and run where Snakemake runs; the others load a model.
 TAIL = """
 ## Before a run: what will run, and why
 
-    snakemake -n results/summary.csv          # every job with its reason; nothing runs
-    snakemake -n --quiet rules                # only how many jobs of each rule
-    snakemake --cores all teacher_plan        # what would be bought, and for how much
+    snakemake summary -n --configfile my.yaml                  # every job with its reason
+    snakemake summary -n --configfile my.yaml --quiet rules    # only how many jobs of each rule
+    snakemake teacher_plan --cores all --configfile my.yaml    # what would be bought, for how much
 
 The reason names what changed: `Params have changed since last execution` shows the old and the
 new value, `Input files updated by another job` names the job that comes first. Snakemake decides
 about the jobs behind `build_mixtures` only when that job has run, because only then it knows which
 models are there already. So `-n` ends with a line about checkpoints. The command
-`snakemake --cores all mixtures` goes up to that point and collects the rationales before it; after
-that `-n` shows the rest exactly.
+`snakemake mixtures --cores all --configfile my.yaml` goes up to that point and collects the
+rationales before it; after that `-n` shows the rest exactly.
 
 Your own files are inputs of the jobs that read them. This holds for the files in a local folder
 too: of a student, of a `hub` data set, of a `local` teacher or judge. Stored answers stay valid as

@@ -65,7 +65,7 @@ if __name__ == "__main__":
     if manner == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if manner == "dies":
-        sys.exit("no such model")
+        sys.exit("no such model \x1b[2J\u202e ü")
     if manner == "slow":
         time.sleep(1)
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)

@@ -128,7 +128,8 @@ def test_the_output_of_the_server_lies_beside_the_log_of_the_job(pids, tmp_path)
     finally:
         logging.getLogger("caft").removeHandler(handler)
         handler.close()
-    assert "no such model" in (tmp_path / "job.server.log").read_text()
+    output = (tmp_path / "job.server.log").read_text(encoding="utf-8")
+    assert output == "no such model \\u001b[2J\\u202e ü\n"  # not what a terminal would obey
 
 
 def test_a_server_that_ignores_the_request_to_end_is_killed(pids):

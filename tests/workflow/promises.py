@@ -435,7 +435,7 @@ CONTENT = [  # data, models, files and code
         "a model's folder deleted",
         without_a_model,
         {},
-        note="asked for by name, `snakemake --cores all models`, it is trained again",
+        note="asked for by name, `snakemake models --cores all`, it is trained again",
     ),
     Promise(
         "`results/` deleted, the store intact",

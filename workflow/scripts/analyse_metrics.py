@@ -21,4 +21,4 @@ with job(snakemake) as log:
     items = parquet.read("items", inputs.item_table)
     tables = tables_of(study, items, parquet.read("buckets", inputs.buckets), judging)
     save_tables(tables, Path(snakemake.output[0]).parent, **snakemake.wildcards)
-    log.info("\n%s", render(tables))
+    log.info("\n" + render(tables))

@@ -16,7 +16,7 @@ from caft.prompting.settings import Prompt
 from caft.running.jobs import job
 from caft.students.folders import load_chat
 from caft.tables import parquet
-from caft.tables.files import atomic_path, read_json, write_json
+from caft.tables.files import read_json, write_csv, write_json
 
 with job(snakemake) as log:
     inputs, params = snakemake.input, snakemake.params
@@ -37,7 +37,6 @@ with job(snakemake) as log:
         Path(inputs.student), warm_up,
     )  # fmt: skip
     for table, path in ((index, snakemake.output.index), (over_long, snakemake.output.over_long)):
-        with atomic_path(path) as temporary:
-            table.to_csv(temporary, index=False)
+        write_csv(path, table)
     write_json(snakemake.output.plan, plan.json())
-    log.info("\n%s", index.to_string(index=False))
+    log.info("\n" + index.to_string(index=False))

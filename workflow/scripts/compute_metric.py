@@ -13,7 +13,7 @@ from caft.complexity.imported import import_metric
 from caft.complexity.settings import MetricSettings
 from caft.running.jobs import job
 from caft.tables import parquet
-from caft.tables.files import atomic_path, write_json
+from caft.tables.files import write_csv, write_json
 
 with job(snakemake) as log:
     params, output = snakemake.params, snakemake.output
@@ -30,7 +30,6 @@ with job(snakemake) as log:
         )
     report = {"items": len(table), "reasons": table["reason"].value_counts().to_dict(), **counts}
     parquet.write("metrics", table, output.metrics, params.metric, params.code)
-    with atomic_path(output.problems) as path:
-        problems.to_csv(path, index=False)
+    write_csv(output.problems, problems)
     write_json(output.report, report)
     log.info("%s: %s", snakemake.wildcards.metric, report)

@@ -18,7 +18,7 @@ from caft.running.blocks import Shard
 from caft.running.jobs import job
 from caft.running.settings import Engine
 from caft.tables import parquet
-from caft.tables.files import atomic_path
+from caft.tables.files import write_csv
 from caft.teacher.acceptance import quarantine
 from caft.teacher.asking import Setup
 from caft.teacher.collect import collect_wanted
@@ -46,5 +46,4 @@ with job(snakemake) as log:
     spec = {"teacher": params.teacher, "prompt": params.prompt}
     output = snakemake.output
     parquet.write("rationales", rationales, output.rationales, spec, params.code)
-    with atomic_path(output.quarantine) as path:
-        quarantine(parquet.read("rationales", output.rationales)).to_csv(path, index=False)
+    write_csv(output.quarantine, quarantine(parquet.read("rationales", output.rationales)))

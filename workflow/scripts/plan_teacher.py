@@ -10,13 +10,12 @@ from caft.config import resolve
 from caft.config.model import Configuration
 from caft.report.purchases import plan_purchases, render, warnings_of
 from caft.running.jobs import job
-from caft.tables.files import atomic_path
+from caft.tables.files import write_csv
 
 with job(snakemake) as log:
     config = Configuration.model_validate(snakemake.params.config)
     plan = plan_purchases(config, snakemake.params.store)
-    with atomic_path(snakemake.output[0]) as path:
-        plan.to_csv(path, index=False, float_format="%.6g")
-    log.info("\n%s", "\n".join([*resolve.ways(config), render(plan)]))
+    write_csv(snakemake.output[0], plan, digits=6)
+    log.info("\n" + "\n".join([*resolve.ways(config), render(plan)]))
     for line in warnings_of(plan):
         log.warning("WARNING: %s", line)

@@ -32,4 +32,4 @@ with job(snakemake) as log:
     )  # fmt: skip
     chosen = {"epoch": epoch, "mode": params.mode, "epochs": table.to_dict("records")}
     write_json(snakemake.output[0], {**chosen, "blocks": blocks})
-    log.info("\n%s\nchosen: epoch %d", table.to_string(index=False), epoch)
+    log.info(f"\n{table.to_string(index=False)}\nchosen: epoch {epoch}")

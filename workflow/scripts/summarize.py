@@ -12,7 +12,7 @@ from caft.report.provenance import provenance
 from caft.report.render import render
 from caft.report.summary import model_index, summarize
 from caft.running.jobs import job
-from caft.tables.files import atomic_path, write_json
+from caft.tables.files import write_csv, write_json
 
 with job(snakemake) as log:
     config = Configuration.model_validate(snakemake.params.config)
@@ -27,7 +27,6 @@ with job(snakemake) as log:
         (summary, output.summary),
     )
     for table, path in written:
-        with atomic_path(path) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6g")
+        write_csv(path, table, digits=6)
     write_json(output.provenance, provenance(config, models["model"]))
-    log.info("\n%s", render(summary))
+    log.info("\n" + render(summary))

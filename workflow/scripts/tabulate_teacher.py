@@ -8,7 +8,7 @@ Settings  params.pairs, params.taught
 from caft.config.rounds import Taught
 from caft.report.spend import acceptance_table, spend_table
 from caft.running.jobs import job
-from caft.tables.files import atomic_path
+from caft.tables.files import write_csv
 
 with job(snakemake) as log:
     params, output = snakemake.params, snakemake.output
@@ -17,5 +17,4 @@ with job(snakemake) as log:
         (spend_table(params.pairs, taught), output.spend),
         (acceptance_table(params.pairs, taught), output.acceptance),
     ):
-        with atomic_path(path) as temporary:
-            table.to_csv(temporary, index=False, float_format="%.6g")
+        write_csv(path, table, digits=6)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from caft.analysis.intervals import UNKNOWN, accuracy_interval, paired_areas
 from caft.mixtures.buckets import BUCKETS
-from caft.tables.files import atomic_path
+from caft.tables.files import atomic_path, write_csv
 
 ALL = "(all)"
 NO_CATEGORY = "(none)"
@@ -361,8 +361,7 @@ def save_table(table: pd.DataFrame, csv: str | Path, parquet: str | Path) -> Non
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with atomic_path(csv) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6g")
+    write_csv(csv, table, digits=6)
     rows = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
     with atomic_path(parquet) as temporary:
         pq.write_table(rows, temporary, compression="zstd")

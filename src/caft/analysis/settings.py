@@ -1,4 +1,4 @@
-"""Section `analysis`: what `snakemake analysis` compares."""
+"""Section `analysis`: what the target `analysis` compares."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from caft.settings import Section, Unique, Whole, key
 
 
 class Analysis(Section):
-    """What `snakemake analysis` compares."""
+    """What the target `analysis` compares."""
 
     metrics: Annotated[list[str], Field(min_length=1), Unique] | None = key(
         "Names of metrics; all that are defined if absent.", None

@@ -3,10 +3,12 @@
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
 from caft.errors import CaftError
+from caft.shown import block, streams_shown
 
 GROUPS = {
     "store": "look after the stored answers of teachers",
@@ -26,20 +28,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: if the arguments cannot be understood (2) or help was asked for (0).
     """
-    given = list(sys.argv[1:] if argv is None else argv)
+    with streams_shown():
+        return _run(list(sys.argv[1:] if argv is None else argv))
+
+
+def parse(given: Sequence[str]) -> argparse.Namespace:
+    """Read the words behind `caft`.
+
+    Raises:
+        SystemExit: as `main`.
+    """
     parser = argparse.ArgumentParser(prog="caft", description=__doc__)
     groups = parser.add_subparsers(metavar="group", required=True)
     for name, summary in GROUPS.items():
-        if given[:1] == [name]:
+        if list(given[:1]) == [name]:
             import_module(f"caft.cli.{name}").add_commands(groups)
         else:  # only named, because importing takes its time
             groups.add_parser(name, help=summary)
-    arguments = parser.parse_args(given)
+    return parser.parse_args(given)
+
+
+def _run(given: Sequence[str]) -> int:
+    arguments = parse(given)
     try:
         return arguments.run(arguments) or 0
     except CaftError as error:
-        print(f"caft: {error}", file=sys.stderr)
+        print(block(f"caft: {error}"), file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception:  # told here, where what it quotes is escaped
+        traceback.print_exc()
         return 1

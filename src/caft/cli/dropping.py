@@ -9,6 +9,7 @@ from typing import Any
 from caft import layout
 from caft.cli import configured
 from caft.errors import ConfigError, StoreError
+from caft.shown import tell
 from caft.store import Store
 from caft.store.drop import Wanted, drop, find
 from caft.store.imports import read_rows
@@ -52,21 +53,21 @@ def run(arguments: argparse.Namespace) -> int:
     wanted = _wanted(arguments, store)
     rows = find(store, wanted)
     if not rows:
-        print(_nothing(store))
+        tell(_nothing(store))
         return 1
     for row in rows[:_SHOWN]:
         cost = "cost unknown" if row["cost_usd"] is None else f"${row['cost_usd']:.4f}"
-        print(f"{row['key']}  {row['model_id']}  {row['finish_reason']}  {cost}")
+        tell(f"{row['key']}  {row['model_id']}  {row['finish_reason']}  {cost}")
     if len(rows) > _SHOWN:
-        print(f"… and {len(rows) - _SHOWN:,} more")
-    print(_summary(rows))
+        tell(f"… and {len(rows) - _SHOWN:,} more")
+    tell(_summary(rows))
     if not arguments.remove:
-        print("Nothing was changed; with --remove they are dropped.")
+        tell("Nothing was changed; with --remove they are dropped.")
         return 0
     drop(store, rows, _said(arguments))
     kinds = {row["kind"] for row in rows}
     rule = "judge_items" if kinds == {"judge"} else "generate_rationales"
-    print(
+    tell(
         "They are dropped. What was paid stays in the bill and in budgets; the next run asks for "
         f"them again: snakemake --forcerun {rule} …"
     )

@@ -63,6 +63,7 @@ def _positive(text: str) -> int:
 def _export(arguments: argparse.Namespace) -> None:
     from caft.errors import ExportError
     from caft.export import export_data, export_model, find, hub
+    from caft.shown import tell
 
     # Before the libraries that read it are imported.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -85,10 +86,10 @@ def _export(arguments: argparse.Namespace) -> None:
             choice, arguments.to, arguments.merge, arguments.check_items, arguments.tolerance
         )
         if check:
-            print(
+            tell(
                 f"merged in float32, saved in {check['dtype']}: {check['changed']} of "
                 f"{check['answers']} greedy answers differ, {check['reworded']} in their wording"
             )
-    print(f"{arguments.to}: {choice.name}, model {choice.model}")
+    tell(f"{arguments.to}: {choice.name}, model {choice.model}")
     if arguments.push:
-        print(hub.push(arguments.to, arguments.push, kind, arguments.yes))
+        tell(hub.push(arguments.to, arguments.push, kind, arguments.yes))

@@ -10,6 +10,7 @@ from typing import Any
 from caft import layout
 from caft.cli import configured, dropping
 from caft.errors import ConfigError, StoreError
+from caft.shown import tell
 from caft.store import Store, batches, stats
 from caft.store.check import check
 from caft.store.compaction import compact
@@ -127,22 +128,22 @@ def _existing(folder: Path) -> Path:
 def _verify(arguments: argparse.Namespace) -> int:
     report = check(_existing(arguments.store))
     for damage in report.damage:
-        print(f"damaged: {damage}")
+        tell(f"damaged: {damage}")
     for torn in report.torn:
-        print(f"unfinished: {torn}")
-    print(
+        tell(f"unfinished: {torn}")
+    tell(
         f"{arguments.store}: {report.segments} segments, {report.journals} journals; "
         f"{report.answers} intact answers to {len(report.keys)} requests; "
         f"{len(report.damage)} damaged, {len(report.torn)} unfinished"
         + (f", {len(report.dropped):,} dropped" if report.dropped else "")
     )
     if report.damage:
-        print(
+        tell(
             "Damaged answers are not used: the next run buys them again. "
             "`caft store compact` moves the damaged files aside."
         )
     elif report.torn:
-        print("An unfinished last line is no damage: it never counted as received.")
+        tell("An unfinished last line is no damage: it never counted as received.")
     return 1 if report.damage else 0
 
 
@@ -154,35 +155,35 @@ def _stats(arguments: argparse.Namespace) -> None:
         print(json.dumps({"models": models, "files": per_file}, indent=2, ensure_ascii=False))
         return
     for row in models:
-        print(f"{row['model_id']}, revision {row['revision'] or '(none)'}")
+        tell(f"{row['model_id']}, revision {row['revision'] or '(none)'}")
         kinds = ", ".join(f"{count} {kind}" for kind, count in row["kinds"].items())
-        print(f"  answers     {row['answers']:,} ({kinds}; {row['imported']:,} imported)")
+        tell(f"  answers     {row['answers']:,} ({kinds}; {row['imported']:,} imported)")
         counted = f"{row['prompt_tokens']:,} prompt, {row['completion_tokens']:,} answer"
         more = row["tokens_unknown"]
         unknown = f" and {more:,} answers of unknown length" if more else ""
-        print(f"  tokens      {counted}{unknown}")
+        tell(f"  tokens      {counted}{unknown}")
         unknown = f" and {row['cost_unknown']:,} at unknown cost" if row["cost_unknown"] else ""
-        print(f"  cost        ${row['cost_usd']:,.4f}{unknown}")
+        tell(f"  cost        ${row['cost_usd']:,.4f}{unknown}")
         if (lost := row["given_up"])["requests"]:
             unknown = " at unknown cost" if lost["cost_unknown"] else f", ${lost['cost_usd']:,.4f}"
-            print(
+            tell(
                 f"  given up    {lost['requests']:,} requests without an answer; may have taken up "
                 f"to {lost['tokens']:,} tokens{unknown}, not counted above (docs/budget.md)"
             )
-        print(f"  received    {row['first_received']} to {row['last_received']}")
+        tell(f"  received    {row['first_received']} to {row['last_received']}")
         ends = ", ".join(f"{count:,} {name}" for name, count in row["finish_reasons"].items())
-        print(f"  finished    {ends}")
+        tell(f"  finished    {ends}")
         names = ", ".join(f"{count:,} {name}" for name, count in row["answered_by"].items())
-        print(f"  answered by {names}")
+        tell(f"  answered by {names}")
     if store.dropped:
-        print(f"{store.dropped:,} answers are dropped: they count here and are not used.")
+        tell(f"{store.dropped:,} answers are dropped: they count here and are not used.")
     for row in per_file:
-        print(f"{row['answers']:>9,} answers {row['bytes']:>14,} bytes  {row['file']}")
+        tell(f"{row['answers']:>9,} answers {row['bytes']:>14,} bytes  {row['file']}")
 
 
 def _export(arguments: argparse.Namespace) -> None:
     count = export(Store(_existing(arguments.store)), arguments.file, arguments.model)
-    print(f"{arguments.file}: {count} answers")
+    tell(f"{arguments.file}: {count} answers")
 
 
 def _import(arguments: argparse.Namespace) -> int:
@@ -201,7 +202,7 @@ def _import(arguments: argparse.Namespace) -> int:
         )
     if arguments.rejected:
         write_rejected(arguments.rejected, done.rejected)
-    print(_summary(done))
+    tell(_summary(done))
     return 0 if done.stored or done.owned else 1
 
 
@@ -262,16 +263,16 @@ def _summary(done: Imported) -> str:
 def _compact(arguments: argparse.Namespace) -> None:
     done = compact(_existing(arguments.store), everything=arguments.all)
     for damage in done.damage:
-        print(f"damaged: {damage}")
+        tell(f"damaged: {damage}")
     for path in done.aside:
-        print(f"moved aside: {path}")
-    print(
+        tell(f"moved aside: {path}")
+    tell(
         f"{arguments.store}: {done.folded} journals and {done.merged} segments became "
         f"{len(done.written)} segments with {done.answers} answers; "
         f"{done.duplicates} duplicates dropped, {len(done.damage)} damaged"
     )
     if done.in_use or done.elsewhere:
-        print(
+        tell(
             f"left alone: {done.in_use} journals in use, {done.elsewhere} of other machines (--all)"
         )
 
@@ -281,16 +282,16 @@ def _batches(arguments: argparse.Namespace) -> None:
     if arguments.forget:
         known = batches.forget(folder, arguments.forget)
         count = f"its {len(known.keys):,} requests are" if known else "whatever was in it is"
-        print(f"{arguments.forget} is forgotten: {count} asked again by the next run.")
+        tell(f"{arguments.forget} is forgotten: {count} asked again by the next run.")
         return
     for batch in batches.all_in(folder):
         since = datetime.fromtimestamp(batch.created, UTC).isoformat(" ", "minutes")
         state = f"{len(batch.answers):,} answers are here" if batch.answers else "open"
         if not (batch.batch or batch.answers):
             state = "submitted or not: the job was cut off"
-        print(
+        tell(
             f"{batch.name}  {len(batch.keys):,} requests  {since[:16]} UTC  {state}  "
             f"{batch.model} at {batch.endpoint}"
         )
     if not batches.all_in(folder):
-        print(f"{folder}: no open batches")
+        tell(f"{folder}: no open batches")

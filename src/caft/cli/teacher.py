@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from caft import shown
 from caft.cli import configured
 
 
@@ -27,11 +28,14 @@ def add_commands(subparsers: Any) -> None:
 def _plan(arguments: argparse.Namespace) -> None:
     from caft.config.resolve import ways
     from caft.report.purchases import plan_purchases, render, warnings_of
+    from caft.tables.files import write_csv
 
     config = configured.read(arguments)
     plan = plan_purchases(config)
     if arguments.csv:
-        plan.to_csv(arguments.csv, index=False, float_format="%.6g")
-    print("\n".join([*ways(config), render(plan)]))
-    for line in warnings_of(plan):
-        print(f"WARNING: {line}", file=sys.stderr)
+        write_csv(arguments.csv, plan, digits=6)
+    for way in ways(config):
+        shown.tell(way)
+    print(render(plan))
+    for warning in warnings_of(plan):
+        print(shown.line(f"WARNING: {warning}"), file=sys.stderr)

@@ -21,14 +21,16 @@ from caft.datasets.settings import DatasetSettings
 from caft.errors import ConfigError, ModelError
 from caft.mixtures.settings import Buckets, Stage, Strategy
 from caft.settings import Section
+from caft.shown import line
 from caft.students.checks import check_source
 from caft.students.settings import Student
+from caft.tables.files import files_in
 from caft.teacher.settings import Asked
 
 
 def cross_check(config: Configuration) -> Iterator[str]:
     """Yield what is wrong between keys: undefined names, thresholds out of order, lost files."""
-    problems = list(_check_names(config))
+    problems = [*_check_names(config), *_check_file_names(config)]
     # Who waits for whom can be told once every name is known.
     yield from problems or [
         problem
@@ -62,6 +64,25 @@ def _check_names(config: Configuration) -> Iterator[str]:
     for name in run.strategies:
         if name in config.strategies:
             yield from _check_strategy(f"strategies.{name}", config.strategies[name], config)
+
+
+def _check_file_names(config: Configuration) -> Iterator[str]:
+    """Refuse names of files that Snakemake, which prints them as they are, could not show."""
+    read: dict[str, list[str]] = {
+        **{f"datasets.{name}": one.files() for name, one in config.datasets.items()},
+        **{
+            f"students.{name}": files_in(one.path)
+            for name, one in config.students.items()
+            if one.path
+        },
+        **{f"metrics.{name}": [one.path] for name, one in config.metrics.items() if one.path},
+        **{f"teachers.{name}": one.files() for name, one in config.teachers.items()},
+        **{f"judges.{name}": one.files() for name, one in config.judges.items()},
+    }
+    for path, files in read.items():
+        for file in files:
+            if line(file) != file:
+                yield f"{path}: {file!r} has a character in its name that nobody sees; rename it."
 
 
 def _known(names: Iterable[str]) -> str:

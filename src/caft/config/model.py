@@ -68,7 +68,7 @@ class Configuration(Section):
     prompts: dict[Name, Prompt] = key("Prompt variants by name.")
     prompt: str = key("The prompt variant that models are trained and evaluated with.")
     metrics: dict[Name, MetricSettings] = key(
-        "Complexity metrics by name: a bucket definition uses one, `snakemake analysis` compares "
+        "Complexity metrics by name: a bucket definition uses one, the target `analysis` compares "
         "them.",
         {},
     )

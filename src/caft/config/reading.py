@@ -45,7 +45,11 @@ def _read_file(path: Path) -> Any:
         except ValueError:
             return yte.process_yaml(text, require_use_yte=True)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}).") from error
+        raise ConfigError(f"{path}: cannot be read ({_flat(error)}).") from error
+
+
+def _flat(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def lay_over(below: Raw, above: Mapping[str, Any]) -> None:
@@ -73,7 +77,10 @@ def read_words(given: Mapping[str, Any]) -> Raw:
             return [read(part) for part in value]
         return yaml.safe_load(value) if isinstance(value, str) else value
 
-    return {key: read(value) for key, value in given.items()}
+    try:
+        return {key: read(value) for key, value in given.items()}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--config: cannot be read as YAML ({_flat(error)}).") from error
 
 
 def parse(raw: Mapping[str, Any]) -> Configuration:

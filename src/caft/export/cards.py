@@ -8,14 +8,13 @@ from typing import Any
 import pandas as pd
 
 from caft.report.paper_tables import escape_markdown
+from caft.shown import escaped, line
 from caft.tables import parquet
 from caft.teacher import PROVIDERS
 from caft.teacher.reading.reply import is_same_model
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PATH = re.compile(r"[/~.\\]|[A-Za-z]:|file:")
-# All control characters but line break and tab, C1 too: a terminal would obey them.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _SHOWN = 1_500  # characters of a sample row
 _METHOD = """\
 Complexity-aware fine-tuning lets the student's own uncertainty tell which items are hard, and buys
@@ -158,7 +157,7 @@ def dataset_card(
 
 def quoted(text: str, language: str = "text") -> str:
     """Put a text into a code block that it cannot leave, whatever it holds."""
-    clean = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    clean = escaped(text)
     longest = max((len(run) for run in re.findall("`+", clean)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{clean}\n{fence}"
@@ -410,7 +409,7 @@ def _origin(model: str, provenance: dict[str, Any]) -> str:
 
 def _code(text: str) -> str:
     """Show a name as code, whatever it holds."""
-    clean = " ".join(_CONTROL.sub("", str(text)).split())
+    clean = line(" ".join(str(text).split()))
     longest = max((len(run) for run in re.findall("`+", clean)), default=0)
     fence, space = "`" * (longest + 1), " " if longest else ""
     return f"{fence}{space}{clean}{space}{fence}"

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from caft.shown import line
 from caft.tables.files import atomic_path
 
 RIGHT, WRONG = "#2c7fb8", "#d95f0e"
@@ -33,7 +34,8 @@ def pyplot() -> Any:
 
 
 def short(name: str) -> str:
-    """Cut a name that is too long for a label."""
+    """Show a name as a label, cut if it is too long."""
+    name = line(name)
     return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "…"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from caft import layout
 from caft.errors import CaftError
 from caft.mixtures.plan import read_plan
+from caft.shown import line
 from caft.tables.files import read_json
 
 
@@ -134,7 +135,7 @@ def render(unused: list[Unused], removed: bool) -> str:
     """Render the list for a terminal, with the sum per kind."""
     if not unused:
         return "Nothing to remove: plans and records refer to every model."
-    lines = [f"{one.size / 1e6:>10.1f} MB  {one.kind:<10}  {one.path}" for one in unused]
+    lines = [f"{one.size / 1e6:>10.1f} MB  {one.kind:<10}  {line(one.path)}" for one in unused]
     total = sum(one.size for one in unused)
     done = "removed" if removed else "would be removed; add --remove to do it"
     return "\n".join([*lines, f"{len(unused)} in all, {total / 1e6:.1f} MB: {done}"])

@@ -1,15 +1,20 @@
 """What made the results: config, versions, hashes of inputs, machine."""
 
+import json
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from caft import __version__, layout
 from caft.config.model import Configuration
+from caft.config.prepare import prepare
+from caft.config.reading import read_files
+from caft.errors import ConfigError
+from caft.shown import escaped
 from caft.tables import parquet
 from caft.tables.files import read_json
 
@@ -55,6 +60,25 @@ def provenance(config: Configuration, models: Iterable[str]) -> dict[str, Any]:
     }
 
 
+def check_same(recorded: Path, files: Sequence[Path]) -> None:
+    """See that the results of a run, where there are any, are those of these configuration files.
+
+    Args:
+        recorded: its `provenance.json`.
+        files: each is laid over those before.
+
+    Raises:
+        ConfigError: if they are not, or a file cannot be used.
+    """
+    config = json.loads(json.dumps(prepare(read_files(files)).plain()))
+    if recorded.is_file() and read_json(recorded)["config"] != config:
+        raise ConfigError(
+            f"{recorded}: tells of another configuration than {' and '.join(map(str, files))}. "
+            "Name the one of the results (make report CONFIG=my.yaml), or run the other one over "
+            "them first (make summary)."
+        )
+
+
 def _version(name: str) -> str | None:
     try:
         return version(name)
@@ -69,3 +93,10 @@ def _commit() -> str | None:
     except OSError:
         return None
     return done.stdout.strip() or None
+
+
+if __name__ == "__main__":
+    try:
+        check_same(Path(layout.PROVENANCE), [Path(name) for name in sys.argv[1:]])
+    except ConfigError as error:
+        sys.exit(escaped(str(error)))

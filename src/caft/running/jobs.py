@@ -15,6 +15,7 @@ from typing import Any
 from caft.errors import CaftError
 from caft.running import devices
 from caft.running.locks import is_snakemake
+from caft.shown import Formatter, streams_shown
 
 _SECONDS_BETWEEN_LINES = 5.0
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -45,7 +46,7 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     _end_with_the_run()
     started = time.monotonic()
     try:
-        with devices.held(snakemake.resources.get("gpu", 0), log):
+        with streams_shown(), devices.held(snakemake.resources.get("gpu", 0), log):
             yield log
         log.info("%s: done in %s", name, clock(time.monotonic() - started))
     except CaftError as error:
@@ -93,9 +94,9 @@ def _logger(path: str) -> logging.Logger:
     log.setLevel(logging.INFO)
     log.propagate = False
     to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
-    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    to_file.setFormatter(Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
-    to_terminal.setFormatter(logging.Formatter("%(message)s"))
+    to_terminal.setFormatter(Formatter("%(message)s"))
     log.handlers = [to_file, to_terminal]
     file_only.handlers, file_only.propagate = [to_file], False
     return log

@@ -1,6 +1,5 @@
 """Answers that somebody owns already, into the store: what is owned is never bought."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 from caft.errors import ItemError, StoreError
 from caft.store.answers import Store
 from caft.tables import rows
+from caft.tables.files import write_csv
 
 COLUMNS = (
     "id",
@@ -186,7 +186,6 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def write_rejected(path: Path, rejected: Iterable[Rejected]) -> None:
     """Write the rejected rows as CSV."""
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, ["row", "id", "reason"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(one) for one in rejected)
+    import pandas as pd
+
+    write_csv(path, pd.DataFrame(map(asdict, rejected), columns=["row", "id", "reason"]))

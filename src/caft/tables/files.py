@@ -10,7 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape, glob
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from caft import shown
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @contextmanager
@@ -62,6 +67,25 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write a readable JSON file atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+def write_csv(path: str | Path, table: "pd.DataFrame", digits: int | None = None) -> None:
+    """Write a table for people atomically: in a spreadsheet no text of it is a formula.
+
+    Args:
+        path: the file.
+        table: columns of texts, numbers and nulls; texts and names are written as `shown.cell`s.
+        digits: significant ones of numbers that are not whole; None for all.
+    """
+    texts = table.select_dtypes(["object", "string", "category"])
+    safe = table.assign(**{str(name): texts[name].astype(object).map(_cell) for name in texts})
+    form = None if digits is None else f"%.{digits}g"
+    with atomic_path(path) as temporary:
+        safe.rename(columns=_cell).to_csv(temporary, index=False, float_format=form)
+
+
+def _cell(value: Any) -> Any:
+    return shown.cell(value) if isinstance(value, str) else value
 
 
 def read_json(path: str | Path) -> Any:

@@ -13,6 +13,7 @@ from caft.errors import CaftError, TrainingError
 from caft.mixtures.stages import StageSpec, recipe_of
 from caft.running.jobs import end_with
 from caft.running.settings import Engine
+from caft.shown import line
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
 from caft.training.records import DONE_FILE, WORK, is_trained
@@ -88,8 +89,8 @@ def _launch(launcher: list[str], job: dict[str, Any]) -> None:
         )
     except OSError as error:
         raise TrainingError(f"training.launcher: {launcher[0]} cannot be run ({error}).") from error
-    for line in process.stdout or ():
-        start, found, text = line.rstrip().partition(_FAILED)
+    for told in process.stdout or ():
+        start, found, text = told.rstrip().partition(_FAILED)
         if found:
             reason = reason or text
         elif start:
@@ -127,7 +128,7 @@ def main(job_file: str) -> int:
         if not isinstance(error, CaftError):
             traceback.print_exc(file=sys.stdout)
         name = "" if isinstance(error, TrainingError) else f"{type(error).__name__}: "
-        text = " ".join(str(error).split())
+        text = line(" ".join(str(error).split()))
         print(f"{_FAILED}{name}{text}", flush=True)
         return 1
     return 0

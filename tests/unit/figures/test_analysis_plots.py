@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -239,6 +240,20 @@ def test_sixty_categories_with_markup_and_long_names_can_be_drawn(tmp_path):
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert len(labels) == 60 and all(len(label) <= 40 and "…" in label for label in labels)
     assert "<b>" not in (tmp_path / "wide.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["\x1b[31mred", "a\x0bb\x07", "\u202ebackwards", "two\r\nlines", "no XML \ufffe", "$x{ -->"],
+)
+def test_a_category_with_characters_that_no_svg_may_hold_can_be_drawn(tmp_path, name):
+    metrics, items, wrong = study()
+    items["category"] = items["category"].where(items["category"] != items["category"][0], name)
+    quality = metric_quality(metrics, items, wrong, Judging(draws=5))
+    save(plot_category_auc(quality, "t"), output(tmp_path, "hostile"))
+    drawn = (tmp_path / "hostile.svg").read_text(encoding="utf-8")
+    ElementTree.fromstring(drawn)
+    assert all(char.isprintable() or char in "\n\t" for char in drawn)
 
 
 def test_equal_tables_give_equal_files(tmp_path):

@@ -13,10 +13,14 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 import psutil
+
+from caft.shown import escaped
 
 KEY = "VLLM_API_KEY"  # variable with the server's key, where vLLM looks for it
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
@@ -29,23 +33,37 @@ def main(command: list[str]) -> int:
     # Not before: a key on this command line all users of the machine could read.
     command = [part.replace("{key}", os.environ.get(KEY, "")) for part in command]
     _prctl(_SUBREAPER, 1)  # orphans of the server become children of this process
-    # This process has one thread, so the one that the death signal is bound to lives as long.
+    # The death signal is bound to this thread, which lives as long as the process.
     try:
         server = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
             start_new_session=True,
             preexec_fn=lambda: _prctl(_DEATH_SIGNAL, signal.SIGKILL),
         )
     except OSError as error:
         print(f"{command[0]}: {error.strerror}", file=sys.stderr)
         return 127
+    pump = Thread(target=_show, args=(server.stdout,), daemon=True)
+    pump.start()
     try:
         while server.poll() is None and not select.select([sys.stdin], [], [], 0.2)[0]:
             pass
         return server.returncode or 0
     finally:
         end_descendants()
+        pump.join(GRACE)
+
+
+def _show(output: Iterable[str]) -> None:
+    """Pass on what the server prints, which may quote what it is asked."""
+    for line in output:
+        sys.stdout.buffer.write(escaped(line).encode())
+        sys.stdout.buffer.flush()
 
 
 def end_descendants() -> None:

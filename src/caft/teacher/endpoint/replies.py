@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from caft.shown import line
 from caft.teacher import Answer, Owed, Request
 from caft.teacher.reading.answer import answer_of
 from caft.teacher.reading.body import BODY, Unreadable, read_body
@@ -70,10 +71,8 @@ def redact(value: Any, secret: str | None) -> Any:
 
 def brief(text: str, secret: str | None) -> str:
     """Return the beginning of a server's text in one printable line, without the secret."""
-    line = " ".join(str(redact(text, secret)).split())
-    cut = line[:_SHOWN]
-    shown = "".join(character if character.isprintable() else "?" for character in cut)
-    return shown if len(line) <= _SHOWN else shown + " …"
+    shown = line(" ".join(str(redact(text, secret)).split()))
+    return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + " …"
 
 
 def retry_after(value: str | None) -> float | None:

@@ -209,10 +209,9 @@ def _foreign(port: int, guard: int) -> str | None:
 
 def _told(what: str, output: Path) -> str:
     tail = output.read_text(encoding="utf-8", errors="replace")[-_TAIL:].strip()
-    shown = "".join(char if char.isprintable() or char == "\n" else "?" for char in tail)
     return (
         f"the server {what}; check teachers.<name>.command and {output}, which ends with:\n"
-        f"{shown or '(nothing)'}"
+        f"{tail or '(nothing)'}"
     )
 
 
