@@ -92,6 +92,11 @@ include: "workflow/rules/explorer.smk"
 include: "workflow/rules/analysis.smk"
 
 
+for made in workflow.rules:
+    if made.output:
+        made.set_input(settings=settings_of(made))
+
+
 onerror:
     print(
         f"The run stopped. The failing job's own line above says what to do; the whole log is {log}"

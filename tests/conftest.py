@@ -90,7 +90,7 @@ def taught(chatml, tmp_path_factory):
         optimizer.zero_grad()
         if loss.item() < 0.01:
             break
-    return save_student(model, chatml, tmp_path_factory.mktemp("models") / "taught", "r2")
+    return save_student(model, chatml, tmp_path_factory.mktemp("models") / "taught")
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import pandas as pd
 
 from caft.mixtures.recipe import Lora, Recipe
 from caft.running.settings import Engine
+from caft.students.folders import folder_revision
 from caft.tables import parquet
 from caft.tables.files import write_json
 
@@ -49,7 +50,7 @@ def plan_stage(folder, student, recipe, epochs, mixture, validation=None):
     planned = {
         "spec": {
             "recipe": recipe.of_the_model(), "epochs": epochs, "seed": 1, "mixture": "m",
-            "parent": None,
+            "parent": None, "student_revision": folder_revision(student),
         },
         "mixture_file": str(folder / "rows.parquet"),
         "student_file": str(student / "student.json"),

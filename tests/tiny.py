@@ -70,9 +70,11 @@ def build_model(tokenizer, spread):
     )
 
 
-def save_student(model, tokenizer, folder, revision="r1"):
+def save_student(model, tokenizer, folder):
+    from caft.students.folders import folder_revision
+
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    student = {"revision": revision, "context": 512, "source": {"path": "tiny"}}
+    student = {"revision": folder_revision(folder), "context": 512, "source": {"path": "tiny"}}
     (folder / "student.json").write_text(json.dumps(student))
     return folder

@@ -14,6 +14,9 @@ STUDENT = "data/models/{student}/student.json"
 WARM_UP = "data/warm_up/{dataset}/{student}/{prompt}/model.json"
 DOWNLOADS = "data/downloads"
 
+# What makes the output of each job beside its inputs; see `caft.running.settings_file`
+JOB_SETTINGS = "data/settings/{rule}/{job}.json"
+
 # What models, judges and endpoints say about items
 SCORES = "data/scores/{dataset}/{student}/{scorer}/{prompt}.parquet"
 GENERATIONS = "data/generations/{dataset}/{student}/{scorer}/{prompt}.parquet"

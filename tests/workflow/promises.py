@@ -1,6 +1,7 @@
 """What runs again after a change: each promise is tested, and docs/reruns.md is made from them."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -99,6 +100,64 @@ def an_edited_item(project: Project) -> None:
 
 def another_student(project: Project) -> None:
     change_weights(project.folder / "student")
+
+
+def restored(edit: Edit, name: str) -> Edit:
+    """Return the same edit of a file, which is older than everything made from it afterwards."""
+
+    def restore(project: Project) -> None:
+        edit(project)
+        os.utime(project.folder / name, (1e9, 1e9))
+
+    return restore
+
+
+def a_swapped_student(project: Project) -> None:
+    """Move another student, older by its files, to the place of this one."""
+    folder, other = project.folder / "student", project.folder / "other"
+    shutil.copytree(folder, other)
+    change_weights(other)
+    for path in other.iterdir():
+        os.utime(path, (1e9, 1e9))
+    shutil.rmtree(folder)
+    os.rename(other, folder)
+
+
+def moved(project: Project) -> None:
+    """Move the whole project, with a link to a folder within it."""
+    there = project.folder.with_name("moved")
+    os.rename(project.folder, there)
+    project.folder, project.checkout = there, there / "checkout"
+
+
+def removed(*names: str) -> Edit:
+    """Return an edit that removes files or folders."""
+
+    def remove(project: Project) -> None:
+        for path in (path for name in names for path in project.folder.glob(name)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return remove
+
+
+def both(*edits: Edit) -> Edit:
+    """Return all these edits as one."""
+
+    def edit(project: Project) -> None:
+        for one in edits:
+            one(project)
+
+    return edit
+
+
+def cut(pattern: str) -> Edit:
+    """Return an edit that leaves half of each file, as a full disk or a broken copy does."""
+
+    def edit(project: Project) -> None:
+        for path in project.folder.glob(pattern):
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    return edit
 
 
 def without_a_model(project: Project) -> None:
@@ -436,6 +495,93 @@ CONTENT = [  # data, models, files and code
         without_a_model,
         {},
         note="asked for by name, `snakemake models --cores all`, it is trained again",
+    ),
+    Promise(
+        "a question file restored from a backup: one item's text is another, the file is older",
+        restored(an_edited_item, "sums.jsonl"),
+        {
+            "ingest_items": 1,
+            "warm_up_student": 1,
+            "score_items": 1,
+            "compute_metric": 1,
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "train_stage": 3,
+            "evaluate_model": 3,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+    ),
+    Promise(
+        "another student moved to the place of this one (`mv`), its files older",
+        a_swapped_student,
+        {
+            "prepare_student": 1,
+            "warm_up_student": 1,
+            "score_items": 1,
+            "compute_metric": 1,
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "train_stage": 3,
+            "evaluate_model": 3,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+        bought=2,
+    ),
+    Promise(
+        "a file of the student touched, its content the same",
+        lambda project: (project.folder / "student/model.safetensors").touch(),
+        {},
+    ),
+    Promise("the whole folder moved", moved, {}),
+    Promise(
+        "Snakemake's records deleted (`rm -r .snakemake`)",
+        removed(".snakemake"),
+        {},
+    ),
+    Promise(
+        "the same, and one item more is hard",
+        both(removed(".snakemake"), one_more_hard),
+        {
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "train_stage": 2,
+            "evaluate_model": 1,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+        bought=1,
+    ),
+    Promise(
+        "the settings files beside the data deleted (`rm -r data/settings`)",
+        removed("data/settings"),
+        {},
+    ),
+    Promise(
+        "what lies beside a plan lost: stages, or rows of mixtures",
+        removed("data/mixtures/stages", "data/mixtures/rows"),
+        {"build_mixtures": 1},
+    ),
+    Promise(
+        "a plan cut in the middle", cut("data/mixtures/*/*/*/plan.json"), {"build_mixtures": 1}
+    ),
+    Promise(
+        "a file of the prepared student lost",
+        removed("data/models/tiny/tokenizer.json"),
+        {
+            "prepare_student": 1,
+            "warm_up_student": 1,
+            "score_items": 1,
+            "compute_metric": 1,
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+        },
+        note="the jobs find their models, blocks and answers",
     ),
     Promise(
         "`results/` deleted, the store intact",

@@ -5,7 +5,11 @@ from caft.analysis import TABLES as ANALYSIS_TABLES
 from caft.figures import ANALYSIS_FIGURES, FIGURES
 from caft.report import costs
 from caft.mixtures.plan import read_plan
+from caft.mixtures import plan as plans
+from caft.running import settings_file
+from caft.students import whole
 from caft.tables.files import files_in
+from caft.tables.hashing import fingerprints
 
 # What chains of thought depend on: which engine evaluates says nothing about them.
 CHAIN_SETTINGS = CONFIG.evaluation.plain("max_new_tokens", "parser", "batch_size")
@@ -58,6 +62,21 @@ def student_files(wildcards):
 def dataset_files(wildcards):
     """The files behind a data set, so that a changed file is noticed."""
     return CONFIG.datasets[wildcards.dataset].files()
+
+
+def teacher_files(wildcards):
+    """The files of a local teacher's model."""
+    return CONFIG.teachers[wildcards.teacher].files()
+
+
+def judge_files(wildcards):
+    """The files of a local judge's model."""
+    return CONFIG.judges[wildcards.judge].files()
+
+
+def imported_files(wildcards):
+    """The user's own table that a metric is read from, if it is."""
+    return [path for path in [metric_slice(wildcards).path] if path]
 
 
 def every_pair(pattern, **names):
@@ -384,8 +403,10 @@ def chosen_epochs(wildcards):
 
 
 def summary_inputs(wildcards):
-    """Everything the summary is made of: predictions, and what tells the costs."""
+    """Everything the summary is made of: predictions, what tells the costs, what provenance says."""
     return [
+        *expand([layout.ITEMS, layout.ITEMS_REPORT], dataset=DATASETS),
+        *expand(layout.STUDENT, student=STUDENTS),
         *all_predictions(wildcards),
         *all_models(wildcards),
         *bucket_scores(wildcards),
@@ -437,3 +458,26 @@ def shards_of_table(wildcards):
 def shards_of_rationales(wildcards):
     stem = layout.at(layout.RATIONALES, **wildcards).removesuffix(".parquet")
     return layout.shards_of(stem, shards_of("rationales"))
+
+
+def settings_of(made):
+    """Return an input function: the settings file of a rule's job, written anew when they changed."""
+    lost = {
+        "prepare_student": lambda path: not whole.is_whole(path),
+        "build_mixtures": lambda path: not plans.is_whole(path),
+    }.get(made.name, lambda path: False)
+
+    def settings(wildcards):
+        job = ".".join(wildcards).replace("/", ".") or made.name
+        path = layout.at(layout.JOB_SETTINGS, rule=made.name, job=job)
+        # Jobs read the file that the run has written; a second look would come too early or too late.
+        if workflow.is_main_process:
+            values = {
+                name: value(wildcards) if callable(value) else value
+                for name, value in made.params.items()
+            }
+            target = Path(made.output[0].apply_wildcards(wildcards))
+            settings_file.keep(Path(path), values, target.exists() and lost(target))
+        return path
+
+    return settings

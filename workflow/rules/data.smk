@@ -5,6 +5,7 @@ rule prepare_student:
         layout.STUDENT,
     params:
         student=student_slice,
+        files=lambda wildcards: fingerprints(student_files(wildcards)),
         attention=CONFIG.engine.attention,
         downloads=layout.DOWNLOADS,
         thoughts=resolve.trains_on_thoughts(CONFIG),
@@ -30,6 +31,7 @@ rule ingest_items:
         report=layout.ITEMS_REPORT,
     params:
         dataset=lambda wildcards: CONFIG.datasets[wildcards.dataset].plain(),
+        files=lambda wildcards: fingerprints(dataset_files(wildcards)),
         seed=CONFIG.seed,
         downloads=layout.DOWNLOADS,
         code=versions.ITEMS,

@@ -139,6 +139,7 @@ rule compute_metric:
         problems=layout.UNUSED_VALUES,
     params:
         metric=lambda wildcards: metric_slice(wildcards).plain(),
+        files=lambda wildcards: fingerprints(imported_files(wildcards)),
         code=versions.METRICS,
     log:
         "logs/compute_metric/{dataset}.{student}.{metric}.log",

@@ -5,12 +5,13 @@ rule generate_rationales:
         student=layout.STUDENT,
         buckets=buckets_of_teacher,
         ranking=ranking_tables,
-        model=lambda wildcards: CONFIG.teachers[wildcards.teacher].files(),
+        model=teacher_files,
     output:
         rationales=layout.sharded(layout.RATIONALES),
         quarantine=layout.sharded(layout.REJECTED_ANSWERS),
     params:
         teacher=lambda wildcards: CONFIG.teachers[wildcards.teacher].plain(),
+        files=lambda wildcards: fingerprints(teacher_files(wildcards)),
         strategies=lambda wildcards: plain(asking_strategies(wildcards)),
         seeds=lambda wildcards: resolve.asking_seeds(
             CONFIG.run.seeds, asking_strategies(wildcards).values()
@@ -111,11 +112,12 @@ rule judge_items:
     input:
         item_table=layout.ITEMS,
         student=layout.at(layout.STUDENT, student=STUDENTS[0]),  # its tokenizer counts what nobody else does
-        model=lambda wildcards: CONFIG.judges[wildcards.judge].files(),
+        model=judge_files,
     output:
         layout.JUDGEMENTS,
     params:
         judge=lambda wildcards: CONFIG.judges[wildcards.judge].plain(),
+        files=lambda wildcards: fingerprints(judge_files(wildcards)),
         engine=resolve.compute_of(CONFIG),
         store=layout.JUDGE_STORE,
         code=versions.JUDGEMENTS,

@@ -3,11 +3,13 @@
 Rules read it before any job starts, so nothing heavy is imported here; `building` makes it.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from caft import layout
 from caft.tables.files import read_json
 
 
@@ -146,6 +148,17 @@ class Plan:
     def from_json(cls, content: dict[str, Any]) -> "Plan":
         """Read what `json` returns."""
         return cls({name: PlannedStrategy.from_json(one) for name, one in content.items()})
+
+
+def is_whole(plan_file: Path) -> bool:
+    """Tell whether a plan and everything written beside it is there: its stages and their rows."""
+    try:
+        models = read_plan([plan_file]).models()
+        stages = [read_json(layout.at(layout.PLANNED_STAGE, digest=model)) for model in models]
+        rows = [stage[name] for stage in stages for name in ("mixture_file", "validation_file")]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+    return all(os.path.isfile(path) for path in set(rows) - {None})
 
 
 def read_plan(paths: Iterable[str | Path]) -> Plan:

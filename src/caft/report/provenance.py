@@ -18,6 +18,7 @@ from caft.shown import escaped
 from caft.tables import parquet
 from caft.tables.files import read_json
 
+_CODE = ("src", "workflow", "Snakefile")  # where a change makes other results
 _LIBRARIES = (
     "snakemake",
     "torch",
@@ -41,7 +42,7 @@ def provenance(config: Configuration, models: Iterable[str]) -> dict[str, Any]:
     """
     return {
         "caft": __version__,
-        "commit": _commit(),
+        **_code(),
         "config": config.plain(),
         "models": sorted(set(models)),
         "python": sys.version.split()[0],
@@ -86,13 +87,27 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
+def _code() -> dict[str, Any]:
+    """Return the commit of caft's own checkout, and whether files of the code differ from it.
+
+    Both are None for an installed package, and for an unpacked copy in a repository of others.
+    """
+    root = Path(__file__).parents[3]
     try:
-        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
-        return None
-    return done.stdout.strip() or None
+        if not root.samefile(_git(root, "rev-parse", "--show-toplevel")):
+            return {"commit": None, "changed": None}
+        commit = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *_CODE)
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "changed": None}
+    return {"commit": commit, "changed": bool(changed)}
+
+
+def _git(root: Path, *words: str) -> str:
+    # Another owner's repository is read too: only its state is asked, by this one path.
+    command = ["git", "-c", f"safe.directory={root}", "-C", str(root), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The lock of a killed run, for which Snakemake would refuse the same command ever after."""
 
+import json
 import os
 import re
 import shutil
@@ -11,11 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from caft.errors import CaftError
+from caft.running import machine
 
 # Snakemake's plugin names all jobs of a run by its UUID, behind a prefix if one is set.
 _RUN_NAME = re.compile(r"(.+_)?[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _SCRIPTS = (".snakemake", "scripts")
+_SLURM_LOGS = ".snakemake/slurm_logs"  # where a run has been that gives its jobs to Slurm
 _CANCEL_SECONDS = 120.0  # for Slurm to end jobs that were cancelled
+# What squeue says on a machine that has it and belongs to no cluster.
+_NO_CLUSTER = "Could not establish a configuration source"
+_ATTEMPTS, _SECONDS_BETWEEN = 4, 5.0  # of asking a controller that is busy
 # Options with which Snakemake only looks, shows or reports. `unlock` is none of them: once the
 # lock is gone, nothing tells the next run of jobs that a dead one has left behind.
 _LOOKING = (
@@ -35,8 +41,9 @@ def remove_stale_lock(folder: Path) -> bool:
 
     That is known only on the machine of that run and to its user, who sees what folder a process
     works in: no Snakemake process works in this one. Anywhere else and for anyone else the lock
-    stays, and Snakemake explains it. Slurm jobs that the dead run has left behind are cancelled
-    first: they would go on buying and writing beside those of the next run.
+    stays, and Snakemake explains it. Slurm jobs that a dead run has left behind are cancelled
+    first, also where it has left no lock: they would go on buying and writing beside those of the
+    next run.
 
     Args:
         folder: the working directory of the run.
@@ -45,19 +52,39 @@ def remove_stale_lock(folder: Path) -> bool:
         Whether a lock was removed.
 
     Raises:
-        CaftError: if Slurm does not end those jobs.
+        CaftError: if Slurm does not say which jobs there are, or does not end them.
     """
     locks, owner = folder / ".snakemake/locks", folder / ".snakemake/caft_host"
-    if not locks.is_dir() or not any(locks.iterdir()):
-        owner.parent.mkdir(exist_ok=True)
-        owner.write_text(socket.gethostname())
+    is_locked = locks.is_dir() and any(locks.iterdir())
+    if is_locked and (not _is_of_here(owner, locks) or locks.stat().st_uid != os.getuid()):
         return False
-    here = owner.is_file() and owner.read_text() == socket.gethostname()
-    if not here or locks.stat().st_uid != os.getuid() or _live_runs(folder):
+    if (is_locked or (folder / _SLURM_LOGS).is_dir()) and _live_runs(folder):
         return False
-    _cancel_slurm_jobs(folder)
-    shutil.rmtree(locks)
-    return True
+    if is_locked or (folder / _SLURM_LOGS).is_dir():
+        _cancel_slurm_jobs(folder)
+    if is_locked:
+        shutil.rmtree(locks)
+    owner.parent.mkdir(exist_ok=True)
+    here = {"host": socket.gethostname(), "boot": machine.boot(), "processes": machine.namespace()}
+    owner.write_text(json.dumps(here))
+    return is_locked
+
+
+def _is_of_here(owner: Path, locks: Path) -> bool:
+    """Tell whether a lock was set where this process sees the processes of its run."""
+    try:
+        text = owner.read_text()
+    except OSError:
+        return False
+    try:
+        known = json.loads(text)
+        host, boot, processes = known["host"], known["boot"], known["processes"]
+    except (ValueError, KeyError, TypeError):
+        return text == socket.gethostname()  # of an earlier version
+    if boot == machine.boot():
+        return bool(processes == machine.namespace())
+    # A run ends with its machine; a lock that is younger than its last start is another machine's.
+    return bool(host == socket.gethostname() and locks.stat().st_mtime < machine.booted())
 
 
 def is_locked(folder: Path) -> bool:
@@ -71,23 +98,52 @@ def _cancel_slurm_jobs(folder: Path) -> None:
         return
     deadline = time.monotonic() + _CANCEL_SECONDS
     while jobs := _slurm_jobs(folder):
+        done = subprocess.run(["scancel", *jobs], check=False, capture_output=True, text=True)
         if time.monotonic() > deadline:
-            raise CaftError(f"Slurm does not end jobs of an earlier run here: {', '.join(jobs)}.")
-        subprocess.run(["scancel", *jobs], check=False, capture_output=True)
+            raise CaftError(
+                f"Slurm does not end jobs of an earlier run here: {', '.join(jobs)}"
+                f"{_said('scancel', done)}. Nothing was started beside them; end them (scancel "
+                f"{' '.join(jobs)}), and give the same command again."
+            )
         time.sleep(1)
 
 
 def _slurm_jobs(folder: Path) -> list[str]:
     """Return the ids of the user's jobs of Snakemake runs that wait or run with this folder."""
-    listed = subprocess.run(
-        ["squeue", "--me", "--noheader", "--format=%i|%j|%Z"], capture_output=True, text=True
-    )
+    command = ["squeue", "--me", "--noheader", "--format=%i|%j|%Z"]
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(_SECONDS_BETWEEN)
+        listed = subprocess.run(command, check=False, capture_output=True, text=True)
+        if listed.returncode == 0:
+            break
+        if _NO_CLUSTER in listed.stderr and not (folder / _SLURM_LOGS).is_dir():
+            return []
+    else:
+        raise CaftError(
+            "Slurm does not say which jobs of an earlier run still go on in this folder"
+            f"{_said('squeue', listed)}. Nothing was started beside them; give the same command "
+            "again when squeue answers."
+        )
     jobs = [line.split("|", 2) for line in listed.stdout.splitlines()]
     return [
         job
         for job, name, place in jobs
-        if _RUN_NAME.fullmatch(name) and Path(place) == folder.resolve()
+        if _RUN_NAME.fullmatch(name) and _is_same(Path(place), folder)
     ]
+
+
+def _said(program: str, done: subprocess.CompletedProcess[str]) -> str:
+    text = " ".join(done.stderr.split())
+    return f" ({program}: {text or f'exit status {done.returncode}'})" if done.returncode else ""
+
+
+def _is_same(place: Path, folder: Path) -> bool:
+    """Tell whether two paths lead to one folder, whatever links and mounts they are written by."""
+    try:
+        return place.samefile(folder)
+    except OSError:
+        return place == folder.resolve()
 
 
 def _live_runs(folder: Path) -> list[int]:
@@ -103,7 +159,7 @@ def _live_runs(folder: Path) -> list[int]:
                 continue
             if (
                 is_snakemake(process)
-                and Path(process.cwd()) == folder.resolve()
+                and _is_same(Path(process.cwd()), folder)
                 and not _is_in_slurm_job(process)
             ):
                 found.append(process.pid)

@@ -9,12 +9,12 @@ import re
 import socket
 import uuid
 from collections.abc import Iterable, Iterator
-from functools import cache
 from hashlib import sha256
 from itertools import chain
 from json import loads
 from pathlib import Path
 
+from caft.running import machine
 from caft.store.record import Contents, Damage, DamagedError, Place
 from caft.tables.files import make_folder, sync_folder
 
@@ -40,7 +40,7 @@ class Journal:
         Raises:
             OSError: if that fails.
         """
-        writer = f"{_boot()}.{_namespace()}.{_started(os.getpid())}"
+        writer = f"{machine.boot()}.{machine.namespace()}.{machine.started(os.getpid())}"
         name = f"{socket.gethostname()}-{os.getpid()}-{writer}.{uuid.uuid4().hex}.jsonl"
         self.path = folder / "journals" / name
         make_folder(self.path.parent)
@@ -152,62 +152,11 @@ def is_abandoned(path: Path) -> bool | None:
     boot, *writer = path.stem.rpartition("-")[2].split(".")
     if len(writer) != 3 or not process.isdigit():
         return None
-    if boot == _boot():
-        namespace, started = writer[:2]
-        return None if namespace != _namespace() else not _runs(int(process), started)
-    if host == socket.gethostname() and path.stat().st_mtime < _booted() - _SECONDS_CLOCKS_DIFFER:
-        return True
-    return None
-
-
-@cache
-def _boot() -> str:
-    """Return what tells this boot of this machine from all others."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
-    except OSError:
-        return f"{_booted():.0f}"
-
-
-def _booted() -> float:
-    import psutil
-
-    return psutil.boot_time()
-
-
-def _namespace() -> str:
-    """Return which process numbers this process sees: a container has its own."""
-    try:
-        return str(os.stat("/proc/self/ns/pid").st_ino)
-    except OSError:
-        return "0"
-
-
-def _runs(process: int, started: str) -> bool:
-    """Tell whether a process may still run that started then."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # another user's
-    return _started(process) in (started, "")
-
-
-def _started(process: int) -> str:
-    """Return when a running process started; empty where this process may not see it."""
-    import psutil
-
-    try:
-        # The kernel's own count of ticks: a time of day moves when the clock is set.
-        status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        return "ended" if status[0] == "Z" else status[19]
-    except OSError:
-        pass
-    try:
-        return f"{psutil.Process(process).create_time():.0f}"
-    except psutil.Error:
-        return ""
+    if boot == machine.boot():
+        namespace, began = writer[:2]
+        return None if namespace != machine.namespace() else not machine.runs(int(process), began)
+    before = machine.booted() - _SECONDS_CLOCKS_DIFFER
+    return True if host == socket.gethostname() and path.stat().st_mtime < before else None
 
 
 def _pieces(whole: bytes) -> Iterator[tuple[bytes, bool]]:

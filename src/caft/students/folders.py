@@ -105,6 +105,7 @@ def prepare_student(
         "source": settings.plain("package", "path", "hub", "revision"),
         # A prompt that is more than what the template makes of the messages makes another student.
         "revision": revision if shape.is_plain else digest([revision, shape.for_people()]),
+        "files": {path.name: path.stat().st_size for path in _parts(folder)},
         **describe(folder, settings.context, attention, chat),
         "template": {"settings": settings.template.plain(), "found": shape.for_people()},
     }
@@ -142,14 +143,23 @@ def _link_parts(source: Path, folder: Path) -> None:
         for path in source.glob(pattern):
             if path.name == STUDENT_FILE:  # says that a folder is ready: this one is not yet
                 continue
-            (folder / path.name).symlink_to(path.resolve())
+            (folder / path.name).symlink_to(_target(path.resolve(), folder.resolve()))
+
+
+def _target(part: Path, folder: Path) -> Path:
+    """Return what a link says: a path within the run's folder moves with it, any other is whole."""
+    inside = part.is_relative_to(Path.cwd()) and folder.is_relative_to(Path.cwd())
+    return Path(os.path.relpath(part, folder)) if inside else part
 
 
 def folder_revision(folder: Path) -> str:
     """Hash everything in a model folder that changes what the model says."""
+    return digest({path.name: file_sha256(path) for path in _parts(folder)})
+
+
+def _parts(folder: Path) -> list[Path]:
     paths = {path for pattern in _PARTS for path in Path(folder).glob(pattern)}
-    paths.discard(Path(folder) / STUDENT_FILE)
-    return digest({path.name: file_sha256(path) for path in sorted(paths)})
+    return sorted(paths - {Path(folder) / STUDENT_FILE})
 
 
 def load_chat(folder: Path | str) -> Chat:

@@ -13,7 +13,8 @@ import pandas as pd
 from caft.prompting.chat import Chat
 from caft.prompting.template import Place
 from caft.running.settings import Engine
-from caft.students.folders import load_chat, load_model, pick_device
+from caft.students.folders import STUDENT_FILE, load_chat, load_model, pick_device
+from caft.students.whole import check_student, check_weights
 from caft.tables.files import read_json
 
 
@@ -82,7 +83,13 @@ class Scorer:
 
     @cached_property
     def model(self) -> Any:
-        """From `caft.students.folders.load_model`, or what another engine generates with."""
+        """From `caft.students.folders.load_model`, or what another engine generates with.
+
+        Raises:
+            ModelError: if the files are not those that this scorer's results are named by.
+        """
+        check_student(self.folder / STUDENT_FILE)
+        check_weights(self.weights[1] or self.weights[0], self.trained.get("weights_sha256"))
         return self.load(self)
 
     @cached_property

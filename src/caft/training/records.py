@@ -12,15 +12,16 @@ WORK = "trainer"  # checkpoints and other intermediate files, in the model's fol
 
 
 def is_trained(folder: Path) -> bool:
-    """Tell whether a model folder is complete: its record is written last and lists its files."""
-    record = folder / DONE_FILE
-    if not record.is_file():
+    """Tell whether a model folder is complete and undamaged; its record is written last."""
+    try:
+        record = read_json(folder / DONE_FILE)
+    except (OSError, ValueError):  # not there, or cut
         return False
-    files = read_json(record)["files"]
-    return all(
+    sizes = all(
         (folder / name).is_file() and (folder / name).stat().st_size == size
-        for name, size in files.items()
+        for name, size in record["files"].items()
     )
+    return sizes and record.get("weights_sha256") == weights_sha256(folder)
 
 
 def files_of(folder: Path) -> dict[str, int]:

@@ -17,7 +17,8 @@ from caft.mixtures.stages import StageSpec
 from caft.prompting.chat import Chat
 from caft.running.meter import Meter
 from caft.running.settings import Engine
-from caft.students.folders import load_chat, pick_device
+from caft.students.folders import STUDENT_FILE, load_chat, pick_device
+from caft.students.whole import check_student, check_weights
 from caft.tables.files import read_json, write_json
 from caft.tables.hashing import digest
 from caft.training import checkpoints
@@ -98,6 +99,7 @@ def train_stage(
             f"{folder}: training.early_stopping needs validation rows and there are none; give "
             "the data set a validation split, or set training.early_stopping: null."
         )
+    _check_sources(job)
     set_seed(job.seed)
     chat = load_chat(job.student)
     model = trainable_model(job.student, job.parent, recipe, dtype, engine.attention)
@@ -138,6 +140,21 @@ def train_stage(
         shutil.rmtree(work, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     return read_json(folder / DONE_FILE)
+
+
+def _check_sources(job: StageJob) -> None:
+    """Check that the student and the model to go on from are those that the spec names."""
+    record = job.student / STUDENT_FILE
+    if record.is_file():
+        check_student(record)
+        known, wanted = read_json(record)["revision"], job.spec and job.spec["student_revision"]
+        if wanted and known != wanted:
+            raise TrainingError(
+                f"{record}: revision {known}, but the stage was planned for {wanted}; give the "
+                "same command again, so that it is planned anew."
+            )
+    if job.parent:
+        check_weights(job.parent, read_json(job.parent / DONE_FILE).get("weights_sha256"))
 
 
 def _thinks(job: StageJob) -> bool | None:

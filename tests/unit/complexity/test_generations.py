@@ -14,7 +14,7 @@ from caft.complexity.settings import MetricSettings
 from caft.prompting.asked import Asked
 from caft.prompting.chat import Chat
 from caft.prompting.prompts import all_messages
-from caft.students.folders import load_model, load_tokenizer
+from caft.students.folders import folder_revision, load_model, load_tokenizer
 from caft.students.generation import Decoding, generate
 from caft.students.opened import Loaded, Subject
 from caft.students.settings import TokensPerMode, Writing
@@ -230,7 +230,7 @@ def test_the_job_loads_a_student_and_says_what_it_did(
     subject = Subject(student / "student.json", None, engine)
     table, spec, run = generate_with_student(Asked(items, letters, 1), subject, WRITING, cache)
     parquet.write("generations", table, tmp_path / "g.parquet", spec)
-    assert parquet.footer(tmp_path / "g.parquet")["spec"]["student"] == "r1"
+    assert parquet.footer(tmp_path / "g.parquet")["spec"]["student"] == folder_revision(student)
     assert spec["max_new_tokens"] == 40 and spec["temperature"] == 0.0
     assert run["items"] == 7 and run["status"] == {"ok": 7}
     assert run["new_tokens"] >= table["tokens"].map(len).sum()

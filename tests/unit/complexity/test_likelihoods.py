@@ -15,7 +15,7 @@ from caft.complexity.settings import MetricSettings
 from caft.prompting.asked import Asked
 from caft.prompting.chat import Chat
 from caft.prompting.prompts import all_messages
-from caft.students.folders import load_model
+from caft.students.folders import folder_revision, load_model
 from caft.students.opened import Loaded, Subject
 from caft.tables import parquet
 
@@ -149,7 +149,7 @@ def test_the_job_loads_a_student_and_says_what_it_did(
     subject = Subject(student / "student.json", None, engine)
     table, spec, run = likelihoods_with_student(Asked(items, letters, 1), subject, cache)
     parquet.write("likelihoods", table, tmp_path / "l.parquet", spec)
-    assert spec["student"] == "r1" and spec["warm_up"] is None
+    assert spec["student"] == folder_revision(student) and spec["warm_up"] is None
     assert run["status"] == {"ok": 12} and run["target"] == {"answer": 8, "rationale": 4}
     assert not table["warm_up"].any()
     assert math.isfinite(compute_metric("ifd", MetricSettings(), table, items)["value"].sum())

@@ -2,6 +2,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from harness import change_weights
 
 from caft.evaluation.evaluate import _read, evaluate, evaluate_model
 from caft.evaluation.settings import Evaluation
@@ -9,11 +10,12 @@ from caft.prompting.answers import ABSTAINED, INVALID, TOO_LONG
 from caft.prompting.asked import Asked
 from caft.prompting.chat import Chat
 from caft.running.jobs import Progress
-from caft.students.folders import load_model, load_tokenizer
+from caft.students.folders import folder_revision, load_model, load_tokenizer
 from caft.students.generation import Generated
 from caft.students.opened import Loaded, Subject
 from caft.students.settings import TokensPerMode
 from caft.tables.files import write_json
+from caft.training.records import weights_sha256
 
 SETTINGS = Evaluation(max_new_tokens=TokensPerMode(direct=14, cot=40), batch_size=2)
 CHOICE = {"item_id": "i", "answer": "B", "answer_kind": "choice", "options": ["x", "y", "z"]}
@@ -140,7 +142,8 @@ def test_one_split_is_answered_by_the_untuned_student(items, student, letters, e
         Asked(items, letters, 1), "test", subject, "direct", SETTINGS, cache
     )
     assert list(predictions["item_id"]) == ["i0", "i1", "i2", "i3", "i4"]
-    assert (spec["model"], spec["mode"], spec["dtype"]) == ("r1", "direct", "float32")
+    assert (spec["mode"], spec["dtype"]) == ("direct", "float32")
+    assert spec["model"] == folder_revision(student)
     assert run["new_tokens"] == predictions["new_tokens"].sum() > 0
     assert run["seconds"] > 0
 
@@ -152,15 +155,16 @@ def test_answers_of_an_epoch_name_the_model_and_follow_from_its_weights(
     shutil.copytree(taught, folder)
     record = {"method": "full", "spec": {}, "epoch": 3}
 
-    def ask(weights):
-        write_json(folder / "model.json", {**record, "weights_sha256": {"w": weights}})
+    def ask():
+        write_json(folder / "model.json", {**record, "weights_sha256": weights_sha256(folder)})
         subject = Subject(taught / "student.json", folder / "model.json", engine)
         asked = Asked(items, letters, 1)
         return evaluate_model(asked, "test", subject, "direct", SETTINGS, cache)[1:]
 
-    spec, first = ask("one")
+    spec, first = ask()
     assert (spec["model"], spec["epoch"]) == ("aaaa000000000001", 3)
-    assert ask("one")[1]["new_tokens"] == first["new_tokens"]
+    assert ask()[1]["new_tokens"] == first["new_tokens"]
     assert len(list(tmp_path.glob("blocks/**/*.parquet"))) == 1
-    ask("other")
+    change_weights(folder)
+    ask()
     assert len(list(tmp_path.glob("blocks/**/*.parquet"))) == 2

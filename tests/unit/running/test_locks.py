@@ -1,3 +1,4 @@
+import json
 import os
 import socket
 import subprocess
@@ -8,6 +9,8 @@ from types import SimpleNamespace
 import pytest
 from snakemake.cli import get_argument_parser
 
+from caft.errors import CaftError
+from caft.running import locks, machine
 from caft.running.locks import acts, is_snakemake, remove_stale_lock
 
 
@@ -87,10 +90,38 @@ def test_programs_that_only_name_snakemake_are_others(line):
     assert not is_snakemake(SimpleNamespace(cmdline=line.split))
 
 
-def test_the_lock_of_another_machine_stays(locked):
-    (locked / ".snakemake/caft_host").write_text(f"not-{socket.gethostname()}")
+OWNER = ".snakemake/caft_host"
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        {"host": "elsewhere", "boot": "b0", "processes": "1"},
+        {"boot": machine.boot(), "host": socket.gethostname(), "processes": "a container's"},
+        # A container of this name elsewhere: the lock is younger than this machine's start.
+        {"boot": "b0", "host": socket.gethostname(), "processes": machine.namespace()},
+        f"not-{socket.gethostname()}",
+        "",
+    ],
+)
+def test_the_lock_of_another_machine_or_container_stays(locked, owner):
+    (locked / OWNER).write_text(owner if isinstance(owner, str) else json.dumps(owner))
     assert not remove_stale_lock(locked)
     assert os.listdir(locked / ".snakemake/locks")
+
+
+@pytest.mark.parametrize("owner", [socket.gethostname(), {"host": socket.gethostname()}])
+def test_the_lock_of_this_machine_goes_also_where_an_earlier_version_has_named_it(locked, owner):
+    is_text = isinstance(owner, str)
+    (locked / OWNER).write_text(owner if is_text else json.dumps(owner))
+    assert remove_stale_lock(locked) == is_text
+
+
+def test_a_lock_from_before_this_machine_started_is_removed(locked):
+    old = {"host": socket.gethostname(), "boot": "b0", "processes": "1"}
+    (locked / OWNER).write_text(json.dumps(old))
+    os.utime(locked / ".snakemake/locks", (1e9, 1e9))
+    assert remove_stale_lock(locked)
 
 
 def test_a_folder_without_a_lock_is_left_alone(tmp_path):
@@ -121,6 +152,61 @@ def test_slurm_jobs_of_a_dead_run_are_cancelled_and_others_are_not(locked, slurm
     slurm.write_text(f"7|{RUN}|{locked}\n9|mine_{RUN}|{locked}\n{others}")
     assert remove_stale_lock(locked)
     assert slurm.read_text() == others
+
+
+def test_slurm_jobs_are_cancelled_also_where_no_lock_tells_of_the_dead_run(tmp_path, slurm):
+    (tmp_path / ".snakemake/slurm_logs").mkdir(parents=True)
+    slurm.write_text(f"7|{RUN}|{tmp_path}\n")
+    assert not remove_stale_lock(tmp_path)
+    assert slurm.read_text() == ""
+
+
+def test_a_folder_that_never_gave_jobs_to_slurm_asks_it_nothing(tmp_path, slurm):
+    slurm.write_text(f"7|{RUN}|{tmp_path}\n")
+    remove_stale_lock(tmp_path)
+    assert slurm.read_text()
+
+
+def test_a_folder_is_the_same_by_whatever_path_a_job_names_it(locked, slurm, tmp_path_factory):
+    link = tmp_path_factory.mktemp("links") / "project"
+    link.symlink_to(locked)
+    slurm.write_text(f"7|{RUN}|{link}\n")
+    assert remove_stale_lock(locked)
+    assert slurm.read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("squeue", r"does not say which jobs .* \(squeue: Socket timed out\).*again when squeue"),
+        ("scancel", r"does not end jobs of an earlier run here: 7 \(scancel: Socket timed out\)"),
+    ],
+)
+def test_a_controller_that_does_not_answer_is_not_taken_for_no_jobs(
+    locked, slurm, monkeypatch, program, said
+):
+    monkeypatch.setattr(locks, "_SECONDS_BETWEEN", 0.01)
+    monkeypatch.setattr(locks, "_CANCEL_SECONDS", 0.01)
+    slurm.write_text(f"7|{RUN}|{locked}\n")
+    failing = "#!/bin/sh\necho 'Socket timed out' >&2\nexit 1\n"
+    (locked / "bin" / program).write_text(failing)
+    with pytest.raises(CaftError, match=said):
+        remove_stale_lock(locked)
+    assert os.listdir(locked / ".snakemake/locks") and slurm.read_text()
+
+
+def test_a_machine_with_slurms_commands_and_without_a_cluster_has_no_jobs(locked, slurm):
+    saying = "echo 'squeue: fatal: Could not establish a configuration source' >&2"
+    (locked / "bin/squeue").write_text(f"#!/bin/sh\n{saying}\nexit 1\n")
+    assert remove_stale_lock(locked)
+
+
+def test_a_controller_that_answers_the_second_time_is_waited_for(locked, slurm, monkeypatch):
+    monkeypatch.setattr(locks, "_SECONDS_BETWEEN", 0.01)
+    slurm.write_text("")
+    once = f"#!/bin/sh\n[ -e {locked}/asked ] || {{ touch {locked}/asked; exit 1; }}\ncat {slurm}\n"
+    (locked / "bin/squeue").write_text(once)
+    assert remove_stale_lock(locked)
 
 
 def test_slurm_jobs_of_a_live_run_stay(locked, slurm):

@@ -7,6 +7,7 @@ import pytest
 from dying import at_step
 
 from caft.errors import StoreError
+from caft.running import machine
 from caft.store import Store, files, journal, segment
 from caft.store.check import check
 from caft.store.compaction import compact
@@ -160,7 +161,7 @@ def test_a_living_writer_of_another_user_is_not_taken_for_dead(tmp_path, monkeyp
 
     monkeypatch.setattr(os, "kill", not_ours)
     assert compact(tmp_path).in_use == 1
-    monkeypatch.setattr(journal, "_started", lambda process: "")  # hidden, too
+    monkeypatch.setattr(machine, "started", lambda process: "")  # hidden, too
     assert compact(tmp_path).in_use == 1
 
 

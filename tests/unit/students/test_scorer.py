@@ -8,6 +8,7 @@ import torch
 from caft.complexity.score import score_with_student
 from caft.prompting.asked import Asked
 from caft.students.opened import Subject, open_scorer
+from caft.training.records import weights_sha256
 
 ITEMS = pd.DataFrame(
     [
@@ -26,7 +27,7 @@ ITEMS = pd.DataFrame(
 
 
 def write_record(folder, **record):
-    made = {"spec": {"epochs": 1}, "weights_sha256": {"model.safetensors": folder.name}}
+    made = {"spec": {"epochs": 1}, "weights_sha256": weights_sha256(folder)}
     (folder / "model.json").write_text(json.dumps({**made, **record}))
     return folder / "model.json"
 

@@ -11,7 +11,7 @@ from stages import TINY_RECIPE, changed
 from caft.errors import TrainingError
 from caft.prompting.asked import Asked
 from caft.running.settings import Engine
-from caft.students.folders import load_chat, load_model
+from caft.students.folders import folder_revision, load_chat, load_model
 from caft.students.settings import WarmUp
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
@@ -322,13 +322,13 @@ def warm(student, letters, short_recipe, tmp_path):
     return warm
 
 
-def test_a_warm_up_trains_an_adapter_on_a_sample_of_the_training_split(warm, tmp_path):
+def test_a_warm_up_trains_an_adapter_on_a_sample_of_the_training_split(warm, student, tmp_path):
     record = warm()
     assert len(record["sample"]) == record["rows"] == 4
     assert set(record["sample"]) <= {f"i{number}" for number in range(6)}
     assert record["method"] == "lora" and is_trained(tmp_path / "warm")
     assert record["digest"] == digest(record["spec"])
-    assert record["spec"]["student_revision"] == "r1"
+    assert record["spec"]["student_revision"] == folder_revision(student)
 
 
 def test_a_warm_up_that_is_there_is_not_trained_again(warm, tmp_path):

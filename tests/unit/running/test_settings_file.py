@@ -1,0 +1,64 @@
+import os
+
+import pytest
+
+from caft.errors import CaftError
+from caft.running.settings_file import keep
+
+
+def changes(path, *calls):
+    """Make each call; tell which of them wrote the file anew."""
+    changed = []
+    for arguments in calls:
+        before = path.read_bytes() if path.exists() else None
+        if before:
+            os.utime(path, (1e9, 1e9))
+        keep(path, *arguments)
+        changed.append(before is None or path.stat().st_mtime > 2e9 or path.stat().st_mtime != 1e9)
+    return changed
+
+
+def test_only_other_settings_write_it_anew(tmp_path):
+    path = tmp_path / "a/b.json"
+    first, other = {"epochs": 2, "seed": 1}, {"epochs": 3, "seed": 1}
+    same = {"seed": 1, "epochs": 2}
+    assert changes(path, [first], [same], [other], [other], [first]) == [
+        *(True, False, True, False, True)
+    ]
+
+
+def test_back_to_the_first_settings_is_the_first_content(tmp_path):
+    path = tmp_path / "a.json"
+    keep(path, {"epochs": 2})
+    first = path.read_bytes()
+    keep(path, {"epochs": 3})
+    keep(path, {"epochs": 2})
+    assert path.read_bytes() == first, "Snakemake compares the content of what is newer"
+
+
+def test_what_was_lost_makes_another_content_that_stays(tmp_path):
+    path = tmp_path / "a.json"
+    keep(path, {"epochs": 2})
+    whole = path.read_bytes()
+    keep(path, {"epochs": 2}, True)
+    lost = path.read_bytes()
+    keep(path, {"epochs": 2}, False)
+    assert whole != lost == path.read_bytes()
+    keep(path, {"epochs": 2}, True)
+    assert path.read_bytes() not in (whole, lost)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"settings": 1}', b"\xff", b"null"])
+def test_one_that_cannot_be_read_is_written_anew(tmp_path, content):
+    path = tmp_path / "a.json"
+    keep(path, {"epochs": 2})
+    right = path.read_bytes()
+    path.write_bytes(content)
+    keep(path, {"epochs": 2})
+    assert path.read_bytes() == right
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "data").write_text("")  # works for root too
+    with pytest.raises(CaftError, match=r"data/a\.json: cannot be written .*--directory"):
+        keep(tmp_path / "data/a.json", {})
