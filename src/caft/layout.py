@@ -5,6 +5,7 @@ functions and the package fill them with `at`. Logs and benchmarks of jobs are n
 """
 
 import re
+from collections.abc import Iterable
 
 # Question sets and students
 ITEMS = "data/items/{dataset}.parquet"
@@ -97,6 +98,11 @@ def any_of(pattern: str) -> str:
 def root_of(pattern: str) -> str:
     """Return the folder that all paths of a pattern lie in."""
     return pattern.partition("{")[0].rpartition("/")[0]
+
+
+def job_settings(rule: str, wildcards: Iterable[str]) -> str:
+    """Return the settings file of the job of a rule that has these wildcards."""
+    return at(JOB_SETTINGS, rule=rule, job=".".join(wildcards).replace("/", ".") or rule)
 
 
 def run_of(table: str) -> str:

@@ -468,8 +468,7 @@ def settings_of(made):
     }.get(made.name, lambda path: False)
 
     def settings(wildcards):
-        job = ".".join(wildcards).replace("/", ".") or made.name
-        path = layout.at(layout.JOB_SETTINGS, rule=made.name, job=job)
+        path = layout.job_settings(made.name, wildcards)
         # Jobs read the file that the run has written; a second look would come too early or too late.
         if workflow.is_main_process:
             values = {
