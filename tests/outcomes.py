@@ -23,18 +23,18 @@ DRAWN = {
 }  # fmt: skip
 COSTS = {  # of the default run
     "base": {"items": 0, "train_seconds": 0},
-    "sft": {"all_tokens": 11660, "train_seconds": 230, "epochs": 2},
+    "sft": {"all_tokens": 11660, "train_seconds": 102, "epochs": 2},
     "distill": {
-        "all_tokens": 22116, "train_seconds": 335, "teacher_completion_tokens": 4122,
+        "all_tokens": 22116, "train_seconds": 317, "teacher_completion_tokens": 4122,
         "rationale_items": 176, "accepted_items": 176, "fallback": "drop", "epochs": 2,
     },
     "complexity_aware": {
-        "all_tokens": 20586, "train_seconds": 863, "teacher_completion_tokens": 1188,
+        "all_tokens": 20586, "train_seconds": 334, "teacher_completion_tokens": 1188,
         "rationale_items": 44, "accepted_items": 44, "fallback": "drop", "epochs": 4,
-        "warm_up_all_tokens": 12690, "warm_up_seconds": 362, "score_seconds": 45,
+        "warm_up_all_tokens": 12690, "warm_up_seconds": 117, "score_seconds": 25,
     },
     "random_same_size": {
-        "all_tokens": 19826, "train_seconds": 364, "teacher_completion_tokens": 1035,
+        "all_tokens": 19826, "train_seconds": 175, "teacher_completion_tokens": 1035,
         "rationale_items": 44, "accepted_items": 44, "fallback": "drop", "epochs": 4,
     },
 }  # fmt: skip
@@ -51,7 +51,8 @@ def row(strategy, accuracy, half=0.08, **changes):
         **{f"accuracy_{name}": accuracy for name in ("easy", "medium", "hard")},
         "n_easy": 29, "n_medium": 56, "n_hard": 49, "invalid_rate": 0.0, "too_long_rate": 0.0,
         "fallback": None, "items": 176, "all_tokens": 0, "rationale_items": 0,
-        "accepted_items": 0, "teacher_completion_tokens": 0, "warm_up_all_tokens": 0,
+        "accepted_items": 0, "teacher_completion_tokens": 0, "metric_completion_tokens": 0,
+        "warm_up_all_tokens": 0,
         "cost_usd": 0.0, "metric_cost_usd": 0.0, "score_seconds": 0.0, "warm_up_seconds": 0.0,
         "train_seconds": 0.0, "evaluate_seconds": 60.0,
     }  # fmt: skip

@@ -4,13 +4,15 @@ import textwrap
 
 import pandas as pd
 
-from caft.report.answer import Answer
+from caft.report.answer import Answer, interval
 from caft.report.shown import REFERENCES, Group, Tables
 
 _STAR = {True: "*", False: ""}
+_SHORT = {"random_same_size": "random"}
 _LEGEND = """\
-* = the mode it was trained for; [] = 95% interval; better, worse, alike, open (too few items or
-seeds) = the verdict on a difference: the verdict decides, an interval shows the size"""
+* = the mode it was trained for; [] = 95% interval; vs random = vs random_same_size; teacher =
+tokens that it wrote; better, worse, alike, open (too few items or seeds) = the verdict on a
+difference: the verdict decides, an interval shows the size"""
 
 
 def render(tables: Tables) -> str:
@@ -46,17 +48,19 @@ def _table(group: Group) -> pd.DataFrame:
         {
             "strategy": rows["strategy"],
             "mode": rows["mode"] + starred.map(_STAR),
-            "accuracy": [_interval(row) for _, row in rows.iterrows()],
+            "accuracy": [interval(row, "accuracy") for _, row in rows.iterrows()],
             **{
                 bucket: rows[f"accuracy_{bucket}"].map("{:.2f}".format)
                 for bucket in ("easy", "medium", "hard")
             },
             **{
-                f"vs {other}": [_verdict(group, row, other) for _, row in rows.iterrows()]
+                f"vs {_SHORT.get(other, other)}": [
+                    _verdict(group, row, other) for _, row in rows.iterrows()
+                ]
                 for other in REFERENCES
                 if other in set(rows["strategy"])
             },
-            "teacher tokens": rows["teacher_completion_tokens"],
+            "teacher": rows["teacher_completion_tokens"],
         }
     )
 
@@ -66,9 +70,3 @@ def _verdict(group: Group, row: pd.Series, other: str) -> str:
     shown = row["mode"] == group.shown.at[row["strategy"], "mode"]
     found = group.verdict(row["strategy"], other, group.family if shown else row["mode"])
     return f"{found.difference.value + 0.0:+.2f} {found.word}" if found else "-"
-
-
-def _interval(row: pd.Series) -> str:
-    if pd.isna(row["accuracy"]):
-        return "-"
-    return f"{row['accuracy']:.3f} [{row['accuracy_low']:.2f}, {row['accuracy_high']:.2f}]"
