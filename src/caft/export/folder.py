@@ -76,7 +76,13 @@ def export_model(
                 _name_base(choice, folder / "adapter_config.json")
         _add_tokenizer(choice.student_folder, folder)
         card = cards.model_card(
-            choice.name, choice.record, choice.stages, choice.rows, choice.provenance, check
+            choice.name,
+            choice.record,
+            choice.stages,
+            choice.rows,
+            choice.provenance,
+            check,
+            choice.answer,
         )
         write_text(folder / "README.md", card)
     return check
