@@ -72,9 +72,9 @@ class Part:
 
 
 COSTS = [
-    "items accepted of asked", "teacher tokens written", "USD, teacher and judge",
-    "training tokens", "warm-up tokens", "both", "time of scoring", "of the warm-up",
-    "of training", "of answering",
+    "accepted of asked items", "teacher tokens written", "USD, teacher and judge",
+    "training tokens", "warm-up tokens", "both", "scoring time", "warm-up time",
+    "training time", "answering time",
 ]  # fmt: skip
 
 
