@@ -17,6 +17,7 @@ REFERENCES = ("base", "sft", "distill", "random_same_size")
 
 _UNDERPOWERED = "underpowered: needs about "
 _WORDS = {"better": "better", "worse": "worse", "no detectable difference": "alike"}
+_NAMES = ("dataset", "student", "strategy", "other")  # texts, whatever they look like
 _OTHER_WAY = {"better": "worse", "worse": "better"}
 
 
@@ -108,6 +109,11 @@ def _verdict(row: pd.Series, turned: bool) -> Verdict:
     return Verdict(word, Estimate(value, low, high), needed, float(row["relevant_difference"]))
 
 
+def _read(place: str) -> pd.DataFrame:
+    texts = dict.fromkeys(_NAMES, "str")
+    return pd.read_csv(place, dtype=texts, keep_default_na=False, na_values=[""])
+
+
 @dataclass(frozen=True)
 class Tables:
     """The tables of a run that its sentences are made from; docs/summary.md describes them."""
@@ -123,7 +129,7 @@ class Tables:
         places = (layout.SUMMARY, layout.COMPARISONS, layout.COMPLEXITY, layout.THRESHOLDS)
         if not all(Path(place).is_file() for place in places):
             return None
-        return cls(*map(pd.read_csv, places))
+        return cls(*map(_read, places))
 
     def groups(self) -> Iterator[Group]:
         """Yield what the tables say of each data set and student, in the order of the summary."""

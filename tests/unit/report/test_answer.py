@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from outcomes import ALIKE, NAMES, RANKS, accuracies, default_run, open_for, outcome, pair, row
+from outcomes import (
+    ALIKE,
+    NAMES,
+    RANKS,
+    accuracies,
+    default_run,
+    open_for,
+    outcome,
+    pair,
+    row,
+    write,
+)
 
 from caft.report.answer import answers, duration, percent
 from caft.report.render import render, tell
@@ -317,6 +328,23 @@ def test_every_student_on_every_data_set_has_an_answer_of_its_own():
     assert (first.title, second.title) == ("sums, tiny", "sums, big")
     assert first.result[0].startswith("Tuning on short answers (sft) is best: 0.30")
     assert second.result[0].startswith("The untuned student (base) is best: 0.50")
+
+
+@pytest.mark.parametrize("name", ["null", "2024", "1e3", "True"])
+def test_a_name_that_looks_like_a_number_or_like_nothing_is_a_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(outcome({"base": 0.1, name: row(name, 0.3)}, {}, dataset=name, student=name))
+    found = only(Tables.read())
+    assert found.title == f"{name}, {name}"
+    assert found.result[0].startswith(f"Strategy {name} is best: 0.30")
+
+
+def test_a_run_that_lacks_one_of_the_tables_has_no_answer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(default_run())
+    assert only(Tables.read()) == only(default_run())
+    (tmp_path / "results/tables/thresholds.csv").unlink()
+    assert Tables.read() is None
 
 
 def test_other_numbers_of_worked_examples_and_other_checkpoints_are_left_to_the_table():
