@@ -412,6 +412,9 @@ def _advice(facts: _Facts) -> list[str]:
 
 def _choice(facts: _Facts) -> Iterator[str]:
     """Which strategy to take now, and what would settle what is open."""
+    if not facts.against:
+        yield "Run other strategies beside it: run: {strategies: [...]}."
+        return
     cheap, best = facts.cheapest(facts.as_good), facts.best
     unsure = [name for name in facts.as_good if name != best]
     if not unsure:

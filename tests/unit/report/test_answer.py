@@ -223,6 +223,7 @@ def test_one_strategy_alone_is_no_comparison():
         "The untuned student (base) is the only strategy of this run: 0.50 [0.42, 0.58] of 134 "
         "items right."
     ]
+    assert found.advice == ["Run other strategies beside it: run: {strategies: [...]}."]
     assert found.warnings == []
 
 
