@@ -241,8 +241,10 @@ def _best(facts: _Facts) -> Iterator[str]:
     level = [name for name in against if facts.row(name)["accuracy"] == facts.row(best)["accuracy"]]
     have = "have" if level else "has"
     yield f"{_list([best, *level])} {have} the best accuracy: {reached}."
+    open_ones = any(against[name].word == "open" for name in facts.as_good if name != best)
+    yield "That this is best is not sure." if open_ones else "Others do as well."
     if beaten := [name for name in against if name not in facts.as_good]:
-        yield f"It is better than {_list(beaten)}."
+        yield f"{f'{{{best}}}' if level else 'It'} is better than {_list(beaten)}."
     later = (facts.focus, facts.random) if best in (facts.focus, facts.random) else ()
     yield from _undecided({n: v for n, v in against.items() if n not in (*beaten, *later)})
 
