@@ -7,13 +7,13 @@ and a model's card say the same.
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import pandas as pd
 
-from caft.analysis.intervals import Estimate
+from caft.report.facts import Facts
 from caft.report.paper_tables import money
-from caft.report.shown import Group, Tables, Verdict
+from caft.report.shown import Tables, Verdict
+from caft.report.wording import difference, duration, interval, percent
 
 _SPOKEN = {
     "base": "the untuned student",
@@ -62,10 +62,10 @@ class Answer:
 
 def answers(tables: Tables) -> list[Answer]:
     """Return what the tables answer, one per data set and student."""
-    return [_answer(_Facts(group)) for group in tables.groups()]
+    return [_answer(Facts(group)) for group in tables.groups()]
 
 
-def _answer(facts: "_Facts") -> Answer:
+def _answer(facts: Facts) -> Answer:
     parts = (_result(facts), _costs(facts), _advice(facts), _warnings(facts), _conditions(facts))
     spell = _Speller(facts.names)
     return Answer(
@@ -95,128 +95,7 @@ class _Speller:
         return told
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """What follows from the tables about one data set and student."""
-
-    group: Group
-
-    @cached_property
-    def shown(self) -> pd.DataFrame:
-        return self.group.shown
-
-    @cached_property
-    def names(self) -> list[str]:
-        return list(self.shown.index)
-
-    @cached_property
-    def best(self) -> str:
-        """The most accurate strategy; of equal ones the cheapest."""
-        top = self.shown["accuracy"].max()
-        return self.cheapest(name for name in self.names if self.row(name)["accuracy"] == top)
-
-    @cached_property
-    def focus(self) -> str | None:
-        """The strategy that the run is about, if it has one."""
-        return "complexity_aware" if "complexity_aware" in self.names else None
-
-    @cached_property
-    def random(self) -> str | None:
-        """The control of `focus`."""
-        control = "random_same_size"
-        return control if self.focus and control in self.names else None
-
-    @cached_property
-    def against(self) -> dict[str, Verdict]:
-        """The verdicts on the best strategy against each other one."""
-        pairs = {name: self.verdict(self.best, name) for name in self.names}
-        return {name: verdict for name, verdict in pairs.items() if verdict}
-
-    @cached_property
-    def as_good(self) -> list[str]:
-        """The best strategy and those that are not shown to be worse."""
-        beaten = {name for name, verdict in self.against.items() if verdict.word == "better"}
-        return [name for name in self.names if name not in beaten]
-
-    @cached_property
-    def drawn(self) -> pd.DataFrame:
-        """What ranks the student's errors: the thresholds with the row of complexity of each."""
-        thresholds = self.group.thresholds.dropna(subset="scorer")
-        named = thresholds.rename(columns={"metric": "name", "kind": "metric"})
-        keys = dict.fromkeys(("scorer", "prompt", "metric"), "str")
-        return named.astype(keys).merge(self.group.complexity.astype(keys), on=list(keys))
-
-    @cached_property
-    def cannot_rank(self) -> bool:
-        """Whether something speaks against the ranking of the student's errors."""
-        return bool(self.drawn["warning"].notna().any())
-
-    @cached_property
-    def chance(self) -> float:
-        """What guessing would reach; NaN where nobody has scored."""
-        known = self.group.complexity["chance"].dropna()
-        return float(known.iloc[0]) if len(known) else float("nan")
-
-    @cached_property
-    def at_chance(self) -> bool:
-        """Whether not even the best strategy is above chance."""
-        return float(self.row(self.best)["accuracy_low"]) <= self.chance
-
-    @cached_property
-    def one_seed(self) -> bool:
-        """Whether something was trained, and with one seed alone."""
-        trained = self.shown[self.shown["items"] > 0]
-        return bool(len(trained)) and bool((trained["n_seeds"] == 1).all())
-
-    @property
-    def items(self) -> int:
-        """Items of the reported split."""
-        return int(self.shown["n"].iloc[0])
-
-    @cached_property
-    def size(self) -> str:
-        """How much the run has of what a larger one would have more of."""
-        seeds = int(self.shown["n_seeds"].max())
-        return f"{self.items:,} items and {seeds} seed{'s' if seeds > 1 else ''}"
-
-    @cached_property
-    def measure(self) -> str:
-        """What tells the cheapest: money, where any was paid, else what the teacher wrote."""
-        return "USD" if any(self.paid(name) > 0 for name in self.names) else "teacher tokens"
-
-    def row(self, name: str) -> pd.Series:
-        return self.shown.loc[[name]].iloc[0]
-
-    def verdict(self, one: str, other: str) -> Verdict | None:
-        return self.group.verdict(one, other)
-
-    def accuracy(self, name: str) -> str:
-        return interval(self.row(name), "accuracy")
-
-    def paid(self, name: str) -> float:
-        """USD of teacher and judge; NaN if unknown."""
-        return float(self.row(name)["cost_usd"] + self.row(name)["metric_cost_usd"])
-
-    def computed(self, name: str) -> float:
-        """Tokens of training, its warm-up included."""
-        return float(self.row(name)["all_tokens"] + self.row(name)["warm_up_all_tokens"])
-
-    def seconds(self, name: str) -> float:
-        """Time of scoring, warm-up and training."""
-        return float(self.row(name)[["score_seconds", "warm_up_seconds", "train_seconds"]].sum())
-
-    def cheapest(self, names: Iterable[str]) -> str:
-        """By money, then teacher tokens, then tokens computed; what is unknown is dear."""
-
-        def price(name: str) -> tuple[float, ...]:
-            written = float(self.row(name)["teacher_completion_tokens"])
-            amounts = (self.paid(name), written, self.computed(name))
-            return tuple(float("inf") if pd.isna(amount) else amount for amount in amounts)
-
-        return min(names, key=price)
-
-
-def _result(facts: _Facts) -> list[str]:
+def _result(facts: Facts) -> list[str]:
     return [
         *_best(facts),
         *_chance(facts),
@@ -226,7 +105,7 @@ def _result(facts: _Facts) -> list[str]:
     ]
 
 
-def _best(facts: _Facts) -> Iterator[str]:
+def _best(facts: Facts) -> Iterator[str]:
     best, against = facts.best, facts.against
     reached = f"{facts.accuracy(best)} of {facts.items:,} items right"
     if not against:
@@ -273,7 +152,7 @@ def _without_winner(verdicts: Iterable[Verdict]) -> str:
     )
 
 
-def _reach(facts: _Facts) -> Iterator[str]:
+def _reach(facts: Facts) -> Iterator[str]:
     """What the complexity-aware strategy gets for which part of the teacher's work."""
     if (focus := facts.focus) is None:
         return
@@ -293,7 +172,7 @@ def _reach(facts: _Facts) -> Iterator[str]:
     yield from _undecided(found)
 
 
-def _teacher_share(facts: _Facts, name: str) -> str:
+def _teacher_share(facts: Facts, name: str) -> str:
     written = facts.shown["teacher_completion_tokens"]
     own = written[name]
     if pd.isna(own):
@@ -304,7 +183,7 @@ def _teacher_share(facts: _Facts, name: str) -> str:
     return f"{percent(own / whole)} of the teacher tokens of {{distill}}"
 
 
-def _control(facts: _Facts) -> Iterator[str]:
+def _control(facts: Facts) -> Iterator[str]:
     """Whether the choice by complexity is worth something: the question behind the method."""
     if facts.focus is None:
         return
@@ -333,7 +212,7 @@ def _control(facts: _Facts) -> Iterator[str]:
         )
 
 
-def _untuned_otherwise(facts: _Facts) -> Iterator[str]:
+def _untuned_otherwise(facts: Facts) -> Iterator[str]:
     """The untuned student in another mode, where that is more than in the mode that is shown."""
     if "base" not in facts.names:
         return
@@ -353,7 +232,7 @@ def _untuned_otherwise(facts: _Facts) -> Iterator[str]:
         yield f"{told}; {said.get(word, 'so asked, no difference to the best strategy is shown')}."
 
 
-def _chance(facts: _Facts) -> Iterator[str]:
+def _chance(facts: Facts) -> Iterator[str]:
     if facts.at_chance:
         yield (
             f"Not even that is shown to be more than chance ({facts.chance:.2f}): nothing that can "
@@ -366,7 +245,7 @@ def _chance(facts: _Facts) -> Iterator[str]:
         )
 
 
-def _costs(facts: _Facts) -> list[str]:
+def _costs(facts: Facts) -> list[str]:
     names = list(dict.fromkeys(name for name in (facts.best, facts.focus) if name))
     told = [_cost(facts, name) for name in names if facts.row(name)["items"] > 0]
     if facts.focus and "distill" in facts.names and facts.computed("distill"):
@@ -378,7 +257,7 @@ def _costs(facts: _Facts) -> list[str]:
     return told
 
 
-def _cost(facts: _Facts, name: str) -> str:
+def _cost(facts: Facts, name: str) -> str:
     row, paid = facts.row(name), facts.paid(name)
     written = row["teacher_completion_tokens"]
     bought = "no teacher tokens"
@@ -394,7 +273,7 @@ def _cost(facts: _Facts, name: str) -> str:
     )
 
 
-def _advice(facts: _Facts) -> list[str]:
+def _advice(facts: Facts) -> list[str]:
     told: list[str] = []
     if facts.at_chance:
         return [
@@ -412,7 +291,7 @@ def _advice(facts: _Facts) -> list[str]:
     return told
 
 
-def _choice(facts: _Facts) -> Iterator[str]:
+def _choice(facts: Facts) -> Iterator[str]:
     """Which strategy to take now, and what would settle what is open."""
     if not facts.against:
         yield "Run other strategies beside it: run: {strategies: [...]}."
@@ -438,12 +317,12 @@ def _choice(facts: _Facts) -> Iterator[str]:
         )
 
 
-def _take(facts: _Facts, name: str, why: str) -> str:
+def _take(facts: Facts, name: str, why: str) -> str:
     exported = "" if name == "base" else f" (caft export {name} --to FOLDER)"
     return f"{{{name}}} {why}{exported}."
 
 
-def _warnings(facts: _Facts) -> list[str]:
+def _warnings(facts: Facts) -> list[str]:
     return [
         *_ranking_warnings(facts),
         *_unread(facts),
@@ -460,12 +339,12 @@ def _warnings(facts: _Facts) -> list[str]:
     ]
 
 
-def _ranking_warnings(facts: _Facts) -> Iterator[str]:
+def _ranking_warnings(facts: Facts) -> Iterator[str]:
     for _, row in facts.drawn[facts.drawn["warning"].notna()].iterrows():
         yield f"The student cannot rank its items by {row['name']}: {row['warning']}"
 
 
-def _unread(facts: _Facts) -> Iterator[str]:
+def _unread(facts: Facts) -> Iterator[str]:
     for what, column, least in (
         ("could not be read and count as wrong", "invalid_rate", _MANY_INVALID),
         ("do not fit into the model's context and count as wrong", "too_long_rate", 1e-9),
@@ -476,7 +355,7 @@ def _unread(facts: _Facts) -> Iterator[str]:
             yield f"Of the answers, {told} {what}."
 
 
-def _without_rationale(facts: _Facts) -> Iterator[str]:
+def _without_rationale(facts: Facts) -> Iterator[str]:
     for name in facts.names:
         row = facts.row(name)
         if lacking := int(row["rationale_items"] - row["accepted_items"]):
@@ -487,12 +366,12 @@ def _without_rationale(facts: _Facts) -> Iterator[str]:
             )
 
 
-def _unknown_costs(facts: _Facts) -> Iterator[str]:
+def _unknown_costs(facts: Facts) -> Iterator[str]:
     if unknown := [name for name in facts.names if pd.isna(facts.paid(name))]:
         yield f"What {_list(unknown)} cost is unknown: the price of some answers is."
 
 
-def _conditions(facts: _Facts) -> list[str]:
+def _conditions(facts: Facts) -> list[str]:
     return [
         *_whose_complexity(facts),
         *_hard_share(facts),
@@ -502,7 +381,7 @@ def _conditions(facts: _Facts) -> list[str]:
     ]
 
 
-def _whose_complexity(facts: _Facts) -> Iterator[str]:
+def _whose_complexity(facts: Facts) -> Iterator[str]:
     for _, row in facts.group.thresholds.iterrows():
         if pd.isna(row["scorer"]):
             yield f"Buckets ({row['buckets']}) come from {row['metric']}, which no student made."
@@ -526,14 +405,14 @@ def _whose_complexity(facts: _Facts) -> Iterator[str]:
             )
 
 
-def _hard_share(facts: _Facts) -> Iterator[str]:
+def _hard_share(facts: Facts) -> Iterator[str]:
     name = facts.focus or facts.best
     hard = facts.row(name)["n_hard"]
     share = percent(hard / facts.items)
     yield f"{hard:,.0f} of the {facts.items:,} reported items ({share}) are hard."
 
 
-def _epochs(facts: _Facts) -> Iterator[str]:
+def _epochs(facts: Facts) -> Iterator[str]:
     """Unequal training of hard rows, which is no effect of the choice."""
     if facts.focus is None:
         return
@@ -547,7 +426,7 @@ def _epochs(facts: _Facts) -> Iterator[str]:
         )
 
 
-def _as_many(facts: _Facts) -> Iterator[str]:
+def _as_many(facts: Facts) -> Iterator[str]:
     if not facts.random or not facts.focus:
         return
     parts = []
@@ -562,38 +441,11 @@ def _as_many(facts: _Facts) -> Iterator[str]:
     yield f"As many rationales means as many items asked: {'; '.join(parts)}."
 
 
-def _saved(facts: _Facts) -> Iterator[str]:
+def _saved(facts: Facts) -> Iterator[str]:
     if facts.focus and (warm_up := facts.row(facts.focus)["warm_up_all_tokens"]):
         yield (
             f"saved_all_tokens in summary.csv leaves out the {warm_up:,.0f} tokens of the warm-up."
         )
-
-
-def duration(seconds: float) -> str:
-    """Return a time for people."""
-    if pd.isna(seconds):
-        return "an unknown time"
-    for size, unit in ((3600, "h"), (60, "min")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def interval(row: pd.Series, name: str) -> str:
-    """Return a value of a row of a table with its interval."""
-    value, low, high = (float(row[f"{name}{part}"]) for part in ("", "_low", "_high"))
-    return "-" if pd.isna(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
-
-
-def difference(estimate: Estimate) -> str:
-    """Return a difference with its interval, all with a sign."""
-    value, low, high = (round(part, 2) + 0.0 for part in vars(estimate).values())
-    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
-
-
-def percent(share: float) -> str:
-    """Return a share in percent, with two digits where it is small."""
-    return f"{share:.0%}" if share >= 0.1 or not share else f"{100 * share:.2g}%"
 
 
 def _list(names: Iterable[str]) -> str:

@@ -10,9 +10,10 @@ import pandas as pd
 
 from caft.mixtures.buckets import BUCKETS
 from caft.mixtures.settings import Strategy
-from caft.report.answer import Answer, answers, difference, duration, interval, percent
+from caft.report.answer import Answer, answers
 from caft.report.paper_tables import money
 from caft.report.shown import REFERENCES, Group, Tables, Verdict
+from caft.report.wording import difference, duration, interval, percent
 
 _TARGETS = {"answer": "answers", "rationale": "rationales", "reasoning": "reasoning"}
 _MARKS = {"better": "▲", "worse": "▼", "alike": "=", "open": "?"}

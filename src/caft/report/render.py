@@ -4,8 +4,9 @@ import textwrap
 
 import pandas as pd
 
-from caft.report.answer import Answer, interval
+from caft.report.answer import Answer
 from caft.report.shown import REFERENCES, Group, Tables
+from caft.report.wording import interval
 
 _STAR = {True: "*", False: ""}
 _SHORT = {"random_same_size": "random"}

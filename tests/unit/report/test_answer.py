@@ -18,9 +18,10 @@ from outcomes import (
     write,
 )
 
-from caft.report.answer import answers, duration, percent
+from caft.report.answer import answers
 from caft.report.render import render, tell
 from caft.report.shown import Tables
+from caft.report.wording import duration, percent
 
 README = Path(__file__).parents[3] / "README.md"
 PAIRS = list(combinations(NAMES, 2))
