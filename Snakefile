@@ -11,6 +11,7 @@ from caft import layout, versions
 from caft.config import modes, reading, resolve, rounds
 from caft.config.prepare import prepare
 from caft.errors import CaftError
+from caft.report.ahead import outlook
 from caft.running import locks
 from caft.shown import escaped
 
@@ -34,11 +35,14 @@ configfile: "config.yaml"
 
 try:
     reading.lay_over(config, reading.read_words(workflow.config_settings.config))
-    CONFIG = prepare(config)
+    COMMAND = get_argument_parser().parse_known_args()[0]
+    CONFIG = prepare(config, plans_only=COMMAND.targets == ["plan"])
     if workflow.is_main_process:
         for line in resolve.ways(CONFIG):
             print(line, file=sys.stderr)
-    if workflow.is_main_process and locks.acts(get_argument_parser().parse_known_args()[0]):
+        if COMMAND.dryrun:
+            print(outlook.last_line(outlook.plan_run(CONFIG, reads_sources=False)), file=sys.stderr)
+    if workflow.is_main_process and locks.acts(COMMAND):
         if locks.remove_stale_lock(Path.cwd()):
             print("Removed the lock of an earlier run that was killed.", file=sys.stderr)
 except CaftError as error:
