@@ -12,7 +12,7 @@ from caft.config import modes, reading, resolve, rounds
 from caft.config.prepare import prepare
 from caft.errors import CaftError
 from caft.report.ahead import outlook
-from caft.running import locks
+from caft.running import devices, locks, machine
 from caft.shown import escaped
 
 min_version("9.0")
@@ -40,6 +40,9 @@ try:
     if workflow.is_main_process:
         for line in resolve.ways(CONFIG):
             print(line, file=sys.stderr)
+        RUNS_HERE = workflow.global_resources["_nodes"].value is None  # as the scheduler tells
+        if RUNS_HERE and not {"mem", "mem_mb", "mem_mib"} & set(workflow.global_resources):
+            workflow.register_resource("mem_mb", machine.memory_mb())
         if COMMAND.dryrun:
             print(outlook.last_line(outlook.plan_run(CONFIG, reads_sources=False)), file=sys.stderr)
     if workflow.is_main_process and locks.acts(COMMAND):
@@ -99,6 +102,12 @@ include: "workflow/rules/analysis.smk"
 for made in workflow.rules:
     if made.output:
         made.set_input(settings=settings_of(made))
+
+
+onstart:
+    gpus = [job.resources.get("gpu") for job in workflow.dag.needrun_jobs()]
+    if RUNS_HERE and any(gpus) and (problem := devices.missing(max(filter(None, gpus)))):
+        raise CannotRun(problem)
 
 
 onerror:
