@@ -11,7 +11,8 @@ from caft import layout, versions
 from caft.config import modes, reading, resolve, rounds
 from caft.config.prepare import prepare
 from caft.errors import CaftError
-from caft.running import locks
+from caft.report.ahead import outlook
+from caft.running import devices, locks, machine
 from caft.shown import escaped
 
 min_version("9.0")
@@ -34,11 +35,17 @@ configfile: "config.yaml"
 
 try:
     reading.lay_over(config, reading.read_words(workflow.config_settings.config))
-    CONFIG = prepare(config)
+    COMMAND = get_argument_parser().parse_known_args()[0]
+    CONFIG = prepare(config, plans_only=COMMAND.targets == ["plan"])
     if workflow.is_main_process:
         for line in resolve.ways(CONFIG):
             print(line, file=sys.stderr)
-    if workflow.is_main_process and locks.acts(get_argument_parser().parse_known_args()[0]):
+        RUNS_HERE = workflow.global_resources["_nodes"].value is None  # as the scheduler tells
+        if RUNS_HERE and not {"mem", "mem_mb", "mem_mib"} & set(workflow.global_resources):
+            workflow.register_resource("mem_mb", machine.memory_mb())
+        if COMMAND.dryrun:
+            print(outlook.last_line(outlook.plan_run(CONFIG, reads_sources=False)), file=sys.stderr)
+    if workflow.is_main_process and locks.acts(COMMAND):
         if locks.remove_stale_lock(Path.cwd()):
             print("Removed the lock of an earlier run that was killed.", file=sys.stderr)
 except CaftError as error:
@@ -95,6 +102,12 @@ include: "workflow/rules/analysis.smk"
 for made in workflow.rules:
     if made.output:
         made.set_input(settings=settings_of(made))
+
+
+onstart:
+    gpus = [job.resources.get("gpu") for job in workflow.dag.needrun_jobs()]
+    if RUNS_HERE and any(gpus) and (problem := devices.missing(max(filter(None, gpus)))):
+        raise CannotRun(problem)
 
 
 onerror:

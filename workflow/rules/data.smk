@@ -1,3 +1,20 @@
+# Made again whenever there is more to count from. It reads what is there and waits for nothing.
+rule plan_run:
+    output:
+        table=report(layout.RUN_PLAN, caption="../report/plan.rst", category="Plan"),
+        text=layout.RUN_PLAN_TEXT,
+    params:
+        config=CONFIG.plain(),
+        state=lambda wildcards: outlook.state(),
+        code=versions.SUMMARY,
+    log:
+        "logs/plan_run/plan_run.log",
+    message:
+        "Planning the whole run"
+    script:
+        "../scripts/plan_run.py"
+
+
 rule prepare_student:
     input:
         student_files,

@@ -12,6 +12,8 @@ localrules:
     compute_metric,
     assign_buckets,
     build_mixtures,
+    plan,
+    plan_run,
     teacher_plan,
     plan_teacher,
     tabulate_teacher,
@@ -47,6 +49,11 @@ rule buckets:
 rule rationales:
     input:
         all_rationales,
+
+
+rule plan:
+    input:
+        layout.RUN_PLAN,
 
 
 rule teacher_plan:

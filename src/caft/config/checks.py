@@ -39,6 +39,27 @@ def cross_check(config: Configuration) -> Iterator[str]:
     ]
 
 
+def lacking(config: Configuration) -> Iterator[str]:
+    """Yield what has to be there before anything runs, though a run can be planned without it."""
+    metrics = config.metrics.values()
+    strategies = [one for one in chosen(config).values() if one.needs_rationales]
+    teachers = {
+        *(teacher_of(config, strategy.teacher) for strategy in strategies),
+        *(metric.teacher for metric in metrics if metric.teacher),
+    }
+    asked: dict[str, Asked] = {
+        **{f"teachers.{name}": config.teachers[name] for name in sorted(teachers)},
+        **{f"judges.{one.judge}": config.judges[one.judge] for one in metrics if one.judge},
+    }
+    for name in config.run.students:
+        folder = config.students[name].path
+        if folder is not None and not Path(folder).is_dir():
+            yield from _check_folder(f"students.{name}", folder)
+    for path, section in asked.items():
+        for key, problem in section.lacks():
+            yield f"{path}.{key}: {problem}"
+
+
 def _check_names(config: Configuration) -> Iterator[str]:
     run = config.run
     sections: dict[str, tuple[list[str], Mapping[str, Section]]] = {
@@ -109,11 +130,15 @@ def _check_student(path: str, student: Student) -> Iterator[str]:
     for key, value in sources[given[0]][1].items():
         if value is None:
             yield f"{path}.{key}: is needed with {given[0]}, so that everybody gets the same model."
-    if student.path is not None:
-        try:
-            check_source(Path(student.path))
-        except ModelError as error:
-            yield f"{path}.path: {error}"
+    if student.path is not None and Path(student.path).is_dir():
+        yield from _check_folder(path, student.path)
+
+
+def _check_folder(path: str, folder: str) -> Iterator[str]:
+    try:
+        check_source(Path(folder))
+    except ModelError as error:
+        yield f"{path}.path: {error}"
 
 
 def _check_buckets(path: str, buckets: Buckets, config: Configuration) -> Iterator[str]:

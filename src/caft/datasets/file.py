@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from caft.datasets import Adapter, RawRows
 from caft.datasets.settings import Columns, Table, TableSettings
@@ -38,6 +38,8 @@ class RationaleFile(Section):
 
 class File(TableSettings):
     """A Parquet, JSONL, CSV or TSV file of your own."""
+
+    reads_here: ClassVar = True
 
     adapter: Literal["file"]
     path: str = key("The file.")

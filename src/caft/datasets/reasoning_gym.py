@@ -4,7 +4,7 @@ import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from caft.datasets import Adapter, RawRows
 from caft.datasets.settings import DatasetSettings
@@ -16,6 +16,8 @@ from caft.tables.hashing import digest, unit_interval
 
 class ReasoningGym(DatasetSettings):
     """Procedural questions from reasoning-gym, seeded and offline."""
+
+    reads_here: ClassVar = True
 
     adapter: Literal["reasoning_gym"]
     generator: str = key("Name of a reasoning-gym data set.")

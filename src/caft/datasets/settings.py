@@ -1,7 +1,7 @@
 """What the sections `datasets.<name>` of several adapters share."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -41,6 +41,9 @@ class DatasetSettings(Section):
 
     if TYPE_CHECKING:
         adapter: str  # each adapter declares it as the one name that it has
+
+    reads_here: ClassVar[bool] = False
+    """Whether reading it needs no network, so that a plan may count its items before a run."""
 
     splits: Splits = key(
         "Shares of the items; each item's split follows from its question text and the seed alone."

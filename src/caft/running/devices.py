@@ -1,10 +1,14 @@
 """GPUs of one machine: a job takes as many free ones as it asked for, and holds them to its end.
 
+A job without a GPU that may use one (`engine.device: auto`) takes a free one like any other when it
+opens a model, so that no two jobs share a card.
+
 Snakemake counts GPUs (`--resources gpu=4`) but does not say which ones a job gets. Each device has
 a lock file in a folder of this machine and user; whoever holds the lock has the device. The
 operating system lets go when a process ends, however it ends.
 """
 
+import atexit
 import fcntl
 import logging
 import os
@@ -14,6 +18,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from glob import glob
 from itertools import pairwise
 
 from caft.errors import ConfigError
@@ -23,6 +28,10 @@ from caft.running.private import open_private, private_folder
 _ASSIGNED = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
 _SECONDS_BETWEEN_LOOKS = 1.0
 _SECONDS_FOR_A_LIST = 60.0
+# Set in a job that has asked for devices, and in the processes that it starts.
+_HELD = "CAFT_GPUS"
+# Of NVIDIA, AMD, and Windows' subsystem; a container may have them without nvidia-smi.
+_DEVICE_FILES = ("/dev/nvidia[0-9]*", "/dev/kfd", "/dev/dxg")
 _DEVICE = re.compile(r"\s*(GPU (?P<number>\d+): |MIG ).*\(UUID: (?P<uuid>[^)]+)\)")
 
 
@@ -31,19 +40,32 @@ def held(count: int, log: logging.Logger) -> Iterator[None]:
     """Hold devices and name them in CUDA_VISIBLE_DEVICES; call it before torch is imported.
 
     Nothing happens if no device is asked for, if Slurm has assigned no more than that, or if there
-    is no way to list them: neither CUDA_VISIBLE_DEVICES nor `nvidia-smi` (the log says so).
+    is no way to list those that there are: neither CUDA_VISIBLE_DEVICES nor `nvidia-smi` (the log
+    says so).
 
     Args:
         count: devices wanted.
         log: told what is waited for and what was taken.
 
     Raises:
-        ConfigError: if more devices are asked for than there are.
+        ConfigError: if more devices are asked for than there are, or there is none at all.
     """
     if not count:
         yield
         return
+    os.environ[_HELD] = str(count)
+    try:
+        with _reserved(count, log):
+            yield
+    finally:
+        os.environ.pop(_HELD)
+
+
+@contextmanager
+def _reserved(count: int, log: logging.Logger) -> Iterator[None]:
     if (devices := visible()) is None:
+        if problem := missing(count):
+            raise ConfigError(problem)
         log.info("No nvidia-smi lists the GPUs of this machine: none is reserved for this job.")
         yield
         return
@@ -67,6 +89,55 @@ def held(count: int, log: logging.Logger) -> Iterator[None]:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names)
         log.info("Using GPU %s", ", ".join(names))
         yield
+
+
+def missing(count: int) -> str | None:
+    """Say what is wrong where GPUs are asked for on a machine that has none; torch is not asked.
+
+    Args:
+        count: `engine.gpus`.
+    """
+    if visible() or any(glob(pattern) for pattern in _DEVICE_FILES):
+        return None
+    asked = f"engine.gpus: {count}" if count else "engine.device: cuda"
+    return (
+        f"{asked} asks for a GPU and this machine shows none: nvidia-smi lists none and there is "
+        "no device file; run on a machine with a GPU and its driver, or set engine: "
+        "{gpus: 0, device: cpu} to compute on the CPU."
+    )
+
+
+def asked() -> int:
+    """Return how many devices this job has asked for, or taken."""
+    return int(os.environ.get(_HELD) or 0)
+
+
+def take_one() -> None:
+    """Take a free device for the rest of this process where there are any, and none is held yet.
+
+    It waits for one where all are taken, so that jobs that ask for none do not share a card. A
+    process of a launcher leaves that to its launcher, and a Slurm job has what Slurm gave it.
+    """
+    if asked() or int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return
+    in_slurm = bool(os.environ.get("SLURM_JOB_ID"))
+    if in_slurm and not any(os.environ.get(name) for name in _ASSIGNED):
+        return
+    if visible():
+        locks = ExitStack()
+        locks.enter_context(held(1, logging.getLogger("caft")))
+        atexit.register(locks.close)  # which also keeps it until then
+
+
+def driver() -> str:
+    """Say which driver this machine has, for messages."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=_SECONDS_FOR_A_LIST)
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return "nvidia-smi is not there"
+    told = next(iter((done.stdout or done.stderr).strip().splitlines()), "nothing")
+    return f"driver {told}" if not done.returncode else f"nvidia-smi says: {told}"
 
 
 def visible() -> dict[str, str] | None:

@@ -57,3 +57,17 @@ def started(process: int) -> str:
         return f"{psutil.Process(process).create_time():.0f}"
     except psutil.Error:
         return ""
+
+
+def memory_mb(limit: Path = Path("/sys/fs/cgroup/memory.max")) -> int:
+    """Return how much memory there is for jobs: that of the machine, or of its container.
+
+    Args:
+        limit: where the container's limit stands; it may say `max`, or not be there.
+    """
+    import psutil
+
+    found = [psutil.virtual_memory().total]
+    if limit.is_file() and (told := limit.read_text().strip()).isdecimal():
+        found.append(int(told))
+    return min(found) // 1_000_000

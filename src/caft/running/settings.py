@@ -20,7 +20,11 @@ class Shards(Section):
 class Engine(Section):
     """Where and how models run; results carry device and precision in their provenance."""
 
-    device: Device = key("`auto` takes a GPU where there is one.", "auto")
+    device: Device = key(
+        "`auto` takes a free GPU where the machine has any, one per job, and waits for it; `cpu` "
+        "takes none; with `cuda` or `gpus` a GPU that is not there is an error.",
+        "auto",
+    )
     dtype: Precision = key(
         "`auto` is float32 on a CPU and bfloat16 on a GPU (final norm, head and softmax in "
         "float32).",

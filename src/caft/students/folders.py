@@ -7,6 +7,7 @@ from typing import Any
 from caft.errors import ModelError
 from caft.prompting.chat import Chat
 from caft.prompting.settings import Template
+from caft.running import devices
 from caft.running.settings import Engine
 from caft.students.architecture import describe, final_norm, implementation
 from caft.students.checks import check_adapter, check_folder, check_source, without_code
@@ -194,18 +195,46 @@ def load_tokenizer(folder: Path | str) -> Any:
 def pick_device(engine: Engine) -> tuple[str, str]:
     """Resolve `auto` in the engine's settings to a device and a precision.
 
+    A GPU is held from here to the end of the process, also where the job did not ask for one.
+
     Returns:
         `("cuda", "bfloat16")` where a GPU is at hand, else `("cpu", "float32")`; explicit settings
         win.
+
+    Raises:
+        ModelError: if a GPU was asked for and torch sees none.
     """
     device, dtype = engine.device, engine.dtype
-    if device == "auto":
+    if device != "cpu":
+        devices.take_one()
         import torch
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        if torch.cuda.is_available():
+            device = "cuda"
+        elif device == "cuda" or devices.asked():
+            raise ModelError(_no_gpu(device))
+        else:
+            device = "cpu"
     if dtype == "auto":
         dtype = "bfloat16" if device == "cuda" else "float32"
     return device, dtype
+
+
+def _no_gpu(device: str) -> str:
+    """Say why torch sees no GPU, as far as it can be told, and what to do."""
+    import torch
+
+    asked = "engine.device: cuda" if device == "cuda" else f"{devices.asked()} GPUs"
+    built, driver = torch.version.cuda, devices.driver()
+    if built is None and torch.version.hip is None:
+        mend = "install a build of torch for CUDA (https://pytorch.org/get-started/locally)"
+    else:
+        mend = "make the driver at least as new as that CUDA wants, or install a torch for an older"
+    how = f"CUDA {built}" if built else f"ROCm {torch.version.hip}" if torch.version.hip else "CPUs"
+    return (
+        f"{asked} asked for, and torch {torch.__version__}, built for {how}, sees none ({driver}); "
+        f"{mend}, or set engine: {{gpus: 0, device: cpu}} to compute on the CPU."
+    )
 
 
 def use_job_threads() -> None:
@@ -243,6 +272,8 @@ def load_model(
     check_folder(Path(folder))
     if adapter:
         check_adapter(Path(adapter))
+    # Straight to its device: a large teacher need not fit into the memory of the CPU first.
+    straight = {"device_map": {"": device}} if device != "cpu" and not adapter else {}
     with without_code(folder):
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -250,6 +281,7 @@ def load_model(
             attn_implementation=implementation(attention),
             use_safetensors=True,
             trust_remote_code=False,
+            **straight,
         )
     if adapter:
         from peft import PeftModel

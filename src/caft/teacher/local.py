@@ -50,7 +50,10 @@ class Local(Asked):
                 check_source(Path(self.model))
             except ModelError as error:
                 yield "model", str(error)
-        elif not self.revision:
+
+    def lacks(self) -> Iterator[tuple[str, str]]:
+        """Yield that the folder is not there yet, unless the hub has the model."""
+        if not (Path(self.model).is_dir() or self.revision):
             yield (
                 "model",
                 f"no folder {self.model}; "

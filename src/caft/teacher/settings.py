@@ -110,6 +110,10 @@ class Asked(Section):
         """Yield what is wrong between the keys, or with a file: a key of the section, and what."""
         yield from ()
 
+    def lacks(self) -> Iterator[tuple[str, str]]:
+        """Yield what has to be there before a run, though not before its plan: a key, and what."""
+        yield from ()
+
     @property
     def way(self) -> str | None:
         """Where questions go, and with which key; None where they stay in the job."""

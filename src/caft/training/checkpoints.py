@@ -49,6 +49,17 @@ def keep_usable(folder: Path, identity: str) -> Path | None:
     return usable[max(usable)] if usable else None
 
 
+def make_room(folder: Path, identity: str) -> None:
+    """Remove all checkpoints but the newest usable one, before the next is written.
+
+    Each of a full tuning is three times the model: so two of them are the most that the disk holds.
+    """
+    newest = keep_usable(folder, identity)
+    for checkpoint in folder.glob("checkpoint-*"):
+        if checkpoint != newest:
+            shutil.rmtree(checkpoint)
+
+
 def _is_usable(checkpoint: Path, identity: str) -> bool:
     if not (checkpoint / MARK).is_file():
         return False

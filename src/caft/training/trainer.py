@@ -14,7 +14,7 @@ from trl import SFTTrainer
 from caft.mixtures.recipe import Recipe
 from caft.running.meter import Meter
 from caft.tables.files import read_json, share_weights
-from caft.training.checkpoints import MARK, complete
+from caft.training.checkpoints import MARK, complete, make_room
 
 
 class RowOrder(Sampler[int]):
@@ -101,6 +101,8 @@ class StageTrainer(SFTTrainer):
         self.order.resumed, self.meter.before = mark["order"], mark["amounts"]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        if self.is_world_process_zero():
+            make_room(Path(str(self.args.output_dir)), self.identity)
         # Past SFTTrainer's own, which writes a model card beside the checkpoint.
         super(SFTTrainer, self)._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()

@@ -31,7 +31,8 @@ SLICED = (
 def machine(tmp_path, monkeypatch):
     """A machine with the devices that `nvidia-smi -L` is made to print."""
     slurm = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_JOB_ID")
-    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", *slurm):
+    others = ("CAFT_GPUS", "WORLD_SIZE")
+    for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", *others, *slurm):
         monkeypatch.setenv(name, "")  # so that what a test sets is put back
         monkeypatch.delenv(name)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -150,8 +151,70 @@ def test_more_than_there_are_is_an_error_that_names_the_setting():
         taken(1, {"CUDA_VISIBLE_DEVICES": "-1,0"})
 
 
-def test_without_a_list_nothing_is_reserved_and_the_log_says_so(machine, caplog):
+def test_without_a_list_nothing_is_reserved_and_the_log_says_so(machine, caplog, monkeypatch):
+    monkeypatch.setattr(devices, "_DEVICE_FILES", ("/dev/nul[l]",))
     machine("", status=9)
     caplog.set_level(logging.INFO)
     assert taken() is None
     assert "none is reserved" in caplog.text
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_gpu_that_is_asked_for_where_there_is_none_is_an_error(machine, monkeypatch, count):
+    monkeypatch.setattr(devices, "_DEVICE_FILES", ("/nowhere/nvidia*",))
+    machine("", status=9)
+    with pytest.raises(ConfigError, match=rf"engine\.gpus: {count} asks for a GPU .* none"):
+        taken(count)
+    assert devices.missing(0).startswith("engine.device: cuda asks for a GPU")
+
+
+def test_a_machine_that_lists_its_gpus_misses_none(machine):
+    assert devices.missing(1) is None
+
+
+ONE = """
+import logging, os, sys
+from caft.running import devices
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+devices.take_one()
+devices.take_one()
+print("has", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_jobs_that_ask_for_none_take_one_each_and_share_no_card(monkeypatch, start):
+    monkeypatch.setitem(globals(), "JOB", ONE)
+    jobs = [start() for _ in range(4)]
+    assert sorted(devices_of(job)[0] for job in jobs) == ["0", "1", "2", "3"]
+    fifth = start()
+    assert fifth.stdout.readline() == "Waiting for 1 free of the GPUs 0, 1, 2, 3\n"
+    jobs[0].kill()
+    assert devices_of(fifth)[0] in "0123"
+
+
+@pytest.mark.parametrize(
+    ("environ", "left"),
+    [
+        ({"CAFT_GPUS": "2", "CUDA_VISIBLE_DEVICES": "1,3"}, "1,3"),  # asked for, and held
+        ({"WORLD_SIZE": "2", "CUDA_VISIBLE_DEVICES": "0,1"}, "0,1"),  # of a launcher
+        ({"SLURM_JOB_ID": "7"}, None),  # no GPU was asked of Slurm
+    ],
+)
+def test_who_has_devices_already_or_none_of_slurm_takes_no_other(environ, left):
+    os.environ.update(environ)
+    devices.take_one()
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == left
+
+
+def test_without_a_gpu_none_is_taken(machine):
+    machine("", status=9)
+    devices.take_one()
+    assert devices.asked() == 0
+
+
+def test_the_driver_is_told_as_nvidia_smi_tells_it(machine):
+    machine("550.54.15\\n")
+    assert devices.driver() == "driver 550.54.15"
+    machine("NVIDIA-SMI has failed\\n", status=9)
+    assert devices.driver() == "nvidia-smi says: NVIDIA-SMI has failed"

@@ -3,9 +3,11 @@ import shutil
 
 import pytest
 import torch
+import transformers
 from safetensors.torch import load_file
 
 from caft.errors import ModelError
+from caft.running import devices
 from caft.running.settings import Engine
 from caft.students.checks import check_folder
 from caft.students.folders import (
@@ -123,6 +125,45 @@ def test_device_and_precision_follow_the_machine_unless_they_are_given(
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     assert pick_device(Engine(device=device, dtype=dtype)) == expected
+
+
+@pytest.mark.parametrize(
+    ("device", "held", "cuda", "told"),
+    [
+        ("cuda", 0, "12.8", "engine.device: cuda asked for, and torch 2.9.1, built for CUDA 12.8"),
+        ("auto", 2, "12.8", "2 GPUs asked for, and torch 2.9.1, built for CUDA 12.8, sees none"),
+        ("auto", 1, None, "built for CPUs, sees none (driver 550.1); install a build of torch"),
+    ],
+)
+def test_a_gpu_that_torch_does_not_see_is_an_error_with_versions_and_mend(
+    monkeypatch, device, held, cuda, told
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch, "__version__", "2.9.1")
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(devices, "take_one", lambda: None)
+    monkeypatch.setattr(devices, "asked", lambda: held)
+    monkeypatch.setattr(devices, "driver", lambda: "driver 550.1")
+    with pytest.raises(ModelError) as error:
+        pick_device(Engine(device=device))
+    assert told in str(error.value)
+    assert "engine: {gpus: 0, device: cpu}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted"), [("cuda", {"device_map": {"": "cuda"}}), ("cpu", {})]
+)
+def test_a_model_is_loaded_straight_to_its_device(monkeypatch, student, device, wanted):
+    class Enough(Exception):
+        pass
+
+    def from_pretrained(folder, **given):
+        assert {name: given[name] for name in given if name == "device_map"} == wanted
+        raise Enough
+
+    monkeypatch.setattr(transformers.AutoModelForCausalLM, "from_pretrained", from_pretrained)
+    with pytest.raises(Enough):
+        load_model(student, device=device)
 
 
 def test_a_low_precision_model_has_a_float32_head_of_its_own(student, tokenizer):

@@ -12,7 +12,7 @@ from stages import CPU, TINY_RECIPE, changed, mixture_of, plan_stage
 
 from caft.tables.files import read_json
 from caft.training import is_trained, train_planned, trainer
-from caft.training.checkpoints import MARK, complete, keep_usable
+from caft.training.checkpoints import MARK, complete, keep_usable, make_room
 
 EVERY_STEP = 1e-9  # minutes
 TRAIN = """
@@ -175,6 +175,15 @@ def test_the_newest_complete_checkpoint_is_used_and_the_torn_are_removed(tmp_pat
     assert keep_usable(tmp_path, "mine") == ninth
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-8", "checkpoint-9"]
     assert keep_usable(tmp_path / "nowhere", "mine") is None
+
+
+def test_before_a_checkpoint_is_written_only_the_newest_complete_one_stays(tmp_path):
+    for step in (7, 8, 9):
+        checkpoint(tmp_path, step)
+    (checkpoint(tmp_path, 10) / "weights").write_text("w")
+    make_room(tmp_path, "mine")
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-9"]
+    make_room(tmp_path / "nowhere", "mine")
 
 
 def test_a_checkpoint_is_on_disk_before_its_mark(tmp_path, monkeypatch):

@@ -1,0 +1,160 @@
+"""How fast work goes: as earlier work of this folder did, else by a table of devices."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from typing import Literal
+
+from caft import layout
+from caft.config.model import Configuration
+from caft.config.modes import read_view
+from caft.report.ahead.sizes import Size, size_of
+from caft.running import devices
+from caft.tables.files import read_json
+
+Unit = Literal["token", "item"]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a device computes in a second, in floating-point operations, as caft uses it.
+
+    Attributes:
+        name: of the device, with where the figures are from.
+        train: of a training, 6 operations per parameter and token.
+        read: of a forward pass, 2 per parameter and token.
+        write: of a generation, 2 per parameter and new token; memory limits it.
+    """
+
+    name: str
+    train: float
+    read: float
+    write: float
+
+
+DEVICES = {
+    "cpu": Speed("a CPU core (SmolLM2-135M, measured on one of 2026)", 5e10, 5e10, 6e9),
+    "gpu": Speed("an H100 (3B in bfloat16, by arithmetic; not measured)", 3e14, 1.5e14, 1e13),
+}
+HERE = "measured here"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Seconds for one token or item, and how they are known; None where they are not."""
+
+    seconds: float | None
+    basis: str
+
+
+NO_RATE = Rate(None, "unknown: the size of the student is")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a job does with a model for one token or one item.
+
+    Attributes:
+        kind: `train`, or the kind of table and perhaps the mode, as `seen` names it.
+        student: its name.
+        size: of the student.
+        reads: tokens that are read per unit.
+        writes: tokens that are written per unit.
+    """
+
+    kind: str
+    student: str
+    size: Size
+    reads: float = 0.0
+    writes: float = 0.0
+
+
+@dataclass
+class Seen:
+    """What earlier jobs of a kind took together."""
+
+    seconds: float = 0.0
+    units: float = 0.0
+    jobs: int = 0
+
+    def add(self, seconds: float, units: float) -> None:
+        """Count one more job."""
+        self.seconds += seconds
+        self.units += units
+        self.jobs += 1
+
+
+class Rates:
+    """Rates of a configuration's students on this machine."""
+
+    def __init__(self, config: Configuration):
+        self.config = config
+        self.device = device_of(config)
+        self.seen: dict[tuple[str, str], Seen] = defaultdict(Seen)
+        for kind, student, seconds, units in _records(config):
+            if units and seconds:
+                self.seen[kind, student].add(seconds, units)
+
+    def of(self, job: Job) -> Rate:
+        """Return how long a unit of a job takes."""
+        if found := self.seen.get((job.kind, job.student)):
+            return Rate(found.seconds / found.units, f"{HERE} ({found.jobs} jobs)")
+        others = [
+            (found, size_of(name, self.config.students[name]).parameters, name)
+            for (kind, name), found in self.seen.items()
+            if kind == job.kind and name in self.config.students
+        ]
+        for found, theirs, name in others:
+            if theirs and job.size.parameters:
+                seconds = found.seconds / found.units * job.size.parameters / theirs
+                return Rate(seconds, f"{HERE} with {name}, by size")
+        return self._by_device(job)
+
+    def _by_device(self, job: Job) -> Rate:
+        if job.size.parameters is None:
+            return NO_RATE
+        speed, parameters = DEVICES[self.device], job.size.parameters
+        if job.kind == "train":
+            seconds = 6 * parameters / speed.train
+        else:
+            seconds = 2 * parameters * (job.reads / speed.read + job.writes / speed.write)
+        cores = self.config.engine.threads if self.device == "cpu" else 1
+        return Rate(seconds / cores, f"table of devices: {speed.name}")
+
+
+def device_of(config: Configuration) -> str:
+    """Return where models will run on this machine: `cpu` or `gpu`."""
+    engine = config.engine
+    if engine.device == "cpu":
+        return "cpu"
+    if engine.device == "cuda" or engine.gpus:
+        return "gpu"
+    return "gpu" if devices.visible() else "cpu"
+
+
+def _records(config: Configuration) -> Iterator[tuple[str, str, float, float]]:
+    """Yield kind, student, seconds and units of every record of earlier work."""
+    revisions = {
+        read_json(path)["revision"]: name
+        for name in config.students
+        if Path(path := layout.at(layout.STUDENT, student=name)).is_file()
+    }
+    for path in glob(layout.any_of(layout.MODEL)):
+        record = read_json(path)
+        student = revisions.get((record.get("spec") or {}).get("student_revision"), "")
+        yield "train", student, record.get("seconds", 0), record.get("all_tokens", 0)
+    for path in glob(layout.any_of(layout.WARM_UP)):
+        record = read_json(path)
+        yield "train", Path(path).parts[-3], record.get("seconds", 0), record.get("all_tokens", 0)
+    for table in (layout.SCORES, layout.GENERATIONS, layout.SAMPLES, layout.LIKELIHOODS):
+        kind = layout.root_of(table).rpartition("/")[2]
+        for path in glob(layout.run_of(layout.any_of(table))):
+            run = read_json(path)
+            yield kind, Path(path).parts[3], run.get("seconds", 0), run.get("items", 0)
+    for path in glob(layout.run_of(layout.any_of(layout.PREDICTIONS))):
+        run, view = read_json(path), Path(path).name.split(".")[1]
+        mode = read_view(view, 0).mode
+        kind = f"predictions {mode}"
+        yield kind, Path(path).parts[3], run.get("seconds", 0), run.get("items", 0)

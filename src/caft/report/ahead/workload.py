@@ -1,0 +1,744 @@
+"""The work of a run before anything of it is done: every job, model and answer is counted once.
+
+It follows the rules of the workflow. What a checkpoint decides later (who is hard, which mixtures
+are equal) is counted from what is known now, and says so: `exact`, `about` or `at most`.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from caft import layout
+from caft.config import modes, resolve, rounds
+from caft.figures import FIGURES
+from caft.mixtures.recipe import Recipe
+from caft.mixtures.settings import BOUGHT, Bucket, Match, ResolvedStrategy, Stage
+from caft.report.ahead.known import UNKNOWN, Bound, Count, Known, Lengths
+from caft.report.ahead.rates import Job, Rates
+from caft.report.ahead.sizes import (
+    download_mb,
+    model_mb,
+    size_in,
+    size_of,
+    student_mb,
+    work_mb,
+)
+from caft.report.costs import warm_up_files
+from caft.teacher.money.budget import teacher_price
+from caft.teacher.settings import Asked
+
+_WHOLE: frozenset[Bucket] = frozenset({"easy", "medium", "hard"})
+_ORDER: dict[Bound, int] = {"exact": 0, "about": 1, "at most": 2, "unknown": 3}
+_SECONDS_PER_HOUR = 3600
+BEFORE = "unknown before `snakemake data`"
+
+
+@dataclass(frozen=True)
+class Work:
+    """Some jobs of one kind: what they take, None where nobody knows.
+
+    Attributes:
+        step: their rule.
+        dataset: which.
+        student: which.
+        what: a stage of a strategy, a mode, a teacher …
+        jobs: how many.
+        left: those of them whose result is not there yet.
+        bound: whether the amounts are exact, about so, at most so, or unknown.
+        rows: items that are read, or rows of a mixture.
+        updates: of the weights.
+        tokens: trained on over all epochs, or read and written at most.
+        requests: to a teacher or judge.
+        usd: what they cost.
+        disk_mb: what stays on the disk.
+        work_mb: what is on the disk while a job runs.
+        download_mb: what is fetched.
+        gpus: of a job.
+        mem_mb: of a job.
+        hours: of all jobs, one after the other.
+        hours_left: of those whose result is not there yet.
+        device: where they run.
+        basis: where the hours are from, or why an amount is unknown.
+    """
+
+    step: str
+    dataset: str | None = None
+    student: str | None = None
+    what: str | None = None
+    jobs: int = 1
+    left: int = 1
+    bound: Bound = "exact"
+    rows: int | None = None
+    updates: int | None = None
+    tokens: int | None = None
+    requests: int | None = None
+    usd: float | None = None
+    disk_mb: float | None = None
+    work_mb: float | None = None
+    download_mb: float | None = None
+    gpus: int = 0
+    mem_mb: int | None = None
+    hours: float | None = None
+    hours_left: float | None = None
+    device: str | None = None
+    basis: str | None = None
+
+
+class Made(NamedTuple):
+    """How many jobs there are, and those of them whose result is not there yet."""
+
+    jobs: int
+    left: int
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A stage to train: what it is called, its model's name here, its rows."""
+
+    what: str
+    model: Any
+    recipe: Recipe
+    epochs: float
+    rows: Count
+    tokens: Count
+    updates: int | None
+
+
+def count_work(known: Known, rates: Rates) -> list[Work]:
+    """Count the work of a whole run, in the order of its steps.
+
+    Args:
+        known: what there is of the run, and its configuration.
+        rates: how fast work goes.
+    """
+    return list(_Workload(known, rates).all())
+
+
+class _Workload:
+    def __init__(self, known: Known, rates: Rates):
+        self.known, self.rates, self.config = known, rates, known.config
+        self.pairs = [
+            (dataset, student)
+            for dataset in self.config.run.datasets
+            for student in self.config.run.students
+        ]
+        self.sizes = {
+            name: size_of(name, self.config.students[name]) for name in self.config.run.students
+        }
+        self.stages = {pair: self._stages(*pair) for pair in self.pairs}
+
+    def all(self) -> Iterator[Work]:
+        yield from self.sources()
+        yield from self.warm_ups()
+        yield from self.measuring()
+        yield from self.asking()
+        yield from self.training()
+        yield from self.evaluating()
+        yield from self.reporting()
+
+    # Question sets and students
+
+    def sources(self) -> Iterator[Work]:
+        for name in self.config.run.datasets:
+            rows, path = self.known.rows(name), layout.at(layout.ITEMS, dataset=name)
+            section = self.config.datasets[name]
+            yield _work(
+                "ingest_items",
+                _done([path]),
+                dataset=name,
+                bound=rows.bound,
+                rows=_whole(rows.number),
+                download_mb=0.0 if section.reads_here or Path(path).is_file() else None,
+                basis=None if rows.number is not None else f"rows: {BEFORE}",
+            )
+        for name in self.config.run.students:
+            size, student = self.sizes[name], self.config.students[name]
+            done = _done([layout.at(layout.STUDENT, student=name)])
+            stays, kept = student_mb(student, size), download_mb(student, size)
+            fetched = kept if done.left else 0.0
+            yield _work(
+                "prepare_student",
+                done,
+                student=name,
+                bound="exact" if student.path else "unknown" if fetched is None else "about",
+                download_mb=fetched,
+                disk_mb=None if stays is None or kept is None else stays + kept,
+                mem_mb=4000,
+                basis=f"size {size.basis}" if size.parameters else "size unknown offline",
+            )
+
+    def warm_ups(self) -> Iterator[Work]:
+        for dataset, student in self.pairs:
+            files = [
+                file
+                for name in self.config.run.strategies
+                for file in warm_up_files(self.config, dataset, student, name)
+            ]
+            metrics = resolve.metrics_used(self.config)
+            files += [
+                layout.at(
+                    layout.WARM_UP,
+                    dataset=dataset,
+                    student=student,
+                    prompt=resolve.prompt_of(self.config, metric),
+                )
+                for metric in metrics
+                if resolve.metric_table(self.config, dataset, student, metric)
+                and resolve.scorer_of(self.config, student, metric) == "warm_up"
+            ]
+            warm_up = self.config.students[student].warm_up
+            if warm_up is None:
+                continue
+            for file in dict.fromkeys(files):
+                rows = self.known.rows(dataset, "train")
+                number = warm_up.items if rows.number is None else min(warm_up.items, rows.number)
+                lengths = self.known.lengths(dataset, student)
+                each = None if lengths is None else lengths.direct + lengths.answer
+                stage = _Stage(
+                    Path(file).parent.name,
+                    file,
+                    resolve.warm_up_recipe(self.config),
+                    warm_up.epochs,
+                    Count(number, "exact" if rows.bound == "exact" else "at most"),
+                    UNKNOWN if each is None else Count(number * each * warm_up.epochs, "about"),
+                    None,
+                )
+                yield self._trained("warm_up_student", dataset, student, stage, [file])
+
+    # Complexity
+
+    def measuring(self) -> Iterator[Work]:
+        for dataset, student in self.pairs:
+            tables: dict[str, str] = {}
+            metrics = dict.fromkeys(resolve.metrics_used(self.config))
+            for teacher in resolve.teachers_used(self.config):
+                for number in rounds.rounds_used(self.config):
+                    for ranker in rounds.demanded(
+                        self.config, teacher, number, dataset, student
+                    ).values():
+                        metrics |= dict.fromkeys([ranker.metric, self.config.analysis.outcome])
+            for metric in metrics:
+                if table := resolve.metric_table(self.config, dataset, student, metric):
+                    tables.setdefault(table, metric)
+            for table, metric in tables.items():
+                yield self._measured(dataset, student, table, metric)
+            where: dict[str, str] = {"dataset": dataset, "student": student}
+            used = [metric for metric in metrics if self._needs_metric_table(metric)]
+            values = [layout.at(layout.METRICS, **where, metric=metric) for metric in used]
+            yield _work("compute_metric", _done(values), **where)
+            names = resolve.buckets_used(self.config)
+            divided = [layout.at(layout.BUCKETS, **where, buckets=name) for name in names]
+            yield _work("assign_buckets", _done(divided), **where)
+
+    def _needs_metric_table(self, metric: str) -> bool:
+        """Tell whether a metric's values are computed: of buckets, or imported as an outcome."""
+        if metric in resolve.metrics_used(self.config):
+            return True
+        return resolve.source_of(self.config, metric) == "imported"
+
+    def _measured(self, dataset: str, student: str, table: str, metric: str) -> Work:
+        source = resolve.source_of(self.config, metric)
+        rule, mode, times = {
+            "scores": ("score_items", "direct", 1),
+            "generations": ("generate_chains", "cot", 1),
+            "samples": ("sample_chains", "cot", self.config.metrics[metric].samples or 1),
+            "likelihoods": ("measure_likelihoods", "cot", 1),
+        }[source]
+        writes = 0 if source in ("scores", "likelihoods") else self._most(mode) * times
+        shards = self.config.engine.shards
+        number = shards.scores if source == "scores" else shards.generations
+        lengths = self.known.lengths(dataset, student)
+        reads = None if lengths is None else lengths.prompt(mode) * times
+        scorer = resolve.scorer_of(self.config, student, metric)
+        what, where = f"{metric}, {scorer}", {"dataset": dataset, "student": student}
+        work = _work(rule, _shared([table], number), what=what, **where)
+        items = self.known.rows(dataset)
+        return self._asked(work, source, items, (reads, writes))
+
+    def _asked(
+        self, work: Work, kind: str, items: Count, tokens: tuple[float | None, float]
+    ) -> Work:
+        """Fill in what reading and writing for items takes; `tokens` are read and written each."""
+        reads, writes = tokens
+        student = work.student or ""
+        each = None if reads is None else reads + writes
+        rate = self.rates.of(Job(kind, student, self.sizes[student], reads or 0.0, writes))
+        unknown = items.number is None or (reads is None and "table of" in rate.basis)
+        bound = "at most" if writes and items.number is not None else items.bound
+        count = items.number if items.number is not None else None
+        return self._on_device(
+            replace(
+                work,
+                bound=bound,
+                rows=_whole(count),
+                tokens=_whole(_times(count, each)),
+                basis=BEFORE if unknown else rate.basis,
+            ),
+            None if unknown else _times(count, rate.seconds),
+        )
+
+    def _on_device(self, work: Work, seconds: float | None) -> Work:
+        engine = self.config.engine
+        # A rate of each mode has been measured for whole tables, whatever was in them.
+        hours = None if seconds is None else seconds / _SECONDS_PER_HOUR
+        left = work.left / work.jobs if work.jobs else 0.0
+        return replace(
+            work,
+            hours=hours,
+            hours_left=None if hours is None and left else (hours or 0.0) * left,
+            device=self.rates.device,
+            gpus=engine.gpus,
+            mem_mb=engine.mem_mb,
+        )
+
+    # Teachers and judges
+
+    def asking(self) -> Iterator[Work]:
+        for metric in resolve.metrics_used(self.config):
+            yield from self._asked_for_metric(metric)
+        for taught in rounds.taught(self.config):
+            yield from self._rationales(taught.teacher, taught.rounds)
+
+    def _asked_for_metric(self, metric: str) -> Iterator[Work]:
+        source, settings = resolve.source_of(self.config, metric), self.config.metrics[metric]
+        for dataset in self.config.run.datasets:
+            items = self.known.rows(dataset)
+            if source == "judgements":
+                asked: Asked = self.config.judges[settings.judge or ""]
+                path = layout.at(layout.JUDGEMENTS, dataset=dataset, judge=settings.judge)
+                rule, times = "judge_items", len(getattr(asked, "questions", [None]))
+            elif source == "topk":
+                asked = self.config.teachers[settings.teacher or ""]
+                path = layout.at(layout.FIRST_TOKENS, dataset=dataset, metric=metric)
+                rule, times = "ask_first_tokens", 1
+            else:
+                continue
+            requests = _times(items.number, times)
+            yield replace(
+                self._bought(rule, dataset, asked, requests, _shared([path], 1)), what=metric
+            )
+
+    def _rationales(self, teacher: str, asked_in: list[int]) -> Iterator[Work]:
+        asked, shards = self.config.teachers[teacher], self.config.engine.shards.rationales
+        strategies = resolve.strategies_of_teacher(self.config, teacher)
+        datasets, students = self.config.run.datasets, self.config.run.students
+        tables = [
+            layout.at(
+                layout.RATIONALES, dataset=dataset, student=student, round=number, teacher=teacher
+            )
+            for dataset, student in self.pairs
+            for number in asked_in
+        ]  # fmt: skip
+        parts = []
+        for dataset in datasets:
+            # Students share answers, but each may find other items hard.
+            counts = [
+                self._wanted(dataset, student, list(strategies.values())) for student in students
+            ]
+            items = self.known.rows(dataset, "train")
+            number = _least(_sum(one.number for one in counts), items.number)
+            done = Made(0, 0)
+            parts.append(self._bought("", dataset, asked, _times(number, asked.samples), done))
+        made = _shared(tables, shards)
+        whole = replace(
+            parts[0],
+            step="generate_rationales",
+            dataset=None,
+            what=teacher,
+            jobs=made.jobs,
+            left=made.left,
+            bound=_worst(part.bound for part in parts),
+            rows=_whole(_sum(part.rows for part in parts)),
+            tokens=_whole(_sum(part.tokens for part in parts)),
+            requests=_whole(_sum(part.requests for part in parts)),
+            usd=_sum(part.usd for part in parts),
+        )
+        if asked.own_solutions:
+            whole = replace(whole, requests=0, usd=0.0, tokens=0)
+        yield replace(whole, download_mb=self._teacher_mb(asked) if whole.left else 0.0)
+
+    def _wanted(self, dataset: str, student: str, strategies: list[Any]) -> Count:
+        """Count the items whose rationale strategies want; each random control draws others."""
+        own: dict[str, set[Bucket]] = defaultdict(set)
+        drawn: dict[str, list[frozenset[Bucket]]] = defaultdict(list)
+        for strategy in strategies:
+            bought: dict[str, set[Bucket]] = defaultdict(set)
+            for stage in strategy.stages:
+                bought[strategy.division_of(stage)] |= stage.bought
+            for name, buckets in bought.items():
+                if strategy.is_random:
+                    drawn[name] += [frozenset(buckets)] * len(self.config.run.seeds)
+                else:
+                    own[name] |= buckets
+        totals = []
+        for name in own | drawn:
+            parts = [*drawn[name], frozenset(own[name])]
+            counts = [self._members(dataset, student, name, part) for part in parts]
+            whole = self._members(dataset, student, name, _WHOLE)
+            number = _least(_sum(one.number for one in counts), whole.number)
+            totals.append(Count(number, _worst(one.bound for one in counts)))
+        items = self.known.rows(dataset, "train").number
+        total = _sum(one.number for one in totals)
+        return Count(_least(total, items), _worst(one.bound for one in totals))
+
+    def _bought(
+        self, rule: str, dataset: str, asked: Asked, requests: float | None, done: Made
+    ) -> Work:
+        """Return what requests take; prompts are as long as those of the first student."""
+        lengths = self.known.lengths(dataset, self.config.run.students[0])
+        prompt = _times(requests, lengths.cot if lengths else None)
+        completion = _times(requests, asked.expected)
+        usd = None
+        if prompt is not None and completion is not None:
+            usd = teacher_price(asked, prompt, completion)
+        elif asked.free:
+            usd = 0.0
+        needs = resolve.asking_needs(self.config.engine, asked)
+        return _work(
+            rule,
+            done,
+            dataset=dataset,
+            bound="at most" if requests is not None else "unknown",
+            rows=_whole(requests),
+            tokens=None if prompt is None else _whole((prompt or 0) + (completion or 0)),
+            requests=_whole(requests),
+            usd=usd,
+            download_mb=self._teacher_mb(asked) if done.left else 0.0,
+            gpus=needs["gpus"],
+            mem_mb=needs["mem_mb"],
+            device=self.rates.device if asked.runs_here else None,
+            basis=BEFORE if requests is None else None,
+        )
+
+    @staticmethod
+    def _teacher_mb(asked: Asked) -> float | None:
+        """Return what is fetched of a model that runs in the job, unless its folder is there."""
+        model = getattr(asked, "model", "")
+        if not asked.runs_here or Path(model).is_dir():
+            return 0.0
+        parameters = size_in(model)
+        return None if parameters is None else parameters * 2 / 1e6
+
+    # Training
+
+    def _stages(self, dataset: str, student: str) -> dict[str, dict[int, list[_Stage]]]:
+        """Return the stages of every strategy by training seed; equal ones share a model."""
+        found: dict[str, dict[int, list[_Stage]]] = {}
+        resolved = resolve.resolved_strategies(self.config)
+        # One that matches another's amount follows it.
+        for name, strategy in sorted(resolved.items(), key=lambda one: bool(one[1].match)):
+            planned = self.known.trained(dataset, student, name, rounds.round_of(self.config, name))
+            found[name] = {}
+            for seed in self.config.run.seeds:
+                if seed in planned:
+                    found[name][seed] = [
+                        _Stage(
+                            f"{name}.{number}, seed {seed}", stage.model, strategy.recipe,
+                            stage.epochs, Count(stage.rows), Count(stage.all_tokens),
+                            stage.updates,
+                        )
+                        for number, stage in enumerate(planned[seed].stages, start=1)
+                    ]  # fmt: skip
+                    continue
+                own = self._estimated(dataset, student, name, strategy, seed)
+                if strategy.match:
+                    own = _matched(own, found[strategy.match.strategy][seed], strategy.match)
+                found[name][seed] = own
+        return {name: found[name] for name in resolved}
+
+    def _estimated(
+        self, dataset: str, student: str, name: str, strategy: ResolvedStrategy, seed: int
+    ) -> list[_Stage]:
+        stages: list[_Stage] = []
+        parent: Any = strategy.start
+        for number, stage in enumerate(strategy.stages, start=1):
+            rows, tokens = self._mixture(dataset, student, strategy, stage)
+            key = self._key(strategy, stage, seed)
+            parent = (parent, key)
+            recipe = strategy.recipe
+            stages.append(
+                _Stage(
+                    f"{name}.{number}, seed {seed}", parent, recipe, stage.epochs, rows,
+                    Count(_times(tokens.number, stage.epochs), tokens.bound),
+                    _updates(recipe, rows.number, tokens.number, stage.epochs),
+                )
+            )  # fmt: skip
+        return stages
+
+    def _key(self, strategy: ResolvedStrategy, stage: Stage, seed: int) -> Any:
+        """Return what tells a stage's model from others of the same parent, as far as known."""
+        parts, division = stage.parts_or_itself, strategy.division_of(stage)
+        takes_all = len(parts) == 1 and set(parts[0].buckets) == _WHOLE
+        if takes_all and not self.config.buckets[division].per_bucket:
+            division, drawn = "", False
+        else:
+            drawn = strategy.is_random
+        bought = any(part.target in BOUGHT for part in parts)
+        return (
+            division,
+            drawn,
+            frozenset((part.target, bucket) for part in parts for bucket in part.buckets),
+            (strategy.teacher, strategy.fallback) if bought else None,
+            repr(strategy.recipe.of_the_model()),
+            stage.epochs,
+            repr(strategy.match),
+            seed,
+        )
+
+    def _mixture(
+        self, dataset: str, student: str, strategy: ResolvedStrategy, stage: Stage
+    ) -> tuple[Count, Count]:
+        """Return rows and tokens of one pass over a stage's mixture."""
+        lengths, items = self.known.lengths(dataset, student), self.known.rows(dataset, "train")
+        division = strategy.division_of(stage)
+        counts, tokens = [], []
+        for part in stage.parts_or_itself:
+            members = self._members(dataset, student, division, frozenset(part.buckets))
+            counts.append(members)
+            each = None
+            if lengths is not None:
+                each = self._row(lengths, part.target in BOUGHT, strategy.teacher)
+            tokens.append(_times(members.number, each))
+        bound = _worst(one.bound for one in counts)
+        if bound == "exact" and strategy.needs_rationales:
+            bound = "at most"  # a rationale may be refused
+        rows = Count(_least(_sum(one.number for one in counts), items.number), bound)
+        each_bound: Bound = "about" if bound in ("exact", "about") else bound
+        return rows, Count(_sum(tokens), each_bound)
+
+    def _members(
+        self, dataset: str, student: str, division: str, buckets: frozenset[Bucket]
+    ) -> Count:
+        """Return how many training items are in any of some buckets."""
+        items = self.known.rows(dataset, "train")
+        if buckets == _WHOLE and not self.config.buckets[division].per_bucket:
+            return items
+        sizes = self.known.bucket(dataset, student, division)
+        total = _sum(sizes[bucket].number for bucket in sorted(buckets))
+        return Count(_least(total, items.number), _worst(sizes[one].bound for one in buckets))
+
+    def _row(self, lengths: Lengths, bought: bool, teacher: str | None) -> float:
+        if not bought:
+            return lengths.direct + lengths.answer
+        asked = self.config.teachers[teacher or ""]
+        return lengths.cot + (lengths.solution if asked.own_solutions else asked.expected)
+
+    def training(self) -> Iterator[Work]:
+        for dataset, student in self.pairs:
+            where = {"dataset": dataset, "student": student}
+            plans = [
+                layout.at(layout.PLAN, **where, round=number)
+                for number in rounds.rounds_used(self.config)
+            ]
+            yield _work("build_mixtures", _done(plans), **where)
+            for stage in self._models(dataset, student).values():
+                path = layout.at(layout.MODEL, digest=stage.model)
+                files = [path] if isinstance(stage.model, str) else [""]
+                yield self._trained("train_stage", dataset, student, stage, files)
+
+    def _models(self, dataset: str, student: str) -> dict[Any, _Stage]:
+        """Return the stages to train, each once."""
+        found: dict[Any, _Stage] = {}
+        for seeds in self.stages[dataset, student].values():
+            for stages in seeds.values():
+                for stage in stages:
+                    found.setdefault(stage.model, stage)
+        return found
+
+    def _trained(
+        self, step: str, dataset: str, student: str, stage: _Stage, files: list[str]
+    ) -> Work:
+        size, recipe, tokens = self.sizes[student], stage.recipe, stage.tokens.number
+        rate = self.rates.of(Job("train", student, size))
+        seconds = _times(tokens, rate.seconds)
+        stays = model_mb(recipe, size, stage.epochs)
+        checkpoints = self.config.training.checkpoint_minutes is not None
+        work = _work(
+            step,
+            _done(files),
+            dataset=dataset,
+            student=student,
+            what=stage.what,
+            bound=_worst([stage.rows.bound, stage.tokens.bound]),
+            rows=_whole(stage.rows.number),
+            updates=stage.updates
+            or _updates(recipe, stage.rows.number, _times(tokens, 1 / stage.epochs), stage.epochs),
+            tokens=_whole(tokens),
+            disk_mb=stays,
+            work_mb=work_mb(recipe, size, checkpoints),
+            basis=BEFORE if tokens is None else rate.basis,
+        )
+        return self._on_device(work, seconds)
+
+    # Answers of the models, and what is made of them
+
+    def evaluating(self) -> Iterator[Work]:
+        run, shards = self.config.run, self.config.engine.shards.evaluation
+        for dataset, student in self.pairs:
+            finals = self._finals(dataset, student)
+            if "best" in run.checkpoints:
+                for model, stage in finals.items():
+                    if stage:
+                        yield self._chosen(dataset, student, model, stage)
+            trained = [model for model, stage in finals.items() if stage]
+            names = [*([None] if None in finals else []), *trained * len(run.checkpoints)]
+            checkpoints = [None, *run.checkpoints] if None in finals else run.checkpoints
+            for view in modes.views(self.config):
+                paths = [
+                    layout.at(
+                        layout.PREDICTIONS, dataset=dataset, student=student, mode=view.name,
+                        model=layout.weights_of(model, which or "last"),
+                    )
+                    for which in checkpoints
+                    for model in self._digests(finals, which)
+                ]  # fmt: skip
+                work = _work(
+                    "evaluate_model",
+                    _shared(paths, shards),
+                    dataset=dataset,
+                    student=student,
+                    what=f"{view.name}, {len(names)} models",
+                )
+                items = self.known.rows(dataset, run.split)
+                lengths = self.known.lengths(dataset, student, view.shots)
+                reads = None if lengths is None else lengths.prompt(view.mode)
+                each = self._asked(
+                    work, f"predictions {view.mode}", items, (reads, self._most(view.mode))
+                )
+                yield _scaled(each, len(names))
+
+    def _digests(self, finals: dict[Any, _Stage | None], which: str | None) -> list[str]:
+        """Return the names of models at a checkpoint; of None the untuned student alone.
+
+        A model that is not planned yet has none, and no file.
+        """
+        if which is None:
+            return ["base"]
+        return [
+            stage.model if isinstance(stage.model, str) else f"(stage {number})"
+            for number, stage in enumerate(finals.values())
+            if stage
+        ]
+
+    def _finals(self, dataset: str, student: str) -> dict[Any, _Stage | None]:
+        """Return the last stage of every strategy and seed, each model once; None is `base`."""
+        found: dict[Any, _Stage | None] = {}
+        for seeds in self.stages[dataset, student].values():
+            for stages in seeds.values():
+                last = stages[-1] if stages else None
+                found.setdefault(last and last.model, last)
+        return found
+
+    def _chosen(self, dataset: str, student: str, model: Any, stage: _Stage) -> Work:
+        path = layout.at(layout.SELECTION, dataset=dataset, student=student, digest=model)
+        files = [path] if isinstance(model, str) else [""]
+        epochs = math.ceil(stage.epochs)
+        where = {"dataset": dataset, "student": student}
+        work = _work("select_epoch", _done(files), what=stage.what, **where)
+        items = self.known.rows(dataset, "validation")
+        times = Count(_times(items.number, epochs), items.bound)
+        lengths = self.known.lengths(dataset, student)
+        # The longer mode: which one a model was trained for hardly changes the sum.
+        reads = None if lengths is None else lengths.cot
+        return self._asked(work, "predictions cot", times, (reads, self._most("cot")))
+
+    def reporting(self) -> Iterator[Work]:
+        figures = [layout.at(layout.FIGURE, name=name, suffix="svg") for name in FIGURES]
+        if resolve.plotted_metric(self.config):
+            figures.append(layout.at(layout.FIGURE, name="complexity", suffix="svg"))
+        if any(strategy.stages for strategy in resolve.chosen(self.config).values()):
+            figures += [
+                layout.at(layout.LOSSES_SVG, dataset=dataset, student=student)
+                for dataset, student in self.pairs
+            ]
+        tables = [layout.TEACHER_SPEND, layout.SUMMARY, layout.SUMMARY_MARKDOWN, layout.EXPLORER]
+        yield _work("report", _done([*figures, *tables]), what="tables and figures")
+
+    def _most(self, mode: str) -> int:
+        return self.config.evaluation.max_new_tokens.of(mode)
+
+
+def _done(files: list[str]) -> Made:
+    """Return how many jobs make some files, one each, and how many of them are not there."""
+    return Made(len(files), sum(not Path(file).is_file() for file in files))
+
+
+def _shared(tables: list[str], shards: int) -> Made:
+    """Return the same for tables that several jobs share, and one more joins."""
+    each = shards + 1 if shards > 1 else 1
+    return Made(*(count * each for count in _done(tables)))
+
+
+def _work(step: str, made: Made, **amounts: Any) -> Work:
+    return Work(step, jobs=made.jobs, left=made.left, **amounts)
+
+
+def _scaled(work: Work, times: int) -> Work:
+    """Return the work of so many models, from that of one; jobs are counted already."""
+    return replace(
+        work,
+        tokens=_whole(_times(work.tokens, times)),
+        hours=_times(work.hours, times),
+        hours_left=_times(work.hours_left, times),
+    )
+
+
+def _matched(own: list[_Stage], others: list[_Stage], match: Match) -> list[_Stage]:
+    """Scale the epochs of stages, so that they train as much as others."""
+
+    def amount(stages: list[_Stage]) -> float | None:
+        values = {
+            "tokens": [stage.tokens.number for stage in stages],
+            "steps": [stage.updates for stage in stages],
+            "items": [_times(stage.rows.number, stage.epochs) for stage in stages],
+        }[match.by]
+        return _sum(values)
+
+    mine, theirs = amount(own), amount(others)
+    factor = theirs / mine if mine and theirs is not None else None
+    return [
+        replace(
+            stage,
+            epochs=stage.epochs * (factor or 1),
+            tokens=Count(_times(stage.tokens.number, factor), "about"),
+            updates=None if factor is None else _whole(_times(stage.updates, factor)),
+        )
+        for stage in own
+    ]
+
+
+def _updates(recipe: Recipe, rows: float | None, tokens: float | None, epochs: float) -> int | None:
+    if rows is None:
+        return None
+    if recipe.packing == "packed":
+        if tokens is None:
+            return None
+        rows = math.ceil(tokens / recipe.max_length)
+    return math.ceil(epochs * math.ceil(rows / recipe.rows_per_update))
+
+
+def _times(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one * other
+
+
+def _sum(values: Any) -> float | None:
+    """Return the sum; None if one of the values is unknown."""
+    listed = list(values)
+    return None if any(value is None for value in listed) else sum(listed)
+
+
+def _least(one: float | None, other: float | None) -> float | None:
+    known = [value for value in (one, other) if value is not None]
+    return min(known) if known else None
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
+
+
+def _worst(bounds: Any) -> Bound:
+    """Return the bound of a sum: that of its least certain part."""
+    return max(bounds, key=_ORDER.__getitem__, default="exact")
