@@ -191,6 +191,7 @@ def all_results(wildcards):
         layout.TEACHER_SPEND,
         layout.TEACHER_ACCEPTANCE,
         *(picture["path"] for picture in PICTURES),
+        *(every_pair(layout.SAMPLES_PAGE, round=ROUNDS) if TRAINS else []),
     ]
 
 

@@ -12,6 +12,7 @@ localrules:
     compute_metric,
     assign_buckets,
     build_mixtures,
+    show_mixtures,
     teacher_plan,
     plan_teacher,
     tabulate_teacher,
@@ -57,6 +58,7 @@ rule teacher_plan:
 rule mixtures:
     input:
         every_pair(layout.PLAN, round=ROUNDS),
+        every_pair(layout.SAMPLES_PAGE, round=ROUNDS),
 
 
 rule models:
