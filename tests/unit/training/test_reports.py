@@ -118,9 +118,8 @@ def test_launched_processes_hand_their_losses_over_once(stage, tmp_path, monkeyp
 
 
 def test_a_tracker_that_is_not_installed_is_named_before_anything_is_trained(stage, tmp_path):
-    with pytest.raises(
-        TrainingError, match=r"training\.report_to: not installed here: mlflow, wandb; install it"
-    ):
+    missing = r"training\.report_to: not installed here: mlflow, wandb; install it"
+    with pytest.raises(TrainingError, match=missing):
         train_planned(stage, tmp_path / "model", CPU, report_to=["mlflow", "tensorboard", "wandb"])
     assert not (tmp_path / "model").exists()
 
