@@ -36,6 +36,7 @@ RATIONALES = "data/rationales/{dataset}/{student}/{round}/{teacher}.parquet"
 REJECTED_ANSWERS = "data/quarantine/rationales/{dataset}/{student}/{round}/{teacher}.csv"
 PLAN = "data/mixtures/{dataset}/{student}/{round}/plan.json"
 PLAN_INDEX = "data/mixtures/{dataset}/{student}/{round}/index.csv"
+SAMPLES_PAGE = "data/mixtures/{dataset}/{student}/{round}/samples.html"
 OVER_LONG = "data/quarantine/mixtures/{dataset}/{student}/{round}.csv"
 
 # Named by content, and not declared by any rule: Snakemake deletes what a rule declares
@@ -49,10 +50,11 @@ JUDGE_STORE = "data/store/judge"
 MODEL = "results/models/{digest}/model.json"
 SELECTION = "results/selection/{dataset}/{student}/{digest}.json"
 PREDICTIONS = "results/predictions/{dataset}/{student}/{model}.{mode}.parquet"
+LIVE_LOSSES = "losses.jsonl"  # in the work folder of a training
+TENSORBOARD = "results/tensorboard"
 LOSSES = "results/training/{dataset}/{student}/losses.csv"
 LOSSES_SVG = "results/training/{dataset}/{student}/losses.svg"
 LOSSES_PNG = "results/training/{dataset}/{student}/losses.png"
-TRAINING_SAMPLES = "results/training/{dataset}/{student}/samples.html"
 
 # What a run is summed up in
 SUMMARY = "results/summary.csv"

@@ -33,8 +33,10 @@ EVALUATION = 3
 # 4: a judge's money, tokens as they were trained, and each scoring counted once; 5: the plan and
 # the table of complexity say whether the student can rank; a column too_long_rate; more reasons of
 # rejected answers, and who answered, in the spending; 6: epochs by bucket, accepted items and
-# fallback in the summary, the relevant difference beside verdicts, a table of thresholds
-SUMMARY = 6
+# fallback in the summary, the relevant difference beside verdicts, a table of thresholds; 7:
+# figures name their points, complexity has thresholds and area, losses have common axes
+SUMMARY = 7
 OVERVIEW = 1
 ANALYSIS = 1
 EXPLORER = 1
+SAMPLES_PAGE = 1

@@ -60,6 +60,15 @@ def test_the_same_command_again_runs_nothing(project):
     assert "Nothing to be done" in project.run("results/summary.csv").output
 
 
+def test_rows_are_shown_by_the_mixtures_before_anything_is_trained(config, project, tmp_path):
+    planned = Project(tmp_path / "project", config).run("-n", "mixtures").output
+    assert re.search(r"show_mixtures +1\n", planned) and "train_stage" not in planned
+    page = project.folder / "data/mixtures/mine/tiny/1/samples.html"
+    project.run("mixtures")
+    assert "complexity_aware, stage 2" in page.read_text() and "<mark>" in page.read_text()
+    assert "Nothing to be done" in project.run("mixtures").output
+
+
 def test_the_page_of_all_items_comes_with_the_whole_run_alone(project):
     page = project.folder / "results/explorer.html"
     assert not page.exists(), "results/summary.csv does not make it"

@@ -191,6 +191,7 @@ def all_results(wildcards):
         layout.TEACHER_SPEND,
         layout.TEACHER_ACCEPTANCE,
         *(picture["path"] for picture in PICTURES),
+        *(every_pair(layout.SAMPLES_PAGE, round=ROUNDS) if TRAINS else []),
     ]
 
 
@@ -411,6 +412,18 @@ def bucket_scores(wildcards):
 def plotted_scores(wildcards):
     metric = CONFIG.buckets[resolve.buckets_used(CONFIG)[0]].metric
     return [metric_source(dataset, student, metric) for dataset in DATASETS for student in STUDENTS]
+
+
+def plotted_buckets(wildcards):
+    """The thresholds that are shown with these scores."""
+    return every_pair(layout.BUCKETS_REPORT, buckets=resolve.buckets_used(CONFIG)[0])
+
+
+def plotted_by_stage():
+    """Whether these scores come from a model that a stage has trained, for each data set and student."""
+    metric = CONFIG.buckets[resolve.buckets_used(CONFIG)[0]].metric
+    scorers = [resolve.scorer_of(CONFIG, student, metric) for _ in DATASETS for student in STUDENTS]
+    return ["." in scorer for scorer in scorers]
 
 
 def analysed_tables(wildcards):

@@ -26,3 +26,21 @@ checkpoint build_mixtures:
         "Building the training mixtures of {wildcards.dataset} for {wildcards.student}"
     script:
         "../scripts/build_mixtures.py"
+
+
+rule show_mixtures:
+    input:
+        plan=layout.PLAN,
+        student=layout.STUDENT,
+    output:
+        report(layout.SAMPLES_PAGE, caption="../report/samples.rst", category="Training"),
+    params:
+        title=lambda wildcards: f"{wildcards.dataset}, {wildcards.student}, round {wildcards.round}",
+        code=versions.SAMPLES_PAGE,
+    log:
+        "logs/show_mixtures/{dataset}.{student}.{round}.log",
+    priority: 1  # people look at it before the training starts
+    message:
+        "Showing what {wildcards.student} trains on in {wildcards.dataset}"
+    script:
+        "../scripts/show_mixtures.py"

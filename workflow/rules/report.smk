@@ -97,6 +97,7 @@ for drawn, figure in FIGURES.items():
 rule plot_complexity:
     input:
         scores=plotted_scores,
+        buckets=plotted_buckets,
     output:
         svg=report(
             layout.at(layout.FIGURE, name="complexity", suffix="svg"),
@@ -107,6 +108,8 @@ rule plot_complexity:
     params:
         titles=[f"{dataset}, {student}" for dataset in DATASETS for student in STUDENTS],
         metric=resolve.plotted_metric(CONFIG),
+        trained=plotted_by_stage(),
+        seed=CONFIG.seed,
         code=versions.SUMMARY,
     log:
         "logs/plot_complexity/plot_complexity.log",

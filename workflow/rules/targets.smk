@@ -14,6 +14,7 @@ localrules:
     build_mixtures,
     plan,
     plan_run,
+    show_mixtures,
     teacher_plan,
     plan_teacher,
     tabulate_teacher,
@@ -64,6 +65,7 @@ rule teacher_plan:
 rule mixtures:
     input:
         every_pair(layout.PLAN, round=ROUNDS),
+        every_pair(layout.SAMPLES_PAGE, round=ROUNDS),
 
 
 rule models:

@@ -9,6 +9,7 @@ rule train_stage:
         engine=resolve.compute_of(CONFIG),
         launcher=CONFIG.training.launcher,
         checkpoint_minutes=CONFIG.training.checkpoint_minutes,
+        report_to=CONFIG.training.report_to,
     log:
         "logs/train_stage/{digest}.log",
     benchmark:
@@ -26,7 +27,6 @@ rule report_training:
     input:
         plans=expand(layout.PLAN, round=ROUNDS, allow_missing=True),
         models=models_of_pair,
-        student=layout.STUDENT,
     output:
         losses=report(
             layout.LOSSES,
@@ -39,16 +39,11 @@ rule report_training:
             category="Training",
         ),
         png=layout.LOSSES_PNG,
-        samples=report(
-            layout.TRAINING_SAMPLES,
-            caption="../report/samples.rst",
-            category="Training",
-        ),
     params:
         code=versions.SUMMARY,
     log:
         "logs/report_training/{dataset}.{student}.log",
     message:
-        "Showing what {wildcards.student} trained on and how the losses fell"
+        "Showing how the losses of {wildcards.student} on {wildcards.dataset} fell"
     script:
         "../scripts/report_training.py"

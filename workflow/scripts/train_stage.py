@@ -3,7 +3,7 @@
 Inputs    student and, for a later stage, the model it goes on from (models are named by content)
 Outputs   model.json; the weights lie beside it
 Settings  params.spec (file written with the mixtures), params.engine, params.launcher,
-          params.checkpoint_minutes
+          params.checkpoint_minutes, params.report_to
 """
 
 from pathlib import Path
@@ -17,6 +17,7 @@ with job(snakemake) as log:
     params, target = snakemake.params, Path(snakemake.output[0])
     engine = Engine.model_validate(params.engine)
     record = train_planned(
-        Path(params.spec), target.parent, engine, params.launcher, params.checkpoint_minutes
-    )
+        Path(params.spec), target.parent, engine, params.launcher, params.checkpoint_minutes,
+        params.report_to,
+    )  # fmt: skip
     write_json(target, record)

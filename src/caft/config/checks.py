@@ -19,6 +19,7 @@ from caft.config.resolve import (
 from caft.config.rounds import round_of, scored_by
 from caft.datasets.settings import DatasetSettings
 from caft.errors import ConfigError, ModelError
+from caft.mixtures.recipe import absent
 from caft.mixtures.settings import Buckets, Stage, Strategy
 from caft.settings import Section
 from caft.shown import line
@@ -85,6 +86,8 @@ def _check_names(config: Configuration) -> Iterator[str]:
     for name in run.strategies:
         if name in config.strategies:
             yield from _check_strategy(f"strategies.{name}", config.strategies[name], config)
+    if missing := absent(config.training.report_to):
+        yield missing
 
 
 def _check_file_names(config: Configuration) -> Iterator[str]:

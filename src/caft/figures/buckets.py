@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from caft.figures import Figure
-from caft.figures.style import BUCKET_COLOURS, pyplot, short
+from caft.figures.style import BUCKET_COLOURS, WIDTH, pyplot, short
 from caft.mixtures.buckets import BUCKETS
 
 
@@ -26,7 +26,7 @@ def plot_buckets(summary: pd.DataFrame) -> Any:
     figure, axes = pyplot().subplots(
         len(groups),
         len(modes),
-        figsize=(2.8 + 3.6 * len(modes), 1.2 + (0.6 + 0.5 * strategies) * len(groups)),
+        figsize=(WIDTH, 0.9 + (0.8 + 0.42 * strategies) * len(groups)),
         squeeze=False,
         sharey="row",
         sharex=True,
@@ -35,10 +35,9 @@ def plot_buckets(summary: pd.DataFrame) -> Any:
     for line, ((dataset, student), part) in zip(axes, groups, strict=True):
         for axis, mode in zip(line, modes, strict=True):
             _bucket_panel(axis, part[part["mode"] == mode])
-            axis.set_title(f"asked: {mode}", loc="right", fontsize=9)
-        line[0].set_title(f"{dataset}, {student}", loc="left")
-    for axis in axes[-1]:
-        axis.set_xlabel("accuracy, 95% interval")
+            axis.set_title(f"asked: {mode}", loc="left")
+        line[0].set_title(f"{dataset}, {student}\nasked: {modes[0]}", loc="left")
+    axes[-1, 0].set_xlabel("accuracy, 95% interval")
     handles = [
         pyplot().Rectangle((0, 0), 1, 1, color=BUCKET_COLOURS[name], label=_bucket(summary, name))
         for name in BUCKETS

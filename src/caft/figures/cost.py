@@ -1,6 +1,5 @@
 """Accuracy against what the teacher cost, with the Pareto front."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -8,10 +7,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from caft.figures import Figure
-from caft.figures.style import PALETTE, pyplot, short
+from caft.figures.labels import Points, label_points
+from caft.figures.style import WIDTH, point, pyplot, span
 from caft.figures.summary import as_trained
 
-_MARKERS = "os^DvPX<>p"
 _GAP = 0.04  # least distance of two points, as a share of the panel's width
 _COSTS = {
     "teacher_completion_tokens": "tokens the teacher wrote",
@@ -26,36 +25,34 @@ def plot_cost(summary: pd.DataFrame) -> Any:
         summary: the summary table.
 
     Returns:
-        A matplotlib figure, one row of panels per data set and student. Rings and the line mark the
+        A matplotlib figure, a panel per data set, student and cost. Rings and the line mark the
         Pareto front of the point estimates; strategies of unknown cost are left out of a panel.
     """
     rows = as_trained(summary)
     rows = rows.assign(paid_usd=rows["cost_usd"] + rows["metric_cost_usd"])
     costs = [name for name in _COSTS if name == next(iter(_COSTS)) or (rows[name] > 0).any()]
-    groups = list(rows.groupby(["dataset", "student"], sort=False))
+    panels = [
+        (f"{dataset}, {student}, {part['n'].iloc[0]} items", part, cost)
+        for (dataset, student), part in rows.groupby(["dataset", "student"], sort=False)
+        for cost in costs
+    ]
     figure, axes = pyplot().subplots(
-        len(groups),
-        len(costs),
-        figsize=(3.4 + 4.2 * len(costs), 0.8 + 3.4 * len(groups)),
+        len(panels),
+        1,
+        figsize=(WIDTH, 0.4 + 3.4 * len(panels)),
         squeeze=False,
-        sharey="row",
         layout="constrained",
     )
-    names = list(dict.fromkeys(_labels(rows)))
-    for line, ((dataset, student), part) in zip(axes, groups, strict=True):
-        for axis, cost in zip(line, costs, strict=True):
-            _cost_panel(axis, part, cost, names)
-        line[0].set_title(f"{dataset}, {student}, {part['n'].iloc[0]} items", loc="left")
-        line[0].set_ylabel("accuracy, 95% interval")
-    handles = [
-        pyplot().Line2D([], [], linestyle="none", label=short(name), **_style(place))
-        for place, name in enumerate(names)
-    ]
-    ring = {"marker": "o", "markersize": 12, "markerfacecolor": "none", "color": "0.3"}
-    handles.append(pyplot().Line2D([], [], linewidth=1, label="Pareto front", **ring))
-    figure.legend(handles=handles, loc="outside right upper", frameon=False, labelspacing=0.9)
-    note = "points of nearly the same cost are drawn side by side"
+    drawn = []
+    for axis, (title, part, cost) in zip(axes[:, 0], panels, strict=True):
+        drawn.append((axis, _cost_panel(axis, part, cost)))
+        axis.set_title(title, loc="left")
+        axis.set_ylabel("accuracy, 95% interval")
+    note = "rings and line: Pareto front; points of nearly the same cost are drawn side by side"
     figure.supxlabel(note, x=0.01, ha="left", fontsize=8)
+    figure.draw_without_rendering()  # where everything stands is known from here on
+    for axis, points in drawn:
+        label_points(axis, points)
     return figure
 
 
@@ -75,39 +72,40 @@ def pareto_front(costs: ArrayLike, accuracies: ArrayLike) -> np.ndarray:
     return np.logical_not((no_worse & better).any(axis=0))
 
 
-def _labels(rows: pd.DataFrame) -> Iterable[str]:
-    return rows["strategy"] + " (" + rows["mode"] + ")"
-
-
-def _style(place: int) -> dict[str, Any]:
-    return {"marker": _MARKERS[place % len(_MARKERS)], "color": PALETTE[place % len(PALETTE)]}
-
-
-def _cost_panel(axis: Any, part: pd.DataFrame, cost: str, names: list[str]) -> None:
+def _cost_panel(axis: Any, part: pd.DataFrame, cost: str) -> Points:
+    """Draw a panel; return the points whose cost is known."""
     known = part[part[cost].notna()]
     values = known[cost].to_numpy(dtype=float)
     places, edge, ticks = _places(values)
     front = pareto_front(values, known["accuracy"])
-    line = np.flatnonzero(front)[np.argsort(places[front])]
+    steps = np.flatnonzero(front)[np.argsort(places[front])]
     accuracy = known["accuracy"].to_numpy()
     axis.plot(
-        *(places[line], accuracy[line]), color="0.6", drawstyle="steps-post", linewidth=1, zorder=1
+        *(places[steps], accuracy[steps]),
+        color="0.6",
+        drawstyle="steps-post",
+        linewidth=1,
+        zorder=1,
     )
     ring = {"marker": "o", "s": 140, "facecolors": "none", "edgecolors": "0.3"}
     axis.scatter(places[front], accuracy[front], linewidths=1, zorder=2, **ring)
     bounds = known[["accuracy_low", "accuracy_high"]].to_numpy()
-    for place, label, value, (low, high) in zip(
-        places, _labels(known), accuracy, bounds, strict=True
+    for place, strategy, value, (low, high) in zip(
+        places, known["strategy"], accuracy, bounds, strict=True
     ):
-        style = _style(names.index(label))
+        style = point(strategy)
         axis.vlines(place, low, high, color=style["color"], linewidth=1.2, zorder=3)
         axis.plot(place, value, markersize=6, linestyle="none", zorder=4, **style)
     if edge is not None:
         axis.axvline(edge, color="0.5", linewidth=0.8, linestyle=":")
     axis.set_xticks(list(ticks.values()), list(ticks))
     axis.set_xlabel(_COSTS[cost] + (" (log scale)" if len(ticks) > 1 else ""))
-    axis.grid(alpha=0.3)
+    axis.grid()
     axis.margins(x=0.06)
+    # A strip beside the dearest points, for their labels.
+    left, right = axis.get_xlim()
+    axis.set(xlim=(left, right + 0.25 * (right - left)), ylim=span(known))
+    return Points(known, places, steps)
 
 
 def _places(costs: np.ndarray) -> tuple[np.ndarray, float | None, dict[str, float]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from caft.figures import Figure
-from caft.figures.style import PALETTE, pyplot, short
+from caft.figures.style import PALETTE, WIDTH, pyplot, short
 
 _TOKENS = {
     "one pass over the targets": "#08519c",
@@ -30,7 +30,7 @@ def plot_tokens(summary: pd.DataFrame) -> Any:
     figure, axes = pyplot().subplots(
         len(groups),
         2,
-        figsize=(10.5, 1.1 + (0.6 + 0.28 * strategies) * len(groups)),
+        figsize=(WIDTH, 1.2 + (0.6 + 0.26 * strategies) * len(groups)),
         squeeze=False,
         sharey="row",
         width_ratios=(3, 2),
@@ -52,7 +52,7 @@ def plot_tokens(summary: pd.DataFrame) -> Any:
             if token_parts(summary)[name].any()
         ],
         loc="outside upper right",
-        ncols=4,
+        ncols=2,
         frameon=False,
     )
     return figure
@@ -89,9 +89,9 @@ def _stack(axis: Any, parts: pd.DataFrame, colours: dict[str, str]) -> None:
         text = EngFormatter(places=1, sep="").format_eng(total) if total >= 1000 else f"{total:.0f}"
         text = "unknown" if unknown[place] else text
         axis.annotate(text, (total, place), (3, 0), textcoords="offset points", va="center")
-    axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axis.set_xlim(0, 1.15 * max(start.max(), 1))
+    axis.set_xlim(0, 1.25 * max(start.max(), 1))
     axis.grid(axis="x", alpha=0.3)
     axis.set_axisbelow(True)
 

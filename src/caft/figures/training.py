@@ -7,9 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from caft.figures.style import PALETTE, pyplot, save
+from caft.figures.style import PALETTE, WIDTH, pyplot, save, words
 
 LOSS_COLUMNS = ["step", "epoch", "loss", "validation_loss"]
+TRAINING, VALIDATION = PALETTE[:2]
+_COLUMNS = 3
 
 
 def loss_table(record: Mapping[str, Any]) -> pd.DataFrame:
@@ -33,32 +35,43 @@ def loss_table(record: Mapping[str, Any]) -> pd.DataFrame:
 def plot_losses(
     tables: Mapping[str, pd.DataFrame], path_svg: str | Path, path_png: str | Path
 ) -> None:
-    """Draw the loss of every update and, dotted, the validation loss after each epoch.
+    """Draw the loss of every update and, as points, the validation loss after each epoch.
+
+    One small panel each; all have the same axes.
 
     Args:
         tables: from `loss_table`, by title; at least one.
         path_svg: vector figure.
         path_png: the same as pixels.
     """
+    columns = min(_COLUMNS, len(tables))
+    lines = -(-len(tables) // columns)
     figure, axes = pyplot().subplots(
-        len(tables), 1, figsize=(6, 0.5 + 2.4 * len(tables)), squeeze=False
+        lines,
+        columns,
+        figsize=(WIDTH, 0.5 + 1.5 * lines),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        layout="constrained",
     )
-    for axis, (title, table) in zip(axes[:, 0], tables.items(), strict=True):
-        axis.plot(table["epoch"], table["loss"], color=PALETTE[0], label="training")
+    for axis, (title, table) in zip(axes.flat, tables.items(), strict=False):
+        axis.plot(table["epoch"], table["loss"], color=TRAINING, linewidth=1)
         held_out = table[table["validation_loss"].notna()]
-        if len(held_out):
-            axis.plot(
-                held_out["epoch"],
-                held_out["validation_loss"],
-                "o:",
-                color=PALETTE[1],
-                label="validation",
-            )
-        axis.set_title(title, loc="left")
-        axis.set_xlabel("epoch")
-        axis.set_ylabel("loss (nats per token)")
-        axis.set_ylim(bottom=0)
-        axis.legend(frameon=False)
-    figure.tight_layout()
+        axis.plot(
+            held_out["epoch"], held_out["validation_loss"], "o--", color=VALIDATION, markersize=4
+        )
+        axis.set_title(title, loc="left", fontsize=8)
+        axis.grid()
+    axes[0, 0].set_ylim(bottom=0)  # once all are drawn: the axes are shared
+    for axis in axes.flat[len(tables) :]:
+        axis.set_visible(False)
+    for axis in axes.flat[max(len(tables) - columns, 0) : len(tables)]:
+        axis.tick_params(labelbottom=True)
+    validated = any(table["validation_loss"].notna().any() for table in tables.values())
+    named = [("training", TRAINING), *([("validation", VALIDATION)] if validated else [])]
+    words(axes[0, 0], named, inside=True)
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel("loss, nats per token", fontsize=9)
     save(figure, SimpleNamespace(svg=path_svg, png=path_png))
     pyplot().close(figure)

@@ -44,6 +44,7 @@ def build_plan(
     texts = {teacher: _selected(table) for teacher, table in rationales.items()}
     trained: dict[str, dict[int, Trained]] = {name: {} for name in strategies}
     over_long = []
+    places: dict[str, Place] = {}  # the first one of each model
     for seed in seeds:
         built: dict[str, list[Stage]] = {}
         # A strategy that matches another one's amount is built after it.
@@ -58,8 +59,9 @@ def build_plan(
                 built[strategy.match.strategy] if strategy.match else None,
             )
             parent_file = start
-            for stage in built[name]:
-                _write_stage(stage, student_file, parent_file)
+            for number, stage in enumerate(built[name], start=1):
+                place = places.setdefault(stage.model, Place(name, seed, number))
+                _write_stage(stage, place, student_file, parent_file)
                 parent_file = Path(layout.at(layout.MODEL, digest=stage.model))
         for name in strategies:
             trained[name][seed] = _trained(built[name])
@@ -107,9 +109,10 @@ def _trained(stages: list[Stage]) -> Trained:
     )
 
 
-def _write_stage(stage: Stage, student_file: Path, parent_file: Path | None) -> None:
+def _write_stage(stage: Stage, place: Place, student_file: Path, parent_file: Path | None) -> None:
     planned = {
         "spec": stage.spec,
+        "place": place._asdict(),
         "mixture_file": _write_rows(stage.mixture, stage.spec["mixture"]),
         "validation_file": None,
         "student_file": str(student_file),

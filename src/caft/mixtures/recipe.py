@@ -1,14 +1,30 @@
 """Section `training`: the recipe. What of it makes another model is part of the model's digest."""
 
+from collections.abc import Iterable
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from caft.settings import Amount, Count, NotNegative, Number, Positive, Section, Share, Whole, key
+from caft.settings import (
+    Amount,
+    Count,
+    NotNegative,
+    Number,
+    Positive,
+    Section,
+    Share,
+    Unique,
+    Whole,
+    key,
+)
 
 # Updates of a stage. With fewer than SHORT the one at rate 0 that transformers' warm-ups begin with
 # would be more than a twentieth of the training; of fewer than FEW the user is warned.
 SHORT, FEW = 20, 10
+
+Tracker = Literal["tensorboard", "trackio", "wandb", "mlflow"]
+_PACKAGES = {"tensorboard": ["tensorboard", "tensorboardX"]}  # either of them; else as it is called
 
 
 class Lora(Section):
@@ -119,4 +135,20 @@ class Training(Recipe):
         "Words of a command that starts the training in several processes, such as `accelerate "
         "launch --config_file FILE`; this process if absent. Not part of the model's digest.",
         None,
+    )
+    report_to: Annotated[list[Tracker], Unique] = key(
+        "What else gets the losses as they come: `tensorboard`, `trackio`, `wandb`, `mlflow`, each "
+        "of which you install yourself. Not part of the model's digest.",
+        [],
+    )
+
+
+def absent(trackers: Iterable[Tracker]) -> str:
+    """Say which of these are not installed here, and what to do; empty if all are."""
+    missing = [name for name in trackers if not any(map(find_spec, _PACKAGES.get(name, [name])))]
+    if not missing:
+        return ""
+    return (
+        f"training.report_to: not installed here: {', '.join(missing)}; install it "
+        f"(pip install {' '.join(missing)}), or leave it out."
     )

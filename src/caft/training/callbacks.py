@@ -1,9 +1,11 @@
 """What happens beside the updates: progress, checkpoints by the clock, epochs kept, early end."""
 
+import json
 import logging
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from accelerate.utils import broadcast_object_list
@@ -12,7 +14,7 @@ from transformers import TrainerCallback
 from caft.errors import TrainingError
 from caft.mixtures.recipe import FEW
 from caft.running.jobs import Progress
-from caft.training.records import validation_losses
+from caft.training.records import history_of, validation_losses
 
 
 class StepProgress(TrainerCallback):
@@ -52,6 +54,29 @@ class StepProgress(TrainerCallback):
                 logging.getLogger("caft").info(
                     "epoch %g: validation loss %.4f", state.epoch, logs[name]
                 )
+
+
+class LiveLosses(TrainerCallback):
+    """Write each entry of the history as it comes, a line of JSON each, to be watched."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Begin with what a checkpoint knows."""
+        if state.is_world_process_zero:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text("", encoding="utf-8")
+            self._append(state.log_history)
+
+    def on_log(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Append the newest entry."""
+        if state.is_world_process_zero:
+            self._append(state.log_history[-1:])
+
+    def _append(self, log: list[dict[str, Any]]) -> None:
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.writelines(json.dumps(entry) + "\n" for entry in history_of(log))
 
 
 class SaveByTheClock(TrainerCallback):

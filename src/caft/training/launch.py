@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from caft.errors import CaftError, TrainingError
+from caft.mixtures.recipe import Tracker, absent
 from caft.mixtures.stages import StageSpec, recipe_of
 from caft.running.jobs import end_with
 from caft.running.settings import Engine
@@ -17,6 +19,7 @@ from caft.shown import line
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
 from caft.training.records import DONE_FILE, WORK, is_trained
+from caft.training.reports import Reports
 from caft.training.stage import StageJob, train_stage
 
 _JOB = "CAFT_JOB_PID"
@@ -29,6 +32,7 @@ def train_planned(
     engine: Engine,
     launcher: list[str] | None = None,
     checkpoint_minutes: float | None = None,
+    report_to: Sequence[Tracker] = (),
 ) -> dict[str, Any]:
     """Train what a stage file describes, unless its model already lies complete in the folder.
 
@@ -39,19 +43,27 @@ def train_planned(
         launcher: words of a command that starts `-m caft.training` in several processes; None
             trains in this one.
         checkpoint_minutes: between checkpoints; None writes none.
+        report_to: what else gets the losses.
 
     Returns:
         The model's record.
 
     Raises:
-        TrainingError: as `train_stage`; or if the launcher fails, with the reason.
+        TrainingError: as `train_stage`; or if the launcher fails, with the reason, or what gets the
+            losses is not installed.
     """
     if is_trained(folder):
         logging.getLogger("caft").info("%s is complete; nothing to train", folder)
         shutil.rmtree(folder / WORK, ignore_errors=True)
         return read_json(folder / DONE_FILE)
+    if missing := absent(report_to):
+        raise TrainingError(missing)
     if launcher:
-        how = {"engine": engine.plain(), "checkpoint_minutes": checkpoint_minutes}
+        how = {
+            "engine": engine.plain(),
+            "checkpoint_minutes": checkpoint_minutes,
+            "report_to": list(report_to),
+        }
         _launch(launcher, {"stage_file": str(stage_file), "folder": str(folder), **how})
         return read_json(folder / DONE_FILE)
     planned = read_json(stage_file)
@@ -67,7 +79,13 @@ def train_planned(
         spec,
         parquet.read("mixtures", validation) if validation else None,
     )
-    return train_stage(job, folder, engine, checkpoint_minutes)
+    reports = Reports(_run_name(planned.get("place"), folder.name), list(report_to))
+    return train_stage(job, folder, engine, checkpoint_minutes, reports)
+
+
+def _run_name(place: dict[str, Any] | None, model: str) -> str:
+    """Name a training by where it first stands in its plan, and by its model."""
+    return "{strategy}-stage{stage}-seed{seed}-".format(**place) + model if place else model
 
 
 def _launch(launcher: list[str], job: dict[str, Any]) -> None:
@@ -123,6 +141,7 @@ def main(job_file: str) -> int:
             Path(job["folder"]),
             Engine.model_validate(job["engine"]),
             checkpoint_minutes=job["checkpoint_minutes"],
+            report_to=job["report_to"],
         )
     except Exception as error:
         if not isinstance(error, CaftError):

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from caft.errors import TrainingError
+from caft.layout import LIVE_LOSSES
 from caft.mixtures.recipe import Recipe
 from caft.mixtures.rows import mixture_digest
 from caft.mixtures.settings import BOUGHT
@@ -31,6 +32,7 @@ from caft.training.records import (
     validation_losses,
     weights_sha256,
 )
+from caft.training.reports import Reports
 from caft.training.rows import IGNORED, check_isolation, dataset_of, encode_mixture
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
@@ -66,6 +68,7 @@ def train_stage(
     folder: Path,
     engine: Engine,
     checkpoint_minutes: float | None = None,
+    reports: Reports | None = None,
 ) -> dict[str, Any]:
     """Fine-tune the student (or the model of an earlier stage) on a mixture and save the result.
 
@@ -77,6 +80,7 @@ def train_stage(
         folder: where the model goes; `training.json` is written there last.
         engine: device settings of the config.
         checkpoint_minutes: between checkpoints; None writes none.
+        reports: what else gets the losses, which stand in `trainer/losses.jsonl` as they come.
 
     Returns:
         The content of `training.json`: rows, steps, token counts, seconds and energy of all parts,
@@ -108,6 +112,8 @@ def train_stage(
         check_isolation(model, rows)
     work = folder / WORK
     settings = trainer_settings(recipe, job.epochs, job.seed, device, dtype, work)
+    if reports:
+        reports.enter(settings)
     identity = digest(
         {
             "training": [job.spec, recipe.of_the_model(), job.epochs, job.seed, str(job.parent)],
@@ -232,10 +238,17 @@ def _add_callbacks(
 ) -> None:
     from transformers import PrinterCallback
 
-    from caft.training.callbacks import KeepEpochs, SaveByTheClock, StepProgress, StopEarly
+    from caft.training.callbacks import (
+        KeepEpochs,
+        LiveLosses,
+        SaveByTheClock,
+        StepProgress,
+        StopEarly,
+    )
 
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(StepProgress())
+    trainer.add_callback(LiveLosses(folder / WORK / LIVE_LOSSES))
     if checkpoint_minutes is not None:
         trainer.add_callback(SaveByTheClock(checkpoint_minutes))
     recipe, spec = job.recipe, job.spec

@@ -655,14 +655,52 @@ def test_what_no_warm_up_does_changes_none(config):
     assert (before.method, before.early_stopping, before.keep_epochs) == ("lora", None, False)
 
 
-def test_how_a_model_is_made_does_not_enter_its_digest(config):
+def test_how_a_model_is_made_does_not_enter_its_digest(config, monkeypatch):
     recipe = settings.recipe_of(prepare(config), {})
-    config["training"].update(launcher=["torchrun"], checkpoint_minutes=None)
+    monkeypatch.setattr("caft.mixtures.recipe.find_spec", lambda name: name)
+    others = {"launcher": ["torchrun"], "checkpoint_minutes": None, "report_to": ["wandb"]}
+    config["training"].update(others)
     assert settings.recipe_of(prepare(config), {}) == recipe
-    assert set(config["training"]) - set(recipe.plain()) == {"launcher", "checkpoint_minutes"}
+    assert set(config["training"]) - set(recipe.plain()) == set(others)
 
 
-@pytest.mark.parametrize("key", ["launcher", "checkpoint_minutes"])
+@pytest.mark.parametrize(
+    ("installed", "problem"),
+    [
+        ({"wandb", "trackio"}, None),
+        ({"wandb"}, "not installed here: trackio; install it \\(pip install trackio\\)"),
+        (set(), "not installed here: wandb, trackio; install it \\(pip install wandb trackio\\)"),
+    ],
+)
+def test_what_gets_losses_has_to_be_installed(config, monkeypatch, installed, problem):
+    monkeypatch.setattr(
+        "caft.mixtures.recipe.find_spec", lambda name: name if name in installed else None
+    )
+    config["training"]["report_to"] = ["wandb", "trackio"]
+    if problem is None:
+        assert prepare(config).training.report_to == ["wandb", "trackio"]
+    else:
+        with pytest.raises(ConfigError, match=rf"training\.report_to: {problem}"):
+            prepare(config)
+
+
+@pytest.mark.parametrize("package", ["tensorboard", "tensorboardX"])
+def test_either_package_writes_for_tensorboard(config, monkeypatch, package):
+    monkeypatch.setattr(
+        "caft.mixtures.recipe.find_spec", lambda name: name if name == package else None
+    )
+    config["training"]["report_to"] = ["tensorboard"]
+    assert prepare(config).training.report_to == ["tensorboard"]
+
+
+@pytest.mark.parametrize("value", [["wandb", "wandb"], ["codecarbon"], "wandb"])
+def test_what_gets_losses_is_a_list_of_known_names_each_once(config, value):
+    config["training"]["report_to"] = value
+    with pytest.raises(ConfigError, match=r"training\.report_to"):
+        prepare(config)
+
+
+@pytest.mark.parametrize("key", ["launcher", "checkpoint_minutes", "report_to"])
 def test_a_strategy_cannot_override_how_models_are_made(config, key):
     config["strategies"]["sft"]["training"] = {key: None}
     with pytest.raises(ConfigError, match=f"strategies.sft.training: unknown key '{key}'"):

@@ -1,17 +1,20 @@
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
+from caft.analysis.intervals import UNKNOWN, Estimate
 from caft.figures import FIGURES
 from caft.figures.accuracy import plot_accuracy
 from caft.figures.buckets import plot_buckets
-from caft.figures.complexity import plot_complexity
+from caft.figures.complexity import Scored, plot_complexity
 from caft.figures.cost import pareto_front, plot_cost
-from caft.figures.style import save
+from caft.figures.style import WIDTH, save
 from caft.figures.summary import as_trained
 from caft.figures.tokens import plot_tokens, token_parts
 
@@ -58,9 +61,14 @@ def scores(count=6):
     )
 
 
-def test_accuracy_has_two_panels_per_data_set_and_student():
-    assert len(plot_accuracy(summary()).axes) == 2
-    assert len(plot_accuracy(summary(("tiny", "small"))).axes) == 4
+def test_accuracy_has_a_panel_per_data_set_and_student():
+    assert len(plot_accuracy(summary()).axes) == 1
+    assert len(plot_accuracy(summary(("tiny", "small"))).axes) == 2
+
+
+def test_accuracy_is_written_beside_its_interval():
+    (axis,) = plot_accuracy(summary()).axes
+    assert {text.get_text() for text in axis.texts} == {"0.50 [0.30, 0.70]"}
 
 
 def test_accuracy_shows_each_model_as_trained_and_the_base_in_both_modes():
@@ -74,17 +82,134 @@ def test_accuracy_shows_each_model_as_trained_and_the_base_in_both_modes():
     assert overall.get_title(loc="left") == "sums, tiny, 20 items"
 
 
+def scored(table=None, thresholds=(0.7, 0.9), area=Estimate(0.761, 0.68, 0.83)):  # noqa: B008
+    table = scores() if table is None else table
+    return Scored(table[~table["warm_up"]], thresholds, area)
+
+
+def texts(axis):
+    return [text.get_text() for text in axis.texts]
+
+
 def test_complexity_has_a_panel_per_table_with_counts_of_right_and_wrong():
-    figure = plot_complexity({"sums, tiny": scores(), "more": scores(8)}, "single_token_entropy")
-    assert [axis.get_title(loc="left") for axis in figure.axes] == ["sums, tiny", "more"]
-    shown = [[text.get_text() for text in axis.get_legend().get_texts()] for axis in figure.axes]
-    # The warm-up item and the one without a score are not drawn.
-    assert shown == [["right (2)", "wrong (2)"], ["right (3)", "wrong (3)"]]
+    figure = plot_complexity(
+        {"sums, tiny": scored(), "more": scored(scores(8), area=None)}, "single_token_entropy"
+    )
+    assert [axis.get_title(loc="left").split("\n")[0] for axis in figure.axes] == [
+        "sums, tiny",
+        "more",
+    ]
+    # The item without a score is not drawn.
+    for axis, count in zip(figure.axes, (2, 3), strict=True):
+        assert {f"right ({count})", f"wrong ({count})"} < set(texts(axis))
+
+
+@pytest.mark.parametrize(
+    ("area", "told"),
+    [
+        (Estimate(0.761, 0.68, 0.834), "ROC AUC 0.76 [0.68, 0.83]; 0.5 is chance"),
+        (UNKNOWN, "ROC AUC not judged"),
+        (None, "ROC AUC not judged"),
+    ],
+)
+def test_complexity_tells_the_area_where_it_is_known(area, told):
+    (axis,) = plot_complexity({"sums": scored(area=area)}, "single_token_entropy").axes
+    assert axis.get_title(loc="left") == f"sums\n{told}"
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "named"),
+    [
+        ((0.7, 0.9), {"easy", "medium", "hard", "0.7", "0.9"}),
+        ((0.8, 0.8), {"easy", "hard", "0.8"}),
+        ((0.9, 7.0), {"easy", "medium", "0.9"}),
+        ((-1.0, 7.0), {"medium"}),
+    ],
+)
+def test_complexity_names_the_buckets_and_thresholds_that_are_in_sight(thresholds, named):
+    one = scored(scores(12), thresholds)
+    (axis,) = plot_complexity({"sums": one}, "single_token_entropy").axes
+    words = {text for text in texts(axis) if not text.startswith(("right", "wrong"))}
+    assert words == named
 
 
 def test_a_table_without_any_score_is_an_empty_panel():
     empty = scores().assign(status="non_finite_logits", single_token_entropy=None, correct=None)
-    assert len(plot_complexity({"broken": empty}, "single_token_entropy").axes) == 1
+    figure = plot_complexity({"broken": scored(empty, area=None)}, "single_token_entropy")
+    assert len(figure.axes) == 1
+
+
+def inked(figure):
+    """The boxes of all names beside points, as the file is drawn."""
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    (axis,) = figure.axes
+    # Without its line to the point, which is part of an annotation's extent.
+    return {text.get_text(): Text.get_window_extent(text, renderer) for text in axis.texts}
+
+
+def crowded(strategies, modes, spread=0.01):
+    """Strategies whose accuracies and costs are all nearly the same."""
+    rows = [
+        {
+            **summary().iloc[0],
+            "strategy": strategy,
+            "mode": mode,
+            "trained_mode": "direct" if strategy == "base" else "cot",
+            "accuracy": 0.6 + spread * (place % 3) / 3,
+            "accuracy_low": 0.58,
+            "accuracy_high": 0.63,
+            "teacher_completion_tokens": 0 if strategy == "base" else 14_000 + 100 * place,
+            "cost_usd": 0.0,
+            "metric_cost_usd": 0.0,
+        }
+        for place, strategy in enumerate(strategies)
+        for mode in modes
+    ]
+    return pd.DataFrame(rows)
+
+
+CROWD = ["base", "sft", "distill", "complexity_aware", "reverse", "hard_only", "random_same_size"]
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_each_point_of_costs_is_named_and_no_name_covers_another(count):
+    modes = ["direct", "cot", "adaptive"]
+    boxes = inked(plot_cost(crowded(CROWD[-count:], modes)))
+    assert len(boxes) == count + 2 * (count == 7)  # the base in every mode
+    assert "random_same_size (cot)\nrandom control" in boxes
+    for one, other in combinations(boxes.values(), 2):
+        assert not one.padded(-1).overlaps(other.padded(-1))
+
+
+def test_names_stay_on_the_panel_and_off_other_points():
+    figure = plot_cost(crowded(CROWD, ["direct", "cot"]))
+    boxes, (axis,) = inked(figure), figure.axes
+    frame = axis.get_window_extent()
+    assert all(frame.contains(*corner) for box in boxes.values() for corner in box.corners())
+    points = [axis.transData.transform(one) for one in markers(axis)]
+    assert not any(box.contains(*one) for box in boxes.values() for one in points)
+
+
+@pytest.mark.parametrize("draw", [plot_accuracy, plot_cost])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (0.5, 0.5), (0.02, 0.97)])
+def test_an_axis_of_accuracies_shows_all_intervals_and_at_least_a_fifth(draw, low, high):
+    table = crowded(CROWD, ["cot"]).assign(accuracy=0.5, accuracy_low=low, accuracy_high=high)
+    (axis,) = draw(table).axes
+    ends = axis.get_xlim() if draw is plot_accuracy else axis.get_ylim()
+    assert ends[0] <= low and high <= ends[1] and ends[1] - ends[0] >= 0.2 - 1e-9
+    assert ends[0] > -0.05 and ends[1] < 1.05
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_every_figure_has_the_width_of_a_column_and_a_light_card(name, tmp_path):
+    figure = FIGURES[name].draw(costs())
+    assert figure.get_figwidth() == WIDTH
+    output = SimpleNamespace(svg=tmp_path / "a.svg", png=tmp_path / "a.png")
+    save(figure, output)
+    from matplotlib.image import imread
+
+    assert imread(output.png)[0, 0].tolist() == [1, 1, 1, 1], "white, not see-through"
 
 
 def test_names_with_markup_are_drawn_as_text(tmp_path):
@@ -98,12 +223,12 @@ def test_equal_tables_give_equal_files(tmp_path):
     bytes_of = []
     for name in ("one", "other"):
         output = SimpleNamespace(svg=tmp_path / f"{name}.svg", png=tmp_path / f"{name}.png")
-        save(plot_complexity({"sums": scores()}, "single_token_entropy"), output)
+        save(plot_complexity({"sums": scored()}, "single_token_entropy"), output)
         bytes_of.append((output.svg.read_bytes(), output.png.read_bytes()))
     assert bytes_of[0] == bytes_of[1]
     assert bytes_of[0][0].startswith(b"<?xml") and bytes_of[0][1].startswith(b"\x89PNG")
     changed = SimpleNamespace(svg=tmp_path / "c.svg", png=tmp_path / "c.png")
-    save(plot_complexity({"sums": scores(8)}, "single_token_entropy"), changed)
+    save(plot_complexity({"sums": scored(scores(8))}, "single_token_entropy"), changed)
     assert changed.svg.read_bytes() != bytes_of[0][0]
 
 
@@ -197,7 +322,10 @@ def test_a_strategy_that_was_not_asked_in_its_mode_is_kept():
 
 def test_buckets_have_a_panel_per_mode_with_an_interval_for_each_bar():
     figure = plot_buckets(costs())
-    assert [axis.get_title(loc="right") for axis in figure.axes] == ["asked: direct", "asked: cot"]
+    assert [axis.get_title(loc="left") for axis in figure.axes] == [
+        "sums, tiny\nasked: direct",
+        "asked: cot",
+    ]
     for axis in figure.axes:
         assert len(axis.patches) == 9 * 3
         assert sum(len(lines.get_segments()) for lines in axis.collections) == 9 * 3

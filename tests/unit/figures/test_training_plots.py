@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pytest
 
 from caft.figures.training import loss_table, plot_losses
 
@@ -38,8 +39,42 @@ def test_the_curves_are_drawn_and_equal_tables_give_equal_files(tmp_path):
             tmp_path / f"{name}.{kind}" for kind in ("svg", "png")
         ])  # fmt: skip
     drawn = (tmp_path / "one.svg").read_text()
-    assert drawn.count("<!-- validation -->") == 1 and drawn.count("<!-- training -->") == 2
+    assert drawn.count("<!-- validation -->") == drawn.count("<!-- training -->") == 1
     assert "<!-- $x$ -->" in drawn
     for kind in ("svg", "png"):
         one, two = ((tmp_path / f"{name}.{kind}").read_bytes() for name in ("one", "two"))
         assert one == two and one
+
+
+def drawn_of(monkeypatch, tmp_path, tables):
+    """The figure that is saved."""
+    kept = []
+    monkeypatch.setattr("caft.figures.training.save", lambda figure, _: kept.append(figure))
+    plot_losses(tables, tmp_path / "a.svg", tmp_path / "a.png")
+    return kept[0]
+
+
+@pytest.mark.parametrize(("count", "grid"), [(1, (1, 1)), (2, (1, 2)), (3, (1, 3)), (7, (3, 3))])
+def test_each_stage_is_a_small_panel_of_a_grid_with_common_axes(monkeypatch, tmp_path, count, grid):
+    tables = {
+        f"stage {place}": loss_table(RECORD).assign(loss=[9.0 * (place == 0) + 1, 1.0, 1.0])
+        for place in range(count)
+    }
+    figure = drawn_of(monkeypatch, tmp_path, tables)
+    shape = figure.axes[0].get_gridspec()
+    assert (shape.nrows, shape.ncols) == grid
+    shown = [axis for axis in figure.axes if axis.get_visible()]
+    assert [axis.get_title(loc="left") for axis in shown] == list(tables)
+    assert len({(axis.get_xlim(), axis.get_ylim()) for axis in shown}) == 1
+    low, high = shown[-1].get_ylim()
+    assert low == 0 and high > 10, "the highest loss of all panels is in sight"
+
+
+def test_validation_is_named_where_there_is_any(monkeypatch, tmp_path):
+    table = loss_table(RECORD)
+    for tables, names in (
+        ({"a": table}, ["validation", "training"]),
+        ({"a": table.assign(validation_loss=np.nan)}, ["training"]),
+    ):
+        figure = drawn_of(monkeypatch, tmp_path, tables)
+        assert [text.get_text() for text in figure.axes[0].texts] == names

@@ -1,11 +1,7 @@
-import json
-
-import pandas as pd
 import pytest
 
 from caft.mixtures.plan import Plan, PlannedStrategy, Trained
-from caft.report.training import curves, losses_of_run, sample_page
-from caft.tables import parquet
+from caft.report.training import curves, losses_of_run
 from caft.tables.files import write_json
 
 HISTORY = [
@@ -17,21 +13,10 @@ HISTORY = [
 
 @pytest.fixture
 def plan(tmp_path, monkeypatch, planned_stage):
-    """Two strategies that share a first stage, with two training seeds, and a hostile question."""
+    """Two strategies that share a first stage, with two training seeds."""
     monkeypatch.chdir(tmp_path)
     for model in ("m1", "m2", "n1", "n2"):
         write_json(f"results/models/{model}/model.json", {"history": HISTORY})
-    turns = [{"role": "user", "content": "<script>1 & 1</script> ?"}]
-    rows = pd.DataFrame(
-        {
-            "item_id": ["i1", "i2", "i3", "i4"],
-            "target": ["answer", "answer", "answer", "rationale"],
-            "messages": json.dumps(turns),
-            "completion": ["2", "2", "2", "so [[2]]"],
-        }
-    )
-    parquet.write("mixtures", rows, "data/mixtures/rows/first.parquet")
-    parquet.write("mixtures", rows.iloc[3:], "data/mixtures/rows/second.parquet")
 
     def strategy(*seeds):
         return PlannedStrategy("direct", "default", None, dict(enumerate(seeds, start=1)))
@@ -67,13 +52,3 @@ def test_every_update_of_every_stage_and_seed_has_a_row(plan):
 
 def test_curves_show_the_first_seed_and_a_shared_model_once(plan):
     assert list(curves(losses_of_run(plan))) == ["sft, stage 1", "complexity_aware, stage 2"]
-
-
-def test_a_sample_marks_what_carries_loss_and_escapes_the_rest(plan, chat):
-    page = sample_page(plan, chat)
-    assert page.count("<h2>") == 2, "each mixture once"
-    assert "sft, stage 1: 4 rows" in page
-    assert page.count("<mark>") == 1 + 3 + 1, "the legend, two answers and a rationale, one row"
-    assert "<mark>2&lt;|im_end|&gt;</mark>" in page
-    assert "<mark>so [[2]]&lt;|im_end|&gt;</mark>" in page
-    assert "<script>" not in page and "&lt;script&gt;1 &amp; 1" in page
