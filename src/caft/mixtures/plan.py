@@ -3,14 +3,13 @@
 Rules read it before any job starts, so nothing heavy is imported here; `building` makes it.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from caft import layout
-from caft.tables.files import read_json
+from caft.tables.files import ends_well, read_json
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ def is_whole(plan_file: Path) -> bool:
         rows = [stage[name] for stage in stages for name in ("mixture_file", "validation_file")]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-    return all(os.path.isfile(path) for path in set(rows) - {None})
+    return all(ends_well(path) for path in set(rows) - {None})
 
 
 def read_plan(paths: Iterable[str | Path]) -> Plan:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from caft.errors import CaftError
-from caft.running import devices
+from caft.running import devices, settings_file
 from caft.running.locks import is_snakemake
 from caft.shown import Formatter, streams_shown
 
@@ -46,7 +46,8 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     _end_with_the_run()
     started = time.monotonic()
     try:
-        with streams_shown(), devices.held(snakemake.resources.get("gpu", 0), log):
+        held = devices.held(snakemake.resources.get("gpu", 0), log)
+        with streams_shown(), settings_file.listed(snakemake), held:
             yield log
         log.info("%s: done in %s", name, clock(time.monotonic() - started))
     except CaftError as error:
