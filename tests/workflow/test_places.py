@@ -90,6 +90,8 @@ def test_as_a_module_its_rules_have_names_of_their_own(config, tmp_path):
     project = as_module(changed, tmp_path / "outer")
     done = project.run("--snakefile", "Snakefile", "first.txt", "results/summary.csv")
     assert done.rules["first"] == done.rules["caft_train_stage"] == 1
+    assert "Training sft, stage 1 of 1, seed 1 (" in done.output
+    assert "Asking the untuned student about mine (direct)" in done.output
     again = project.run("--snakefile", "Snakefile", "first.txt", "results/summary.csv")
     assert "Nothing to be done" in again.output
 

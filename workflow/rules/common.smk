@@ -15,6 +15,13 @@ from caft.tables.hashing import fingerprints
 CHAIN_SETTINGS = CONFIG.evaluation.plain("max_new_tokens", "parser", "batch_size")
 
 
+# Messages are formatted with the names of the workflow that was started, perhaps one with caft as a module.
+started = workflow.modifier
+while started.parent_modifier:
+    started = started.parent_modifier
+started.globals["CAFT_MODEL"] = plans.InWords()
+
+
 def plain(sections):
     """Sections by name as plain values, for params."""
     return {name: section.plain() for name, section in sections.items()}

@@ -76,7 +76,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     try:
         return dict(read_json(path))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise ModelError(f"{path}: is missing or cut ({error}). {_again(path.parent)}") from error
 
 

@@ -55,7 +55,8 @@ def test_while_a_job_runs_and_after_it_failed_there_is_no_list(made):
             Path("scores.csv").write_text("item,score\n")
             raise OSError("full")
 
-    pytest.raises(OSError, fail)
+    with pytest.raises(OSError):
+        fail()
     assert not SETTINGS.with_suffix(".outputs").exists()
     assert not has_lost(SETTINGS, made.output)
 
