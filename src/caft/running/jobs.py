@@ -45,7 +45,7 @@ def job(snakemake: Any, label: str = "") -> Iterator[logging.Logger]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", category=SyntaxWarning)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
-    values = " ".join(str(value) for value in snakemake.wildcards.values() if value)
+    values = " ".join(str(value) for _, value in snakemake.wildcards.items() if value)
     log = _logger(path, label or f"{snakemake.rule} {values}".rstrip())
     _end_with_the_run()
     started = time.monotonic()
