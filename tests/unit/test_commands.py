@@ -160,7 +160,7 @@ def test_whatever_make_runs_of_the_workflow_has_the_users_configuration(target):
     for words in runs:
         assert list(faults(words)) == []
         given = parser().parse_args(words)
-        assert given.targets == {"summary"} or given.targets == ["summary"]
+        assert set(given.targets) == ({"summary"} if target == "summary" else set())
         assert [str(file) for file in given.configfile] == ["config/examples/smoke.yaml"]
     own = ["config/examples/study.yaml", "config/examples/smoke.yaml"]
     for line in made(target, f"CONFIG={' '.join(own)}"):

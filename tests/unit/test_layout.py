@@ -18,7 +18,7 @@ NAMES = {
     "dataset": "d", "student": "s", "scorer": "base", "prompt": "letters", "metric": "margin",
     "judge": "j", "buckets": "default", "teacher": "w", "round": 1, "mixture": "f" * 16,
     "digest": "0" * 16, "model": "0" * 16 + layout.BEST, "mode": "cot-2shot", "name": "cost",
-    "suffix": "svg",
+    "suffix": "svg", "rule": "score_items", "job": "d.s",
 }  # fmt: skip
 
 
