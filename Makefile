@@ -10,6 +10,8 @@ STAMP := $(VENV)/.installed
 # Commands of the environment first, without activating it.
 IN_ENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 FIND_LINKS := $(foreach folder,$(PIP_FIND_LINKS),--find-links $(folder))
+# What an environment may take, with CUDA libraries unless there are wheels of one's own.
+ENV_GB := $(if $(PIP_FIND_LINKS),2,8)
 # What has no wheel on the package index, so that installing it runs its setup.
 SOURCE_ONLY := cellpylib connection-pool pycosat zss
 
@@ -37,6 +39,13 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "caft needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
 	    "Name another one: make env PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@case "$(CURDIR)" in *:*) \
+	  echo "$(CURDIR) has a colon in it, which ends a folder on PATH; move the checkout elsewhere." >&2; exit 1;; esac
+	@$(PYTHON) -c 'import shutil, sys; sys.exit(shutil.disk_usage(".").free < $(ENV_GB) * 1e9)' || { \
+	  echo "The environment takes up to $(ENV_GB) GB, and $(CURDIR) has less; make room, or say how much is" \
+	    "enough, as for a build of torch without CUDA: make env ENV_GB=2" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python .ci/local_wheels requirements.lock $(PIP_FIND_LINKS) > $(VENV)/requirements.txt
 	if $(VENV)/bin/python -m pip install --quiet uv==$(UV_VERSION); then \

@@ -1,5 +1,6 @@
 """Complexity-aware fine-tuning: from a question set to a table of which method is best, and at what cost."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -24,13 +25,28 @@ class CannotRun(WorkflowError):
     __traceback__ = None
 
 
+# Snakemake puts it into command lines as it is, and a space in its path would end it there.
+if Path(sys.executable).exists():
+    sys.executable = shlex.quote(sys.executable)
+BEFORE = set(workflow.rules)  # of a workflow that takes caft as a module
+# A folder without a configuration of its own runs the one that lies beside this file.
+BASE = next(
+    filter(Path.exists, [Path("config.yaml"), Path(workflow.current_basedir) / "config.yaml"])
+)
+
 try:
-    reading.read_files(Path().glob("config.yaml"))  # Snakemake would not say what is wrong with it
+    if workflow.modifier.path_modifier.replace_prefix("data/items") != "data/items":
+        raise CaftError(
+            "module: caft cannot run with `prefix` or `replace_prefix`, as its jobs know where its "
+            "files lie. Leave it out, or give caft a folder of its own: snakemake --snakefile "
+            f"{workflow.current_basedir}/Snakefile --directory FOLDER"
+        )
+    reading.read_files([BASE])  # Snakemake would not say what is wrong with it
 except CaftError as error:
     raise CannotRun(escaped(str(error)))
 
 
-configfile: "config.yaml"
+configfile: str(BASE)
 
 
 try:
@@ -100,7 +116,7 @@ include: "workflow/rules/analysis.smk"
 
 
 for made in workflow.rules:
-    if made.output:
+    if made.output and made not in BEFORE:
         made.set_input(settings=settings_of(made))
 
 

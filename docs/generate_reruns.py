@@ -44,10 +44,14 @@ too: of a student, of a `hub` data set, of a `local` teacher or judge. Stored an
 long as the files of the model that gave them are the same.
 
 Beside Snakemake's own records, every job has a file in `data/settings/` that says by a hash what
-makes its output. It is written anew when that changes, so that a changed setting is newer than what
-was made before: also without `.snakemake`, or with `--rerun-triggers mtime`. Your own files count
-by their content, up to 64 MB by a hash, above by size and time; weights are compared with their
-record again before they are loaded.
+makes its output. It is written anew when that changes, so that a changed setting is newer than
+what was made before: also without `.snakemake`, or with `--rerun-triggers mtime`. Beside it lie
+the sizes of what the job has written: a file that was cut or lost is made again, though no other
+job reads it. Your own files count by their content, up to 64 MB by a hash, above by size and
+time; weights are compared with their record again before they are loaded.
+
+Random sequences of such edits, moves, losses, cuts and kills are tried as well: after each the
+same command has to end with the tables of a fresh run (`python benchmarks/sequences/run.py`).
 
 Each step of the code has a number in `src/caft/versions.py`; when the number is raised, the step
 runs again. Snakemake notices a changed script as well. The jobs of that script then find what they

@@ -151,6 +151,15 @@ class Project:
             # Returns when the last process that holds the pipe has ended: jobs end with their run.
             process.communicate(timeout=60)
 
+    def run_for(self, seconds: float, *arguments: str) -> None:
+        """Start a run, and kill it with its jobs after some seconds, unless it has ended."""
+        with open(os.devnull, "w") as nowhere:
+            run = self._start_fork(nowhere, *arguments)
+        deadline = time.monotonic() + seconds
+        while not run.ended() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        run.wait(0)
+
     def _times(self, sign: str) -> dict[Path, int]:
         return {path: path.stat().st_mtime_ns for path in self.folder.glob(sign)}
 
@@ -188,3 +197,28 @@ def change_weights(folder: Path) -> None:
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
+
+
+def sums_config(file, student):
+    """Return that config for a file of questions and a student's folder."""
+    columns = {"question": "question", "answer": "answer", "id": "id", "rationale": "why"}
+    return {
+        "run": {
+            "datasets": ["mine"],
+            "students": ["tiny"],
+            "strategies": ["base", "sft", "complexity_aware"],
+        },
+        "datasets": {
+            "mine": {
+                "adapter": "file",
+                "path": str(file),
+                "columns": columns,
+                "answer_kind": "numeric",
+                "splits": {"train": 0.6, "validation": 0.0, "test": 0.4},
+            }
+        },
+        "students": {"tiny": {"path": str(student), "warm_up": {"items": 6, "epochs": 1}}},
+        "training": {"learning_rate": 0.01, "batch_size": 8, "lora": {"r": 2}},
+        "evaluation": {"max_new_tokens": {"direct": 4, "cot": 8}},
+        "engine": {"device": "cpu", "threads": 1, "mem_mb": 1000},
+    }

@@ -147,6 +147,26 @@ def test_the_installed_version_is_the_locked_one(name):
     assert version(name).partition("+")[0] == LOCK[name]
 
 
+@pytest.mark.parametrize(
+    "folder, words, told",
+    [
+        ("here", ["ENV_GB=1e9"], "has less; make room, or say how much is enough"),
+        ("here", ["PYTHON=false"], "caft needs Python 3.11 or newer"),
+        ("a:b", [], "has a colon in it"),
+    ],
+)
+def test_make_env_refuses_at_once_what_would_fail_later(tmp_path, folder, words, told):
+    place = tmp_path / folder
+    place.mkdir()
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        (place / name).write_bytes((ROOT / name).read_bytes())
+    command = ["make", "env", f"PYTHON={sys.executable}", *words]
+    refused = subprocess.run(command, cwd=place, capture_output=True, text=True)
+    assert refused.returncode
+    assert told in refused.stderr
+    assert not (place / ".venv").exists()
+
+
 def test_an_installed_package_has_every_file_that_is_no_module():
     content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     source = ROOT / "src"

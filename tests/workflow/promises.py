@@ -570,6 +570,18 @@ CONTENT = [  # data, models, files and code
         "a plan cut in the middle", cut("data/mixtures/*/*/*/plan.json"), {"build_mixtures": 1}
     ),
     Promise(
+        "the summary cut in the middle, or a table beside it lost",
+        both(cut("results/summary.csv"), removed("results/tables/runs.csv")),
+        {"summarize": 1},
+    ),
+    Promise(
+        "what an evaluation took (`*.run.json`) lost",
+        removed("results/predictions/*/*/*.run.json"),
+        {"evaluate_model": 3, "summarize": 1},
+        note="the answers are read from their blocks",
+    ),
+    Promise("finished blocks cut in the middle", cut("data/blocks/*/*.parquet"), {}),
+    Promise(
         "a file of the prepared student lost",
         removed("data/models/tiny/tokenizer.json"),
         {

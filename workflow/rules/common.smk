@@ -15,6 +15,13 @@ from caft.tables.hashing import fingerprints
 CHAIN_SETTINGS = CONFIG.evaluation.plain("max_new_tokens", "parser", "batch_size")
 
 
+# Messages are formatted with the names of the workflow that was started, perhaps one with caft as a module.
+started = workflow.modifier
+while started.parent_modifier:
+    started = started.parent_modifier
+started.globals["CAFT_MODEL"] = plans.InWords()
+
+
 def plain(sections):
     """Sections by name as plain values, for params."""
     return {name: section.plain() for name, section in sections.items()}
@@ -195,6 +202,10 @@ def all_results(wildcards):
     ]
 
 
+# Of this file, not of a workflow that has taken caft as a module.
+REPORT = Path(str(workflow.current_basedir)).parent / "report"
+
+
 def overview_inputs(wildcards):
     """The tables and figures of the overview, once the plans are known, as for all results."""
     wait_for_plans()
@@ -212,7 +223,7 @@ def overview_inputs(wildcards):
 
 def picture(title, caption, pattern, **names):
     """A figure of the results, with the caption that the report has for it."""
-    text = Path(workflow.basedir, "workflow/report", caption).read_text(encoding="utf-8")
+    text = (REPORT / caption).read_text(encoding="utf-8")
     return {"title": title, "caption": text, "path": layout.at(pattern, **names)}
 
 
@@ -521,10 +532,8 @@ def shards_of_rationales(wildcards):
 
 def settings_of(made):
     """Return an input function: the settings file of a rule's job, written anew when they changed."""
-    lost = {
-        "prepare_student": lambda path: not whole.is_whole(path),
-        "build_mixtures": lambda path: not plans.is_whole(path),
-    }.get(made.name, lambda path: False)
+    beside = {layout.STUDENT: whole.is_whole, layout.PLAN: plans.is_whole}
+    whole_beside = beside.get(str(made.output[0]), lambda path: True)
 
     def settings(wildcards):
         path = layout.job_settings(made.name, wildcards)
@@ -534,8 +543,10 @@ def settings_of(made):
                 name: value(wildcards) if callable(value) else value
                 for name, value in made.params.items()
             }
-            target = Path(made.output[0].apply_wildcards(wildcards))
-            settings_file.keep(Path(path), values, target.exists() and lost(target))
+            targets = [Path(one.apply_wildcards(wildcards)) for one in made.output]
+            lost = settings_file.has_lost(Path(path), targets)
+            lost = lost or (targets[0].exists() and not whole_beside(targets[0]))
+            settings_file.keep(Path(path), values, lost)
         return path
 
     return settings

@@ -19,7 +19,7 @@ rule select_epoch:
     resources:
         **MODEL_JOB,
     message:
-        "Choosing the best epoch of model {wildcards.digest} on the validation split"
+        "Choosing the best epoch of {CAFT_MODEL:{wildcards.digest}} on the validation split"
     script:
         "../scripts/select_epoch.py"
 
@@ -49,6 +49,6 @@ rule evaluate_model:
     resources:
         **MODEL_JOB,
     message:
-        "Asking model {wildcards.model} about {wildcards.dataset} ({wildcards.mode})"
+        "Asking {CAFT_MODEL:{wildcards.model}} about {wildcards.dataset} ({wildcards.mode})"
     script:
         "../scripts/evaluate_model.py"

@@ -18,7 +18,7 @@ rule train_stage:
     resources:
         **MODEL_JOB,
     message:
-        "Training model {wildcards.digest}"
+        "Training {CAFT_MODEL:{wildcards.digest}}"
     script:
         "../scripts/train_stage.py"
 

@@ -11,6 +11,7 @@ from caft import layout
 from caft.config.modes import read_view
 from caft.evaluation.evaluate import evaluate_model
 from caft.evaluation.settings import Evaluation
+from caft.mixtures.plan import in_words
 from caft.prompting.asked import Asked
 from caft.prompting.settings import Prompt
 from caft.running.blocks import Cache, Shard
@@ -20,7 +21,7 @@ from caft.students.opened import Subject
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
 
-with job(snakemake) as log:
+with job(snakemake, f"{in_words(snakemake.wildcards.model)}, {snakemake.wildcards.mode}") as log:
     items = parquet.read("items", snakemake.input.item_table)
     params, wildcards = snakemake.params, snakemake.wildcards
     student = Path(layout.at(layout.STUDENT, **wildcards))

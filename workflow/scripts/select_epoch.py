@@ -10,6 +10,7 @@ from pathlib import Path
 from caft import layout
 from caft.evaluation.best_epoch import choose_epoch
 from caft.evaluation.settings import Evaluation
+from caft.mixtures.plan import in_words
 from caft.prompting.asked import Asked
 from caft.prompting.settings import Prompt
 from caft.running.blocks import Cache
@@ -19,7 +20,7 @@ from caft.students.opened import Subject
 from caft.tables import parquet
 from caft.tables.files import write_json
 
-with job(snakemake) as log:
+with job(snakemake, in_words(snakemake.wildcards.digest)) as log:
     items = parquet.read("items", snakemake.input.item_table)
     params = snakemake.params
     prompt = Prompt.model_validate(params.prompt)

@@ -8,12 +8,13 @@ Settings  params.spec (file written with the mixtures), params.engine, params.la
 
 from pathlib import Path
 
+from caft.mixtures.plan import in_words
 from caft.running.jobs import job
 from caft.running.settings import Engine
 from caft.tables.files import write_json
 from caft.training import train_planned
 
-with job(snakemake) as log:
+with job(snakemake, in_words(snakemake.wildcards.digest)) as log:
     params, target = snakemake.params, Path(snakemake.output[0])
     engine = Engine.model_validate(params.engine)
     record = train_planned(

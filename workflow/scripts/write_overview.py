@@ -23,3 +23,4 @@ with job(snakemake) as log:
     page = overview_page(tables, read_json(layout.PROVENANCE), pictures)
     write_text(snakemake.output[0], page)
     log.info("\n%s\n\nAll of it on one page: %s", tell(answers(tables)), snakemake.output[0])
+    log.info("Next: make report (or: snakemake summary --report results/report.html)")

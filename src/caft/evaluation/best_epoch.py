@@ -12,7 +12,7 @@ from caft.evaluation.settings import Evaluation
 from caft.prompting.asked import Asked
 from caft.running.blocks import Cache
 from caft.students.opened import Subject
-from caft.tables.files import read_json
+from caft.students.whole import read_record
 
 SPLIT = "validation"
 
@@ -45,7 +45,7 @@ def choose_epoch(
     """
     items = asked.items[asked.items["split"] != "test"].reset_index(drop=True)
     asked = replace(asked, items=items)
-    epochs = read_json(model_file)["epochs"]
+    epochs = read_record(model_file)["epochs"]
     if not epochs:
         raise TrainingError(f"{model_file}: kept no epochs; set training.keep_epochs: true.")
     if not (items["split"] == SPLIT).any():

@@ -3,14 +3,16 @@
 Rules read it before any job starts, so nothing heavy is imported here; `building` makes it.
 """
 
-import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from caft import layout
-from caft.tables.files import read_json
+from caft.tables.files import ends_well, read_json
+
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -156,9 +158,9 @@ def is_whole(plan_file: Path) -> bool:
         models = read_plan([plan_file]).models()
         stages = [read_json(layout.at(layout.PLANNED_STAGE, digest=model)) for model in models]
         rows = [stage[name] for stage in stages for name in ("mixture_file", "validation_file")]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except _UNREADABLE:
         return False
-    return all(os.path.isfile(path) for path in set(rows) - {None})
+    return all(ends_well(path) for path in set(rows) - {None})
 
 
 def read_plan(paths: Iterable[str | Path]) -> Plan:
@@ -167,3 +169,37 @@ def read_plan(paths: Iterable[str | Path]) -> Plan:
     for path in paths:
         strategies |= Plan.from_json(read_json(path)).strategies
     return Plan(strategies)
+
+
+def in_words(model: str) -> str:
+    """Name a model by the strategy that has it, for people: `sft, stage 1 of 1, seed 1 (7fd18016)`.
+
+    Args:
+        model: a digest, with `layout.BEST` behind it for the best epoch; or `base`.
+    """
+    if model == "base":
+        return "the untuned student"
+    digest = model.removesuffix(layout.BEST)
+    short = f"{digest[:8]}, best epoch" if model != digest else digest[:8]
+    plans = list(_readable_plans())
+    found = {place: plan for plan in plans for place, one in plan.stages() if one.model == digest}
+    if not found:
+        return f"model {short}"
+    (strategy, seed, stage), plan = next(iter(found.items()))
+    others = len({place.strategy for place in found}) - 1
+    shared = f" and {others} more" if others else ""
+    stages = len(plan.strategies[strategy].seeds[seed].stages)
+    return f"{strategy}{shared}, stage {stage} of {stages}, seed {seed} ({short})"
+
+
+def _readable_plans() -> Iterator[Plan]:
+    for path in sorted(Path().glob(layout.any_of(layout.PLAN))):
+        with suppress(*_UNREADABLE):  # left behind by an earlier version
+            yield read_plan([path])
+
+
+class InWords:
+    """For messages of rules: `{MODEL:{wildcards.digest}}` is the model `in_words`."""
+
+    def __format__(self, model: str) -> str:
+        return in_words(model)

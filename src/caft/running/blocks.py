@@ -19,7 +19,7 @@ from caft.prompting.prompts import Messages
 from caft.running.jobs import Progress
 from caft.running.meter import Amounts, Meter, add
 from caft.tables import parquet
-from caft.tables.files import read_json
+from caft.tables.files import ends_well, read_json
 from caft.tables.hashing import digest, rows_digest
 from caft.tables.parquet import records
 
@@ -161,7 +161,7 @@ def compute_in_blocks(
         if number % cache.shard.count == cache.shard.index
     }
     paths = {name: cache.folder / kind / f"{name}.parquet" for name in blocks}
-    missing = {name: blocks[name] for name in blocks if not paths[name].exists()}
+    missing = {name: blocks[name] for name in blocks if not ends_well(paths[name])}
     line = _progress(blocks, missing, *progress)
     for name, positions in missing.items():
         meter = Meter(key["device"])

@@ -13,21 +13,24 @@ from contextlib import contextmanager
 from typing import Any
 
 from caft.errors import CaftError
-from caft.running import devices
+from caft.running import devices, settings_file
 from caft.running.locks import is_snakemake
-from caft.shown import Formatter, streams_shown
+from caft.shown import Formatter, line, streams_shown
 
 _SECONDS_BETWEEN_LINES = 5.0
 _SECONDS_BETWEEN_LOOKS = 0.5
+_SLOW = 0.1  # units per second, below which seconds per unit say more
 
 
 @contextmanager
-def job(snakemake: Any) -> Iterator[logging.Logger]:
+def job(snakemake: Any, label: str = "") -> Iterator[logging.Logger]:
     """Run a script's body with a log and, on failure, one line: what to do, where the log is.
 
     Args:
         snakemake: the object Snakemake gives to a script; log, rule, threads, resources
             and wildcards are read.
+        label: what lines of progress begin with on the terminal, where jobs run side by side; by
+            default the rule and its wildcards.
 
     Raises:
         SystemExit: with status 1 after any error, once it has been reported.
@@ -42,11 +45,13 @@ def job(snakemake: Any) -> Iterator[logging.Logger]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", category=SyntaxWarning)
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|peft")
-    log = _logger(path)
+    values = " ".join(str(value) for _, value in snakemake.wildcards.items() if value)
+    log = _logger(path, label or f"{snakemake.rule} {values}".rstrip())
     _end_with_the_run()
     started = time.monotonic()
     try:
-        with streams_shown(), devices.held(snakemake.resources.get("gpu", 0), log):
+        held = devices.held(snakemake.resources.get("gpu", 0), log)
+        with streams_shown(), settings_file.listed(snakemake), held:
             yield log
         log.info("%s: done in %s", name, clock(time.monotonic() - started))
     except CaftError as error:
@@ -88,7 +93,19 @@ def end_with(pid: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _logger(path: str) -> logging.Logger:
+class _Labelled(Formatter):
+    """Put a job's label in front of its progress."""
+
+    def __init__(self, label: str):
+        super().__init__("%(message)s")
+        self.label = label
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"[{line(self.label)}] {text}" if getattr(record, "progress", False) else text
+
+
+def _logger(path: str, label: str) -> logging.Logger:
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     log, file_only = logging.getLogger("caft"), logging.getLogger("caft.file")
     log.setLevel(logging.INFO)
@@ -96,7 +113,7 @@ def _logger(path: str) -> logging.Logger:
     to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
     to_file.setFormatter(Formatter("%(asctime)s %(levelname)s %(message)s"))
     to_terminal = logging.StreamHandler(sys.stderr)
-    to_terminal.setFormatter(Formatter("%(message)s"))
+    to_terminal.setFormatter(_Labelled(label))
     log.handlers = [to_file, to_terminal]
     file_only.handlers, file_only.propagate = [to_file], False
     return log
@@ -131,10 +148,15 @@ class Progress:
         rate = (self.done - self._before) / max(now - self.started, 1e-9)
         left = (self.total - self.done) / rate if rate else 0.0
         self.log.info(
-            "%s: %d/%d (%d%%), %.1f %s/s, %s left%s",
+            "%s: %d/%d (%d%%), %s, %s left%s",
             *(self.what, self.done, self.total, 100 * self.done // max(self.total, 1)),
-            *(rate, self.unit, clock(left), f", {note}" if note else ""),
+            *(self._speed(rate), clock(left), f", {note}" if note else ""),
+            extra={"progress": True},
         )
+
+    def _speed(self, rate: float) -> str:
+        slow = 0 < rate < _SLOW
+        return f"{1 / rate:.0f} s per {self.unit[:-1]}" if slow else f"{rate:.1f} {self.unit}/s"
 
     @property
     def seconds(self) -> float:

@@ -4,13 +4,19 @@ Snakemake knows what made a file from its records in `.snakemake`. A copy withou
 cleaned folder or `--rerun-triggers mtime` loses that knowledge, and what is there counts as made
 with today's settings. The settings files lie beside the data, and Snakemake compares their time in
 any case.
+
+Beside each lies a list of what the job has written, with sizes: a file that was cut or lost since
+then makes the job run again, whether or not another job reads it.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from caft import layout
 from caft.errors import CaftError
-from caft.tables.files import read_json, write_json
+from caft.tables.files import ends_well, read_json, write_json
 from caft.tables.hashing import digest
 
 
@@ -44,3 +50,42 @@ def _read(path: Path) -> dict[str, Any]:
         return {"settings": str(known["settings"]), "lost": int(known["lost"])}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
+
+@contextmanager
+def listed(snakemake: Any) -> Iterator[None]:
+    """List what a job writes, once it has ended well; while it runs there is no list."""
+    path = Path(layout.job_settings(snakemake.rule, snakemake.wildcards))
+    outputs = _list_of(path)
+    outputs.unlink(missing_ok=True)
+    yield
+    if path.exists():
+        write_json(outputs, {str(name): Path(name).stat().st_size for name in snakemake.output})
+
+
+def has_lost(path: Path, outputs: Iterable[str]) -> bool:
+    """Tell whether a job's outputs are not all there as it has written them.
+
+    Sizes alone, since every run asks. Where the list itself is lost, a file counts as cut if it
+    does not end as a whole one does.
+
+    Args:
+        path: of the settings file.
+        outputs: of the job; without the first of them Snakemake knows what to do.
+    """
+    first, *others = map(Path, outputs)
+    if not first.exists():
+        return False
+    try:
+        sizes = dict(read_json(_list_of(path)))
+    except (OSError, ValueError, TypeError):
+        return not all(map(ends_well, (first, *others)))
+    return any(_size(Path(name)) != size for name, size in sizes.items())
+
+
+def _list_of(path: Path) -> Path:
+    return path.with_suffix(".outputs")
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.exists() else None

@@ -14,7 +14,7 @@ from caft.prompting.chat import Chat
 from caft.prompting.template import Place
 from caft.running.settings import Engine
 from caft.students.folders import STUDENT_FILE, load_chat, load_model, pick_device
-from caft.students.whole import check_student, check_weights
+from caft.students.whole import check_student, check_weights, read_record
 from caft.tables.files import read_json
 
 
@@ -122,7 +122,7 @@ class Scorer:
 def open_scorer(subject: Subject) -> Scorer:
     """Open a student, or a model that was trained from it."""
     student = read_json(subject.student_file)
-    trained = read_json(subject.trained_file) if subject.trained_file else {}
+    trained = read_record(subject.trained_file) if subject.trained_file else {}
     device, dtype = pick_device(subject.engine)
     folder = subject.student_file.parent
     adapter = subject.trained_file.parent if subject.trained_file else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from caft.errors import ModelError
 from caft.students.folders import folder_revision
@@ -64,7 +65,21 @@ def check_weights(folder: Path, known: Mapping[str, str] | None) -> None:
             state = f"is damaged or another one (sha256 {found[:16]} instead of {sha256[:16]})"
         else:
             continue
-        raise ModelError(
-            f"{folder}: {name} {state}. Remove the folder, and the same command trains the model "
-            f"again: rm -r {folder}"
-        )
+        raise ModelError(f"{folder}: {name} {state}. {_again(folder)}")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read what a trained model's folder says about it.
+
+    Raises:
+        ModelError: if the file is missing or cut.
+    """
+    try:
+        return dict(read_json(path))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError(f"{path}: is missing or cut ({error}). {_again(path.parent)}") from error
+
+
+def _again(folder: Path) -> str:
+    whole = folder.parents[1] if folder.parent.name == "epochs" else folder
+    return f"Remove the model, and the same command trains it again: rm -r {whole}"

@@ -17,6 +17,16 @@ from caft import shown
 if TYPE_CHECKING:
     import pandas as pd
 
+# What a whole file ends with, by its suffix.
+_ENDS = {
+    ".parquet": (b"PAR1",),
+    ".png": (b"IEND\xaeB`\x82",),
+    ".svg": (b"</svg>\n", b"</svg>"),
+    ".html": (b"</html>\n", b"</html>"),
+    ".json": (b"}\n", b"]\n"),
+    ".csv": (b"\n",),
+}
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -91,6 +101,16 @@ def _cell(value: Any) -> Any:
 def read_json(path: str | Path) -> Any:
     """Read a JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def ends_well(path: str | Path) -> bool:
+    """Tell whether a file is there and ends as those of its suffix do, not cut in the middle."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 16))
+            return file.read().endswith(_ENDS.get(Path(path).suffix, (b"",)))
+    except OSError:
+        return False
 
 
 def files_in(folder: str, pattern: str = "*") -> list[str]:

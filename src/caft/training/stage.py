@@ -19,7 +19,7 @@ from caft.prompting.chat import Chat
 from caft.running.meter import Meter
 from caft.running.settings import Engine
 from caft.students.folders import STUDENT_FILE, load_chat, pick_device
-from caft.students.whole import check_student, check_weights
+from caft.students.whole import check_student, check_weights, read_record
 from caft.tables.files import read_json, write_json
 from caft.tables.hashing import digest
 from caft.training import checkpoints
@@ -160,7 +160,7 @@ def _check_sources(job: StageJob) -> None:
                 "same command again, so that it is planned anew."
             )
     if job.parent:
-        check_weights(job.parent, read_json(job.parent / DONE_FILE).get("weights_sha256"))
+        check_weights(job.parent, read_record(job.parent / DONE_FILE).get("weights_sha256"))
 
 
 def _thinks(job: StageJob) -> bool | None:

@@ -115,6 +115,30 @@ def test_progress_shows_rate_and_time_left(time, lines):
     assert progress.seconds == 10
 
 
+@pytest.mark.parametrize(
+    "seconds, told", [(20, "0.1 steps/s"), (21, "10 s per step"), (180, "90 s per step")]
+)
+def test_slow_work_is_told_in_seconds_for_each(time, lines, seconds, told):
+    progress = Progress("training", 4, "steps")
+    time.seconds += seconds
+    progress.advance(2)
+    assert lines() == [f"training: 2/4 (50%), {told}, {clock(seconds)} left"]
+
+
+@pytest.mark.parametrize(
+    "label, told", [("", "score_items sums tiny"), ("sft\x1b[2J", r"sft\u001b[2J")]
+)
+def test_progress_is_labelled_on_the_terminal_alone(snakemake, capsys, time, label, told):
+    with job(snakemake, label) as log:
+        progress = Progress("scoring", 2)
+        time.seconds += 1
+        progress.advance(2)
+        log.info("so")
+    line = "scoring: 2/2 (100%), 2.0 items/s, 0:00:00 left"
+    assert capsys.readouterr().err.splitlines()[:2] == [f"[{told}] {line}", "so"]
+    assert f"INFO {line}" in written(snakemake)
+
+
 def test_progress_is_shown_every_few_seconds_and_at_the_end(time, lines):
     progress = Progress("training", 4, "steps")
     for _ in range(4):

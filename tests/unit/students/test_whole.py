@@ -8,7 +8,7 @@ from harness import change_weights
 from caft.errors import ModelError
 from caft.students.folders import prepare_student
 from caft.students.settings import Student
-from caft.students.whole import check_student, check_weights, is_whole
+from caft.students.whole import check_student, check_weights, is_whole, read_record
 from caft.tables.hashing import file_sha256
 
 
@@ -120,3 +120,14 @@ def test_a_record_of_an_earlier_version_names_no_files(project):
     record = json.loads(file.read_text())
     file.write_text(json.dumps({key: record[key] for key in record if key != "files"}))
     assert is_whole(file)
+
+
+@pytest.mark.parametrize("name", ["model.json", "epochs/2/model.json"])
+@pytest.mark.parametrize("content", [None, "", '{"epochs": [1', "3"])
+def test_a_record_that_is_lost_or_cut_says_to_remove_the_whole_model(tmp_path, name, content):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ModelError, match=f"{name}: is missing or cut .*: rm -r {tmp_path}$"):
+        read_record(path)
