@@ -11,10 +11,11 @@ from caft import layout, versions
 from caft.config import modes, reading, resolve, rounds
 from caft.config.prepare import prepare
 from caft.errors import CaftError
-from caft.running import locks
+from caft.running import locks, stops
 from caft.shown import escaped
 
 min_version("9.0")
+shell.prefix(stops.SHELL_PREFIX)
 
 
 class CannotRun(WorkflowError):
@@ -97,7 +98,12 @@ for made in workflow.rules:
         made.set_input(settings=settings_of(made))
 
 
+onstart:
+    stops.pass_on(locks.is_job)
+
+
 onerror:
+    locks.cancel_left_over(Path.cwd())
     print(
         f"The run stopped. The failing job's own line above says what to do; the whole log is {log}"
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from caft.errors import CaftError, TrainingError
 from caft.mixtures.stages import StageSpec, recipe_of
-from caft.running.jobs import end_with
+from caft.running import ends, stops
 from caft.running.settings import Engine
 from caft.shown import line
 from caft.tables import parquet
@@ -115,7 +115,7 @@ def main(job_file: str) -> int:
     log.setLevel(logging.INFO if rank == "0" else logging.WARNING)
     if _JOB in os.environ:
         # Not the launcher: it may be killed alone, and the job always ends with its run.
-        end_with(int(os.environ[_JOB]))
+        stops.end_with(int(os.environ[_JOB]))
     job = read_json(job_file)
     try:
         train_planned(
@@ -124,11 +124,14 @@ def main(job_file: str) -> int:
             Engine.model_validate(job["engine"]),
             checkpoint_minutes=job["checkpoint_minutes"],
         )
+    except KeyboardInterrupt:  # the job above says so
+        return stops.STATUS
     except Exception as error:
-        if not isinstance(error, CaftError):
+        known = ends.foreseen(error, "train_stage")
+        if not (known or isinstance(error, CaftError)):
             traceback.print_exc(file=sys.stdout)
         name = "" if isinstance(error, TrainingError) else f"{type(error).__name__}: "
-        text = line(" ".join(str(error).split()))
-        print(f"{_FAILED}{name}{text}", flush=True)
+        text = line(known or name + " ".join(str(error).split()))
+        print(f"{_FAILED}{text}", flush=True)
         return 1
     return 0
