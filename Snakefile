@@ -15,7 +15,7 @@ from caft.running import locks, stops
 from caft.shown import escaped
 
 min_version("9.0")
-shell.prefix(stops.SHELL_PREFIX)
+shell.prefix(stops.shell_prefix())
 
 
 class CannotRun(WorkflowError):

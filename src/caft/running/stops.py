@@ -6,16 +6,15 @@ noted, and who buys there asks for nothing more, waits for what is on the wire, 
 """
 
 import os
+import shlex
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
-
-SHELL_PREFIX = "set -euo pipefail; trap : INT TERM HUP; "
-"""Of the shell around a job: it waits for the job, where a SIGTERM to all would end it first."""
 
 STATUS = 130
 """With which a process that was stopped ends, as shells count it."""
@@ -25,6 +24,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SECONDS_OF_ONE_STOP = 2.0
 _SECONDS_TO_END = 60.0
 _SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def shell_prefix() -> str:
+    """Return what `shell.prefix` puts before each job: a shell that a SIGTERM does not end first.
+
+    It also says what a job cannot say itself, that it was killed.
+    """
+    around = shlex.quote(str(Path(__file__).with_name("around_job.sh")))
+    return f"set -euo pipefail; . {around}; ".replace("{", "{{").replace("}", "}}")
 
 
 class Interrupted(KeyboardInterrupt):

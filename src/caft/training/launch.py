@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import traceback
@@ -96,6 +97,11 @@ def _launch(launcher: list[str], job: dict[str, Any]) -> None:
         elif start:
             log.info("%s", start)
     status = process.wait()
+    if status in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        reason = reason or (
+            f"{folder}: training.launcher was killed, as it is when memory is used up; lower "
+            "training.batch_size (and raise training.gradient_accumulation as much), and run again."
+        )
     if reason or status:
         raise TrainingError(
             reason or f"{folder}: training.launcher ended with status {status}; see the log."
