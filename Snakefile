@@ -103,7 +103,10 @@ onstart:
 
 
 onerror:
-    locks.cancel_left_over(Path.cwd())
+    try:
+        locks.cancel_left_over(Path.cwd())
+    except CaftError as error:
+        print(escaped(str(error)), file=sys.stderr)
     print(
         f"The run stopped. The failing job's own line above says what to do; the whole log is {log}"
     )

@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -113,7 +114,7 @@ def _wait_for_orphans(folder: Path) -> None:
     deadline, told = time.monotonic() + _ORPHAN_SECONDS, False
     while any(_is_orphan(process) for process in _live_processes(folder)):
         if not told:
-            print("Waiting for a job of an earlier run that stores what it asked for.", flush=True)
+            print("Waiting for an earlier run's job that still stores answers.", file=sys.stderr)
             told = True
         if time.monotonic() > deadline:
             return
@@ -134,8 +135,11 @@ def _cancel_slurm_jobs(folder: Path) -> None:
     if shutil.which("squeue") is None:
         return
     deadline = time.monotonic() + _CANCEL_SECONDS
+    cancelled: set[str] = set()  # a job that is told again would not wait for its answers
     while jobs := _slurm_jobs(folder):
-        done = subprocess.run(["scancel", *jobs], check=False, capture_output=True, text=True)
+        if new := [job for job in jobs if job not in cancelled]:
+            done = subprocess.run(["scancel", *new], check=False, capture_output=True, text=True)
+            cancelled |= set() if done.returncode else set(new)
         if time.monotonic() > deadline:
             raise CaftError(
                 f"Slurm does not end jobs of an earlier run here: {', '.join(jobs)}"

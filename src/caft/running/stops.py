@@ -183,4 +183,5 @@ def pass_on(is_job: Callable[[Any], bool]) -> None:
         if callable(before):
             before(number, frame)
 
-    signal.signal(signal.SIGTERM, take)
+    if threading.current_thread() is threading.main_thread():  # others may not; Snakemake's is
+        signal.signal(signal.SIGTERM, take)

@@ -259,7 +259,7 @@ def test_a_job_of_a_dead_run_is_waited_for(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(locks, "time", SimpleNamespace(sleep=pause, monotonic=lambda: 0.0))
     remove_stale_lock(tmp_path)
     assert len(threads) == 2
-    assert capsys.readouterr().out.count("Waiting for a job of an earlier run") == 1
+    assert capsys.readouterr().err.count("Waiting for an earlier run's job") == 1
 
 
 def test_left_over_slurm_jobs_are_looked_for_at_the_end_unless_a_run_goes_on(tmp_path, monkeypatch):
