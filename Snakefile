@@ -13,10 +13,11 @@ from caft.config import modes, reading, resolve, rounds
 from caft.config.prepare import prepare
 from caft.errors import CaftError
 from caft.report.ahead import outlook
-from caft.running import devices, locks, machine
+from caft.running import devices, locks, machine, stops
 from caft.shown import escaped
 
 min_version("9.0")
+shell.prefix(stops.shell_prefix())
 
 
 class CannotRun(WorkflowError):
@@ -121,12 +122,17 @@ for made in workflow.rules:
 
 
 onstart:
+    stops.pass_on(locks.is_job)
     gpus = [job.resources.get("gpu") for job in workflow.dag.needrun_jobs()]
     if RUNS_HERE and any(gpus) and (problem := devices.missing(max(filter(None, gpus)))):
         raise CannotRun(problem)
 
 
 onerror:
+    try:
+        locks.cancel_left_over(Path.cwd())
+    except CaftError as error:
+        print(escaped(str(error)), file=sys.stderr)
     print(
         f"The run stopped. The failing job's own line above says what to do; the whole log is {log}"
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from caft.errors import CaftError
+from caft.running import ends, stops
 from caft.shown import block, streams_shown
 
 GROUPS = {
@@ -58,6 +59,10 @@ def _run(given: Sequence[str]) -> int:
     except BrokenPipeError:  # the reader, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception:  # told here, where what it quotes is escaped
+    except (Exception, KeyboardInterrupt) as error:
+        if known := ends.foreseen(error):
+            print(block(f"caft: {known}"), file=sys.stderr)
+            return stops.STATUS if isinstance(error, KeyboardInterrupt) else 1
+        # Told here, where what it quotes is escaped.
         traceback.print_exc()
         return 1

@@ -2,9 +2,7 @@
 
 import logging
 import os
-import signal
 import sys
-import threading
 import time
 import traceback
 import warnings
@@ -13,12 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from caft.errors import CaftError
-from caft.running import devices, settings_file
+from caft.running import devices, ends, settings_file, stops
 from caft.running.locks import is_snakemake
 from caft.shown import Formatter, line, streams_shown
 
 _SECONDS_BETWEEN_LINES = 5.0
-_SECONDS_BETWEEN_LOOKS = 0.5
 _SLOW = 0.1  # units per second, below which seconds per unit say more
 
 
@@ -33,7 +30,7 @@ def job(snakemake: Any, label: str = "") -> Iterator[logging.Logger]:
             default the rule and its wildcards.
 
     Raises:
-        SystemExit: with status 1 after any error, once it has been reported.
+        SystemExit: with status 1 after any error and 130 after a stop, once it has been reported.
     """
     path = str(snakemake.log[0])
     name = " ".join(
@@ -50,23 +47,30 @@ def job(snakemake: Any, label: str = "") -> Iterator[logging.Logger]:
     _end_with_the_run()
     started = time.monotonic()
     try:
-        held = devices.held(snakemake.resources.get("gpu", 0), log)
-        with streams_shown(), settings_file.listed(snakemake), held:
+        with (
+            stops.listening(),
+            streams_shown(),
+            settings_file.listed(snakemake),
+            devices.held(snakemake.resources.get("gpu", 0), log),
+        ):
             yield log
         log.info("%s: done in %s", name, clock(time.monotonic() - started))
     except CaftError as error:
         log.error("%s: %s: %s (log: %s)", name, type(error).__name__, error, path)
         sys.exit(1)
-    except Exception as error:
-        logging.getLogger("caft.file").error(traceback.format_exc())
-        log.error(
-            "%s: unexpected %s: %s (traceback in %s)", name, type(error).__name__, error, path
-        )
-        sys.exit(1)
+    except (Exception, KeyboardInterrupt) as error:
+        if line := ends.foreseen(error, snakemake.rule):
+            log.error("%s: %s (log: %s)", name, line, path)
+        else:
+            logging.getLogger("caft.file").error(traceback.format_exc())
+            log.error(
+                "%s: unexpected %s: %s (traceback in %s)", name, type(error).__name__, error, path
+            )
+        sys.exit(stops.STATUS if isinstance(error, KeyboardInterrupt) else 1)
 
 
 def _end_with_the_run() -> None:
-    """Die with the Snakemake process above.
+    """End with the Snakemake process above.
 
     A job that outlives a killed run would go on buying answers and writing models beside the next.
     """
@@ -74,23 +78,7 @@ def _end_with_the_run() -> None:
 
     run = next((process for process in psutil.Process().parents() if is_snakemake(process)), None)
     if run is not None:
-        end_with(run.pid)
-
-
-def end_with(pid: int) -> None:
-    """Watch one of the processes above, and die with it; one on another machine is not watched."""
-    import psutil
-
-    above = next((process for process in psutil.Process().parents() if process.pid == pid), None)
-    if above is None:
-        return
-
-    def watch() -> None:
-        while above.is_running() and above.status() != psutil.STATUS_ZOMBIE:
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
+        stops.end_with(run.pid)
 
 
 class _Labelled(Formatter):

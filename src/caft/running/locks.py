@@ -6,7 +6,9 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from caft.running import machine
 _RUN_NAME = re.compile(r"(.+_)?[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _SCRIPTS = (".snakemake", "scripts")
 _SLURM_LOGS = ".snakemake/slurm_logs"  # where a run has been that gives its jobs to Slurm
+_ORPHAN_SECONDS = 600.0  # for jobs of a dead run to store what they have on the wire
 _CANCEL_SECONDS = 120.0  # for Slurm to end jobs that were cancelled
 # What squeue says on a machine that has it and belongs to no cluster.
 _NO_CLUSTER = "Could not establish a configuration source"
@@ -43,7 +46,8 @@ def remove_stale_lock(folder: Path) -> bool:
     works in: no Snakemake process works in this one. Anywhere else and for anyone else the lock
     stays, and Snakemake explains it. Slurm jobs that a dead run has left behind are cancelled
     first, also where it has left no lock: they would go on buying and writing beside those of the
-    next run.
+    next run. Jobs of a dead run on this machine, which end by themselves once what they have on
+    the wire is stored, are waited for: it would be bought again.
 
     Args:
         folder: the working directory of the run.
@@ -55,6 +59,7 @@ def remove_stale_lock(folder: Path) -> bool:
         CaftError: if Slurm does not say which jobs there are, or does not end them.
     """
     locks, owner = folder / ".snakemake/locks", folder / ".snakemake/caft_host"
+    _wait_for_orphans(folder)
     is_locked = locks.is_dir() and any(locks.iterdir())
     if is_locked and (not _is_of_here(owner, locks) or locks.stat().st_uid != os.getuid()):
         return False
@@ -93,12 +98,48 @@ def is_locked(folder: Path) -> bool:
     return bool(_live_runs(folder)) or (locks.is_dir() and any(locks.iterdir()))
 
 
+def cancel_left_over(folder: Path) -> None:
+    """Cancel the Slurm jobs of a folder in which no run goes on any more; for the end of one.
+
+    A Ctrl-C that falls into a look at the jobs finds the plugin without the list of them.
+
+    Raises:
+        CaftError: if Slurm does not say which jobs there are, or does not end them.
+    """
+    if (folder / _SLURM_LOGS).is_dir() and not _live_runs(folder):
+        _cancel_slurm_jobs(folder)
+
+
+def _wait_for_orphans(folder: Path) -> None:
+    deadline, told = time.monotonic() + _ORPHAN_SECONDS, False
+    while any(_is_orphan(process) for process in _live_processes(folder)):
+        if not told:
+            print("Waiting for an earlier run's job that still stores answers.", file=sys.stderr)
+            told = True
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.5)
+
+
+def _is_orphan(process: Any) -> bool:
+    """Tell whether a process (psutil) is a job whose Snakemake has ended."""
+    import psutil
+
+    try:
+        return is_job(process) and not any(map(is_snakemake, process.parents()))
+    except psutil.Error:
+        return False
+
+
 def _cancel_slurm_jobs(folder: Path) -> None:
     if shutil.which("squeue") is None:
         return
     deadline = time.monotonic() + _CANCEL_SECONDS
+    cancelled: set[str] = set()  # a job that is told again would not wait for its answers
     while jobs := _slurm_jobs(folder):
-        done = subprocess.run(["scancel", *jobs], check=False, capture_output=True, text=True)
+        if new := [job for job in jobs if job not in cancelled]:
+            done = subprocess.run(["scancel", *new], check=False, capture_output=True, text=True)
+            cancelled |= set() if done.returncode else set(new)
         if time.monotonic() > deadline:
             raise CaftError(
                 f"Slurm does not end jobs of an earlier run here: {', '.join(jobs)}"
@@ -148,11 +189,14 @@ def _is_same(place: Path, folder: Path) -> bool:
 
 def _live_runs(folder: Path) -> list[int]:
     """Return the pids of other Snakemake processes, or their local jobs, that work in a folder."""
+    return [process.pid for process in _live_processes(folder)]
+
+
+def _live_processes(folder: Path) -> Iterator[Any]:
     import psutil
 
     own = psutil.Process()
     family = {own.pid, *(process.pid for process in own.parents())}
-    found = []
     for process in psutil.process_iter():
         try:
             if process.pid in family or process.status() == psutil.STATUS_ZOMBIE:
@@ -162,10 +206,9 @@ def _live_runs(folder: Path) -> list[int]:
                 and _is_same(Path(process.cwd()), folder)
                 and not _is_in_slurm_job(process)
             ):
-                found.append(process.pid)
+                yield process
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return found
 
 
 def _is_in_slurm_job(process: Any) -> bool:
@@ -185,5 +228,15 @@ def is_snakemake(process: Any) -> bool:
     program, *words = map(Path, process.cmdline() or [""])
     if "python" not in program.name:
         return program.name == "snakemake"
-    script = next((word for word in words if not word.name.startswith("-")), Path())
+    script = _script(words)
     return script.stem.endswith("snakemake") or script.parent.parts[-2:] == _SCRIPTS
+
+
+def is_job(process: Any) -> bool:
+    """Tell whether a process (psutil) is one of Snakemake's scripts."""
+    program, *words = map(Path, process.cmdline() or [""])
+    return "python" in program.name and _script(words).parent.parts[-2:] == _SCRIPTS
+
+
+def _script(words: list[Path]) -> Path:
+    return next((word for word in words if not word.name.startswith("-")), Path())

@@ -113,6 +113,20 @@ class Store:
         self._look_once()
         return len(self._dropped)
 
+    @property
+    def added(self) -> int:
+        """How many answers this process has stored."""
+        return len(self._own)
+
+    def check_room(self) -> None:
+        """See that there is room to write, and that a write reaches the disk: ask only then.
+
+        Raises:
+            StoreError: if it cannot be written.
+        """
+        with writing(self.folder):
+            journal.probe(self.folder)
+
     def is_dropped(self, record: Mapping[str, Any]) -> bool:
         """Tell whether an answer, by its key and time, is not used any more."""
         return (record.get("key"), record.get("received_at") or "") in self._dropped

@@ -25,6 +25,8 @@ _LINE_START = re.compile(b"(?=" + re.escape(_PREFIX) + b")")
 _KEY = re.compile(rb'"key": "([^"\\]+)"')
 _SECONDS_CLOCKS_DIFFER = 60.0  # of a file server and of this machine
 
+_PROBE = 2**20  # bytes that a store has to have room for before answers are bought
+
 FOLD_BYTES = 64 * 2**20  # from which a writer folds its own journal: every reader parses it
 
 DAMAGED = "is damaged; this answer is not used"
@@ -75,6 +77,21 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
+
+
+def probe(folder: Path) -> None:
+    """Write and sync as much as many answers take, where a journal goes, and take it away again.
+
+    Raises:
+        OSError: if that fails.
+    """
+    path = folder / "journals" / f".{uuid.uuid4().hex}.probe"
+    make_folder(path.parent)
+    with open(path, "wb") as file:
+        path.unlink()  # the file goes however this ends
+        file.write(bytes(_PROBE))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _line(body: bytes) -> bytes:

@@ -252,10 +252,11 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what = "no space left on the disk" if error.errno in _NO_SPACE else f"cannot write: {error}"
+        what = "no space left on the disk" if error.errno in _NO_SPACE else str(error)
         todo = "free some" if error.errno in _NO_SPACE else "check disk and permissions"
         raise StoreError(
-            f"{folder}: {what}; {todo} and run again. All answers stored so far are kept."
+            f"{folder}: cannot write: {what}; {todo} and run again. All answers stored so far are "
+            "kept."
         ) from error
 
 

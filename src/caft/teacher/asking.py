@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 from caft.errors import BudgetError, TeacherError
 from caft.prompting.tokens import TokenCounter
+from caft.running import stops
 from caft.running.jobs import Progress
 from caft.running.settings import Engine
 from caft.store import Store
@@ -93,6 +94,7 @@ def open_asking(setup: Setup[S], look: Callable[[Teacher, Store], Outlook]) -> I
 
     Raises:
         BudgetError: if the budget cannot reach for what is not stored; nothing is asked then.
+        Interrupted: after a stop, saying what was kept.
     """
     teacher, settings = _teacher_of(setup), setup.settings
     if settings.way:
@@ -112,9 +114,18 @@ def open_asking(setup: Setup[S], look: Callable[[Teacher, Store], Outlook]) -> I
                 error_share=settings.error_share,
                 expect=settings.expected_model,
             )
+        except stops.Interrupted as stop:
+            raise stops.Interrupted(_kept(store.added)) from stop
         finally:
             if budget:
                 budget.close()
+
+
+def _kept(count: int) -> str:
+    lost = "nothing on the wire is lost"
+    if stops.at_once():
+        lost = "what was on the wire is noted as given up (docs/budget.md)"
+    return f"{count} answers stored, {lost}; the same command goes on"
 
 
 def _teacher_of(setup: Setup[S]) -> Teacher:
@@ -148,6 +159,9 @@ def obtain(
     Raises:
         TeacherError: if nothing that comes can be used; all that was asked for is stored.
         BudgetError: if the budget has no room for the rest, once all that was asked for is stored.
+        StoreError: if answers cannot be stored; where that is known before the first request,
+            nothing is asked.
+        Interrupted: after a stop, once all that was asked for is stored.
     """
     store, budget, prices = asking.store, asking.budget, asking.prices
     unique = {request.key: request for request in requests}
@@ -157,20 +171,24 @@ def obtain(
     log.info("%s: %d stored, %d to ask", what, len(answers), len(missing))
     if not missing:
         return answers
+    store.check_room()
     line = Progress(what, len(missing), "answers")
     watch = watch or Watch(empty, asking.patience, asking.path)
     stream = _Stream(missing, asking, watch)
-    for batch in asking.teacher.answer(stream.requests):
-        good = [answer for answer in batch if answer.finish_reason != "error"]
-        records = {one.key: to_record(unique[one.key], one, kind) for one in good}
-        store.append(records.values())
-        needless = stream.settle(batch)  # at once: an answer that is stored and noted counts twice
-        answers |= {answer.key: answer for answer in batch}
-        for key, stored in store.get(records).items():
-            answers[key] = read_back(answers[key], records[key], stored, prices)
-        tell_oddities([(unique[one.key], answers[one.key]) for one in good], asking.told)
-        watch.look(answers[answer.key] for answer in batch)
-        line.advance(len(batch) + needless, note([answers[answer.key] for answer in batch]))
+    with stops.orderly():
+        for batch in asking.teacher.answer(stream.requests):
+            good = [answer for answer in batch if answer.finish_reason != "error"]
+            records = {one.key: to_record(unique[one.key], one, kind) for one in good}
+            store.append(records.values())
+            # At once: an answer that is stored and noted counts twice.
+            needless = stream.settle(batch)
+            answers |= {answer.key: answer for answer in batch}
+            for key, stored in store.get(records).items():
+                answers[key] = read_back(answers[key], records[key], stored, prices)
+            tell_oddities([(unique[one.key], answers[one.key]) for one in good], asking.told)
+            watch.look(answers[answer.key] for answer in batch)
+            line.advance(len(batch) + needless, note([answers[answer.key] for answer in batch]))
+    stops.check()
     if stream.skipped:
         others = store.get(unique.keys() - answers.keys())
         answers |= {key: to_answer(record, prices) for key, record in others.items()}
@@ -187,7 +205,7 @@ class _Stream:
     """The requests for a teacher, which may pull them in another thread.
 
     `requests` yields None while the budget has no room or the first answers are waited for, and
-    ends when nothing can make any, or when what comes cannot be used.
+    ends when nothing can make any, when what comes cannot be used, or at a stop.
     """
 
     def __init__(self, requests: list[Request], asking: Asking, watch: Watch):
@@ -216,7 +234,7 @@ class _Stream:
 
     def _pull(self, requests: list[Request]) -> Iterator[Request | None]:
         for request in requests:
-            while self._waits() and not self.watch.stop:
+            while self._waits() and not (self.watch.stop or stops.asked()):
                 yield None
             while not (known := request.key in self._elsewhere) and self.budget:
                 # Looked at first: what is settled between the two makes room, it does not end it.
@@ -227,7 +245,7 @@ class _Stream:
                     self.no_room = True
                     return
                 yield None
-            if self.watch.stop:
+            if self.watch.stop or stops.asked():
                 return
             if known:
                 self.skipped += 1

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from caft.errors import ConfigError, ModelError, TeacherError
+from caft.running import stops
 from caft.running.settings import Precision
 from caft.settings import Count, NotNegative, Number, key, optional
 from caft.students.checks import check_source
@@ -118,6 +119,7 @@ class LocalTeacher:
             place=chat.place("cot"),
         )
         prompts = [request.messages for request in requests]
+        stops.check()
         for batch in generate(model, chat, prompts, decoding):
             seconds = (time.monotonic() - started) / len(batch)
             yield [
@@ -134,6 +136,7 @@ class LocalTeacher:
                 )
                 for one in batch
             ]
+            stops.check()
             started = time.monotonic()
 
     @cached_property

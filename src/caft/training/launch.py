@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import traceback
@@ -13,7 +14,7 @@ from typing import Any
 from caft.errors import CaftError, TrainingError
 from caft.mixtures.recipe import Tracker, absent
 from caft.mixtures.stages import StageSpec, recipe_of
-from caft.running.jobs import end_with
+from caft.running import ends, stops
 from caft.running.settings import Engine
 from caft.shown import line
 from caft.tables import parquet
@@ -114,6 +115,11 @@ def _launch(launcher: list[str], job: dict[str, Any]) -> None:
         elif start:
             log.info("%s", start)
     status = process.wait()
+    if status in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        reason = reason or (
+            f"{folder}: training.launcher was killed, as it is when memory is used up; lower "
+            "training.batch_size (and raise training.gradient_accumulation as much), and run again."
+        )
     if reason or status:
         raise TrainingError(
             reason or f"{folder}: training.launcher ended with status {status}; see the log."
@@ -133,7 +139,7 @@ def main(job_file: str) -> int:
     log.setLevel(logging.INFO if rank == "0" else logging.WARNING)
     if _JOB in os.environ:
         # Not the launcher: it may be killed alone, and the job always ends with its run.
-        end_with(int(os.environ[_JOB]))
+        stops.end_with(int(os.environ[_JOB]))
     job = read_json(job_file)
     try:
         train_planned(
@@ -143,11 +149,14 @@ def main(job_file: str) -> int:
             checkpoint_minutes=job["checkpoint_minutes"],
             report_to=job["report_to"],
         )
+    except KeyboardInterrupt:  # the job above says so
+        return stops.STATUS
     except Exception as error:
-        if not isinstance(error, CaftError):
+        known = ends.foreseen(error, "train_stage")
+        if not (known or isinstance(error, CaftError)):
             traceback.print_exc(file=sys.stdout)
         name = "" if isinstance(error, TrainingError) else f"{type(error).__name__}: "
-        text = line(" ".join(str(error).split()))
-        print(f"{_FAILED}{name}{text}", flush=True)
+        text = line(known or name + " ".join(str(error).split()))
+        print(f"{_FAILED}{text}", flush=True)
         return 1
     return 0

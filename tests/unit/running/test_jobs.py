@@ -1,11 +1,13 @@
 import logging
 import os
+import signal
+import subprocess
 from types import SimpleNamespace
 
 import pytest
 
 from caft.errors import ItemError
-from caft.running import jobs
+from caft.running import jobs, stops
 from caft.running.jobs import Progress, clock, job
 
 
@@ -71,6 +73,89 @@ def test_the_traceback_of_an_unexpected_error_is_in_the_log_alone(snakemake, cap
     ]
     assert "Traceback (most recent call last)" in written(snakemake)
     assert written(snakemake).count("unexpected ZeroDivisionError") == 1
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    """Nothing has been stopped yet; how signals are taken is put back."""
+    monkeypatch.setattr(stops, "_stop", stops._Stop())
+    before = {number: signal.getsignal(number) for number in (2, 15, 1)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_stopped_job_ends_in_one_line(snakemake, capsys, stopped, number):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(SystemExit) as ended, job(snakemake):
+        os.kill(os.getpid(), number)
+    assert ended.value.code == 130
+    line = (
+        "score_items dataset=sums student=tiny: Interrupted: what is complete is kept; the same "
+        f"command goes on (log: {snakemake.log[0]})"
+    )
+    assert capsys.readouterr().err.splitlines() == [line]
+    assert written(snakemake).count(line) == 1
+
+
+def test_within_an_orderly_block_a_stop_is_noted_and_a_second_one_ends_it(snakemake, stopped):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    told = []
+    with pytest.raises(SystemExit), job(snakemake) as log, stops.orderly(lambda: told.append(1)):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stops.asked() and told == [1]
+        log.info("goes on")
+        os.kill(os.getpid(), signal.SIGTERM)  # the same stop, told twice
+        assert not stops.at_once()
+        os.kill(os.getpid(), signal.SIGINT)
+        log.info("never comes here")
+    assert stops.at_once()
+    assert "goes on" in written(snakemake)
+    assert "never" not in written(snakemake)
+
+
+def test_a_job_that_ended_well_takes_signals_as_before(snakemake, stopped):
+    before = signal.getsignal(signal.SIGTERM)
+    with job(snakemake):
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_what_a_shell_wants_ignored_stays_ignored(snakemake, stopped):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with job(snakemake):
+        os.kill(os.getpid(), signal.SIGHUP)
+    assert "done in" in written(snakemake)
+
+
+def test_a_full_disk_is_one_line_without_a_traceback(snakemake, capsys):
+    with pytest.raises(SystemExit) as ended, job(snakemake):
+        raise OSError(28, "No space left on device", "/data/scores.parquet")
+    assert ended.value.code == 1
+    for text in (capsys.readouterr().err, written(snakemake)):
+        assert "cannot write or open /data/scores.parquet: no space is left; free some" in text
+        assert "Traceback" not in text and "unexpected" not in text
+
+
+@pytest.mark.parametrize(("status", "is_told"), [(137, True), (1, False), (0, False)])
+def test_the_shell_around_a_job_says_that_it_was_killed(status, is_told):
+    command = f"{stops.shell_prefix()} bash -c 'exit {status}'"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.returncode == status
+    assert ("was killed" in done.stderr) == is_told
+
+
+def test_the_shell_around_a_job_outlives_a_stop(tmp_path):
+    inner = f"trap : TERM; touch {tmp_path}/up; sleep 2; echo stored"
+    command = f"{stops.shell_prefix()} bash -c '{inner}'"
+    process = subprocess.Popen(
+        ["bash", "-c", command], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not (tmp_path / "up").exists():
+        assert process.poll() is None
+    process.terminate()
+    assert process.communicate()[0] == "stored\n"
 
 
 def test_a_jobs_threads_are_set_unless_the_environment_has_them(snakemake):

@@ -240,3 +240,36 @@ def test_a_command_that_only_looks_does_not_act(words):
 
 def parsed(words):
     return get_argument_parser().parse_known_args(words.split())[0]
+
+
+def test_a_job_of_a_dead_run_is_waited_for(tmp_path, capsys, monkeypatch):
+    script = ".snakemake/scripts/tmpa1.generate_rationales.py"
+    threads = []
+
+    def pause(seconds):
+        threads.append(seconds)
+        if len(threads) == 2:
+            process.communicate()
+
+    file = tmp_path / script
+    file.parent.mkdir(parents=True)
+    file.write_text("import sys; sys.stdin.read()")
+    command = [sys.executable, str(file)]
+    process = subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE)
+    monkeypatch.setattr(locks, "time", SimpleNamespace(sleep=pause, monotonic=lambda: 0.0))
+    remove_stale_lock(tmp_path)
+    assert len(threads) == 2
+    assert capsys.readouterr().err.count("Waiting for an earlier run's job") == 1
+
+
+def test_left_over_slurm_jobs_are_looked_for_at_the_end_unless_a_run_goes_on(tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(locks, "_cancel_slurm_jobs", looked.append)
+    locks.cancel_left_over(tmp_path)
+    assert looked == []
+    (tmp_path / ".snakemake/slurm_logs").mkdir(parents=True)
+    with process_in(tmp_path, "snakemake"):
+        locks.cancel_left_over(tmp_path)
+    assert looked == []
+    locks.cancel_left_over(tmp_path)
+    assert looked == [tmp_path]

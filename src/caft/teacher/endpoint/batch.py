@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from caft.errors import TeacherError
+from caft.running import stops
 from caft.store import batches as notes
 from caft.store.batches import OpenBatch
 from caft.teacher import Answer, Request
@@ -114,6 +115,7 @@ class Batches:
         Raises:
             TeacherError: if the endpoint refuses, or a batch needs a person. Batches that it has
                 stay known, and what the others brought has been yielded.
+            Interrupted: at a stop, between two looks; the next run collects what was submitted.
         """
         waiting = {request.key: request for request in requests}
         wanted = [one for one in _noted(self.target, self.store) if waiting.keys() & set(one.keys)]
@@ -138,7 +140,7 @@ class Batches:
                     yield [self._read(batch, one, lines) for one in mine[start : start + _AT_ONCE]]
                 self._keep_rest(batch, lines, {request.key for request in mine})
             if self.open or self.full:
-                time.sleep(pause)
+                stops.wait(pause)
                 slowest = _SLOWEST * self.habits.poll_s
                 pause = self.habits.poll_s if ended else min(1.5 * pause, slowest)
             self.full &= bool(self.open)
@@ -147,6 +149,7 @@ class Batches:
 
     def _submit_all(self) -> None:
         while self.queue and not self.full:
+            stops.check()
             lot, content = self._lot()
             try:
                 self.open.append(self._submit([request.key for request in lot], content))
@@ -251,7 +254,7 @@ class Batches:
                 notes.remove(self.store, known)
                 return False
             else:
-                time.sleep(self.habits.poll_s / 2)
+                stops.wait(self.habits.poll_s / 2)
                 known = notes.read(self.store, known.uuid)
         if known:
             self.open.append(known)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from caft.errors import TeacherError
+from caft.running import stops
 from caft.store.batches import OpenBatch
 from caft.teacher.endpoint.batch_replies import identified, seconds_of, too_much
 from caft.teacher.endpoint.bodies import is_cut
@@ -188,6 +189,7 @@ class Calls:
                 with attempt:
                     return self._once(make)
         except Fault as fault:
+            stops.check()
             raise NoReplyError(
                 f"{fault}, again and again for {time.monotonic() - started:.0f} s; run again "
                 "later: batches that were submitted go on and are collected then."

@@ -15,6 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from caft.errors import TeacherError
+from caft.running import stops
 from caft.teacher import Answer, Owed, Request
 from caft.teacher.endpoint.refusals import Refusal
 from caft.teacher.endpoint.replies import Fault, no_answer
@@ -44,8 +45,8 @@ def ask_all(
     """Ask everything, `settings.concurrency` at once, and yield what has arrived.
 
     A slot is free again when the consumer asks for the next batch, so never more answers than slots
-    are bought and not yet durable. After an error no new request is sent and none is repeated; what
-    is under way is waited for and yielded, and only then the error is raised.
+    are bought and not yet durable. After an error or a stop no new request is sent and none is
+    repeated; what is under way is waited for and yielded, and only then the error is raised.
 
     A prompt that is refused is asked once more, after the others, unless its fault is plain and
     other prompts were answered; then it is the item's, and the others go on.
@@ -67,14 +68,16 @@ def ask_all(
     Raises:
         TeacherError: if the endpoint is at fault, after `breaker` lost requests in a row, or where
             nothing comes but refusals.
+        Interrupted: after a stop; at a second one what is on the wire is given up.
     """
     run = _Run(requests, connect, ask, settings, tokens, on_retry)
     thread = threading.Thread(target=run.main, name="caft-teacher", daemon=True)
     thread.start()
     try:
-        while batch := run.arrived():
-            yield batch
-            run.tell(run.release, len(batch))
+        with stops.orderly(lambda: run.tell(run.end, stops.Interrupted())):
+            while batch := run.arrived():
+                yield batch
+                run.tell(run.release, len(batch))
     finally:
         run.tell(run.stop)
         thread.join()
@@ -82,7 +85,11 @@ def ask_all(
         raise run.error
 
 
-def retrying(settings: Endpoint, going_on: Callable[[], bool] = lambda: True) -> Any:
+def _goes_on() -> bool:
+    return not stops.asked()
+
+
+def retrying(settings: Endpoint, going_on: Callable[[], bool] = _goes_on) -> Any:
     """Return the arguments of `stamina.retry_context` for a teacher's config.
 
     Waits double from `backoff_s`, with as much jitter, unless the server names a time; none is
@@ -90,7 +97,7 @@ def retrying(settings: Endpoint, going_on: Callable[[], bool] = lambda: True) ->
 
     Args:
         settings: `attempts`, `backoff_s`, `max_wait_s`.
-        going_on: false once nothing shall be repeated any more.
+        going_on: false once nothing shall be repeated any more, as after a stop.
     """
     from stamina.instrumentation import set_on_retry_hooks
 
@@ -212,7 +219,7 @@ class _Run:
             try:
                 request = next(self.requests, _END)
             except Exception as error:
-                self._fail(error)
+                self.end(error)
                 return
             idle = self.free >= self.settings.concurrency
             if request is None and not idle:
@@ -232,7 +239,7 @@ class _Run:
         answer = None
         if not task.cancelled():
             if error := task.exception():
-                self._fail(error)
+                self.end(error)
             else:
                 answer = task.result()
         if answer:
@@ -249,13 +256,13 @@ class _Run:
         except Fault as fault:
             self.failures += 1
             if self.failures == self.settings.breaker:
-                self._fail(_broken(self.failures, fault, self.settings))
+                self.end(_broken(self.failures, fault, self.settings))
             why = "; the budget has no room for another attempt" if fault.last else ""
             return no_answer(request.key, f"{fault}{why}")
         except Refusal as refusal:
             return self._turned_down(request, refusal)
         except Exception as error:
-            self._fail(error)
+            self.end(error)
             return None
 
     def _turned_down(self, request: Request, refusal: Refusal) -> Answer | None:
@@ -263,7 +270,7 @@ class _Run:
         second = request.key in self.refused
         self.refusals += not second
         if self.refusals == (_REFUSALS_IN_A_ROW if self.answered else _FIRST_REFUSALS):
-            self._fail(_only_refusals(self.refusals, self.answered, refusal))
+            self.end(_only_refusals(self.refusals, self.answered, refusal))
             request.again(Owed.REQUEST)
             return None
         # Two of three signs that it is the item's: others come, the words say so, it says it twice.
@@ -306,7 +313,7 @@ class _Run:
         finally:
             self.sending.discard(task)
 
-    def _fail(self, error: BaseException) -> None:
+    def end(self, error: BaseException) -> None:
         """Send nothing more; what is on the wire may still become an answer."""
         if not self.error and self.sending:
             log.info("teacher: stopping; waiting for %d answers under way", len(self.sending))

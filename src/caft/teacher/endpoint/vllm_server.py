@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from caft.errors import TeacherError
+from caft.running import stops
 from caft.running.jobs import clock
 from caft.settings import Positive, key
 from caft.teacher import Answer, Here, Provider, Request
@@ -162,7 +163,7 @@ def _wait_for(url: str, guard: subprocess.Popen[bytes], limit: float, output: Pa
         if now - told > _SECONDS_BETWEEN_LINES:
             told = now
             log.info("teacher: the server has been starting for %s", clock(now - started))
-        time.sleep(min(1.0, 0.05 + (now - started) / 10))
+        stops.wait(min(1.0, 0.05 + (now - started) / 10))
 
 
 def _takes_any_key(base_url: str) -> bool:
