@@ -67,8 +67,8 @@ summary: env $(CONFIG)
 # Of what is in results/: never computes another configuration over it.
 report: env $(CONFIG)
 	$(IN_ENV) python -m caft.report.provenance config.yaml $(CONFIG)
-	$(IN_ENV) snakemake summary --cores $(CORES) $(WITH_CONFIG)
-	$(IN_ENV) snakemake summary --report results/report.html $(WITH_CONFIG)
+	$(IN_ENV) snakemake --cores $(CORES) $(WITH_CONFIG)
+	$(IN_ENV) snakemake --report results/report.html $(WITH_CONFIG)
 
 test: env
 	$(IN_ENV) pytest -n 2 --dist loadfile --no-loadscope-reorder

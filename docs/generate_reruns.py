@@ -43,6 +43,12 @@ Your own files are inputs of the jobs that read them. This holds for the files i
 too: of a student, of a `hub` data set, of a `local` teacher or judge. Stored answers stay valid as
 long as the files of the model that gave them are the same.
 
+Beside Snakemake's own records, every job has a file in `data/settings/` that says by a hash what
+makes its output. It is written anew when that changes, so that a changed setting is newer than what
+was made before: also without `.snakemake`, or with `--rerun-triggers mtime`. Your own files count by
+their content, up to 64 MB by a hash, above by size and time; weights are compared with their record
+again before they are loaded.
+
 Each step of the code has a number in `src/caft/versions.py`; when the number is raised, the step
 runs again. Snakemake notices a changed script as well. The jobs of that script then find what they
 made before (blocks of items, models, answers), because all of it is named by a hash of its content,

@@ -56,11 +56,13 @@ TRAINING_SAMPLES = "results/training/{dataset}/{student}/samples.html"
 
 # What a run is summed up in
 SUMMARY = "results/summary.csv"
+OVERVIEW = "results/overview.html"
 SUMMARY_MARKDOWN = "results/tables/summary.md"
 SUMMARY_LATEX = "results/tables/summary.tex"
 RUNS = "results/tables/runs.csv"
 COMPARISONS = "results/tables/comparisons.csv"
 COMPLEXITY = "results/tables/complexity.csv"
+THRESHOLDS = "results/tables/thresholds.csv"
 TEACHER_PLAN = "results/tables/teacher_plan.csv"
 TEACHER_SPEND = "results/tables/teacher_spend.csv"
 TEACHER_ACCEPTANCE = "results/tables/teacher_acceptance.csv"

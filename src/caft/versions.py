@@ -32,7 +32,9 @@ SHORT_TRAINING = 1  # of stages with few updates alone: the first one has a rate
 EVALUATION = 3
 # 4: a judge's money, tokens as they were trained, and each scoring counted once; 5: the plan and
 # the table of complexity say whether the student can rank; a column too_long_rate; more reasons of
-# rejected answers, and who answered, in the spending
-SUMMARY = 5
+# rejected answers, and who answered, in the spending; 6: epochs by bucket, accepted items and
+# fallback in the summary, the relevant difference beside verdicts, a table of thresholds
+SUMMARY = 6
+OVERVIEW = 1
 ANALYSIS = 1
 EXPLORER = 1

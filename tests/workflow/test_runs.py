@@ -70,6 +70,18 @@ def test_the_page_of_all_items_comes_with_the_whole_run_alone(project):
     assert len(ids) == 40 and "default-src 'none'" in page.read_text()
 
 
+def test_the_overview_is_made_of_tables_and_figures_and_again_when_one_of_them_is(project):
+    first = project.run("summary")
+    assert (first.rules["write_overview"], first.rules["summarize"]) == (1, 0)
+    assert "All of it on one page: results/overview.html" in first.output
+    page = (project.folder / "results/overview.html").read_text()
+    assert page.count("<img ") == 6, "four of the summary, complexity, and losses"
+    assert "Nothing to be done" in project.run("summary").output
+    (project.folder / "results/figures/cost.svg").unlink()
+    again = project.run("summary").rules
+    assert again == {"plot_cost": 1, "write_overview": 1, "summary": 1}
+
+
 def test_no_data_set_waits_for_the_scores_of_another(config, tmp_path):
     changed = copy.deepcopy(config)
     changed["datasets"]["other"] = {**changed["datasets"]["mine"], "answer_kind": "text"}

@@ -181,20 +181,65 @@ def all_results(wildcards):
     # Else the summary stood in the graph from the start, and ran again whenever a plan is written again,
     # though it says the same.
     wait_for_plans()
-    figures = list(FIGURES)
-    if resolve.plotted_metric(CONFIG):
-        figures.append("complexity")
     return [
+        layout.OVERVIEW,
         layout.SUMMARY,
         layout.RUNS,
         layout.COMPARISONS,
         layout.PROVENANCE,
-        *expand(layout.FIGURE, name=figures, suffix="svg"),
         layout.SUMMARY_MARKDOWN,
         layout.TEACHER_SPEND,
         layout.TEACHER_ACCEPTANCE,
-        *(every_pair(layout.LOSSES_SVG) if TRAINS else []),
+        *(picture["path"] for picture in PICTURES),
     ]
+
+
+def overview_inputs(wildcards):
+    """The tables and figures of the overview, once the plans are known, as for all results."""
+    wait_for_plans()
+    return {
+        "tables": [
+            layout.SUMMARY,
+            layout.COMPARISONS,
+            layout.COMPLEXITY,
+            layout.THRESHOLDS,
+            layout.PROVENANCE,
+        ],
+        "pictures": [picture["path"] for picture in PICTURES],
+    }
+
+
+def picture(title, caption, pattern, **names):
+    """A figure of the results, with the caption that the report has for it."""
+    text = Path(workflow.basedir, "workflow/report", caption).read_text(encoding="utf-8")
+    return {"title": title, "caption": text, "path": layout.at(pattern, **names)}
+
+
+def pictures():
+    """The figures of this run, in the order of the overview."""
+    captions = {name: figure.caption for name, figure in FIGURES.items()}
+    if resolve.plotted_metric(CONFIG):
+        captions["complexity"] = "complexity.rst"
+    shown = [
+        picture(name.capitalize(), caption, layout.FIGURE, name=name, suffix="svg")
+        for name, caption in captions.items()
+    ]
+    if not TRAINS:
+        return shown
+    return shown + [
+        picture(
+            f"Losses of {student} on {dataset}",
+            "losses.rst",
+            layout.LOSSES_SVG,
+            dataset=dataset,
+            student=student,
+        )
+        for dataset in DATASETS
+        for student in STUDENTS
+    ]
+
+
+PICTURES = pictures()
 
 
 def scoring_model(wildcards):
@@ -414,6 +459,7 @@ def summary_inputs(wildcards):
         *chosen_epochs(wildcards),
         layout.TEACHER_SPEND,
         *all_buckets(wildcards),
+        *every_pair(layout.METRICS, metric=resolve.metrics_used(CONFIG)),
         *all_rationales(wildcards),
     ]
 

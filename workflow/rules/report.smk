@@ -15,6 +15,11 @@ rule summarize:
             caption="../report/complexity_table.rst",
             category="Complexity",
         ),
+        thresholds=report(
+            layout.THRESHOLDS,
+            caption="../report/thresholds.rst",
+            category="Complexity",
+        ),
         models=layout.MODEL_INDEX,
         provenance=layout.PROVENANCE,
     params:
@@ -26,6 +31,24 @@ rule summarize:
         "Comparing the strategies"
     script:
         "../scripts/summarize.py"
+
+
+rule write_overview:
+    input:
+        FIRST_PLANS,
+        unpack(overview_inputs),
+    output:
+        report(layout.OVERVIEW, caption="../report/overview.rst", category="Answer"),
+    params:
+        titles=[picture["title"] for picture in PICTURES],
+        captions=[picture["caption"] for picture in PICTURES],
+        code=versions.OVERVIEW,
+    log:
+        "logs/write_overview/write_overview.log",
+    message:
+        "Writing the answer on one page"
+    script:
+        "../scripts/write_overview.py"
 
 
 rule tabulate_summary:

@@ -20,6 +20,7 @@ localrules:
     predictions,
     summary,
     summarize,
+    write_overview,
     tabulate_summary,
     plot_complexity,
     report_training,

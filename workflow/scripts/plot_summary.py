@@ -9,7 +9,7 @@ import pandas as pd
 
 from caft.figures import FIGURES
 from caft.figures.style import save
-from caft.report.render import as_prompted
+from caft.report.results import as_prompted
 from caft.running.jobs import job
 
 with job(snakemake) as log:

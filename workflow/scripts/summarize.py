@@ -2,14 +2,16 @@
 
 Inputs    predictions, models, scores, buckets, rationales
 Outputs   summary; runs (per training seed); comparisons (every pair of strategies); complexity (ROC
-          AUC of the metric); models (index); provenance
+          AUC of the metric); thresholds (what they come from); models (index); provenance
 Settings  params.config
 """
 
 from caft.config.model import Configuration
-from caft.report.complexity import complexity_table
+from caft.report.answer import answers
+from caft.report.complexity import complexity_table, thresholds_table
 from caft.report.provenance import provenance
-from caft.report.render import render
+from caft.report.render import render, tell
+from caft.report.results import Tables
 from caft.report.summary import model_index, summarize
 from caft.running.jobs import job
 from caft.tables.files import write_csv, write_json
@@ -22,6 +24,7 @@ with job(snakemake) as log:
     written = (
         (models, output.models),
         (complexity_table(config), output.complexity),
+        (thresholds_table(config), output.thresholds),
         (runs, output.runs),
         (comparisons, output.comparisons),
         (summary, output.summary),
@@ -29,4 +32,5 @@ with job(snakemake) as log:
     for table, path in written:
         write_csv(path, table, digits=6)
     write_json(output.provenance, provenance(config, models["model"]))
-    log.info("\n" + render(summary))
+    tables = Tables.read()
+    log.info(f"\n{render(tables)}\n\n{tell(answers(tables))}")

@@ -7,7 +7,7 @@ Outputs   markdown, latex
 import pandas as pd
 
 from caft.report import paper_tables as paper
-from caft.report.render import as_prompted
+from caft.report.results import as_prompted
 from caft.running.jobs import job
 from caft.tables.files import write_text
 

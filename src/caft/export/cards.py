@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from caft.report.answer import Answer
 from caft.report.paper_tables import escape_markdown
 from caft.shown import escaped, line
 from caft.tables import parquet
@@ -19,15 +20,25 @@ _SHOWN = 1_500  # characters of a sample row
 _METHOD = """\
 Complexity-aware fine-tuning lets the student's own uncertainty tell which items are hard, and buys
 a teacher's chain of thought for those only; other strategies serve as comparison."""
-_CODE = """\
-from MODULE import LOADER
-from transformers import AutoTokenizer, GenerationConfig
+_MODEL = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
-model = LOADER.from_pretrained("FOLDER", dtype="auto")
+model = AutoModelForCausalLM.from_pretrained("FOLDER", dtype="auto")"""
+# Not by peft's own classes: what they ask of transformers is deprecated, and warns.
+_ADAPTED = """\
+from peft import PeftConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+adapter = PeftConfig.from_pretrained("FOLDER")
+base, revision = adapter.base_model_name_or_path, adapter.revision or "main"
+model = AutoModelForCausalLM.from_pretrained(base, revision=revision, dtype="auto")
+model.load_adapter("FOLDER")"""
+_CODE = """\
+MODEL
 tokenizer = AutoTokenizer.from_pretrained("FOLDER")
 MESSAGES
-greedy = GenerationConfig.from_pretrained("FOLDER")
-output = model.generate(**inputs, generation_config=greedy, max_new_tokens=256)
+greedy = GenerationConfig.from_pretrained("FOLDER", max_new_tokens=256)
+output = model.generate(**inputs, generation_config=greedy)
 print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))"""
 _MESSAGES = """\
 inputs = tokenizer.apply_chat_template(
@@ -58,6 +69,7 @@ def model_card(
     rows: pd.DataFrame,
     provenance: dict[str, Any],
     merged: Mapping[str, Any] | None = None,
+    answer: Answer | None = None,
 ) -> str:
     """Describe a trained model, its results and its limits.
 
@@ -68,6 +80,7 @@ def model_card(
         rows: of the table of runs about it; empty if it was not evaluated.
         provenance: of the run.
         merged: what the check of a merged model found; None for an adapter or a whole model.
+        answer: what the run answers about its data set and student; None where that is not known.
 
     Returns:
         Markdown with the hub's YAML header. Texts of the run are quoted, so that none is markup.
@@ -94,6 +107,7 @@ def model_card(
         _what_it_is(own, provenance, adapter),
         "## How to use it\n\n" + _usage(config, adapter, _form(record, own, provenance)),
         "## Results\n\n" + _accuracies(rows, config),
+        *([_comparison(answer)] if answer else []),
         "## Training data\n\n" + _training(stages, config),
         "## Training\n\n" + _recipe(record, merged),
         "## Limits\n\n" + _LIMITS,
@@ -261,9 +275,7 @@ def _usage(config: dict[str, Any], adapter: bool, form: tuple[dict[str, Any], st
         asked = asked.replace(
             f'"content": {question}', f'"content": SYSTEM + "\\n\\n" + {question}'
         )
-    loader = "AutoPeftModelForCausalLM" if adapter else "AutoModelForCausalLM"
-    module = "peft" if adapter else "transformers"
-    code = _CODE.replace("MESSAGES", asked).replace("LOADER", loader).replace("MODULE", module)
+    code = _CODE.replace("MESSAGES", asked).replace("MODEL", _ADAPTED if adapter else _MODEL)
     variant = config["prompts"][config["prompt"]]
     systems = "\n".join(
         f"{mode}, {kind}: {text}"
@@ -300,6 +312,16 @@ def _accuracies(rows: pd.DataFrame, config: dict[str, Any]) -> str:
     return (
         f"Split `{config['run']['split']}`, greedy answers; the mode it was trained for is "
         f"`{rows['trained_mode'].iloc[0]}`.\n\n" + "\n".join(lines)
+    )
+
+
+def _comparison(answer: Answer) -> str:
+    """Say what the overview of the run says."""
+    told = " ".join([*answer.result, *answer.costs])
+    known = [*answer.warnings, *answer.conditions]
+    return (
+        f"## The comparison it is from\n\n{escape_markdown(told)} A verdict decides, an interval "
+        "shows the size.\n\n" + "\n".join(f"- {escape_markdown(one)}" for one in known)
     )
 
 

@@ -8,6 +8,8 @@ import pandas as pd
 
 from caft import layout
 from caft.errors import ExportError
+from caft.report.answer import Answer, answers
+from caft.report.results import Tables
 from caft.tables.files import read_json
 from caft.tables.parquet import records
 
@@ -28,6 +30,8 @@ class Choice:
             they were not evaluated.
         spend: row of the teacher's spending by name of the teacher.
         provenance: of the run.
+        answer: what the run answers about the data set and student; None in runs of versions
+            without the tables for it.
     """
 
     model: str
@@ -40,6 +44,7 @@ class Choice:
     rows: pd.DataFrame
     spend: dict[str, dict[str, Any]]
     provenance: dict[str, Any]
+    answer: Answer | None
 
     @property
     def folder(self) -> Path:
@@ -113,7 +118,15 @@ def _choice(row: pd.Series, index: pd.DataFrame, keys: list[str], last: bool) ->
         rows=runs[same & last],
         spend={row["teacher"]: row for row in records(asked)},
         provenance=read_json(layout.PROVENANCE),
+        answer=_answer(row["dataset"], row["student"]),
     )
+
+
+def _answer(dataset: str, student: str) -> Answer | None:
+    tables = Tables.read()
+    found = answers(tables) if tables else []
+    own = (one for one in found if (one.dataset, one.student) == (dataset, student))
+    return next(own, None)
 
 
 def _record_file(model: str) -> Path:

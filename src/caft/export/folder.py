@@ -79,7 +79,13 @@ def export_model(
         _add_tokenizer(choice.student_folder, folder)
         _forget_places(folder)
         card = cards.model_card(
-            choice.name, choice.record, choice.stages, choice.rows, choice.provenance, check
+            choice.name,
+            choice.record,
+            choice.stages,
+            choice.rows,
+            choice.provenance,
+            check,
+            choice.answer,
         )
         write_text(folder / "README.md", card)
     return check

@@ -15,8 +15,21 @@ from caft.analysis.ranking import (
     warning,
 )
 from caft.config.model import Configuration
-from caft.config.resolve import buckets_used, metric_table, prompt_of, scorer_of, source_of
+from caft.config.resolve import (
+    buckets_used,
+    kind_of,
+    metric_table,
+    prompt_of,
+    scorer_of,
+    source_of,
+)
 from caft.tables import parquet
+from caft.tables.files import read_json
+
+_COMPLEXITY = [
+    "dataset", "student", "scorer", "prompt", "metric", "n", "student_accuracy", "answer_valid",
+    "roc_auc", "roc_auc_low", "roc_auc_high", "chance", "commonest_answer", "valid_mass", "warning",
+]  # fmt: skip
 
 
 def complexity_table(config: Configuration) -> pd.DataFrame:
@@ -44,7 +57,43 @@ def complexity_table(config: Configuration) -> pd.DataFrame:
                     scores = unseen(parquet.read("scores", path), "." in scorer)
                     found = _rows(scores, items, mend(student, scorer, name), config.seed)
                     rows += [{**where, **row} for row in found]
+    return pd.DataFrame(rows, columns=_COMPLEXITY)
+
+
+def thresholds_table(config: Configuration) -> pd.DataFrame:
+    """Tell what the thresholds of each bucket definition were drawn from.
+
+    Returns:
+        One row per data set, student and bucket definition. Columns are described in
+        docs/summary.md.
+    """
+    rows = [
+        _thresholds(config, dataset, student, name)
+        for dataset in config.run.datasets
+        for student in config.run.students
+        for name in buckets_used(config)
+    ]
     return pd.DataFrame(rows)
+
+
+def _thresholds(config: Configuration, dataset: str, student: str, buckets: str) -> dict[str, Any]:
+    where = {"dataset": dataset, "student": student, "buckets": buckets}
+    metric = config.buckets[buckets].metric
+    report = read_json(layout.at(layout.BUCKETS_REPORT, **where))
+    table = parquet.read("metrics", layout.at(layout.METRICS, **where, metric=metric))
+    behind = table[(table["split"] == "train") & table["value"].notna()]
+    made = metric_table(config, dataset, student, metric)
+    return {
+        **where,
+        "metric": metric,
+        "kind": kind_of(config, metric),
+        "scorer": scorer_of(config, student, metric) if made else None,
+        "prompt": prompt_of(config, metric) if made else None,
+        "lower": report["lower"],
+        "upper": report["upper"],
+        "items": len(behind),
+        "seen_by_warm_up": int(behind["warm_up"].eq(True).sum()),
+    }
 
 
 def _rows(

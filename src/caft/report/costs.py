@@ -9,6 +9,7 @@ from caft import layout
 from caft.complexity import METRICS
 from caft.config.model import Configuration
 from caft.config.resolve import kind_of, metric_table, prompt_of, scorer_of, source_of
+from caft.mixtures.buckets import BUCKETS
 from caft.mixtures.plan import Plan, PlannedStage, Trained
 from caft.mixtures.rows import wanted_rationales
 from caft.mixtures.settings import Strategy
@@ -18,11 +19,13 @@ from caft.tables import parquet
 from caft.tables.files import read_json
 
 COUNTS = [
-    "items", "target_tokens_one_pass", "target_tokens", "all_tokens", "teacher_requests",
+    "items", "target_tokens_one_pass", "target_tokens", "all_tokens", "rationale_items",
+    "accepted_items", "teacher_requests",
     "teacher_prompt_tokens", "teacher_completion_tokens",
     "metric_prompt_tokens", "metric_completion_tokens",
     "warm_up_items", "warm_up_target_tokens", "warm_up_all_tokens",
 ]  # fmt: skip
+EPOCHS = [f"epochs_{name}" for name in BUCKETS]
 AMOUNTS = [
     "cost_usd", "metric_cost_usd", "score_seconds", "warm_up_seconds", "train_seconds",
     "evaluate_seconds", "energy_wh",
@@ -46,6 +49,16 @@ def training_costs(trained: Trained) -> tuple[dict[str, Any], list[dict[str, Any
     }, records
 
 
+def epochs_by_bucket(trained: Trained, strategy: Strategy) -> dict[str, float]:
+    """Return how often training passes over the rows of each bucket, in all stages together."""
+    passes = dict.fromkeys(EPOCHS, 0.0)
+    for stage, planned in zip(strategy.stages, trained.stages, strict=True):
+        for part in stage.parts_or_itself:
+            for bucket in part.buckets:
+                passes[f"epochs_{bucket}"] += planned.epochs
+    return passes
+
+
 def _records(stages: Iterable[PlannedStage]) -> list[dict[str, Any]]:
     return [read_json(layout.at(layout.MODEL, digest=stage.model)) for stage in stages]
 
@@ -64,11 +77,14 @@ def teacher_costs(
         strategy: from config.
         seed: of training and of random membership.
     """
-    asked = pd.DataFrame(columns=parquet.SCHEMAS["rationales"].names)
+    own = pd.DataFrame(columns=parquet.SCHEMAS["rationales"].names)
     if rationales is not None:
         wanted = wanted_rationales(buckets, strategy, seed)
-        asked = paid_answers(rationales[rationales["item_id"].isin(wanted)])
+        own = rationales[rationales["item_id"].isin(wanted)]
+    asked = paid_answers(own)
     return {
+        "rationale_items": own["item_id"].nunique(),
+        "accepted_items": own.loc[own["accepted"].eq(True), "item_id"].nunique(),
         "teacher_requests": len(asked),
         "teacher_prompt_tokens": total_tokens(asked, "prompt_tokens"),
         "teacher_completion_tokens": total_tokens(asked, "completion_tokens"),

@@ -120,7 +120,7 @@ def _cells(rows: pd.DataFrame) -> pd.DataFrame:
     return cells.assign(
         **{
             "Teacher tokens": rows["teacher_completion_tokens"].map(_tokens),
-            "USD": (rows["cost_usd"] + rows["metric_cost_usd"]).map(_money),
+            "USD": (rows["cost_usd"] + rows["metric_cost_usd"]).map(money),
             "Target tokens": rows["target_tokens"].map("{:,.0f}".format),
         }
     )
@@ -134,7 +134,8 @@ def _tokens(count: float) -> str:
     return "unknown" if pd.isna(count) else f"{count:,.0f}"
 
 
-def _money(value: float) -> str:
+def money(value: float) -> str:
+    """Return a sum in USD for people."""
     if pd.isna(value):
         return "unknown"
     return "0" if value == 0 else f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"

@@ -42,7 +42,7 @@ def provenance(config: Configuration, models: Iterable[str]) -> dict[str, Any]:
     """
     return {
         "caft": __version__,
-        **_code(),
+        **code_state(Path(__file__).parents[3]),
         "config": config.plain(),
         "models": sorted(set(models)),
         "python": sys.version.split()[0],
@@ -87,12 +87,16 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _code() -> dict[str, Any]:
+def code_state(root: Path) -> dict[str, Any]:
     """Return the commit of caft's own checkout, and whether files of the code differ from it.
 
-    Both are None for an installed package, and for an unpacked copy in a repository of others.
+    Args:
+        root: where the package's `src` lies.
+
+    Returns:
+        `commit` and `changed`; both are None for an installed package, and for an unpacked copy in
+        a repository of others.
     """
-    root = Path(__file__).parents[3]
     try:
         if not root.samefile(_git(root, "rev-parse", "--show-toplevel")):
             return {"commit": None, "changed": None}

@@ -1,55 +1,73 @@
-"""The summary as text for a terminal."""
+"""The summary and what it answers, as text for a terminal."""
+
+import textwrap
 
 import pandas as pd
 
+from caft.report.answer import Answer
+from caft.report.results import REFERENCES, Group, Tables
+from caft.report.wording import interval
+
 _STAR = {True: "*", False: ""}
+_SHORT = {"random_same_size": "random"}
+_LEGEND = """\
+* = the mode it was trained for; [] = 95% interval; vs random = vs random_same_size; teacher =
+tokens that it wrote; better, worse, alike, open (too few items or seeds) = the verdict on a
+difference: the verdict decides, an interval shows the size"""
 
 
-def as_prompted(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with the first number of worked examples and the first checkpoint of a run.
-
-    These are what figures and tables for papers show; all others are in the summary itself.
-    """
-    first = summary.iloc[0]
-    return summary[
-        (summary["shots"] == first["shots"]) & (summary["checkpoint"] == first["checkpoint"])
-    ]
-
-
-def render(summary: pd.DataFrame) -> str:
-    """Render the summary for a terminal: accuracy with interval, differences and costs."""
-    summary = as_prompted(summary)
-    shown = pd.DataFrame(
-        {
-            "strategy": summary["strategy"],
-            "mode": summary["mode"] + (summary["mode"] == summary["trained_mode"]).map(_STAR),
-            "accuracy": [_interval(row, "accuracy") for _, row in summary.iterrows()],
-            "easy": summary["accuracy_easy"].map("{:.2f}".format),
-            "medium": summary["accuracy_medium"].map("{:.2f}".format),
-            "hard": summary["accuracy_hard"].map("{:.2f}".format),
-            "vs base": [_interval(row, "vs_base") for _, row in summary.iterrows()],
-            "vs distill*": [
-                _interval(row, "vs_distill_as_trained") for _, row in summary.iterrows()
-            ],
-            "teacher tokens": summary["teacher_completion_tokens"],
-        }
-    )
+def render(tables: Tables) -> str:
+    """Render the summary for a terminal: accuracy with interval, verdicts and costs."""
     parts = []
-    for (dataset, student), rows in shown.groupby(
-        [summary["dataset"], summary["student"]], sort=False
-    ):
-        count = summary.loc[rows.index[0], "n"]
-        parts.append(
-            f"{dataset}, {student}, {count} items, 95% intervals, * = the mode it was trained for"
-        )
-        parts.append(rows.to_string(index=False))
+    for group in tables.groups():
+        parts.append(f"{group.dataset}, {group.student}, {group.rows['n'].iloc[0]} items")
+        parts.append(_table(group).to_string(index=False))
+    return "\n".join([*parts, _LEGEND])
+
+
+def tell(found: list[Answer]) -> str:
+    """Return the sentences of a run for a terminal: the answer, what to do next, and warnings."""
+    parts = []
+    for answer in found:
+        parts.append(f"{answer.title}:")
+        for title, sentences in (
+            ("", answer.result),
+            ("Costs: ", answer.costs),
+            ("Next: ", answer.advice),
+            ("Warnings: ", answer.warnings),
+        ):
+            if sentences:
+                text = title + " ".join(sentences)
+                parts += textwrap.wrap(text, 98, break_on_hyphens=False)
     return "\n".join(parts)
 
 
-def _interval(row: pd.Series, name: str) -> str:
-    if pd.isna(row[name]):
-        return "-"
-    sign = "+" if name.startswith("vs") else ""
-    return (
-        f"{row[name]:{sign}.3f} [{row[f'{name}_low']:{sign}.2f}, {row[f'{name}_high']:{sign}.2f}]"
+def _table(group: Group) -> pd.DataFrame:
+    rows = group.rows
+    starred = rows["mode"] == rows["trained_mode"]
+    return pd.DataFrame(
+        {
+            "strategy": rows["strategy"],
+            "mode": rows["mode"] + starred.map(_STAR),
+            "accuracy": [interval(row, "accuracy") for _, row in rows.iterrows()],
+            **{
+                bucket: rows[f"accuracy_{bucket}"].map("{:.2f}".format)
+                for bucket in ("easy", "medium", "hard")
+            },
+            **{
+                f"vs {_SHORT.get(other, other)}": [
+                    _verdict(group, row, other) for _, row in rows.iterrows()
+                ]
+                for other in REFERENCES
+                if other in set(rows["strategy"])
+            },
+            "teacher": rows["teacher_completion_tokens"],
+        }
     )
+
+
+def _verdict(group: Group, row: pd.Series, other: str) -> str:
+    """The verdict against another strategy: as shown for a shown row, else asked alike."""
+    shown = row["mode"] == group.shown.at[row["strategy"], "mode"]
+    found = group.verdict(row["strategy"], other, group.family if shown else row["mode"])
+    return f"{found.difference.value + 0.0:+.2f} {found.word}" if found else "-"

@@ -19,18 +19,20 @@ from caft.mixtures.plan import Plan, PlannedStrategy, read_plan
 from caft.report.costs import (
     AMOUNTS,
     COUNTS,
+    EPOCHS,
     choice_of_epoch,
     complexity_costs,
     energy,
+    epochs_by_bucket,
     saved,
     teacher_costs,
     training_costs,
 )
+from caft.report.results import REFERENCES
 from caft.report.spend import read_rationales
 from caft.tables import parquet
 from caft.tables.files import read_json
 
-_REFERENCES = ("base", "sft", "distill", "random_same_size")
 _SAME = [
     "dataset", "student", "strategy", "mode", "shots", "checkpoint", "trained_mode", "n",
 ]  # fmt: skip
@@ -212,6 +214,8 @@ def _costs(config: Configuration, results: Results, asked: Asked, seed: int) -> 
     choosing = choice_of_epoch(**results.names, digest=trained.final) if chosen else []
     training["train_seconds"] += sum(run["seconds"] for run in choosing)
     found = {
+        "fallback": _fallback(config, planned),
+        **epochs_by_bucket(trained, config.strategies[asked.strategy]),
         **training,
         **teacher_costs(
             results.rationales.get(planned.teacher or ""),
@@ -223,7 +227,12 @@ def _costs(config: Configuration, results: Results, asked: Asked, seed: int) -> 
         "evaluate_seconds": answering["seconds"],
         "energy_wh": energy([*scorings, *records, *choosing, answering]),
     }
-    return {column: found[column] for column in (*COUNTS, *AMOUNTS)}
+    return {column: found[column] for column in ("fallback", *EPOCHS, *COUNTS, *AMOUNTS)}
+
+
+def _fallback(config: Configuration, planned: PlannedStrategy) -> str | None:
+    """What becomes of items without an accepted rationale; None where nobody is asked for one."""
+    return config.teachers[planned.teacher].fallback if planned.teacher else None
 
 
 def _by_bucket(results: Results, definition: str, correct: np.ndarray) -> dict[str, Any]:
@@ -257,6 +266,8 @@ def _row(
         "invalid_rate": own["invalid_rate"].mean(),
         "too_long_rate": own["too_long_rate"].mean(),
         **_differences(config, results, asked),
+        "fallback": first["fallback"],
+        **{column: own[column].mean() for column in EPOCHS},
         **{column: _whole(own[column].mean(skipna=False)) for column in COUNTS},
         **{column: own[column].mean(skipna=False) for column in AMOUNTS},
         **_savings(config, runs, asked),
@@ -302,7 +313,7 @@ def _differences(config: Configuration, results: Results, asked: Asked) -> dict[
         )
 
     found: dict[str, float] = {}
-    for reference in _REFERENCES:
+    for reference in REFERENCES:
         planned = results.plan.strategies.get(reference)
         alike = asked.view if planned else None
         found |= difference(reference, alike).named(f"vs_{reference}")
@@ -333,7 +344,8 @@ def _comparisons(config: Configuration, results: Results) -> Iterator[pd.DataFra
                 name: _correct(results, Asked(name, asked_in[name], checkpoint)) for name in names
             }
             where = {**results.names, "mode": mode, "shots": shots, "checkpoint": checkpoint}
-            table = compare_all(correct, config.run.relevant_difference)
+            relevant = config.run.relevant_difference
+            table = compare_all(correct, relevant).assign(relevant_difference=relevant)
             yield pd.DataFrame(where, index=table.index).join(table)
 
 

@@ -4,8 +4,11 @@ import pandas as pd
 import pytest
 import yaml
 from huggingface_hub import ModelCard
+from outcomes import default_run
 
 from caft.export.cards import dataset_card, model_card, quoted
+from caft.report.answer import answers
+from caft.report.paper_tables import escape_markdown
 
 STAGE = {
     "dataset": "sums",
@@ -215,3 +218,21 @@ def test_rows_behind_the_teachers_reasoning_are_told(rows, provenance):
     assert "| 5 (3 behind the teacher's reasoning) |" in section(told, "Training data")
     without = model_card("m", RECORD, [{**STAGE, "rationale_rows": 5}], rows, provenance)
     assert "| 5 |" in section(without, "Training data")
+
+
+def test_the_card_says_what_the_overview_says(rows, provenance):
+    (found,) = answers(default_run())
+    card = model_card("m", RECORD, [STAGE], rows, provenance, answer=found)
+    told = section(card, "The comparison it is from")
+    for sentence in (*found.result, *found.costs, *found.warnings, *found.conditions):
+        assert escape_markdown(sentence) in told, sentence
+    assert "A verdict decides, an interval shows the size." in told
+    assert "The comparison" not in model_card("m", RECORD, [STAGE], rows, provenance)
+
+
+def test_a_text_of_the_run_in_these_sentences_is_no_markup(rows, provenance):
+    tables = default_run()
+    tables.complexity["warning"] = "it answers '<script>\n## Results' to all"
+    (found,) = answers(tables)
+    card = model_card("m", RECORD, [STAGE], rows, provenance, answer=found)
+    assert "<script>" not in card and card.count("\n## Results") == 1

@@ -1,10 +1,14 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 import threading
+import warnings
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import outcomes
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -150,14 +154,30 @@ def ours(tokenizer, adapter):
     return answer.text
 
 
-def follow_card(folder, capsys):
-    """What a user gets who runs the code on the model card."""
-    card = (folder / "README.md").read_text()
-    (code,) = re.findall(r"(?s)```python\n(.*?)\n```", card)
-    capsys.readouterr()
+def code_of_card(folder):
+    """What a user copies from the model card, with questions and folder filled in."""
+    (code,) = re.findall(r"(?s)```python\n(.*?)\n```", (folder / "README.md").read_text())
     asked = {"SYSTEM": MESSAGES[0]["content"], "QUESTION": MESSAGES[1]["content"]}
-    exec(code.replace("FOLDER", str(folder)), asked)
+    given = "".join(f"{name} = {text!r}\n" for name, text in asked.items())
+    return given + code.replace("FOLDER", str(folder))
+
+
+def follow_card(folder, capsys):
+    """What a user gets who runs the code on the model card; a warning is an error."""
+    capsys.readouterr()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exec(code_of_card(folder), {})
     return capsys.readouterr().out.removesuffix("\n")
+
+
+@pytest.mark.parametrize("name", ["two_stages", "whole"])
+def test_the_code_on_a_card_runs_without_a_warning_or_a_word_of_a_library(run, name):
+    assert caft(name, "--to", "out") == 0
+    command = [sys.executable, "-W", "error", "-c", code_of_card(run / "out")]
+    done = subprocess.run(command, capture_output=True)
+    said = [line for line in done.stderr.decode().splitlines() if "Loading weights" not in line]
+    assert (done.returncode, said) == (0, [])
 
 
 def test_the_code_on_the_card_of_an_adapter_gives_the_answers_of_the_evaluation(
@@ -280,6 +300,19 @@ def test_an_export_that_fails_half_way_leaves_nothing(run, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         export_model(find("two_stages"), run / "out/model")
     assert list((run / "out").iterdir()) == []
+
+
+def test_the_card_has_the_sentences_of_the_run_that_the_model_is_from(run):
+    pairs = {"whole": 0.3, "two_stages": 0.6}
+    rows = {name: outcomes.row(name, value) for name, value in pairs.items()}
+    outcomes.write(outcomes.outcome(rows, {}))
+    assert find("two_stages").answer.result[0].startswith("Strategy two_stages is best: 0.60")
+    assert caft("two_stages", "--to", "out") == 0
+    assert "Strategy two\\_stages is best: 0.60" in (run / "out/README.md").read_text()
+
+
+def test_a_run_without_these_tables_is_exported_all_the_same(run):
+    assert find("two_stages").answer is None
 
 
 def test_a_strategy_means_its_last_model_and_a_digest_may_be_short(run):

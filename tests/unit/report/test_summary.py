@@ -6,10 +6,10 @@ import pytest
 from configurations import configuration
 
 from caft.mixtures.plan import read_plan
-from caft.report.complexity import complexity_table, rank_metrics
+from caft.report.complexity import complexity_table, rank_metrics, thresholds_table
 from caft.report.costs import complexity_costs, saved
 from caft.report.provenance import provenance
-from caft.report.render import as_prompted, render
+from caft.report.results import as_prompted
 from caft.report.summary import model_index, summarize
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
@@ -479,14 +479,47 @@ def test_more_ways_of_asking_and_the_best_epoch_have_rows_of_their_own(run):
     assert len(as_prompted(summary)) == 8
 
 
-def test_the_terminal_shows_each_strategy_with_interval_and_cost(run):
-    text = render(compared(run)[0])
-    head, *rows = text.splitlines()
-    assert head.startswith("sums, tiny, 4 items")
-    assert len(rows) == 1 + 8
-    (aware,) = [row for row in rows if "complexity_aware" in row and "cot*" in row]
-    assert "1.000 [" in aware and "+1.000 [+" in aware
-    assert aware.split()[-1] == "12", "teacher tokens"
+def test_the_passes_over_the_rows_of_each_bucket_are_counted(summary):
+    epochs = ["epochs_easy", "epochs_medium", "epochs_hard"]
+    assert summary.loc[("complexity_aware", "cot"), epochs].tolist() == [2, 2, 4]
+    assert summary.loc[("distill", "cot"), epochs].tolist() == [2, 2, 2]
+    assert summary.loc[("base", "cot"), epochs].tolist() == [0, 0, 0]
+
+
+def test_items_that_want_a_rationale_are_counted_beside_those_that_got_one(run):
+    change_rationales(accepted=[True, True, False, True, True])
+    table = compared(run)[0].set_index(["strategy", "mode"])
+    columns = ["rationale_items", "accepted_items", "fallback"]
+    assert table.loc[("distill", "cot"), columns].tolist() == [3, 3, "drop"]
+    change_rationales(accepted=[True, False, False, False, True])
+    table = compared(run)[0].set_index(["strategy", "mode"])
+    assert table.loc[("distill", "cot"), columns].tolist() == [3, 1, "drop"]
+    assert table.loc[("complexity_aware", "cot"), columns[:2]].tolist() == [1, 0]
+    assert table.loc[("sft", "cot"), columns].isna().tolist() == [False, False, True]
+
+
+def test_thresholds_tell_which_of_the_items_behind_them_the_warm_up_had_seen(run):
+    metrics = pd.DataFrame(
+        {
+            "item_id": ["i1", "i2", "i3", "i4", "t1"],
+            "split": ["train"] * 4 + ["test"],
+            "value": [0.1, 0.2, 0.3, None, 0.4],
+            "warm_up": [True, True, False, True, False],
+        }
+    )
+    parquet.write("metrics", metrics, "data/metrics/sums/tiny/entropy.parquet")
+    write_json("data/buckets/sums/tiny/default.report.json", {"lower": 0.15, "upper": 0.25})
+    (row,) = parquet.records(thresholds_table(configuration(run)))
+    assert row == {
+        "dataset": "sums", "student": "tiny", "buckets": "default", "metric": "entropy",
+        "kind": "single_token_entropy", "scorer": "warm_up", "prompt": "letters", "lower": 0.15,
+        "upper": 0.25, "items": 3, "seen_by_warm_up": 2,
+    }  # fmt: skip
+
+
+def test_comparisons_tell_the_difference_that_their_verdicts_are_about(run):
+    run["run"]["relevant_difference"] = 0.1
+    assert set(compared(run)[2]["relevant_difference"]) == {0.1}
 
 
 def scores(**columns):

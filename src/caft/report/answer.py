@@ -1,0 +1,457 @@
+"""What a run answers, in sentences made from its tables.
+
+One rule everywhere: the verdict decides, the interval shows the size. The terminal, the overview
+and a model's card say the same.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from caft.report.facts import Facts
+from caft.report.paper_tables import money
+from caft.report.results import Tables, Verdict
+from caft.report.wording import difference, duration, interval, percent
+
+_SPOKEN = {
+    "base": "the untuned student",
+    "sft": "tuning on short answers",
+    "distill": "full distillation",
+    "complexity_aware": "complexity-aware tuning",
+    "random_same_size": "the random control",
+}
+_SCORERS = {"base": "untuned", "warm_up": "warmed-up"}
+_ASKED = {"direct": "Asked for the bare answer", "cot": "Asked for a chain of thought"}
+_FALLBACKS = {
+    "drop": "are left out of the training",
+    "train_on_answer": "train on the bare answer instead",
+    "keep": "train on a rejected rationale, where one could be read",
+}
+_MANY_INVALID = 0.1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run says about one student on one data set, as sentences.
+
+    Attributes:
+        dataset: its name.
+        student: its name.
+        result: which strategy is best, whether that is sure, and what the complexity is worth.
+        costs: what the best and the complexity-aware one took.
+        advice: what to do next.
+        warnings: what makes the result doubtful.
+        conditions: what else one has to know to compare the strategies.
+    """
+
+    dataset: str
+    student: str
+    result: list[str]
+    costs: list[str]
+    advice: list[str]
+    warnings: list[str]
+    conditions: list[str]
+
+    @property
+    def title(self) -> str:
+        """Whose answer it is."""
+        return f"{self.dataset}, {self.student}"
+
+
+def answers(tables: Tables) -> list[Answer]:
+    """Return what the tables answer, one per data set and student."""
+    return [_answer(Facts(group)) for group in tables.groups()]
+
+
+def _answer(facts: Facts) -> Answer:
+    parts = (_result(facts), _costs(facts), _advice(facts), _warnings(facts), _conditions(facts))
+    spell = _Speller(facts.names)
+    return Answer(
+        facts.group.dataset, facts.group.student, *([*map(spell, part)] for part in parts)
+    )
+
+
+class _Speller:
+    """Puts the marked names of strategies, `{distill}`, into words."""
+
+    def __init__(self, names: list[str]):
+        self.marks = re.compile("{(" + "|".join(map(re.escape, names)) + ")}")
+        self.named: set[str] = set()
+
+    def __call__(self, sentence: str) -> str:
+        return self.marks.sub(self._word, sentence)
+
+    def _word(self, mark: re.Match[str]) -> str:
+        name = mark[1]
+        if name not in _SPOKEN:
+            return f"Strategy {name}" if mark.start() == 0 else name
+        word = _SPOKEN[name]
+        if mark.start() == 0:
+            word = word[0].upper() + word[1:]
+        told = word if name in self.named else f"{word} ({name})"
+        self.named.add(name)
+        return told
+
+
+def _result(facts: Facts) -> list[str]:
+    return [
+        *_best(facts),
+        *_chance(facts),
+        *_reach(facts),
+        *_control(facts),
+        *_untuned_otherwise(facts),
+    ]
+
+
+def _best(facts: Facts) -> Iterator[str]:
+    best, against = facts.best, facts.against
+    reached = f"{facts.accuracy(best)} of {facts.items:,} items right"
+    if not against:
+        yield f"{{{best}}} is the only strategy of this run: {reached}."
+        return
+    # With one seed a verdict is about these very models.
+    scope = " for other items, not for other trainings" if facts.one_seed else ""
+    if len(facts.as_good) == 1:
+        yield f"{{{best}}} is best: {reached}."
+        yield f"That is sure{scope}: it is better than {_list(against)}."
+        return
+    level = [name for name in against if facts.row(name)["accuracy"] == facts.row(best)["accuracy"]]
+    have = "have" if level else "has"
+    yield f"{_list([best, *level])} {have} the best accuracy: {reached}."
+    open_ones = any(against[name].word == "open" for name in facts.as_good if name != best)
+    yield "That this is best is not sure." if open_ones else "Others do as well."
+    if beaten := [name for name in against if name not in facts.as_good]:
+        yield f"{f'{{{best}}}' if level else 'It'} is better than {_list(beaten)}."
+    later = (facts.focus, facts.random) if best in (facts.focus, facts.random) else ()
+    yield from _undecided({n: v for n, v in against.items() if n not in (*beaten, *later)})
+
+
+def _undecided(pairs: dict[str, Verdict]) -> Iterator[str]:
+    """Yield what is said of pairs without a winner: the verdict, and the size of the difference."""
+    for word in ("open", "alike"):
+        if those := {name: found for name, found in pairs.items() if found.word == word}:
+            yield f"Against {_list(those)} {_without_winner(those.values())}."
+
+
+def _without_winner(verdicts: Iterable[Verdict]) -> str:
+    """Say why verdicts of one word, `open` or `alike`, name no winner, and how large they are."""
+    found = list(verdicts)
+    sizes = _join(difference(verdict.difference) for verdict in found)
+    relevant = f"{found[0].relevant:g}"
+    if found[0].word == "alike":
+        return (
+            f"there is no difference that matters ({sizes}): one of {relevant} would have been "
+            "found"
+        )
+    needed = list(dict.fromkeys(verdict.needed for verdict in found))
+    return (
+        f"no difference is shown ({sizes}); about {', '.join(needed)} would be needed"
+        f"{' in turn' if needed[1:] else ''} to show one of {relevant}"
+    )
+
+
+def _reach(facts: Facts) -> Iterator[str]:
+    """What the complexity-aware strategy gets for which part of the teacher's work."""
+    if (focus := facts.focus) is None:
+        return
+    share = _teacher_share(facts, focus)
+    if focus == facts.best:
+        if share:
+            yield f"{{{focus}}} takes {share}."
+        return
+    yield f"{{{focus}}} reaches {facts.accuracy(focus)}{' with ' + share if share else ''}."
+    others: list[str] = [
+        name for name in ("base", "sft") if name in facts.names and name != facts.best
+    ]
+    found = {name: one for name in others if (one := facts.verdict(focus, name))}
+    for word in ("better", "worse"):
+        if those := [name for name, one in found.items() if one.word == word]:
+            yield f"It is {word} than {_list(those)}."
+    yield from _undecided(found)
+
+
+def _teacher_share(facts: Facts, name: str) -> str:
+    written = facts.shown["teacher_completion_tokens"]
+    own = written[name]
+    if pd.isna(own):
+        return "a number of teacher tokens that is unknown"
+    whole = written.get("distill", float("nan"))
+    if name == "distill" or pd.isna(whole) or not whole:
+        return f"{own:,.0f} teacher tokens" if own else ""
+    return f"{percent(own / whole)} of the teacher tokens of {{distill}}"
+
+
+def _control(facts: Facts) -> Iterator[str]:
+    """Whether the choice by complexity is worth something: the question behind the method."""
+    if facts.focus is None:
+        return
+    verdict = facts.random and facts.verdict(facts.focus, facts.random)
+    if not verdict:
+        yield (
+            "Whether the choice of hard items helped is unknown: the random control "
+            "(random_same_size) was not run."
+        )
+        return
+    who = f"{{{facts.random}}}, which gets as many rationales for random items"
+    size = difference(verdict.difference)
+    if verdict.word == "better":
+        yield (f"{{{facts.focus}}} is better than {who} ({size}): the choice of hard items helps.")
+    elif verdict.word == "worse":
+        yield (
+            f"{{{facts.focus}}} is worse than {who} ({size}): the choice of hard items does harm "
+            "here."
+        )
+    else:
+        yield f"Against {who}, {_without_winner([verdict])}."
+        yield (
+            "The choice of hard items does not pay here."
+            if verdict.word == "alike"
+            else "So it is not shown that the choice of hard items helps."
+        )
+
+
+def _untuned_otherwise(facts: Facts) -> Iterator[str]:
+    """The untuned student in another mode, where that is more than in the mode that is shown."""
+    if "base" not in facts.names:
+        return
+    own = facts.group.rows[facts.group.rows["strategy"] == "base"]
+    for _, row in own[own["accuracy"] > facts.row("base")["accuracy"]].iterrows():
+        mode = str(row["mode"])
+        told = f"{_ASKED.get(mode, mode)}, {{base}} reaches {interval(row, 'accuracy')}"
+        if facts.best == "base" or row["accuracy"] >= facts.row(facts.best)["accuracy"]:
+            yield f"{told}."
+            continue
+        verdict = facts.group.verdict(facts.best, "base", mode)
+        word = verdict.word if verdict else "open"
+        said = {
+            "better": f"{{{facts.best}}}, asked so as well, is better",
+            "worse": f"{{{facts.best}}}, asked so as well, is worse",
+        }
+        yield f"{told}; {said.get(word, 'so asked, no difference to the best strategy is shown')}."
+
+
+def _chance(facts: Facts) -> Iterator[str]:
+    if facts.at_chance:
+        yield (
+            f"Not even that is shown to be more than chance ({facts.chance:.2f}): nothing that can "
+            "be compared was learned."
+        )
+    if facts.focus and facts.cannot_rank:
+        yield (
+            "The student cannot tell what is hard (see the warnings), so nothing is learned here "
+            "about a choice by complexity."
+        )
+
+
+def _costs(facts: Facts) -> list[str]:
+    names = list(dict.fromkeys(name for name in (facts.best, facts.focus) if name))
+    told = [_cost(facts, name) for name in names if facts.row(name)["items"] > 0]
+    if facts.focus and "distill" in facts.names and facts.computed("distill"):
+        share = percent(facts.computed(facts.focus) / facts.computed("distill"))
+        told.append(
+            f"In tokens that training processes, {{{facts.focus}}} takes {share} of what "
+            "{distill} takes, its warm-up included."
+        )
+    return told
+
+
+def _cost(facts: Facts, name: str) -> str:
+    row, paid = facts.row(name), facts.paid(name)
+    written = row["teacher_completion_tokens"]
+    bought = "no teacher tokens"
+    if pd.isna(written) or written:
+        tokens = "an unknown number of" if pd.isna(written) else f"{written:,.0f}"
+        price = "at a price that is unknown" if pd.isna(paid) else f"for {money(paid)} USD"
+        bought = f"{tokens} teacher tokens {price}"
+    warm_up = row["warm_up_all_tokens"]
+    own = f" ({warm_up:,.0f} of them in the warm-up)" if warm_up else ""
+    return (
+        f"{{{name}}} took {bought}, and {facts.computed(name):,.0f} tokens of training{own} in "
+        f"{duration(facts.seconds(name))}."
+    )
+
+
+def _advice(facts: Facts) -> list[str]:
+    told: list[str] = []
+    if facts.at_chance:
+        return [
+            "Train longer, take a stronger student or other data; then compare again.",
+            *(["Mend the ranking first (see the warnings)."] if facts.cannot_rank else []),
+        ]
+    if facts.focus and facts.cannot_rank:
+        told.append("Mend the ranking (see the warnings) before you buy by it.")
+    told += _choice(facts)
+    if facts.one_seed:
+        told.append(
+            "Before you believe a small difference, train with several seeds: "
+            "run: {seeds: [1, 2, 3]}."
+        )
+    return told
+
+
+def _choice(facts: Facts) -> Iterator[str]:
+    """Which strategy to take now, and what would settle what is open."""
+    if not facts.against:
+        yield "Run other strategies beside it: run: {strategies: [...]}."
+        return
+    cheap, best = facts.cheapest(facts.as_good), facts.best
+    unsure = [name for name in facts.as_good if name != best]
+    if not unsure:
+        yield _take(facts, best, "is the one to take")
+        return
+    if cheap == best:
+        yield _take(facts, best, "is the one to take: nothing as good is cheaper")
+    else:
+        yield _take(
+            facts,
+            cheap,
+            f"is the cheapest in {facts.measure} of those that are not shown to be worse",
+        )
+    needed = {name: facts.against[name].needed for name in unsure}
+    if which := cheap if needed.get(cheap) else next(filter(needed.get, unsure), None):
+        yield (
+            f"To settle {{{best}}} against {{{which}}}, the run needs about {needed[which]} "
+            f"(it has {facts.size})."
+        )
+
+
+def _take(facts: Facts, name: str, why: str) -> str:
+    exported = "" if name == "base" else f" (caft export {name} --to FOLDER)"
+    return f"{{{name}}} {why}{exported}."
+
+
+def _warnings(facts: Facts) -> list[str]:
+    return [
+        *_ranking_warnings(facts),
+        *_unread(facts),
+        *_without_rationale(facts),
+        *_unknown_costs(facts),
+        *(
+            [
+                "There is one training seed: the intervals know other items of this kind, and "
+                "nothing of other trainings."
+            ]
+            if facts.one_seed
+            else []
+        ),
+    ]
+
+
+def _ranking_warnings(facts: Facts) -> Iterator[str]:
+    for _, row in facts.drawn[facts.drawn["warning"].notna()].iterrows():
+        yield f"The student cannot rank its items by {row['name']}: {row['warning']}"
+
+
+def _unread(facts: Facts) -> Iterator[str]:
+    for what, column, least in (
+        ("could not be read and count as wrong", "invalid_rate", _MANY_INVALID),
+        ("do not fit into the model's context and count as wrong", "too_long_rate", 1e-9),
+    ):
+        rates = facts.shown[column]
+        if len(many := rates[rates >= least]):
+            told = _join(f"{percent(rate)} of {{{name}}}" for name, rate in many.items())
+            yield f"Of the answers, {told} {what}."
+
+
+def _without_rationale(facts: Facts) -> Iterator[str]:
+    for name in facts.names:
+        row = facts.row(name)
+        if lacking := int(row["rationale_items"] - row["accepted_items"]):
+            fate = _FALLBACKS.get(row["fallback"], "have none")
+            yield (
+                f"{lacking:,} of the {row['rationale_items']:,.0f} items of {{{name}}} that want a "
+                f"rationale have no accepted one; they {fate}."
+            )
+
+
+def _unknown_costs(facts: Facts) -> Iterator[str]:
+    if unknown := [name for name in facts.names if pd.isna(facts.paid(name))]:
+        yield f"What {_list(unknown)} cost is unknown: the price of some answers is."
+
+
+def _conditions(facts: Facts) -> list[str]:
+    return [
+        *_whose_complexity(facts),
+        *_hard_share(facts),
+        *_epochs(facts),
+        *_as_many(facts),
+        *_saved(facts),
+    ]
+
+
+def _whose_complexity(facts: Facts) -> Iterator[str]:
+    for _, row in facts.group.thresholds.iterrows():
+        if pd.isna(row["scorer"]):
+            yield f"Buckets ({row['buckets']}) come from {row['metric']}, which no student made."
+            continue
+        scorer = str(row["scorer"])
+        whose = f"{_SCORERS.get(scorer, f'trained ({scorer})')} student"
+        found = facts.drawn[facts.drawn["buckets"] == row["buckets"]]
+        told = f"Buckets ({row['buckets']}) come from the {row['metric']} of the {whose}"
+        if len(found):
+            told += f", which answers {percent(found['student_accuracy'].iloc[0])} rightly"
+            if scorer != "base" and "base" in facts.names:
+                base = percent(facts.row("base")["accuracy"])
+                told += f" (the untuned one {base})"
+            area = interval(found.iloc[0], "roc_auc")
+            told += f" and finds its own errors with a ROC AUC of {area}; 0.5 is chance"
+        yield f"{told}."
+        if seen := int(row["seen_by_warm_up"]):
+            yield (
+                f"The warm-up had seen {seen:,} of the {row['items']:,} training items behind "
+                "these thresholds with their answers; unseen items look harder beside them."
+            )
+
+
+def _hard_share(facts: Facts) -> Iterator[str]:
+    name = facts.focus or facts.best
+    hard = facts.row(name)["n_hard"]
+    share = percent(hard / facts.items)
+    yield f"{hard:,.0f} of the {facts.items:,} reported items ({share}) are hard."
+
+
+def _epochs(facts: Facts) -> Iterator[str]:
+    """Unequal training of hard rows, which is no effect of the choice."""
+    if facts.focus is None:
+        return
+    own = facts.row(facts.focus)["epochs_hard"]
+    others = [name for name in ("distill", "sft") if name in facts.names]
+    passes = {name: facts.row(name)["epochs_hard"] for name in others}
+    if unequal := [f"{{{name}}} {times:g}" for name, times in passes.items() if times != own]:
+        yield (
+            f"{{{facts.focus}}} passes over the rows of hard items {own:g} times, "
+            f"{_join(unequal)} times."
+        )
+
+
+def _as_many(facts: Facts) -> Iterator[str]:
+    if not facts.random or not facts.focus:
+        return
+    parts = []
+    for name in (facts.focus, facts.random):
+        row = facts.row(name)
+        written = row["teacher_completion_tokens"]
+        tokens = "unknown" if pd.isna(written) else f"{written:,.0f}"
+        parts.append(
+            f"{{{name}}} asked about {row['rationale_items']:,.0f} items and got "
+            f"{row['accepted_items']:,.0f} accepted rationales in {tokens} tokens"
+        )
+    yield f"As many rationales means as many items asked: {'; '.join(parts)}."
+
+
+def _saved(facts: Facts) -> Iterator[str]:
+    if facts.focus and (warm_up := facts.row(facts.focus)["warm_up_all_tokens"]):
+        yield (
+            f"saved_all_tokens in summary.csv leaves out the {warm_up:,.0f} tokens of the warm-up."
+        )
+
+
+def _list(names: Iterable[str]) -> str:
+    return _join(f"{{{name}}}" for name in names)
+
+
+def _join(parts: Iterable[str]) -> str:
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last
