@@ -1,6 +1,6 @@
 """Write docs/tutorial/questions.csv, the 120 questions of the tutorial, with worked explanations.
 
-    python docs/tutorial/make_questions.py
+python docs/tutorial/make_questions.py
 """
 
 import csv
