@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import nbformat
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/tutorial.md"
 NOTEBOOK = ROOT / "docs/tutorial.ipynb"
 NEEDED = ("Snakefile", "config.yaml", "config", "workflow", "docs/tutorial")
+LONGEST = 1200  # seconds that a command may take
 PORT = "8765"  # of the page; a run takes one that is free
 _BLOCK = re.compile(r"^```(\w[\w ]*)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
@@ -146,6 +148,7 @@ def shell_in(folder: Path) -> Shell:
                 env=environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                timeout=LONGEST,
             )
             output.seek(0)
             printed = output.read()
@@ -164,7 +167,7 @@ def run_all(blocks: Iterator[tuple[str, str]], folder: Path, shell: Shell) -> It
     for kind, source in blocks:
         if kind == "python":
             (folder / "block.py").write_text(source, encoding="utf-8")
-            source = "python block.py"
+            source = "python block.py 2> block.log"
         if "docs/tutorial/teacher.py" in source:
             source = source.replace("teacher.py", f"teacher.py --port {port}")
         yield shell(source).replace(port, PORT)
@@ -185,11 +188,10 @@ def differences(shown: str, printed: str, about: bool) -> list[tuple[str, str]]:
         about: whether numbers may differ by a fifth of themselves and 0.2: those of trained
             weights, which another processor rounds otherwise.
     """
-    one, other = (_masked(text).splitlines() for text in (shown, printed))
-    longest = max(len(one), len(other))
-    pairs = zip(
-        one + [""] * (longest - len(one)), other + [""] * (longest - len(other)), strict=True
-    )
+    # Sentences wrap elsewhere when a number in them is longer.
+    texts = [_masked(" ".join(text.split()) if about else text) for text in (shown, printed)]
+    one, other = (text.splitlines() for text in texts)
+    pairs = zip_longest(one, other, fillvalue="")
     return [pair for pair in pairs if not _same(*pair, about)]
 
 
@@ -202,7 +204,7 @@ def _masked(text: str) -> str:
 def _same(shown: str, printed: str, about: bool) -> bool:
     if not about:
         return shown == printed
-    blank = [" ".join(_NUMBER.sub("#", line).split()) for line in (shown, printed)]
+    blank = [_NUMBER.sub("#", line) for line in (shown, printed)]
     values = [
         [float(n.replace(",", "")) for n in _NUMBER.findall(line)] for line in (shown, printed)
     ]

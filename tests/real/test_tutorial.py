@@ -23,7 +23,7 @@ def shell_in(folder: Path) -> pages.Shell:
 
     def run(command: str) -> str:
         program, *words = shlex.split(command.replace("\\\n", " "), comments=True)
-        if program != "snakemake":
+        if program != "snakemake" or "|" in words:
             return terminal(command)
         with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
             job = forks().start("snakemake", words, str(folder), environment, output.fileno())
