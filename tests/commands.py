@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +28,7 @@ def command_lines(text: str, spans: bool = True) -> Iterator[list[str]]:
             found = found.replace(name, stands_for)
         yield [
             word.strip("[]")
-            for word in shlex.split(found, comments=True)
+            for word in takewhile(lambda word: word != "|", shlex.split(found, comments=True))
             if word.strip("[]…") and word != "..."
         ]
 

@@ -5,6 +5,7 @@
 # Light work stays on the machine that runs Snakemake, a cluster's login node.
 localrules:
     all,
+    downloads,
     data,
     scores,
     buckets,
@@ -30,6 +31,13 @@ localrules:
     analysis,
     analyse_metrics,
     plot_analysis,
+
+
+# Everything that is fetched but a teacher's model: what runs behind it needs no network for students and questions.
+rule downloads:
+    input:
+        expand(layout.STUDENT, student=STUDENTS),
+        expand(layout.ITEMS, dataset=DATASETS),
 
 
 rule data:

@@ -29,6 +29,7 @@ def supply(config):
     for dataset in config["datasets"].values():
         for path in (dataset.get("path"), dataset.get("rationales", {}).get("path")):
             if path:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
                 Path(path).touch()
     students = [one["path"] for one in config["students"].values() if "path" in one]
     teachers = [one["model"] for one in config["teachers"].values() if "model" in one]
