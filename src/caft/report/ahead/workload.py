@@ -654,8 +654,14 @@ class _Workload:
                 layout.at(layout.LOSSES_SVG, dataset=dataset, student=student)
                 for dataset, student in self.pairs
             ]
-        tables = [layout.TEACHER_SPEND, layout.SUMMARY, layout.SUMMARY_MARKDOWN, layout.EXPLORER]
-        yield _work("report", _done([*figures, *tables]), what="tables and figures")
+        tables = [layout.TEACHER_SPEND, layout.SUMMARY, layout.SUMMARY_MARKDOWN]
+        pages = [layout.OVERVIEW, layout.EXPLORER]
+        pages += [
+            layout.at(layout.SAMPLES_PAGE, dataset=dataset, student=student, round=number)
+            for dataset, student in self.pairs
+            for number in rounds.rounds_used(self.config)
+        ]
+        yield _work("report", _done([*figures, *tables, *pages]), what="tables, figures and pages")
 
     def _most(self, mode: str) -> int:
         return self.config.evaluation.max_new_tokens.of(mode)
