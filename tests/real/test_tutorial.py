@@ -1,6 +1,6 @@
 """The tutorial, run from its first command to its last in a fresh folder.
 
-What runs are the cells of the notebook; tests/unit/test_tutorial_parts.py compares it with the page.
+What runs are the cells of the notebook; tests/unit/test_tutorial_parts.py compares both.
 """
 
 import os
