@@ -34,7 +34,7 @@ def plans():
 def folder(config, tmp_path_factory):
     """A folder of a reader's: the checkout's files, and a configuration of the reader's own."""
     folder = tmp_path_factory.mktemp("reader")
-    for name in ("config.yaml", "config", "profiles", "slurm"):
+    for name in ("config.yaml", "config", "docs", "profiles", "slurm"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "models").mkdir()
     for name in ("Qwen2.5-3B-Instruct", "Qwen2.5-32B-Instruct"):  # as config/examples name them

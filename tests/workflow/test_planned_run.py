@@ -6,7 +6,10 @@ import pandas as pd
 import pytest
 from harness import Project
 
-REPORT = {"summarize", "tabulate_summary", "tabulate_teacher", "report_training", "explore_items"}
+REPORT = {
+    *("summarize", "tabulate_summary", "tabulate_teacher", "report_training"),
+    *("write_overview", "explore_items", "show_mixtures"),
+}
 
 
 @pytest.fixture(scope="module")
