@@ -36,7 +36,7 @@ BASE = next(
 )
 
 try:
-    if workflow.modifier.path_modifier.replace_prefix("data/items") != "data/items":
+    if workflow.modifier.path_modifier.replace_prefix(layout.SUMMARY) != layout.SUMMARY:
         raise CaftError(
             "module: caft cannot run with `prefix` or `replace_prefix`, as its jobs know where its "
             "files lie. Leave it out, or give caft a folder of its own: snakemake --snakefile "

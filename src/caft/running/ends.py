@@ -4,7 +4,8 @@ import errno
 import os
 import re
 import shutil
-import tempfile
+
+from caft.running import private
 
 _ROOM = {
     errno.ENOSPC: ("no space is left", "free some"),
@@ -91,7 +92,7 @@ def _of_files(error: BaseException) -> str | None:
 def fullest() -> str:
     """Name the folder with the least room of those that every job writes to."""
     try:
-        folders = [os.getcwd(), tempfile.gettempdir()]
+        folders = [os.getcwd(), private.shared_folder()]
         return min(folders, key=lambda folder: shutil.disk_usage(folder).free)
     except OSError:
-        return f"{os.getcwd()} or {os.environ.get('TMPDIR', 'TMPDIR')}"
+        return f"{os.getcwd()} or the folder for temporary files"

@@ -56,3 +56,12 @@ def _not_private(path: Path, why: str | None) -> ConfigError:
         f"{path}: is no folder of yours alone ({why}), so jobs cannot share locks there; remove "
         "it, or set TMPDIR to a folder that only you can write."
     )
+
+
+def shared_folder() -> str:
+    """Return the folder for temporary files that all users share: to be named, never written to.
+
+    Raises:
+        OSError: if none can be used.
+    """
+    return tempfile.gettempdir()
