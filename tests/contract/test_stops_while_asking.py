@@ -90,7 +90,8 @@ def until(condition):
 
 
 def said(folder):
-    return (folder / "output.txt").read_text()
+    file = folder / "output.txt"  # the job makes it once it has started
+    return file.read_text() if file.exists() else ""
 
 
 def stored(folder):
