@@ -71,6 +71,7 @@ def vllm(monkeypatch):
     request.LoRARequest = lora_request
     for part in (module, platforms, lora, request):
         monkeypatch.setitem(sys.modules, part.__name__, part)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     return module
 
 

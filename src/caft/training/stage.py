@@ -153,7 +153,8 @@ def _check_sources(job: StageJob) -> None:
     record = job.student / STUDENT_FILE
     if record.is_file():
         check_student(record)
-        known, wanted = read_json(record)["revision"], job.spec and job.spec["student_revision"]
+        known = read_json(record)["revision"]
+        wanted = job.spec.get("student_revision") if job.spec else None
         if wanted and known != wanted:
             raise TrainingError(
                 f"{record}: revision {known}, but the stage was planned for {wanted}; give the "
