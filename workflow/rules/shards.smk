@@ -10,7 +10,7 @@ if DIVIDED:
 
     rule merge_shards:
         input:
-            shards_of_table,
+            shards=shards_of_table,
         output:
             table="{whole}.parquet",
             run="{whole}.run.json",

@@ -41,7 +41,7 @@ if shards_of("rationales") > 1:
 
     rule merge_rationales:
         input:
-            shards_of_rationales,
+            shards=shards_of_rationales,
         output:
             rationales=layout.RATIONALES,
             quarantine=layout.REJECTED_ANSWERS,

@@ -10,7 +10,7 @@ from caft.tables.files import write_csv
 from caft.teacher.acceptance import quarantine
 
 with job(snakemake) as log:
-    rationales = parquet.read("rationales", *snakemake.input)
-    made = parquet.footer(snakemake.input[0])
+    rationales = parquet.read("rationales", *snakemake.input.shards)
+    made = parquet.footer(snakemake.input.shards[0])
     write_csv(snakemake.output.quarantine, quarantine(rationales))
     parquet.write("rationales", rationales, snakemake.output.rationales, made["spec"], made["code"])

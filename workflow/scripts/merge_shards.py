@@ -12,6 +12,6 @@ from caft.tables import parquet
 from caft.tables.files import write_json
 
 with job(snakemake) as log:
-    table, made, run = merge_shards([Path(path) for path in snakemake.input])
+    table, made, run = merge_shards([Path(path) for path in snakemake.input.shards])
     parquet.write(made["table"], table, snakemake.output.table, made["spec"], made["code"])
     write_json(snakemake.output.run, run)
