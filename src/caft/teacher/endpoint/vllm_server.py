@@ -40,7 +40,7 @@ class VllmServer(Endpoint):
     provider: Literal["vllm_server"]
     command: list[str] = key(
         "Program and arguments; `{port}` is replaced by a free port, and `{key}`, where a server "
-        "takes its key so, by the job's own, which `VLLM_APIKEY` holds as well.",
+        "takes its key so, by the job's own, which `VLLM_API_KEY` holds as well.",
         min_length=1,
     )
     health: str = key("Path that answers 200 once the server is up.", "/health")
