@@ -12,7 +12,6 @@ from caft import layout, versions
 from caft.config import modes, reading, resolve, rounds
 from caft.config.prepare import prepare
 from caft.errors import CaftError
-from caft.report.ahead import outlook
 from caft.running import devices, locks, machine, stops
 from caft.shown import escaped
 
@@ -42,7 +41,8 @@ try:
             "files lie. Leave it out, or give caft a folder of its own: snakemake --snakefile "
             f"{workflow.current_basedir}/Snakefile --directory FOLDER"
         )
-    reading.read_files([BASE])  # Snakemake would not say what is wrong with it
+    if workflow.is_main_process:
+        reading.read_files([BASE])  # Snakemake would not say what is wrong with it
 except CaftError as error:
     raise CannotRun(escaped(str(error)))
 
@@ -61,6 +61,9 @@ try:
         if RUNS_HERE and not {"mem", "mem_mb", "mem_mib"} & set(workflow.global_resources):
             workflow.register_resource("mem_mb", machine.memory_mb())
         if COMMAND.dryrun:
+            # Jobs read this file too, and have no use for what a plan needs.
+            from caft.report.ahead import outlook
+
             print(outlook.last_line(outlook.plan_run(CONFIG, reads_sources=False)), file=sys.stderr)
     if workflow.is_main_process and locks.acts(COMMAND):
         if locks.remove_stale_lock(Path.cwd()):

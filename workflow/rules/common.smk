@@ -4,7 +4,6 @@ from dataclasses import asdict
 from caft.analysis import TABLES as ANALYSIS_TABLES
 from caft.figures import ANALYSIS_FIGURES, FIGURES
 from caft.report import costs
-from caft.mixtures.plan import read_plan
 from caft.mixtures import plan as plans
 from caft.running import settings_file
 from caft.students import whole
@@ -107,7 +106,7 @@ def plan(dataset, student, numbers=ROUNDS):
         checkpoints.build_mixtures.get(dataset=dataset, student=student, round=number)
         for number in numbers
     ]
-    return read_plan(one.output.plan for one in made)
+    return plans.read_plan(one.output.plan for one in made)
 
 
 def planned_models(dataset, student):

@@ -11,6 +11,7 @@ import pandas as pd
 from caft.mixtures.buckets import BUCKETS
 from caft.mixtures.settings import Strategy
 from caft.report.answer import Answer, answers
+from caft.report.pages import render_page
 from caft.report.paper_tables import money
 from caft.report.results import REFERENCES, Group, Tables, Verdict
 from caft.report.wording import difference, duration, interval, percent
@@ -87,21 +88,12 @@ def overview_page(tables: Tables, provenance: dict[str, Any], pictures: Iterable
         provenance: of the run, with its configuration.
         pictures: the figures, in the order of the page.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("caft.report", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     strategies = {
         name: strategy_in_words(Strategy.model_validate(section))
         for name, section in provenance["config"]["strategies"].items()
     }
-    page = environment.get_template("overview.html.jinja")
-    return page.render(
+    return render_page(
+        "overview.html.jinja",
         parts=[
             _part(group, answer, strategies)
             for group, answer in zip(tables.groups(), answers(tables), strict=True)

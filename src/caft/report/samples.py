@@ -10,6 +10,7 @@ import pandas as pd
 from caft import layout
 from caft.mixtures.plan import Plan, PlannedStage
 from caft.prompting.chat import Chat
+from caft.report.pages import render_page
 from caft.shown import escaped
 from caft.tables import parquet
 from caft.training.rows import IGNORED, encode_mixture
@@ -53,21 +54,12 @@ def samples_page(plan: Plan, chat: Chat, title: str) -> str:
         chat: tokenizer and chat template of the student.
         title: of the page.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("caft.report", "assets"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     stages: dict[str, list[tuple[str, PlannedStage]]] = {}
     for name, strategy in plan.strategies.items():
         for number, stage in enumerate(strategy.first.stages, start=1):
             stages.setdefault(stage.mixture, []).append((f"{name}, stage {number}", stage))
     parts = [_part(mixture, named, chat) for mixture, named in stages.items()]
-    return environment.get_template("samples.html.jinja").render(title=title, parts=parts)
+    return render_page("samples.html.jinja", title=title, parts=parts)
 
 
 def _part(mixture: str, stages: list[tuple[str, PlannedStage]], chat: Chat) -> Part:

@@ -63,7 +63,7 @@ def remove_stale_lock(folder: Path) -> bool:
     is_locked = locks.is_dir() and any(locks.iterdir())
     if is_locked and (not _is_of_here(owner, locks) or locks.stat().st_uid != os.getuid()):
         return False
-    if (is_locked or (folder / _SLURM_LOGS).is_dir()) and _live_runs(folder):
+    if (is_locked or (folder / _SLURM_LOGS).is_dir()) and _is_live(folder):
         return False
     if is_locked or (folder / _SLURM_LOGS).is_dir():
         _cancel_slurm_jobs(folder)
@@ -95,7 +95,7 @@ def _is_of_here(owner: Path, locks: Path) -> bool:
 def is_locked(folder: Path) -> bool:
     """Tell whether a run is under way in a folder, or was killed on another machine."""
     locks = folder / ".snakemake/locks"
-    return bool(_live_runs(folder)) or (locks.is_dir() and any(locks.iterdir()))
+    return _is_live(folder) or (locks.is_dir() and any(locks.iterdir()))
 
 
 def cancel_left_over(folder: Path) -> None:
@@ -106,7 +106,7 @@ def cancel_left_over(folder: Path) -> None:
     Raises:
         CaftError: if Slurm does not say which jobs there are, or does not end them.
     """
-    if (folder / _SLURM_LOGS).is_dir() and not _live_runs(folder):
+    if (folder / _SLURM_LOGS).is_dir() and not _is_live(folder):
         _cancel_slurm_jobs(folder)
 
 
@@ -187,12 +187,12 @@ def _is_same(place: Path, folder: Path) -> bool:
         return place == folder.resolve()
 
 
-def _live_runs(folder: Path) -> list[int]:
-    """Return the pids of other Snakemake processes, or their local jobs, that work in a folder."""
-    return [process.pid for process in _live_processes(folder)]
+def _is_live(folder: Path) -> bool:
+    return any(True for _ in _live_processes(folder))
 
 
 def _live_processes(folder: Path) -> Iterator[Any]:
+    """Yield other Snakemake processes (psutil), and their local jobs, that work in a folder."""
     import psutil
 
     own = psutil.Process()
@@ -225,18 +225,21 @@ def is_snakemake(process: Any) -> bool:
 
     A shell around it is not, and no program that merely looks into a file of Snakemake's.
     """
-    program, *words = map(Path, process.cmdline() or [""])
-    if "python" not in program.name:
-        return program.name == "snakemake"
-    script = _script(words)
+    program, script = _program_of(process)
+    if script is None:
+        return program == "snakemake"
     return script.stem.endswith("snakemake") or script.parent.parts[-2:] == _SCRIPTS
 
 
 def is_job(process: Any) -> bool:
     """Tell whether a process (psutil) is one of Snakemake's scripts."""
+    _, script = _program_of(process)
+    return script is not None and script.parent.parts[-2:] == _SCRIPTS
+
+
+def _program_of(process: Any) -> tuple[str, Path | None]:
+    """Return the name of a process's program and, if that is Python, the script that it runs."""
     program, *words = map(Path, process.cmdline() or [""])
-    return "python" in program.name and _script(words).parent.parts[-2:] == _SCRIPTS
-
-
-def _script(words: list[Path]) -> Path:
-    return next((word for word in words if not word.name.startswith("-")), Path())
+    if "python" not in program.name:
+        return program.name, None
+    return program.name, next((word for word in words if not word.name.startswith("-")), Path())

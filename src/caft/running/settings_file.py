@@ -16,7 +16,7 @@ from typing import Any
 
 from caft import layout
 from caft.errors import CaftError
-from caft.tables.files import ends_well, read_json, write_json
+from caft.tables.files import ends_well, has_sizes, read_json, write_json
 from caft.tables.hashing import digest
 
 
@@ -80,12 +80,8 @@ def has_lost(path: Path, outputs: Iterable[str]) -> bool:
         sizes = dict(read_json(_list_of(path)))
     except (OSError, ValueError, TypeError):
         return not all(map(ends_well, (first, *others)))
-    return any(_size(Path(name)) != size for name, size in sizes.items())
+    return not has_sizes(".", sizes)
 
 
 def _list_of(path: Path) -> Path:
     return path.with_suffix(".outputs")
-
-
-def _size(path: Path) -> int | None:
-    return path.stat().st_size if path.exists() else None

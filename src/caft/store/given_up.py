@@ -58,9 +58,8 @@ class Note:
         try:
             os.pwrite(self._file, (self._begin + amounts).encode(), 0)
         except OSError:
-            with writing(
-                self.path.parent
-            ):  # entered on failure alone: it takes as long as all this
+            # Entered on failure alone: it takes as long as all the rest of this.
+            with writing(self.path.parent):
                 raise
 
     def close(self) -> None:

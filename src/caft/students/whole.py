@@ -6,7 +6,7 @@ from typing import Any
 
 from caft.errors import ModelError
 from caft.students.folders import folder_revision
-from caft.tables.files import read_json
+from caft.tables.files import has_sizes, read_json
 from caft.tables.hashing import digest, file_sha256
 
 
@@ -21,10 +21,7 @@ def is_whole(student_file: Path) -> bool:
         return False
     folder = student_file.parent
     links = (path for path in folder.iterdir() if path.is_symlink())
-    return all(path.exists() for path in links) and all(
-        (folder / name).is_file() and (folder / name).stat().st_size == size
-        for name, size in sizes.items()
-    )
+    return all(path.exists() for path in links) and has_sizes(folder, sizes)
 
 
 def check_student(student_file: Path) -> None:

@@ -6,7 +6,7 @@ Whoever may read or write what is made is the umask's to say, so that a group ca
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from glob import escape, glob
 from pathlib import Path
@@ -111,6 +111,12 @@ def ends_well(path: str | Path) -> bool:
             return file.read().endswith(_ENDS.get(Path(path).suffix, (b"",)))
     except OSError:
         return False
+
+
+def has_sizes(folder: str | Path, sizes: Mapping[str, int]) -> bool:
+    """Tell whether files are there as long as they were: sizes by name, relative to the folder."""
+    paths = {Path(folder, name): size for name, size in sizes.items()}
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths.items())
 
 
 def files_in(folder: str, pattern: str = "*") -> list[str]:

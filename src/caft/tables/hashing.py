@@ -96,8 +96,14 @@ def fingerprint(path: str | Path) -> str:
     """
     state = os.stat(path)
     if state.st_size <= _HASHED_BYTES:
-        return file_sha256(path)
+        return _sha256_once(path, (state.st_size, state.st_mtime_ns, state.st_ctime_ns))
     return f"{state.st_size} bytes of {state.st_mtime_ns}"
+
+
+@cache
+def _sha256_once(path: str | Path, state: tuple[int, int, int]) -> str:
+    """Hash a file again only when it was written, or another one took its place."""
+    return file_sha256(path)
 
 
 def fingerprints(paths: Iterable[str | Path]) -> dict[str, str]:

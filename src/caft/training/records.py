@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from caft.tables.files import read_json
+from caft.tables.files import has_sizes, read_json
 from caft.tables.hashing import file_sha256
 
 DONE_FILE = "training.json"
@@ -17,11 +17,8 @@ def is_trained(folder: Path) -> bool:
         record = read_json(folder / DONE_FILE)
     except (OSError, ValueError):  # not there, or cut
         return False
-    sizes = all(
-        (folder / name).is_file() and (folder / name).stat().st_size == size
-        for name, size in record["files"].items()
-    )
-    return sizes and record.get("weights_sha256") == weights_sha256(folder)
+    is_whole = has_sizes(folder, record["files"])
+    return is_whole and record.get("weights_sha256") == weights_sha256(folder)
 
 
 def files_of(folder: Path) -> dict[str, int]:
