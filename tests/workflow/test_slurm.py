@@ -119,7 +119,8 @@ def project(settings, tmp_path_factory):
 
 
 def test_the_table_is_the_same_as_that_of_a_local_run(project, settings, tmp_path):
-    local = Project(tmp_path / "local", settings)
+    without_gpus = {**settings, "engine": {**settings["engine"], "gpus": 0}}
+    local = Project(tmp_path / "local", without_gpus)
     local.run("results/summary.csv")
     tables = [
         pd.read_csv(run.folder / "results/summary.csv").filter(regex="^(?!.*seconds)")

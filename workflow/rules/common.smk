@@ -505,6 +505,13 @@ def explored_tables(wildcards):
     ]
 
 
+def planned_from(wildcards):
+    """Return what the plan of a whole run is made from."""
+    from caft.report.ahead import outlook  # of use to no other job
+
+    return outlook.state()
+
+
 def store_state(wildcards):
     """Names and sizes of the stored files: a plan is made again when there are other answers."""
     files = [path for path in Path(layout.TEACHER_STORE).glob("*/*") if path.is_file()]

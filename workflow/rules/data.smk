@@ -5,7 +5,7 @@ rule plan_run:
         text=layout.RUN_PLAN_TEXT,
     params:
         config=CONFIG.plain(),
-        state=lambda wildcards: outlook.state(),
+        made_from=planned_from,
         code=versions.SUMMARY,
     log:
         "logs/plan_run/plan_run.log",
