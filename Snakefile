@@ -12,7 +12,7 @@ from caft import layout, versions
 from caft.config import modes, reading, resolve, rounds
 from caft.config.prepare import prepare
 from caft.errors import CaftError
-from caft.running import devices, locks, machine, stops
+from caft.running import controller, devices, locks, machine, stops
 from caft.shown import escaped
 
 min_version("9.0")
@@ -35,7 +35,8 @@ BASE = next(
 )
 
 try:
-    if workflow.modifier.path_modifier.replace_prefix(layout.SUMMARY) != layout.SUMMARY:
+    moved = workflow.modifier.path_modifier.replace_prefix
+    if any(moved(path) != path for path in layout.patterns().values()):
         raise CaftError(
             "module: caft cannot run with `prefix` or `replace_prefix`, as its jobs know where its "
             "files lie. Leave it out, or give caft a folder of its own: snakemake --snakefile "
@@ -126,6 +127,8 @@ for made in workflow.rules:
 
 onstart:
     stops.pass_on(locks.is_job)
+    if workflow.executor_plugin.name == "slurm":
+        controller.watch()
     gpus = [job.resources.get("gpu") for job in workflow.dag.needrun_jobs()]
     if RUNS_HERE and any(gpus) and (problem := devices.missing(max(filter(None, gpus)))):
         raise CannotRun(problem)

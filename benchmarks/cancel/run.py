@@ -1,29 +1,38 @@
-"""Kill or cancel runs on Slurm at random moments; one plain rerun has to finish each.
+"""Strike runs on Slurm at random moments; one plain rerun has to finish each.
 
     .ci/slurm install && .ci/slurm start
     python benchmarks/cancel/run.py --rounds 10 --seed 1
 
 Each round goes on from a copy of a folder whose items are scored, through `--profile slurm`, with a
 teacher that sells its answers one by one: what is left is buying, training, evaluating and the
-table. After a drawn number of finished jobs and some drawn seconds either the Snakemake process is
-killed (SIGKILL) or one Slurm job of the run, drawn too, is cancelled. Then the same command runs
-once more. A round fails if that rerun fails, if its summary is not that of a local run (seconds
-aside), or if the store holds an answer twice. Printed: a line per round; the status is 1 if one
-failed.
+table. After a drawn number of finished jobs and some drawn seconds a round strikes, the kinds in
+turn:
+
+    kill       SIGKILL to Snakemake
+    cancel     scancel of one Slurm job of the run, drawn too
+    interrupt  Ctrl-C while the plugin looks at its jobs (`squeue` takes five seconds in this round)
+    limit      the time limit of the job that buys, in the midst of its answers
+    away       a controller that is away for a minute; needs the rights to stop and start slurmctld
+
+Then the same command runs once more. A round fails if that rerun fails, if its summary is not that
+of a local run (seconds aside), if the store holds an answer twice, or if a run that was interrupted
+left a job. Printed: a line per round; the status is 1 if one failed.
 """
 
 # The helpers of the tests are found only once sys.path is set.
 # ruff: noqa: E402
 import argparse
+import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +40,21 @@ ROOT = Path(__file__).parents[2]
 sys.path.extend([str(ROOT / "tests"), str(ROOT / "tests/contract")])
 
 import pandas as pd
-from conftest import CHATML, build_model, build_tokenizer, save_student
 from harness import POLLING, Project, questions, write_questions
 from scripted_server import ScriptedServer, question, reply
+from tiny import CHATML, build_model, build_tokenizer, save_student
 
 SLURM = ("--profile", "slurm")
 MOST_JOBS, MOST_SECONDS = 6, 12.0  # of the eight jobs that are left; about what one takes
 TIMEOUT = 900.0
-SECONDS_PER_ANSWER = 1.0
+SECONDS_PER_ANSWER = {"limit": 15.0}  # so that a minute does not do
+# A `squeue` as slow as a busy controller's, with a sign that it is being asked.
+SLOW_SQUEUE = """#!/bin/sh
+touch {sign}
+sleep 5
+rm -f {sign}
+exec {squeue} "$@"
+"""
 
 
 def solve(request: dict[str, Any], times: int) -> dict[str, Any]:
@@ -121,34 +137,100 @@ def slurm_jobs(folder: Path) -> list[str]:
     return [job for job, place in pairs if Path(place) == folder.resolve()]
 
 
-def disturb(project: Project, draw: random.Random) -> tuple[str, int]:
+def kill(project: Project, process: subprocess.Popen[str], draw: random.Random) -> str:
+    """Kill Snakemake."""
+    process.kill()
+    return "kill"
+
+
+def cancel(project: Project, process: subprocess.Popen[str], draw: random.Random) -> str:
+    """Cancel a job of the run."""
+    if not (victims := until(lambda: slurm_jobs(project.folder), process)):
+        return ""
+    subprocess.run(["scancel", victim := draw.choice(victims)], check=True)
+    return f"cancel {victim}"
+
+
+def interrupt(project: Project, process: subprocess.Popen[str], draw: random.Random) -> str:
+    """Press Ctrl-C while the run waits for `squeue`, with a job in the queue."""
+    sign = project.folder / "squeue/asked"
+    if not until(lambda: sign.exists() and slurm_jobs(project.folder), process):
+        return ""
+    os.killpg(process.pid, signal.SIGINT)
+    return "interrupt"
+
+
+def limit(project: Project, process: subprocess.Popen[str], draw: random.Random) -> str:
+    """Let the job that buys run into its time limit."""
+    log = project.folder / "first.log"
+
+    def buying() -> str | None:
+        found = re.findall(r"SLURM jobid (\d+) .*/rule_generate_rationales/", log.read_text())
+        running = [job for job in found if job in slurm_jobs(project.folder)]
+        return running[-1] if running else None
+
+    if not (job := until(buying, process)):
+        return ""
+    subprocess.run(["scontrol", "update", f"JobId={job}", "TimeLimit=1"], check=True)
+    return f"limit of {job}"
+
+
+def away(project: Project, process: subprocess.Popen[str], draw: random.Random) -> str:
+    """Stop the controller for a minute."""
+    subprocess.run(["scontrol", "shutdown", "slurmctld"], check=True)
+    time.sleep(60)
+    subprocess.run(["slurmctld"], check=True)
+    return "away"
+
+
+STRIKES = {strike.__name__: strike for strike in (kill, cancel, interrupt, limit, away)}
+# Of these the run itself ends as if nothing had been.
+OUTLIVED = {"cancel", "limit", "away"}
+
+
+def disturb(project: Project, kind: str, draw: random.Random) -> tuple[str, int]:
     """Start a run and strike once; return what was done and the run's exit status."""
-    jobs, seconds = draw.randint(0, MOST_JOBS), draw.uniform(0, MOST_SECONDS)
-    action = draw.choice(["kill", "cancel"])
+    # What buys is the first job that is left, and has to be under way where it is struck.
+    jobs, seconds = (
+        (0, 0.0) if kind == "limit" else (draw.randint(0, MOST_JOBS), draw.uniform(0, MOST_SECONDS))
+    )
     log = project.folder / "first.log"
     with log.open("w") as output:
         process = project.start("results/summary.csv", output=output)
         until(lambda: log.read_text().count("Finished jobid") >= jobs, process)
         time.sleep(seconds)
-        victims = [] if action == "kill" else until(lambda: slurm_jobs(project.folder), process)
-        if process.poll() is not None:
-            action = "(ended before)"
-        elif action == "kill":
-            process.kill()
-        else:
-            action += f" {(victim := draw.choice(victims))}"
-            subprocess.run(["scancel", victim], check=True)
+        ended = process.poll() is not None
+        what = "" if ended else STRIKES[kind](project, process, draw)
         status = process.wait(TIMEOUT)
-    return f"{action} {seconds:.1f} s after {jobs} jobs", status
+    return f"{what or '(ended before)'} {seconds:.1f} s after {jobs} jobs", status
 
 
-def play(name: str, folder: Path, scored: Path, config: dict[str, Any], expected: Any) -> str:
+@contextmanager
+def slow_squeue(folder: Path) -> Iterator[None]:
+    """Put a slow `squeue` before the true one."""
+    true, before = shutil.which("squeue"), os.environ["PATH"]
+    folder.mkdir()
+    program = folder / "squeue"
+    program.write_text(SLOW_SQUEUE.format(sign=folder / "asked", squeue=true))
+    program.chmod(0o755)
+    os.environ["PATH"] = f"{folder}{os.pathsep}{before}"
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = before
+
+
+def play(
+    name: str, kind: str, folder: Path, scored: Path, config: dict[str, Any], expected: Any
+) -> str:
     """Play a round and return what went wrong, if anything did; prints a line."""
     draw, started = random.Random(name), time.monotonic()
     shutil.copytree(scored, folder)
     project = Project(folder, config, SLURM, program=POLLING)
     (folder / "slurm").symlink_to(ROOT / "profiles/slurm")
-    what, status = disturb(project, draw)
+    with slow_squeue(folder / "squeue") if kind == "interrupt" else nullcontext():
+        what, status = disturb(project, kind, draw)
+    left = slurm_jobs(folder) if kind == "interrupt" else []
     before = len(project.stored_keys()) if (folder / "data/store/teacher").is_dir() else 0
     try:
         rerun = project.run("results/summary.csv")
@@ -156,6 +238,11 @@ def play(name: str, folder: Path, scored: Path, config: dict[str, Any], expected
         pd.testing.assert_frame_equal(summary(project), expected)
         keys = project.stored_keys()
         fault = "" if len(keys) == len(set(keys)) else f"{len(keys)} answers, {len(set(keys))} keys"
+        fault = f"jobs left: {left}" if left else fault
+        if kind in OUTLIVED and status:
+            fault = (
+                f"the run ended with status {status}:\n{(folder / 'first.log').read_text()[-3000:]}"
+            )
     except AssertionError as error:
         again, keys, fault = 0, project.stored_keys(), str(error)
     print(
@@ -183,11 +270,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="a new folder, which is kept")
+    parser.add_argument("--strikes", nargs="+", choices=STRIKES, default=list(STRIKES))
     settings = parser.parse_args()
-    faults = {}
+    faults, kinds, kind = {}, settings.strikes, ""
     with (
         workplace(settings.folder) as folder,
-        ScriptedServer(solve, lambda question: SECONDS_PER_ANSWER) as server,
+        ScriptedServer(solve, lambda question: SECONDS_PER_ANSWER.get(kind, 1.0)) as server,
     ):
         config = configuration(folder, server.url)
         scored = Project(folder / "scored", config)
@@ -200,8 +288,8 @@ def main() -> None:
         sold = {}
         for number in range(1, settings.rounds + 1):
             server.answered.clear()
-            name = f"{settings.seed}.{number}"
-            fault = play(name, folder / name, scored.folder, config, expected)
+            name, kind = f"{settings.seed}.{number}", kinds[(number - 1) % len(kinds)]
+            fault = play(name, kind, folder / name, scored.folder, config, expected)
             sold[name] = sum(server.answered.values()) - wanted
             if fault:
                 faults[name] = fault

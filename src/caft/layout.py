@@ -96,6 +96,12 @@ def at(pattern: str, **names: object) -> str:
     return pattern.format(**names)
 
 
+def patterns() -> dict[str, str]:
+    """Return all patterns by their names."""
+    found = {name: value for name, value in globals().items() if name.isupper()}
+    return {name: value for name, value in found.items() if "/" in value and type(value) is str}
+
+
 def any_of(pattern: str) -> str:
     """Return what matches all paths of a pattern, for `glob`."""
     return re.sub(r"{\w+}", "*", pattern)

@@ -9,11 +9,7 @@ from caft import layout
 from caft.running.blocks import Shard
 
 ROOT = Path(__file__).parents[2]
-PATTERNS = {
-    name: value
-    for name, value in vars(layout).items()
-    if isinstance(value, str) and value.startswith(("data/", "results/"))
-}
+PATTERNS = layout.patterns()
 NAMES = {
     "dataset": "d", "student": "s", "scorer": "base", "prompt": "letters", "metric": "margin",
     "judge": "j", "buckets": "default", "teacher": "w", "round": 1, "mixture": "f" * 16,

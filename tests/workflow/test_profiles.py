@@ -4,8 +4,20 @@ from importlib.util import find_spec
 
 import pytest
 from harness import ROOT, Project
+from snakemake.cli import parse_args
+from snakemake.settings.enums import RerunTrigger
 
 PLUGINS = ["snakemake_executor_plugin_kubernetes", "snakemake_storage_plugin_fs"]
+
+
+@pytest.mark.parametrize("more", [[], ["--profile", str(ROOT / "profiles/slurm")]])
+@pytest.mark.parametrize("folder", [ROOT, None])
+def test_every_run_loads_the_default_profile(tmp_path, monkeypatch, folder, more):
+    monkeypatch.chdir(folder or tmp_path)
+    given = parse_args(["--snakefile", str(ROOT / "Snakefile"), *more, "results/summary.csv"])[1]
+    assert given.rerun_incomplete
+    assert given.max_checksum_file_size == 1_000_000_000
+    assert set(given.rerun_triggers) == set(RerunTrigger.all())
 
 
 @pytest.mark.skipif(
