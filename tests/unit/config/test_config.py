@@ -664,6 +664,41 @@ def test_how_a_model_is_made_does_not_enter_its_digest(config, monkeypatch):
     assert set(config["training"]) - set(recipe.plain()) == set(others)
 
 
+FLASH = {"attention": "flash_attention_2"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "problem"),
+    [
+        ({**FLASH, "dtype": "float32"}, r"engine\.attention: .* bfloat16 alone; set engine\.dtype"),
+        ({**FLASH, "device": "cpu"}, r"engine\.attention: flash_attention_2 needs a GPU"),
+        ({**FLASH, "dtype": "bfloat16"}, None),
+        ({**FLASH, "device": "cuda"}, None),
+    ],
+)
+def test_flash_attention_is_refused_where_it_cannot_compute(config, engine, problem):
+    config["engine"].update(engine)
+    if problem is None:
+        assert prepare(config).engine.attention == "flash_attention_2"
+    else:
+        with pytest.raises(ConfigError, match=problem):
+            prepare(config)
+
+
+@pytest.mark.parametrize(
+    ("engine", "is_refused"),
+    [({"gpus": 1}, True), ({"gpus": 2}, False), ({}, False), ({"gpus": 1, "device": "cpu"}, False)],
+)
+def test_a_launcher_starts_no_more_processes_than_a_job_has_gpus(config, engine, is_refused):
+    config["engine"].update(engine)
+    config["training"]["launcher"] = ["torchrun", "--nproc-per-node", "2"]
+    if is_refused:
+        with pytest.raises(ConfigError, match=r"training\.launcher: starts 2 processes, and engin"):
+            prepare(config)
+    else:
+        assert prepare(config).training.launcher
+
+
 @pytest.mark.parametrize(
     ("installed", "problem"),
     [
