@@ -146,7 +146,8 @@ def train_stage(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DONE_FILE).unlink(missing_ok=True)
         checkpoint = checkpoints.keep_usable(work, identity)
-    trainer = _trainer(job, model, chat, settings, rows, identity, meter, fitted.tokens)
+    trainer = _trainer(job, model, chat, settings, rows, identity, meter)
+    trainer.tokens_at_once = fitted.tokens
     if recipe.packing != "none":
         trainer.add_callback(CheckIsolation(rows))
     _add_callbacks(trainer, folder, job, checkpoint_minutes)
@@ -176,9 +177,7 @@ def _fit(
     recipe: Recipe, model: Any, rows: list[dict[str, list[int]]], device: str, dtype: str
 ) -> Fit:
     """Fit a training to the memory that is free on its card, and tell how."""
-    import torch
-
-    card = torch.cuda.mem_get_info()[0] if device == "cuda" else None
+    card = _free_bytes() if device == "cuda" else None
     longest = max((len(row["input_ids"]) for row in rows), default=0)
     if recipe.packing == "packed":
         longest = recipe.max_length
@@ -191,6 +190,16 @@ def _fit(
         how = "again" if fitted.checkpointing else "once"
         logging.getLogger("caft").info("%s at once, activations computed %s", at_once, how)
     return fitted
+
+
+def _free_bytes() -> int:
+    """Return what is free on the card with the least of it: all processes cut alike."""
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    free, _ = torch.cuda.mem_get_info(PartialState().device)
+    return int(min(gather_object([free])))
 
 
 def _check_sources(job: StageJob) -> None:
@@ -251,7 +260,6 @@ def _trainer(
     rows: list[dict[str, list[int]]],
     identity: str,
     meter: Meter,
-    tokens_at_once: int | None,
 ) -> Any:
     from caft.training.trainer import RowOrder, StageTrainer
 
@@ -277,7 +285,6 @@ def _trainer(
         order=order,
         identity=identity,
         meter=meter,
-        tokens_at_once=tokens_at_once,
     )
 
 

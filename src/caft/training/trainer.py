@@ -63,7 +63,6 @@ class StageTrainer(SFTTrainer):
         order: RowOrder,
         identity: str,
         meter: Meter,
-        tokens_at_once: int | None = None,
         **named: Any,
     ):
         """Take what SFTTrainer takes, and more.
@@ -74,11 +73,11 @@ class StageTrainer(SFTTrainer):
             order: of the rows.
             identity: digest of everything the training depends on.
             meter: counts since the job began; what earlier parts took is added from a checkpoint.
-            tokens_at_once: a step is computed in parts of at most so many; None for all at once.
             named: for SFTTrainer.
         """
         self.recipe, self.order, self.identity, self.meter = recipe, order, identity, meter
-        self.tokens_at_once = tokens_at_once
+        # A step is computed in parts of at most so many; None for all at once.
+        self.tokens_at_once: int | None = None
         self.checkpoint_seconds = 0.0  # that the last one took
         super().__init__(*arguments, **named)
 
