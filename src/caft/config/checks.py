@@ -95,14 +95,11 @@ def _check_names(config: Configuration) -> Iterator[str]:
 def _check_engine(config: Configuration) -> Iterator[str]:
     """Check what the device cannot do, whichever machine the jobs run on."""
     engine, training = config.engine, config.training
-    recipes = {
-        "training": training,
-        **{
-            f"strategies.{name}.training": recipe_of(config, strategy.training)
-            for name, strategy in chosen(config).items()
-            if strategy.training
-        },
-    }
+    recipes = {"training": recipe_of(config, {})}
+    for name in config.run.strategies:
+        if name in config.strategies and config.strategies[name].training:
+            own = config.strategies[name].training
+            recipes[f"strategies.{name}.training"] = recipe_of(config, own)
     for path, recipe in recipes.items():
         if problem := recipe.batch_problem:
             yield f"{path}.{problem}"

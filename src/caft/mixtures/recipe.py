@@ -106,7 +106,7 @@ class Recipe(Section):
         """What is wrong between the keys of an update's rows, by key of `training`; or nothing."""
         if self.batch_size != "auto":
             return (
-                "update_rows: goes with batch_size: auto alone; leave it out, or set that."
+                "update_rows: goes with batch_size: auto alone; set it to null, or set that."
                 if self.update_rows
                 else ""
             )

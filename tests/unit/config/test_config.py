@@ -686,6 +686,35 @@ def test_flash_attention_is_refused_where_it_cannot_compute(config, engine, prob
 
 
 @pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ({"batch_size": "auto", "update_rows": 16}, None),
+        ({"batch_size": "auto"}, r"training\.update_rows: is needed with batch_size: auto"),
+        ({"update_rows": 16}, r"training\.update_rows: goes with batch_size: auto alone"),
+        (
+            {"batch_size": "auto", "update_rows": 16, "gradient_accumulation": 2},
+            r"training\.gradient_accumulation: batch_size: auto chooses the steps",
+        ),
+    ],
+)
+@pytest.mark.parametrize("path", ["training", "strategies.sft.training"])
+def test_the_rows_of_an_update_are_said_once(config, keys, problem, path):
+    section = config["training"]
+    if path != "training":
+        section = config["strategies"]["sft"].setdefault("training", {})
+    section.update(keys)
+    if problem is None:
+        own = config["strategies"]["sft"].get("training", {})
+        recipe = settings.recipe_of(prepare(config), own)
+        assert recipe.rows_per_update == 16
+        other = settings.recipe_of(prepare(config), {"batch_size": 1, "update_rows": None})
+        assert "update_rows" not in other.plain(), "digests of before stay"
+    else:
+        with pytest.raises(ConfigError, match=problem):
+            prepare(config)
+
+
+@pytest.mark.parametrize(
     ("engine", "is_refused"),
     [({"gpus": 1}, True), ({"gpus": 2}, False), ({}, False), ({"gpus": 1, "device": "cpu"}, False)],
 )
