@@ -116,7 +116,7 @@ def training_memory(
     is_full = recipe.method == "full"
     trained = shape.parameters if is_full else shape.adapters(recipe.lora.r)
     number = _LOW if low_precision else _FULL
-    fixed = trained * _FULL * (2 + _ADAM)  # with their gradients
+    fixed: float = trained * _FULL * (2 + _ADAM)  # with their gradients
     if not is_full:
         fixed += shape.parameters * (number if shards == 1 else _FULL)
     fixed /= shards
