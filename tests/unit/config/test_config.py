@@ -434,7 +434,7 @@ def test_an_unknown_key_in_a_strategys_training_is_named(config):
         ({"learning_rate": "fast"}, ".learning_rate: 'fast' is no number."),
         ({"schedule": "cosin"}, ".schedule: 'cosin' is not one of"),
         ({"early_stopping": 2}, ".early_stopping: 2 is no section of keys."),
-        ({"batch_size": 0}, ".batch_size: 0 is less than the minimum"),
+        ({"batch_size": 0}, ".batch_size: 0 is not one of 'auto', and 0 is less than the minimum"),
     ],
 )
 def test_a_wrong_value_in_a_strategys_training_is_named_with_its_path(config, own, problem):
