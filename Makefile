@@ -94,6 +94,7 @@ lint: env
 docs: env
 	$(IN_ENV) python docs/generate.py
 	$(IN_ENV) python docs/generate_students.py
+	$(IN_ENV) python docs/generate_memory.py
 	$(IN_ENV) python docs/generate_reruns.py
 	$(IN_ENV) python docs/draw_rules.py
 

@@ -129,8 +129,12 @@ onstart:
     stops.pass_on(locks.is_job)
     if workflow.executor_plugin.name == "slurm":
         controller.watch()
-    gpus = [job.resources.get("gpu") for job in workflow.dag.needrun_jobs()]
-    if RUNS_HERE and any(gpus) and (problem := devices.missing(max(filter(None, gpus)))):
+    gpus = [
+        job.resources.get("gpu") or 0
+        for job in workflow.dag.needrun_jobs()
+        if asks_for_gpu(job)
+    ]
+    if RUNS_HERE and gpus and (problem := devices.missing(max(gpus))):
         raise CannotRun(problem)
 
 

@@ -46,10 +46,13 @@ BLOCKS = "data/blocks"
 TEACHER_STORE = "data/store/teacher"
 JUDGE_STORE = "data/store/judge"
 
+HASHES = "data/hashes"  # of large files, by what tells that nobody wrote them
+
 # Trained models and their answers
 MODEL = "results/models/{digest}/model.json"
 SELECTION = "results/selection/{dataset}/{student}/{digest}.json"
 PREDICTIONS = "results/predictions/{dataset}/{student}/{model}.{mode}.parquet"
+ANSWERED = "data/answered/{dataset}/{student}.json"  # that blocks of predictions are there
 LIVE_LOSSES = "losses.jsonl"  # in the work folder of a training
 TENSORBOARD = "results/tensorboard"
 LOSSES = "results/training/{dataset}/{student}/losses.csv"

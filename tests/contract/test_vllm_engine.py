@@ -177,7 +177,7 @@ def test_a_student_is_started_in_the_precision_of_the_device(vllm, taught):
         "dtype": "bfloat16",
         "generation_config": "vllm",
         "trust_remote_code": False,
-        "max_model_len": -1,
+        "max_model_len": 512,
     }
     assert (scorer.spec["device"], scorer.spec["libraries"]["vllm"]) == ("cuda", "0.0")
     exact = open_vllm(Subject(taught / "student.json", None, Settings(dtype="float32")))
@@ -201,7 +201,7 @@ def test_an_adapter_is_laid_over_the_student(vllm, taught, tmp_path):
         True,
         32,
     )
-    assert vars(model.adapter) == {"name": "d1", "number": 1, "path": str(tmp_path / "d1")}
+    assert vars(model.adapter) == {"name": "1-d1", "number": 1, "path": str(tmp_path / "d1")}
     tokenizer = load_tokenizer(taught)
     model.engine.write(tokenizer, {(): [*Chat(tokenizer).prompt(asking("a")[0], "direct"), 5]})
     list(generate_vllm(model, Chat(tokenizer), asking("a"), Decoding(1)))

@@ -3,10 +3,16 @@
 import json
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
 from caft.evaluation.evaluate import backend
+from caft.evaluation.settings import Evaluation
+from caft.evaluation.together import Question, answer_together
+from caft.prompting.asked import Asked
+from caft.running.blocks import Cache
 from caft.running.settings import Engine
+from caft.students import vllm
 from caft.students.generation import Decoding
 from caft.students.opened import Subject
 
@@ -73,8 +79,33 @@ def test_both_engines_write_the_same_greedy_answers(platform, wide):
         expected.append(texts("transformers", scorer, scorer.model))
     assert expected[0] != expected[1]
     # One engine for both: a second one would find the GPU's memory taken.
-    scorer = backend("vllm")[0](adapted)
+    opened = backend("vllm")[0](adapted)
+    engine = vllm.Engine(None, lambda: vllm.needs(opened, prompts, "direct", 24))
+    scorer = engine.answering(opened)
     for model, answers in zip(
         (replace(scorer.model, adapter=None), scorer.model), expected, strict=True
     ):
         assert texts("vllm", scorer, model) == answers
+
+
+def test_one_engine_answers_for_a_student_and_its_adapter_in_both_modes(platform, wide, letters):
+    items = pd.DataFrame(
+        [
+            {
+                "item_id": f"{number:016x}",
+                "question": f"What is {number} + 5 ?",
+                "options": ["4", "7"],
+                "answer": "A",
+                "answer_kind": "choice",
+                "reference_rationale": None,
+                "split": "test",
+            }
+            for number in range(12)
+        ]
+    )
+    student = Subject(wide / "student/student.json", None, Engine(device=platform, dtype="float32"))
+    subjects = [student, replace(student, trained_file=wide / "adapter/model.json")]
+    questions = [Question(Asked(items, letters, 1), mode) for mode in ("direct", "cot")]
+    cache = Cache(wide / "blocks")
+    told = answer_together(questions, "test", subjects, Evaluation(engine="vllm"), cache)
+    assert told["models"] == 2 and len(told["blocks"]) == 4

@@ -132,6 +132,11 @@ def test_the_table_of_families_is_what_is_found_in_their_templates():
     assert (ROOT / "docs/students.md").read_text(encoding="utf-8") == made.page(), "run `make docs`"
 
 
+def test_the_table_of_memory_is_what_the_arithmetic_says():
+    made = script("generate_memory")
+    assert made.PAGE.read_text(encoding="utf-8") == made.page(), "run `make docs`"
+
+
 def test_the_picture_of_the_rules_is_what_snakemake_says():
     draw = script("draw_rules")
     page = draw.PAGE.read_text(encoding="utf-8")

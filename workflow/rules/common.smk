@@ -21,6 +21,10 @@ while started.parent_modifier:
 started.globals["CAFT_MODEL"] = plans.InWords()
 
 
+# One engine answers for all models of a student; jobs that share the items of a table have one each.
+ONE_ENGINE = CONFIG.evaluation.engine == "vllm" and CONFIG.engine.shards.evaluation == 1
+
+
 def plain(sections):
     """Sections by name as plain values, for params."""
     return {name: section.plain() for name, section in sections.items()}
@@ -38,6 +42,12 @@ def model_runtime(wildcards, attempt):
 
 # What every job that runs a model asks for.
 MODEL_JOB = {"gpu": CONFIG.engine.gpus, "mem_mb": model_memory_mb, "runtime": model_runtime}
+
+
+def asks_for_gpu(job):
+    """Whether a job cannot do without a GPU: it asks for one, or runs a student where the device is `cuda`."""
+    runs_student = job.rule.resources.get("mem_mb") is model_memory_mb
+    return job.resources.get("gpu") or (runs_student and CONFIG.engine.device == "cuda")
 
 
 def asking_job(wildcards):
@@ -121,6 +131,19 @@ def final_models(dataset, student):
         layout.weights_of(final, which) for final in finals for which in CONFIG.run.checkpoints
     ]
     return list(dict.fromkeys(names))
+
+
+def final_records(wildcards):
+    """The records of the trained models that are evaluated."""
+    names = final_models(wildcards.dataset, wildcards.student)
+    digests = {name.removesuffix(layout.BEST) for name in names} - {"base"}
+    return [layout.at(layout.MODEL, digest=digest) for digest in sorted(digests)]
+
+
+def chosen_epochs_of_pair(wildcards):
+    """Which epochs of the models of a data set and student are the best ones, where they are evaluated."""
+    digests = models_at_best(wildcards.dataset, wildcards.student)
+    return [layout.at(layout.SELECTION, **wildcards, digest=digest) for digest in digests]
 
 
 def models_at_best(dataset, student):

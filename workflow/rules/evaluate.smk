@@ -8,7 +8,7 @@ rule select_epoch:
         prompt=CONFIG.prompts[CONFIG.prompt].plain(),
         mode=trained_mode,
         evaluation=CONFIG.evaluation.plain(),
-        engine=resolve.compute_of(CONFIG),
+        engine=resolve.compute_of(CONFIG, "vllm"),
         seed=CONFIG.seed,
         code=versions.EVALUATION,
     log:
@@ -24,11 +24,46 @@ rule select_epoch:
         "../scripts/select_epoch.py"
 
 
+# With vLLM, whose start takes a minute or two, one job makes the answers of all models and modes of a student; the
+# jobs of `evaluate_model` find them, and start an engine for models with weights of their own alone.
+if ONE_ENGINE:
+
+    rule answer_student:
+        input:
+            item_table=layout.ITEMS,
+            student=layout.STUDENT,
+            models=lambda wildcards: ancient(final_records(wildcards)),
+            chosen=chosen_epochs_of_pair,
+        output:
+            layout.ANSWERED,
+        params:
+            models=lambda wildcards: final_models(wildcards.dataset, wildcards.student),
+            views=VIEWS,
+            prompt=CONFIG.prompts[CONFIG.prompt].plain(),
+            evaluation=CONFIG.evaluation.plain(),
+            split=CONFIG.run.split,
+            engine=resolve.compute_of(CONFIG, "vllm"),
+            seed=CONFIG.seed,
+            code=versions.EVALUATION,
+        log:
+            "logs/answer_student/{dataset}.{student}.log",
+        benchmark:
+            "benchmarks/jobs/answer_student/{dataset}.{student}.tsv"
+        threads: CONFIG.engine.threads
+        resources:
+            **MODEL_JOB,
+        message:
+            "Asking {wildcards.student} and its models about {wildcards.dataset}"
+        script:
+            "../scripts/answer_student.py"
+
+
 rule evaluate_model:
     input:
         item_table=layout.ITEMS,
         model=evaluated_model,
         chosen=chosen_epoch,
+        answered=layout.ANSWERED if ONE_ENGINE else [],
     output:
         predictions=layout.sharded(layout.PREDICTIONS),
         run=layout.run_of(layout.sharded(layout.PREDICTIONS)),
@@ -36,7 +71,7 @@ rule evaluate_model:
         prompt=CONFIG.prompts[CONFIG.prompt].plain(),
         evaluation=CONFIG.evaluation.plain(),
         split=CONFIG.run.split,
-        engine=resolve.compute_of(CONFIG),
+        engine=resolve.compute_of(CONFIG, "vllm"),
         seed=CONFIG.seed,
         code=versions.EVALUATION,
     log:

@@ -21,6 +21,7 @@ from caft.datasets.settings import DatasetSettings
 from caft.errors import ConfigError, ModelError
 from caft.mixtures.recipe import absent
 from caft.mixtures.settings import Buckets, Stage, Strategy
+from caft.running.launchers import started_processes
 from caft.settings import Section
 from caft.shown import line
 from caft.students.checks import check_source
@@ -88,6 +89,39 @@ def _check_names(config: Configuration) -> Iterator[str]:
             yield from _check_strategy(f"strategies.{name}", config.strategies[name], config)
     if missing := absent(config.training.report_to):
         yield missing
+    yield from _check_engine(config)
+
+
+def _check_engine(config: Configuration) -> Iterator[str]:
+    """Check what the device cannot do, whichever machine the jobs run on."""
+    engine, training = config.engine, config.training
+    recipes = {"training": recipe_of(config, {})}
+    for name in config.run.strategies:
+        if name in config.strategies and config.strategies[name].training:
+            own = config.strategies[name].training
+            recipes[f"strategies.{name}.training"] = recipe_of(config, own)
+    for path, recipe in recipes.items():
+        if problem := recipe.batch_problem:
+            yield f"{path}.{problem}"
+    if engine.attention == "flash_attention_2" and engine.dtype == "float32":
+        yield (
+            "engine.attention: flash_attention_2 computes in bfloat16 alone; set engine.dtype: "
+            "bfloat16 (or auto), or engine.attention: sdpa."
+        )
+    elif engine.attention == "flash_attention_2" and engine.device == "cpu":
+        yield "engine.attention: flash_attention_2 needs a GPU; set engine.attention: sdpa."
+    divided = engine.vllm.tensor_parallel_size if engine.vllm else 1
+    if divided > engine.gpus > 0:
+        yield (
+            f"engine.vllm.tensor_parallel_size: {divided} is more than engine.gpus: {engine.gpus}, "
+            "which a job gets; make both the same number."
+        )
+    started = started_processes(training.launcher or [])
+    if started and engine.device != "cpu" and started > engine.gpus > 0:
+        yield (
+            f"training.launcher: starts {started} processes, and engine.gpus: {engine.gpus} gives "
+            "a job fewer GPUs; make both the same number."
+        )
 
 
 def _check_file_names(config: Configuration) -> Iterator[str]:

@@ -9,6 +9,7 @@ import pandas as pd
 from caft.errors import TrainingError
 from caft.evaluation.evaluate import evaluate_model
 from caft.evaluation.settings import Evaluation
+from caft.evaluation.together import Question, answer_together
 from caft.prompting.asked import Asked
 from caft.running.blocks import Cache
 from caft.students.opened import Subject
@@ -50,13 +51,16 @@ def choose_epoch(
         raise TrainingError(f"{model_file}: kept no epochs; set training.keep_epochs: true.")
     if not (items["split"] == SPLIT).any():
         raise TrainingError("the data set has no validation items to choose an epoch with.")
+    folder = model_file.parent / "epochs"
+    subjects = {
+        epoch: replace(student, trained_file=folder / str(epoch) / "model.json") for epoch in epochs
+    }
+    if settings.engine == "vllm":
+        answer_together([Question(asked, mode)], SPLIT, [*subjects.values()], settings, cache)
     rows: list[dict[str, Any]] = []
     blocks: list[str] = []
-    for epoch in epochs:
-        trained = model_file.parent / "epochs" / str(epoch) / "model.json"
-        predictions, _, run = evaluate_model(
-            asked, SPLIT, replace(student, trained_file=trained), mode, settings, cache
-        )
+    for epoch, subject in subjects.items():
+        predictions, _, run = evaluate_model(asked, SPLIT, subject, mode, settings, cache)
         right = int(predictions["correct"].sum())
         counts = {"n": len(predictions), "correct": right, "accuracy": right / len(predictions)}
         rows.append(

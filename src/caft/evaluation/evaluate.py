@@ -102,7 +102,13 @@ def _read(item: dict[str, Any], answer: Any, variant: Prompt, parser: str) -> di
 
 
 def evaluate_model(
-    asked: Asked, split: str, subject: Subject, mode: str, settings: Evaluation, cache: Cache
+    asked: Asked,
+    split: str,
+    subject: Subject,
+    mode: str,
+    settings: Evaluation,
+    cache: Cache,
+    engine: generation_vllm.Engine | None = None,
 ) -> Made:
     """Load a model and answer one split with it.
 
@@ -113,12 +119,22 @@ def evaluate_model(
         mode: `direct` or `cot`.
         settings: how it is asked and read.
         cache: where finished blocks of items lie, and which of them are wanted.
+        engine: of vLLM, where it answers for several models; by default one of its own.
 
     Returns:
         The predictions table, its provenance, and what differs from run to run (seconds, tokens).
     """
     open_model, _ = backend(settings.engine)
     scorer = open_model(subject)
+    chosen = (asked.items["split"] == split).to_numpy().nonzero()[0].tolist()
+    prompts = asked.prompts(mode).part(chosen)
+    if settings.engine == "vllm":
+        limit = settings.max_new_tokens.of(mode)
+        own = generation_vllm.Engine(
+            subject.engine.vllm,
+            lambda: generation_vllm.needs(scorer, prompts.messages, mode, limit),
+        )
+        scorer = (engine or own).answering(scorer)
 
     def answer(part: Prompts, progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
         table = evaluate(part, scorer.loaded, mode, settings, progress)
@@ -138,8 +154,7 @@ def evaluate_model(
         answer,
         in_key={"evaluation": _of_mode(settings, mode)},
     )
-    chosen = (asked.items["split"] == split).to_numpy().nonzero()[0].tolist()
-    return make_table(task, scorer, asked.prompts(mode).part(chosen), cache)
+    return make_table(task, scorer, prompts, cache)
 
 
 def _identity(trained_file: Path | None, scorer: Scorer) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from caft.mixtures.recipe import Recipe
 from caft.report.answer import Answer
 from caft.report.paper_tables import escape_markdown
 from caft.shown import escaped, line
@@ -376,7 +377,7 @@ def _recipe(record: Mapping[str, Any], merged: Mapping[str, Any] | None) -> str:
     shown = {
         "method": record["method"],
         "learning rate": f"{recipe['learning_rate']:g}, {recipe['schedule']}",
-        "rows per update": recipe["batch_size"] * recipe["gradient_accumulation"],
+        "rows per update": Recipe.model_validate(recipe).rows_per_update,
         "seed": spec["seed"],
         "precision": record["dtype"],
         "updates of the last stage": record["steps"],

@@ -91,7 +91,7 @@ def _warn_of_few_updates(plan: Plan) -> None:
             if stage.updates is not None and stage.updates < FEW:
                 logging.getLogger("caft").warning(
                     "strategies.%s, stage %d: few updates (%d); raise its epochs, or lower "
-                    "training.batch_size or training.gradient_accumulation",
+                    "training.batch_size, training.gradient_accumulation or training.update_rows",
                     *(name, number, stage.updates),
                 )
 

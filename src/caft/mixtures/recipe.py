@@ -17,6 +17,7 @@ from caft.settings import (
     Unique,
     Whole,
     key,
+    optional,
 )
 
 # Updates of a stage. With fewer than SHORT the one at rate 0 that transformers' warm-ups begin with
@@ -57,11 +58,22 @@ class Recipe(Section):
     )
     warmup_share: Number = key("Share of the steps in which it rises.", 0.1, ge=0, lt=1)
     weight_decay: NotNegative = key("AdamW weight decay.", 0.0)
-    batch_size: Count = key(
-        "Rows per step, over all processes (packs of rows with `packing: packed`).", 4
+    batch_size: Literal["auto"] | Count = key(
+        "Rows per step, over all processes (packs of rows with `packing: packed`). `auto` takes "
+        "`update_rows` in as few steps as the memory of the GPU allows: the same model, up to the "
+        "order in which numbers are added.",
+        4,
     )
-    gradient_accumulation: Count = key("Steps per update.", 1)
-    gradient_checkpointing: bool = key("Less memory for more time.", False)
+    gradient_accumulation: Count = key("Steps per update; 1 with `batch_size: auto`.", 1)
+    update_rows: Count | None = optional(
+        "Rows per update with `batch_size: auto`, which needs it; else they are `batch_size` x "
+        "`gradient_accumulation`."
+    )
+    gradient_checkpointing: Literal["auto"] | bool = key(
+        "Less memory for more time; `auto` does without where the memory of the GPU allows it. "
+        "Same losses.",
+        False,
+    )
     packing: Literal["none", "padding_free", "packed"] = key(
         "`padding_free` lays the rows of a step end to end, `packed` fills packs of `max_length` "
         "tokens with whole rows; rows never see each other (checked before training).",
@@ -85,7 +97,27 @@ class Recipe(Section):
     @property
     def rows_per_update(self) -> int:
         """Rows (or packs of them) that the weights are changed by at once."""
+        if self.batch_size == "auto":
+            return self.update_rows or 1
         return self.batch_size * self.gradient_accumulation
+
+    @property
+    def batch_problem(self) -> str:
+        """What is wrong between the keys of an update's rows, by key of `training`; or nothing."""
+        if self.batch_size != "auto":
+            return (
+                "update_rows: goes with batch_size: auto alone; set it to null, or set that."
+                if self.update_rows
+                else ""
+            )
+        if self.update_rows is None:
+            return "update_rows: is needed with batch_size: auto."
+        if self.gradient_accumulation != 1:
+            return (
+                "gradient_accumulation: batch_size: auto chooses the steps of an update itself; "
+                "leave it out, update_rows says how many rows it has."
+            )
+        return ""
 
     def starts_above_zero(self, updates: int) -> bool:
         """Tell whether a stage leaves out the rate of 0 that its warm-up begins with: if short."""
@@ -127,9 +159,15 @@ class Training(Recipe):
     """The training recipe."""
 
     checkpoint_minutes: Positive | None = key(
-        "Minutes between checkpoints that an interrupted training goes on from; null writes none. "
-        "Not part of the model's digest.",
+        "Minutes between checkpoints that an interrupted training goes on from, more where writing "
+        "one would take above a twentieth of the time; null writes none. Not part of the model's "
+        "digest.",
         10,
+    )
+    checkpoint_folder: str | None = optional(
+        "Where checkpoints lie, such as a fast disk of the machine; a training then goes on from "
+        "them on that machine alone. In the model's folder if absent. Not part of the model's "
+        "digest."
     )
     launcher: Annotated[list[str], Field(min_length=1)] | None = key(
         "Words of a command that starts the training in several processes, such as `accelerate "

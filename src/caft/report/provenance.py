@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from glob import glob
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ def provenance(config: Configuration, models: Iterable[str]) -> dict[str, Any]:
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "libraries": {name: _version(name) for name in _LIBRARIES},
+        **_cards(config, models),
         "datasets": {
             name: {
                 **parquet.footer(layout.at(layout.ITEMS, dataset=name)),
@@ -59,6 +61,22 @@ def provenance(config: Configuration, models: Iterable[str]) -> dict[str, Any]:
             name: read_json(layout.at(layout.STUDENT, student=name)) for name in config.run.students
         },
     }
+
+
+def _cards(config: Configuration, models: Iterable[str]) -> dict[str, dict[str, list[str]]]:
+    """Return on which GPUs tables and models were made, by kind; nothing where all were CPUs."""
+    found: dict[str, set[str]] = {}
+    for tables in layout.SHARDED.values():
+        for table in tables:
+            kind = layout.root_of(table).rpartition("/")[2]
+            for path in glob(layout.run_of(layout.any_of(table))):
+                if set(Path(path).parts[2:4]) <= {*config.run.datasets, *config.run.students}:
+                    found.setdefault(kind, set()).update(read_json(path).get("gpus", ()))
+    records = (Path(layout.at(layout.MODEL, digest=digest)) for digest in models)
+    made = (read_json(record) for record in records if record.is_file())
+    found["models"] = {record["gpu"] for record in made if "gpu" in record}
+    cards = {kind: sorted(names) for kind, names in found.items() if names}
+    return {"gpus": cards} if cards else {}
 
 
 def check_same(recorded: Path, files: Sequence[Path]) -> None:

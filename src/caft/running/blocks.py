@@ -6,8 +6,8 @@ number of jobs can share the blocks of one table.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pandas as pd
 from caft import layout
 from caft.errors import CaftError
 from caft.prompting.prompts import Messages
+from caft.running import devices
 from caft.running.jobs import Progress
 from caft.running.meter import Amounts, Meter, add
 from caft.tables import parquet
@@ -73,11 +74,18 @@ class Computed:
         table: sorted by item.
         blocks: digests of the blocks, the names of their files.
         amounts: sums over the blocks: `seconds`, `energy_wh`, and what the computation counted.
+        cards: GPUs that they were computed on, each with its CUDA and driver; none of a CPU's.
     """
 
     table: pd.DataFrame
     blocks: list[str]
     amounts: Amounts
+    cards: list[str] = field(default_factory=list)
+
+    @property
+    def made_on(self) -> dict[str, list[str]]:
+        """What a table says of its cards; nothing if there were none."""
+        return {"gpus": self.cards} if self.cards else {}
 
     @property
     def run(self) -> dict[str, Any]:
@@ -88,7 +96,8 @@ class Computed:
             if name in self.table
         }
         items = self.table["item_id"].nunique()
-        return {**self.amounts, "items": items, **counts, "blocks": self.blocks}
+        about = {**self.amounts, "items": items, **counts, **self.made_on}
+        return {**about, "blocks": self.blocks}
 
 
 def block_rows(
@@ -167,12 +176,31 @@ def compute_in_blocks(
         meter = Meter(key["device"])
         table, counts = compute(positions, line)
         amounts = {**meter.amounts, **counts}
-        parquet.write(kind, table, paths[name], {"key": key, "amounts": amounts}, code)
+        parquet.write(
+            kind, table, paths[name], {"key": key, "amounts": amounts, **_card(key)}, code
+        )
     whole = parquet.read(kind, *paths.values())
-    found = [
-        {"energy_wh": None, **parquet.footer(path)["spec"]["amounts"]} for path in paths.values()
-    ]
-    return Computed(whole, sorted(blocks), add(found) or {"seconds": 0, "energy_wh": 0})
+    specs = [parquet.footer(path)["spec"] for path in paths.values()]
+    amounts = add({"energy_wh": None, **spec["amounts"]} for spec in specs)
+    cards = _different(spec["gpu"] for spec in specs if "gpu" in spec)
+    return Computed(whole, sorted(blocks), amounts or {"seconds": 0, "energy_wh": 0}, cards)
+
+
+def _card(key: dict[str, Any]) -> dict[str, str]:
+    """Return on what a block is computed, for its footer; it is no part of the key."""
+    return {"gpu": devices.card()} if key["device"] == "cuda" else {}
+
+
+def _different(cards: Iterable[str]) -> list[str]:
+    """Return each card once, and warn where there are several: each rounds in its own way."""
+    found = sorted(set(cards))
+    if len(found) > 1:
+        log.warning(
+            "the rows of this table come from unlike cards, which round otherwise: %s; near ties "
+            "may fall differently, and items change their tercile",
+            "; ".join(found),
+        )
+    return found
 
 
 def _digest(kind: str, key: dict[str, Any], code: int, rows: list[dict[str, Any]]) -> str:
@@ -206,6 +234,7 @@ def merge_shards(paths: Sequence[Path]) -> tuple[pd.DataFrame, dict[str, Any], d
     """
     footers = [parquet.footer(path) for path in paths]
     made = [{name: found[name] for name in ("table", "spec", "code")} for found in footers]
+    cards = _different(card for one in made for card in one["spec"].pop("gpus", []))
     for path, other in zip(paths, made, strict=True):
         if other != made[0]:
             raise CaftError(
@@ -217,7 +246,8 @@ def merge_shards(paths: Sequence[Path]) -> tuple[pd.DataFrame, dict[str, Any], d
     counted = ("seconds", "energy_wh", "new_tokens")
     sums = add({name: run[name] for name in counted if name in run} for run in runs)
     blocks = sorted(name for run in runs for name in run["blocks"])
-    whole = Computed(parquet.read(made[0]["table"], *paths), blocks, sums)
+    whole = Computed(parquet.read(made[0]["table"], *paths), blocks, sums, cards)
+    made[0]["spec"] |= whole.made_on
     return whole.table, made[0], {**runs[0], **whole.run}
 
 

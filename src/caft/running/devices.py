@@ -18,6 +18,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from glob import glob
 from itertools import pairwise
 
@@ -76,7 +77,8 @@ def _reserved(count: int, log: logging.Logger) -> Iterator[None]:
     if count > len(devices):
         raise ConfigError(
             f"engine.gpus: {count} asked for and {len(devices)} here "
-            f"({', '.join(devices) or 'CUDA_VISIBLE_DEVICES names none'}); ask for fewer."
+            f"({', '.join(devices) or 'CUDA_VISIBLE_DEVICES names none'}); ask for fewer, also as "
+            "processes of training.launcher."
         )
     with ExitStack() as locks:
         if assigned:  # Snakemake itself runs in the Slurm job, and shares its devices out
@@ -112,11 +114,18 @@ def asked() -> int:
     return int(os.environ.get(_HELD) or 0)
 
 
-def take_one() -> None:
-    """Take a free device for the rest of this process where there are any, and none is held yet.
+def take(count: int = 1) -> None:
+    """Take free devices for the rest of this process where there are any, and none is held yet.
 
-    It waits for one where all are taken, so that jobs that ask for none do not share a card. A
-    process of a launcher leaves that to its launcher, and a Slurm job has what Slurm gave it.
+    It waits for them where all are taken, so that jobs that ask for none do not share a card. A
+    process of a launcher leaves that to the job that started it, and a Slurm job has what Slurm
+    gave it.
+
+    Args:
+        count: devices wanted: one, or one for each process that will be started.
+
+    Raises:
+        ConfigError: if there are fewer.
     """
     if asked() or int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return
@@ -125,7 +134,7 @@ def take_one() -> None:
         return
     if visible():
         locks = ExitStack()
-        locks.enter_context(held(1, logging.getLogger("caft")))
+        locks.enter_context(held(count, logging.getLogger("caft")))
         atexit.register(locks.close)  # which also keeps it until then
 
 
@@ -138,6 +147,15 @@ def driver() -> str:
         return "nvidia-smi is not there"
     told = next(iter((done.stdout or done.stderr).strip().splitlines()), "nothing")
     return f"driver {told}" if not done.returncode else f"nvidia-smi says: {told}"
+
+
+@cache
+def card() -> str:
+    """Return the name of this process's GPU, the CUDA that torch is built for, and the driver."""
+    import torch
+
+    built = f"CUDA {torch.version.cuda}" if torch.version.cuda else f"ROCm {torch.version.hip}"
+    return f"{torch.cuda.get_device_name()}, {built}, {driver()}"
 
 
 def visible() -> dict[str, str] | None:

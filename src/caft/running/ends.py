@@ -26,11 +26,15 @@ _NO_MEMORY = re.compile("out of memory|can't allocate memory|cannot allocate mem
 # Libraries that are not written in Python name the number of an error in its text alone.
 _NUMBER = re.compile(r"(?:os error|\[?errno) (\d+)", re.IGNORECASE)
 _PATH = re.compile(r"'(/[^']+)'")
+_ROWS = (
+    "training.batch_size (and raise training.gradient_accumulation as much; in place of auto set "
+    "numbers), set training.gradient_checkpointing: true"
+)
 _BATCHES = {
     "score_items": "engine.token_budget",
     "measure_likelihoods": "engine.token_budget",
-    "train_stage": "training.batch_size (and raise training.gradient_accumulation as much)",
-    "warm_up_student": "training.batch_size (and raise training.gradient_accumulation as much)",
+    "train_stage": _ROWS,
+    "warm_up_student": _ROWS,
     "generate_rationales": "teachers.<name>.batch_size",
     "judge_items": "judges.<name>.batch_size",
 }

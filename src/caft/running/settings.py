@@ -1,8 +1,10 @@
 """Section `engine`: where and how models run."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from caft.settings import Count, Natural, Section, key
+from pydantic import Field
+
+from caft.settings import Count, Natural, Section, Share, key, optional
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -15,6 +17,23 @@ class Shards(Section):
     generations: Count = key("Of chains, samples and likelihoods, each.", 1)
     rationales: Count = key("Of asking one teacher.", 1)
     evaluation: Count = key("Of asking one model in one mode.", 1)
+
+
+class Vllm(Section):
+    """How vLLM runs in a job, where `evaluation.engine` is `vllm`."""
+
+    gpu_memory_utilization: Annotated[Share, Field(gt=0)] | None = optional(
+        "Share of each GPU's memory that vLLM takes for weights and cache; vLLM's own default if "
+        "absent."
+    )
+    tensor_parallel_size: Count = key(
+        "GPUs that a model is divided among, at most `engine.gpus`.", 1
+    )
+    max_model_len: Literal["auto"] | Count = key(
+        "Longest prompt with its answer in tokens; a longer one is `[too_long]`. `auto` is the "
+        "longest of the job, at most the student's context.",
+        "auto",
+    )
 
 
 class Engine(Section):
@@ -43,6 +62,8 @@ class Engine(Section):
     shards: Shards = key(
         "Over how many jobs the work on one table is divided; see docs/sharding.md.", Shards()
     )
+
+    vllm: Vllm | None = optional("How vLLM runs; for `evaluation.engine: vllm`.")
 
     @property
     def precision(self) -> dict[str, str]:

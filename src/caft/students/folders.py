@@ -13,7 +13,7 @@ from caft.students.architecture import describe, final_norm, implementation
 from caft.students.checks import check_adapter, check_folder, check_source, without_code
 from caft.students.settings import Student
 from caft.tables.files import read_json, share_weights, write_json
-from caft.tables.hashing import digest, file_sha256
+from caft.tables.hashing import digest, file_sha256, remembered_sha256
 
 STUDENT_FILE = "student.json"
 _PARTS = (
@@ -155,7 +155,7 @@ def _target(part: Path, folder: Path) -> Path:
 
 def folder_revision(folder: Path) -> str:
     """Hash everything in a model folder that changes what the model says."""
-    return digest({path.name: file_sha256(path) for path in _parts(folder)})
+    return digest({path.name: remembered_sha256(path) for path in _parts(folder)})
 
 
 def _parts(folder: Path) -> list[Path]:
@@ -202,29 +202,37 @@ def pick_device(engine: Engine) -> tuple[str, str]:
         win.
 
     Raises:
-        ModelError: if a GPU was asked for and torch sees none.
+        ModelError: if a GPU was asked for and torch sees none, or the attention cannot compute in
+            this precision.
     """
     device, dtype = engine.device, engine.dtype
     if device != "cpu":
-        devices.take_one()
+        held = devices.asked()
+        devices.take()
         import torch
 
         if torch.cuda.is_available():
             device = "cuda"
         elif device == "cuda" or devices.asked():
-            raise ModelError(_no_gpu(device))
+            raise ModelError(_no_gpu(device, held))
         else:
             device = "cpu"
     if dtype == "auto":
         dtype = "bfloat16" if device == "cuda" else "float32"
+    if engine.attention == "flash_attention_2" and (dtype, device) != ("bfloat16", "cuda"):
+        raise ModelError(
+            f"engine.attention: flash_attention_2 computes in bfloat16 on a GPU, and this job in "
+            f"{dtype} on {device}; set engine.attention: sdpa."
+        )
     return device, dtype
 
 
-def _no_gpu(device: str) -> str:
+def _no_gpu(device: str, held: int) -> str:
     """Say why torch sees no GPU, as far as it can be told, and what to do."""
     import torch
 
-    asked = "engine.device: cuda" if device == "cuda" else f"{devices.asked()} GPUs"
+    asked = f"engine.gpus: {held}" if held else "one of this machine's GPUs (engine.device: auto)"
+    asked = "engine.device: cuda" if device == "cuda" else asked
     built, driver = torch.version.cuda, devices.driver()
     if built is None and torch.version.hip is None:
         mend = "install a build of torch for CUDA (https://pytorch.org/get-started/locally)"

@@ -63,4 +63,4 @@ def make_table(task: Task, scorer: Scorer, prompts: Prompts, cache: Cache) -> Ma
     table = found.table
     if "warm_up" in SCHEMAS[task.kind].names:
         table = scorer.mark(table, prompts.items)
-    return table, task.spec, found.run
+    return table, {**task.spec, **found.made_on}, found.run

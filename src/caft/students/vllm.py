@@ -6,8 +6,9 @@ in the model's precision and adds an adapter while it computes, where `caft.stud
 them in float32 and merges it, so in bfloat16 near ties may fall differently.
 """
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,10 @@ from typing import Any
 from caft.errors import ModelError
 from caft.prompting.chat import Chat
 from caft.prompting.prompts import Messages
+from caft.running import devices
+from caft.running.settings import Vllm
 from caft.students import opened as scorer
+from caft.students.architecture import ropes
 from caft.students.checks import check_adapter, check_folder
 from caft.students.generation import Decoding, Ending, Generated
 from caft.students.opened import Scorer, Subject
@@ -40,7 +44,8 @@ def open_scorer(subject: Subject) -> Scorer:
         subject: the model and the device settings.
 
     Returns:
-        As `caft.students.opened.open_scorer`, with a `VllmModel` as its model.
+        As `caft.students.opened.open_scorer`, with a `VllmModel` as its model: of an engine of its
+        own for texts as long as its context, unless another `Engine` answers for it.
 
     Raises:
         ModelError: if vLLM is not installed, or finds no device or another one than
@@ -50,7 +55,80 @@ def open_scorer(subject: Subject) -> Scorer:
     opened = scorer.open_scorer(replace(subject, engine=engine))
     spec = {name: value for name, value in opened.spec.items() if name != "attention"}
     libraries = {**spec["libraries"], "vllm": _version()}
-    return replace(opened, spec={**spec, "libraries": libraries}, load=_start)
+    limit = engine.vllm.max_model_len if engine.vllm else "auto"
+    context = opened.context if limit == "auto" else min(opened.context, limit)
+    spec = {**spec, "context": context, "libraries": libraries}
+    own = Engine(engine.vllm, lambda: Needs(context, _rank(opened.weights[1])))
+    return own.answering(replace(opened, context=context, spec=spec))
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an engine has to be started with for all that it will be asked.
+
+    Attributes:
+        length: longest prompt with its answer, tokens.
+        rank: largest of the adapters, as vLLM knows ranks; 0 for none.
+    """
+
+    length: int
+    rank: int = 0
+
+    @classmethod
+    def of(cls, several: Iterable["Needs"]) -> "Needs":
+        """Return what is enough for all of them."""
+        all_of_them = list(several)
+        return cls(max(one.length for one in all_of_them), max(one.rank for one in all_of_them))
+
+
+def needs(opened: Scorer, prompts: Iterable[Messages], mode: str, limit: int) -> Needs:
+    """Return what an engine needs to answer prompts with a model.
+
+    Args:
+        opened: the model.
+        prompts: chat messages, one list per prompt; those that do not fit are not asked.
+        mode: `direct` or `cot`.
+        limit: of new tokens.
+    """
+    place = opened.chat.place(mode, opened.trained.get("thinks"))
+    lengths = (len(opened.chat.prompt(messages, place)) + limit for messages in prompts)
+    fitting = [length for length in lengths if length <= opened.context]
+    return Needs(max(fitting, default=limit), _rank(opened.weights[1]))
+
+
+class Engine:
+    """An engine that starts when it is first used, and then answers with each adapter of a student.
+
+    A start takes a minute or two, and two engines do not fit on one GPU.
+    """
+
+    def __init__(self, settings: Vllm | None, needed: Callable[[], Needs]):
+        """Set what it is started with.
+
+        Args:
+            settings: of the config.
+            needed: returns what it has to be started with; asked once, when it starts.
+        """
+        self.settings, self.needed = settings or Vllm(), needed
+        self.started: Any = None
+        self.adapters: dict[Path, int] = {}
+
+    def answering(self, opened: Scorer) -> Scorer:
+        """Return a model that answers through this engine; all of them have the same base."""
+        return replace(opened, load=self._load)
+
+    def _load(self, opened: Scorer) -> VllmModel:
+        from vllm.lora.request import LoRARequest
+
+        folder, adapter = opened.weights
+        if adapter:
+            check_adapter(adapter)
+        self.started = self.started or _start(opened, folder, self.settings, self.needed())
+        if adapter is None:
+            return VllmModel(self.started)
+        number = self.adapters.setdefault(adapter, len(self.adapters) + 1)
+        name = f"{number}-{adapter.name}"
+        return VllmModel(self.started, LoRARequest(name, number, str(adapter.resolve())))
 
 
 def generate(
@@ -114,10 +192,13 @@ def _device(wanted: str) -> str:
     from vllm.platforms import current_platform
 
     found = current_platform.device_type
+    if wanted == "auto" and devices.asked():
+        wanted = "cuda"  # a GPU that was asked for is not left unused
     if found not in ("cuda", "cpu") or wanted not in ("auto", found):
         raise ModelError(
-            f"evaluation.engine: the installed vLLM runs on {found or 'no device here'}, "
-            f"engine.device asks for {wanted}; vLLM needs a GPU, or its build for CPUs."
+            f"evaluation.engine: the installed vLLM runs on {found or 'no device here'}, and "
+            f"engine asks for {wanted} ({devices.driver()}); vLLM needs a GPU and its driver, or "
+            "its build for CPUs with engine: {gpus: 0, device: cpu}."
         )
     return str(found)
 
@@ -128,30 +209,64 @@ def _version() -> str:
     return str(vllm.__version__)
 
 
-def _start(opened: Scorer) -> VllmModel:
+def _start(opened: Scorer, folder: Path, settings: Vllm, needed: Needs) -> Any:
+    """Start an engine for a model folder.
+
+    Raises:
+        ModelError: if the memory does not hold the cache of its longest text.
+    """
     from vllm import LLM
-    from vllm.lora.request import LoRARequest
 
-    folder, adapter = opened.weights
     check_folder(folder)
-    if adapter:
-        check_adapter(adapter)
-    lora = {"enable_lora": True, "max_lora_rank": _rank(adapter)} if adapter else {}
-    engine = LLM(
-        model=str(folder),
-        tokenizer=str(opened.folder),
-        dtype=opened.spec["dtype"],
-        generation_config="vllm",  # no repetition penalty or temperature of the model's makers
-        trust_remote_code=False,
-        max_model_len=-1,  # as much of the model's context as the memory holds
-        **lora,
-    )
-    request = LoRARequest(adapter.name, 1, str(adapter.resolve())) if adapter else None
-    return VllmModel(engine, request)
+    length = needed.length if settings.max_model_len == "auto" else opened.context
+    _tell_of_factors(folder, length)
+    given: dict[str, Any] = {}
+    if settings.tensor_parallel_size > 1:
+        given["tensor_parallel_size"] = settings.tensor_parallel_size
+    if settings.gpu_memory_utilization is not None:
+        given["gpu_memory_utilization"] = settings.gpu_memory_utilization
+    if needed.rank:
+        given |= {"enable_lora": True, "max_lora_rank": needed.rank}
+    try:
+        return LLM(
+            model=str(folder),
+            tokenizer=str(opened.folder),
+            dtype=opened.spec["dtype"],
+            generation_config="vllm",  # no repetition penalty or temperature of the model's makers
+            trust_remote_code=False,
+            max_model_len=length,
+            **given,
+        )
+    except ValueError as error:
+        if "max_model_len" not in str(error) and "KV cache" not in str(error):
+            raise
+        raise ModelError(
+            f"evaluation.engine: the memory of the GPU does not hold a text of {length} tokens in "
+            f"vLLM ({' '.join(str(error).split())}); raise engine.vllm.gpu_memory_utilization, or "
+            "lower engine.vllm.max_model_len: what is longer is [too_long] then."
+        ) from error
 
 
-def _rank(adapter: Path) -> int:
-    """Return the smallest rank vLLM knows that an adapter fits in."""
+def _tell_of_factors(folder: Path, length: int) -> None:
+    """Tell where vLLM positions short texts otherwise than transformers, which looks at each."""
+    from transformers import AutoConfig
+
+    text = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+    for rope in ropes(text):
+        known = rope.get("original_max_position_embeddings")
+        if rope.get("rope_type") == "longrope" and known and length > known:
+            logging.getLogger("caft").warning(
+                "%s: the longest text has %d tokens, so vLLM reads all texts with the factors for "
+                "more than %d, and transformers the longer ones alone: answers of the two engines "
+                "differ for the shorter ones",
+                *(folder, length, known),
+            )
+
+
+def _rank(adapter: Path | None) -> int:
+    """Return the smallest rank vLLM knows that an adapter fits in; 0 for none."""
+    if adapter is None:
+        return 0
     settings = read_json(adapter / "adapter_config.json")
     if settings.get("use_dora"):
         raise ModelError(f"{adapter}: vLLM cannot use DoRA; set evaluation.engine: transformers.")

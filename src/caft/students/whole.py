@@ -7,7 +7,7 @@ from typing import Any
 from caft.errors import ModelError
 from caft.students.folders import folder_revision
 from caft.tables.files import has_sizes, read_json
-from caft.tables.hashing import digest, file_sha256
+from caft.tables.hashing import digest, remembered_sha256
 
 
 def is_whole(student_file: Path) -> bool:
@@ -58,7 +58,7 @@ def check_weights(folder: Path, known: Mapping[str, str] | None) -> None:
         path = folder / name
         if not path.is_file():
             state = "is missing"
-        elif (found := file_sha256(path)) != sha256:
+        elif (found := remembered_sha256(path)) != sha256:
             state = f"is damaged or another one (sha256 {found[:16]} instead of {sha256[:16]})"
         else:
             continue

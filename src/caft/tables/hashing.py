@@ -4,13 +4,20 @@ import hashlib
 import json
 import os
 import re
+import time
 import unicodedata
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from caft import layout
+from caft.tables.files import write_text
+
 _HASHED_BYTES = 64_000_000
+_SETTLED_NS = 5_000_000_000  # after a change, until the next one surely has another time
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def _dict(value: Any) -> dict[Any, Any]:
@@ -86,6 +93,33 @@ def file_sha256(path: str | Path) -> str:
     """Return the sha256 hex digest of a file, read in blocks."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def remembered_sha256(path: str | Path) -> str:
+    """Return the sha256 of a file; that of a large one is remembered as long as nobody writes it.
+
+    What is remembered stands under path, size, inode and times of the last change, of the content
+    and of the entry: whoever writes a file or puts another one in its place changes one of them. A
+    file that changed in the last seconds is not remembered, as a clock may not tell two writes
+    apart. Without what is remembered files are read again.
+    """
+    state = os.stat(path)
+    if state.st_size <= _HASHED_BYTES:
+        return file_sha256(path)
+    times = [state.st_mtime_ns, state.st_ctime_ns]
+    place = [os.path.realpath(path), state.st_size, state.st_ino, *times]
+    memory = Path(layout.HASHES, digest(place, 32))
+    try:
+        known = memory.read_text(encoding="ascii")
+    except OSError:
+        known = ""
+    if _SHA256.fullmatch(known):
+        return known
+    found = file_sha256(path)
+    if time.time_ns() - max(times) > _SETTLED_NS:
+        with suppress(OSError):  # a folder that cannot be written costs time, nothing else
+            write_text(memory, found)
+    return found
 
 
 def fingerprint(path: str | Path) -> str:

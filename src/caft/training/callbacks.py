@@ -15,6 +15,7 @@ from caft.errors import TrainingError
 from caft.mixtures.recipe import FEW
 from caft.running.jobs import Progress
 from caft.training.records import history_of, validation_losses
+from caft.training.rows import check_isolation
 
 
 class StepProgress(TrainerCallback):
@@ -56,6 +57,20 @@ class StepProgress(TrainerCallback):
                 )
 
 
+class CheckIsolation(TrainerCallback):
+    """See before the first update that packed rows do not see each other.
+
+    The model then lies on its device, under the precision and the sharding that it trains with.
+    """
+
+    def __init__(self, rows: list[dict[str, list[int]]]):
+        self.rows = rows
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **named: Any) -> None:
+        """Check the model as the Trainer has prepared it."""
+        check_isolation(named["model"], self.rows)
+
+
 class LiveLosses(TrainerCallback):
     """Write each entry of the history as it comes, a line of JSON each, to be watched."""
 
@@ -79,11 +94,33 @@ class LiveLosses(TrainerCallback):
             file.writelines(json.dumps(entry) + "\n" for entry in history_of(log))
 
 
-class SaveByTheClock(TrainerCallback):
-    """Ask for a checkpoint once so many minutes have passed since the last one."""
+_SHARE = 0.05  # of the time, that checkpoints take at most
+_AT_ONCE = 0.01  # minutes: who asks for less wants one after every update, whatever that costs
 
-    def __init__(self, minutes: float):
-        self.seconds = 60 * minutes
+
+def wait_between(minutes: float, cost: float) -> float:
+    """Return the seconds between the end of a checkpoint and the next one.
+
+    Args:
+        minutes: that are configured.
+        cost: seconds that the last one took; 0 before the first.
+    """
+    if minutes < _AT_ONCE:
+        return 60 * minutes
+    return max(60 * minutes, cost * (1 - _SHARE) / _SHARE)
+
+
+class SaveByTheClock(TrainerCallback):
+    """Ask for a checkpoint once some minutes have passed, more where writing one takes long."""
+
+    def __init__(self, minutes: float, cost: Callable[[], float]):
+        """Set the clock.
+
+        Args:
+            minutes: least between two checkpoints.
+            cost: returns the seconds that the last one took; 0 before the first.
+        """
+        self.minutes, self.cost = minutes, cost
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock."""
@@ -91,7 +128,7 @@ class SaveByTheClock(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Save within an epoch; its end waits for `on_epoch_end`."""
-        late = time.monotonic() - self.last >= self.seconds
+        late = time.monotonic() - self.last >= wait_between(self.minutes, self.cost())
         # One process decides: a checkpoint is written by all of them together.
         self.due = self.due or broadcast_object_list([late])[0]
         # A checkpoint of an epoch's last step would lack its validation and its kept weights.

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,12 +13,13 @@ from typing import Any
 from caft.errors import CaftError, TrainingError
 from caft.mixtures.recipe import Tracker, absent
 from caft.mixtures.stages import StageSpec, recipe_of
-from caft.running import ends, stops
+from caft.running import devices, ends, stops
+from caft.running.launchers import started_processes
 from caft.running.settings import Engine
 from caft.shown import line
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
-from caft.training.records import DONE_FILE, WORK, is_trained
+from caft.training.records import DONE_FILE, WORK, is_trained, remove_work
 from caft.training.reports import Reports
 from caft.training.stage import StageJob, train_stage
 
@@ -34,6 +34,7 @@ def train_planned(
     launcher: list[str] | None = None,
     checkpoint_minutes: float | None = None,
     report_to: Sequence[Tracker] = (),
+    checkpoint_folder: Path | None = None,
 ) -> dict[str, Any]:
     """Train what a stage file describes, unless its model already lies complete in the folder.
 
@@ -45,6 +46,7 @@ def train_planned(
             trains in this one.
         checkpoint_minutes: between checkpoints; None writes none.
         report_to: what else gets the losses.
+        checkpoint_folder: where checkpoints lie; None keeps them in the model's folder.
 
     Returns:
         The model's record.
@@ -55,7 +57,7 @@ def train_planned(
     """
     if is_trained(folder):
         logging.getLogger("caft").info("%s is complete; nothing to train", folder)
-        shutil.rmtree(folder / WORK, ignore_errors=True)
+        remove_work(folder, checkpoint_folder)
         return read_json(folder / DONE_FILE)
     if missing := absent(report_to):
         raise TrainingError(missing)
@@ -64,6 +66,7 @@ def train_planned(
             "engine": engine.plain(),
             "checkpoint_minutes": checkpoint_minutes,
             "report_to": list(report_to),
+            "checkpoint_folder": checkpoint_folder and str(checkpoint_folder),
         }
         _launch(launcher, {"stage_file": str(stage_file), "folder": str(folder), **how})
         return read_json(folder / DONE_FILE)
@@ -81,7 +84,7 @@ def train_planned(
         parquet.read("mixtures", validation) if validation else None,
     )
     reports = Reports(_run_name(planned.get("place"), folder.name), list(report_to))
-    return train_stage(job, folder, engine, checkpoint_minutes, reports)
+    return train_stage(job, folder, engine, checkpoint_minutes, reports, checkpoint_folder)
 
 
 def _run_name(place: dict[str, Any] | None, model: str) -> str:
@@ -92,6 +95,8 @@ def _run_name(place: dict[str, Any] | None, model: str) -> str:
 def _launch(launcher: list[str], job: dict[str, Any]) -> None:
     """Run the launcher on a job file, pass its output on, fail with the first reason it gives."""
     folder, log = Path(job["folder"]), logging.getLogger("caft")
+    if job["engine"]["device"] != "cpu":
+        _hold_gpus(started_processes(launcher), log)
     job_file = folder / WORK / "job.json"
     write_json(job_file, job)
     command = [*launcher, "-m", "caft.training", str(job_file)]
@@ -131,6 +136,17 @@ def _launch(launcher: list[str], job: dict[str, Any]) -> None:
         )
 
 
+def _hold_gpus(started: int | None, log: logging.Logger) -> None:
+    """Take a GPU for each process where none was asked for; tell of GPUs that stay unused."""
+    devices.take(started or 1)
+    if started and started < devices.asked():
+        log.warning(
+            "training.launcher starts %d processes, and this job has %d GPUs (engine.gpus): the "
+            "others are not used",
+            *(started, devices.asked()),
+        )
+
+
 def main(job_file: str) -> int:
     """Be one process of a launched training; the status tells whether it succeeded."""
     rank = os.environ.get("RANK", "0")
@@ -148,6 +164,7 @@ def main(job_file: str) -> int:
             Engine.model_validate(job["engine"]),
             checkpoint_minutes=job["checkpoint_minutes"],
             report_to=job["report_to"],
+            checkpoint_folder=Path(job["checkpoint_folder"]) if job["checkpoint_folder"] else None,
         )
     except KeyboardInterrupt:  # the job above says so
         return stops.STATUS

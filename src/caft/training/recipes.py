@@ -23,11 +23,18 @@ def is_sharded() -> bool:
     return os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
 
 
+def _is_given_weights() -> bool:
+    """Tell whether accelerate hands this process its shards of what the first process has read."""
+    one_reads = os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "").lower() == "true"
+    return is_sharded() and one_reads and os.environ.get("RANK", "0") != "0"
+
+
 def split_batch(recipe: Recipe, count: int) -> tuple[int, int]:
     """Share an update's rows out, so that it has equally many with any number of processes.
 
     Args:
-        recipe: `batch_size` x `gradient_accumulation` rows make an update.
+        recipe: `batch_size` x `gradient_accumulation` rows make an update, or `update_rows` of
+            `batch_size: auto`, which are cut into parts later.
         count: of processes.
 
     Returns:
@@ -39,17 +46,25 @@ def split_batch(recipe: Recipe, count: int) -> tuple[int, int]:
     share, rest = divmod(recipe.rows_per_update, count)
     if rest:
         raise TrainingError(
-            "training.batch_size x training.gradient_accumulation = "
+            "training.batch_size x training.gradient_accumulation (or training.update_rows) = "
             f"{recipe.rows_per_update} rows per update cannot be shared by {count} processes; "
             f"make it a multiple of {count}, or change the number of processes in "
             "training.launcher."
         )
+    if recipe.batch_size == "auto":
+        return share, 1
     rows = next(rows for rows in range(-(-recipe.batch_size // count), 0, -1) if share % rows == 0)
     return rows, share // rows
 
 
 def trainer_settings(
-    recipe: Recipe, epochs: float, seed: int, device: str, dtype: str, folder: Path
+    recipe: Recipe,
+    epochs: float,
+    seed: int,
+    device: str,
+    dtype: str,
+    folder: Path,
+    checkpointing: bool,
 ) -> Any:
     """Return the SFTConfig of a stage; its first use joins the processes of the launcher.
 
@@ -60,6 +75,7 @@ def trainer_settings(
         device: cpu or cuda.
         dtype: precision that the model computes in.
         folder: for checkpoints.
+        checkpointing: whether activations are computed again instead of kept.
     """
     from trl import SFTConfig
 
@@ -85,7 +101,7 @@ def trainer_settings(
         per_device_train_batch_size=rows,
         per_device_eval_batch_size=rows,
         gradient_accumulation_steps=steps,
-        gradient_checkpointing=recipe.gradient_checkpointing,
+        gradient_checkpointing=checkpointing,
         padding_free=recipe.packing != "none",
         max_length=None,  # over-long rows were counted and left out before; nothing is cut here
     )
@@ -117,21 +133,47 @@ def trainable_model(
     full = recipe.method == "full"
     if parent:
         _check_method(parent, recipe)
-    # Trained weights stay in float32 (updates vanish in bf16); the frozen ones under an adapter
-    # need not, unless shards want one precision.
-    base = AutoModelForCausalLM.from_pretrained(
-        parent if full and parent else student,
-        dtype=torch.float32 if full or is_sharded() else getattr(torch, dtype),
-        attn_implementation=implementation(attention),
-        use_safetensors=True,
-        trust_remote_code=False,
-    )
+    folder = parent if full and parent else student
+    if _is_given_weights():
+        base = _without_weights(folder, attention)
+    else:
+        # Trained weights stay in float32 (updates vanish in bf16); the frozen ones under an adapter
+        # need not, unless shards want one precision.
+        base = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.float32 if full or is_sharded() else getattr(torch, dtype),
+            attn_implementation=implementation(attention),
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
     if full:
         return base
     # The adapters are the recipe's, so that its dropout counts; a parent gives their weights.
     model = get_peft_model(base, _adapters(recipe.lora))
     if parent:
         _take_adapters(model, parent, recipe)
+    return model
+
+
+def _without_weights(folder: Path, attention: str) -> Any:
+    """Build a model that takes no memory for its weights; its buffers are computed, none is read.
+
+    transformers 5.23 reads all weights in every process, whatever accelerate's
+    `fsdp_cpu_ram_efficient_loading` says.
+    """
+    import torch
+    from accelerate import init_empty_weights
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    with init_empty_weights(include_buffers=False):
+        model: Any = AutoModelForCausalLM.from_config(
+            config,
+            dtype=torch.float32,
+            attn_implementation=implementation(attention),
+            trust_remote_code=False,
+        )
+    model.tie_weights()
     return model
 
 

@@ -1,11 +1,12 @@
 """What a model folder says about itself: complete or not, its losses, its files."""
 
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from caft.tables.files import has_sizes, read_json
-from caft.tables.hashing import file_sha256
+from caft.tables.hashing import remembered_sha256
 
 DONE_FILE = "training.json"
 WORK = "trainer"  # checkpoints and other intermediate files, in the model's folder
@@ -21,6 +22,17 @@ def is_trained(folder: Path) -> bool:
     return is_whole and record.get("weights_sha256") == weights_sha256(folder)
 
 
+def work_of(folder: Path, checkpoint_folder: Path | None) -> Path:
+    """Return where the checkpoints of a model lie: in its folder, or on a disk of this machine."""
+    return folder / WORK if checkpoint_folder is None else checkpoint_folder / folder.name
+
+
+def remove_work(folder: Path, checkpoint_folder: Path | None) -> None:
+    """Remove what a training needed that is complete."""
+    for work in {folder / WORK, work_of(folder, checkpoint_folder)}:
+        shutil.rmtree(work, ignore_errors=True)
+
+
 def files_of(folder: Path) -> dict[str, int]:
     """Return the size of every file of a model, by its path in the folder."""
     files = (path for path in folder.rglob("*") if path.is_file())
@@ -30,7 +42,7 @@ def files_of(folder: Path) -> dict[str, int]:
 
 def weights_sha256(folder: Path) -> dict[str, str]:
     """Return the hash of every weights file of a model, by its name."""
-    return {path.name: file_sha256(path) for path in sorted(folder.glob("*.safetensors"))}
+    return {path.name: remembered_sha256(path) for path in sorted(folder.glob("*.safetensors"))}
 
 
 def history_of(log: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

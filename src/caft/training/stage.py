@@ -16,6 +16,7 @@ from caft.mixtures.rows import mixture_digest
 from caft.mixtures.settings import BOUGHT
 from caft.mixtures.stages import StageSpec
 from caft.prompting.chat import Chat
+from caft.running import devices
 from caft.running.meter import Meter
 from caft.running.settings import Engine
 from caft.students.folders import STUDENT_FILE, load_chat, pick_device
@@ -23,17 +24,27 @@ from caft.students.whole import check_student, check_weights, read_record
 from caft.tables.files import read_json, write_json
 from caft.tables.hashing import digest
 from caft.training import checkpoints
-from caft.training.recipes import processes, trainable_model, trainer_settings
+from caft.training.compiler import check_compiler
+from caft.training.memory import Fit, fit, shape_of
+from caft.training.recipes import (
+    is_sharded,
+    processes,
+    split_batch,
+    trainable_model,
+    trainer_settings,
+)
 from caft.training.records import (
     DONE_FILE,
     WORK,
     files_of,
     history_of,
+    remove_work,
     validation_losses,
     weights_sha256,
+    work_of,
 )
 from caft.training.reports import Reports
-from caft.training.rows import IGNORED, check_isolation, dataset_of, encode_mixture
+from caft.training.rows import IGNORED, dataset_of, encode_mixture
 
 _LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate")
 
@@ -69,6 +80,7 @@ def train_stage(
     engine: Engine,
     checkpoint_minutes: float | None = None,
     reports: Reports | None = None,
+    checkpoint_folder: Path | None = None,
 ) -> dict[str, Any]:
     """Fine-tune the student (or the model of an earlier stage) on a mixture and save the result.
 
@@ -81,6 +93,8 @@ def train_stage(
         engine: device settings of the config.
         checkpoint_minutes: between checkpoints; None writes none.
         reports: what else gets the losses, which stand in `trainer/losses.jsonl` as they come.
+        checkpoint_folder: where checkpoints lie, below the model's name; None keeps them in
+            `trainer/` in the model's folder.
 
     Returns:
         The content of `training.json`: rows, steps, token counts, seconds and energy of all parts,
@@ -94,7 +108,11 @@ def train_stage(
     from transformers import set_seed
     from transformers.utils import logging as hf_logging
 
+    from caft.training.callbacks import CheckIsolation
+
     device, dtype = pick_device(engine)
+    if device == "cuda":
+        check_compiler()
     meter = Meter(device)
     hf_logging.disable_progress_bar()
     recipe, validation = job.recipe, job.validation
@@ -108,10 +126,11 @@ def train_stage(
     chat = load_chat(job.student)
     model = trainable_model(job.student, job.parent, recipe, dtype, engine.attention)
     rows = encode_mixture(job.mixture, chat)
-    if recipe.packing != "none":
-        check_isolation(model, rows)
-    work = folder / WORK
-    settings = trainer_settings(recipe, job.epochs, job.seed, device, dtype, work)
+    work = work_of(folder, checkpoint_folder)
+    fitted = _fit(recipe, model, rows, device, dtype)
+    settings = trainer_settings(
+        *(recipe, job.epochs, job.seed, device, dtype, work, fitted.checkpointing)
+    )
     if reports:
         reports.enter(settings)
     identity = digest(
@@ -128,6 +147,9 @@ def train_stage(
         (folder / DONE_FILE).unlink(missing_ok=True)
         checkpoint = checkpoints.keep_usable(work, identity)
     trainer = _trainer(job, model, chat, settings, rows, identity, meter)
+    trainer.tokens_at_once = fitted.tokens
+    if recipe.packing != "none":
+        trainer.add_callback(CheckIsolation(rows))
     _add_callbacks(trainer, folder, job, checkpoint_minutes)
     if checkpoint:
         logging.getLogger("caft").info("going on from %s", checkpoint)
@@ -141,11 +163,43 @@ def train_stage(
             "dtype": dtype,
             "attention": model.config.get_text_config(decoder=True)._attn_implementation,
             "chosen_epoch": chosen,
+            **({"gpu": devices.card()} if device == "cuda" else {}),
+            "tokens_at_once": fitted.tokens,
+            "checkpointing": fitted.checkpointing,
         }
         write_json(folder / DONE_FILE, {**about, **_record(trainer, folder, job, rows)})
-        shutil.rmtree(work, ignore_errors=True)
+        remove_work(folder, checkpoint_folder)
     trainer.accelerator.wait_for_everyone()
     return read_json(folder / DONE_FILE)
+
+
+def _fit(
+    recipe: Recipe, model: Any, rows: list[dict[str, list[int]]], device: str, dtype: str
+) -> Fit:
+    """Fit a training to the memory that is free on its card, and tell how."""
+    card = _free_bytes() if device == "cuda" else None
+    longest = max((len(row["input_ids"]) for row in rows), default=0)
+    if recipe.packing == "packed":
+        longest = recipe.max_length
+    step = split_batch(recipe, processes())[0] * longest
+    shards = processes() if is_sharded() else 1
+    shape = shape_of(model.config.to_dict())
+    fitted = fit(recipe, shape, card, step, dtype == "bfloat16", shards)
+    if "auto" in (recipe.batch_size, recipe.gradient_checkpointing):
+        at_once = f"at most {fitted.tokens} tokens" if fitted.tokens else f"{step} tokens"
+        how = "again" if fitted.checkpointing else "once"
+        logging.getLogger("caft").info("%s at once, activations computed %s", at_once, how)
+    return fitted
+
+
+def _free_bytes() -> int:
+    """Return what is free on the card with the least of it: all processes cut alike."""
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
+    free, _ = torch.cuda.mem_get_info(PartialState().device)
+    return int(min(gather_object([free])))
 
 
 def _check_sources(job: StageJob) -> None:
@@ -251,7 +305,7 @@ def _add_callbacks(
     trainer.add_callback(StepProgress())
     trainer.add_callback(LiveLosses(folder / WORK / LIVE_LOSSES))
     if checkpoint_minutes is not None:
-        trainer.add_callback(SaveByTheClock(checkpoint_minutes))
+        trainer.add_callback(SaveByTheClock(checkpoint_minutes, lambda: trainer.checkpoint_seconds))
     recipe, spec = job.recipe, job.spec
     about = {
         **{"method": recipe.method, "thinks": _thinks(job)},

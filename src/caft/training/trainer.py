@@ -1,6 +1,8 @@
 """TRL's SFTTrainer with an order of rows that resumes and scales, and an exact validation loss."""
 
+import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from caft.mixtures.recipe import Recipe
 from caft.running.meter import Meter
 from caft.tables.files import read_json, share_weights
 from caft.training.checkpoints import MARK, complete, make_room
+from caft.training.steps import count_parts, lengths_of, parts_of
 
 
 class RowOrder(Sampler[int]):
@@ -73,6 +76,9 @@ class StageTrainer(SFTTrainer):
             named: for SFTTrainer.
         """
         self.recipe, self.order, self.identity, self.meter = recipe, order, identity, meter
+        # A step is computed in parts of at most so many; None for all at once.
+        self.tokens_at_once: int | None = None
+        self.checkpoint_seconds = 0.0  # that the last one took
         super().__init__(*arguments, **named)
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
@@ -88,6 +94,30 @@ class StageTrainer(SFTTrainer):
         self.lr_scheduler = LambdaLR(scheduler.optimizer, lambda update: rate(update + 1))
         return self.lr_scheduler
 
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:
+        """Compute a step in parts that fit; the sums of their losses and gradients are the step's.
+
+        The loss of each is divided by the target tokens of the whole update already.
+        """
+        loss, parts = 0.0, self._parts(inputs)
+        for number, part in enumerate(parts, start=1):
+            # Shards are summed at once: what waits for the last part would be whole gradients.
+            waits = number < len(parts) and not self.is_fsdp_enabled
+            with self.accelerator.no_sync(model) if waits else nullcontext():
+                loss += super().training_step(model, part, num_items_in_batch)
+        return loss
+
+    def _parts(self, inputs: dict[str, Any]) -> list[dict[str, Any]]:
+        """Cut a step into as many parts as the process needs that needs most of them."""
+        if self.tokens_at_once is None:
+            return [inputs]
+        lengths = lengths_of(inputs)
+        count = count_parts(lengths, self.tokens_at_once, "attention_mask" in inputs)
+        if self.accelerator.num_processes > 1:
+            wanted = torch.tensor([count], device=self.args.device)
+            count = int(self.accelerator.gather(wanted).max())
+        return parts_of(inputs, lengths, count)
+
     def _get_train_sampler(self, *_: Any) -> Any:
         return self.order
 
@@ -101,6 +131,7 @@ class StageTrainer(SFTTrainer):
         self.order.resumed, self.meter.before = mark["order"], mark["amounts"]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        started = time.monotonic()
         if self.is_world_process_zero():
             make_room(Path(str(self.args.output_dir)), self.identity)
         # Past SFTTrainer's own, which writes a model card beside the checkpoint.
@@ -115,6 +146,7 @@ class StageTrainer(SFTTrainer):
                 order=self.order.order if within else None,
                 amounts=self.meter.amounts,
             )
+        self.checkpoint_seconds = time.monotonic() - started
 
     def save_weights(self, folder: Path) -> None:
         """Write adapters or whole weights as safetensors; all processes call it, one writes."""
@@ -136,10 +168,10 @@ class StageTrainer(SFTTrainer):
         # A data loader draws from torch's generator: the training's next order must not shift.
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             for batch in self.get_eval_dataloader(eval_dataset):
-                inputs = self._prepare_inputs(batch)
-                tokens = (inputs["labels"] != -100).sum()
-                loss = self.compute_loss(model, inputs)
-                sums += torch.stack([loss.double() * tokens, tokens])
+                for inputs in self._parts(self._prepare_inputs(batch)):
+                    tokens = (inputs["labels"] != -100).sum()
+                    loss = self.compute_loss(model, inputs)
+                    sums += torch.stack([loss.double() * tokens, tokens])
         total, count = self.accelerator.reduce(sums, "sum").tolist()
         metrics = {"eval_loss": total / count}
         self.log(metrics)

@@ -434,7 +434,7 @@ def test_an_unknown_key_in_a_strategys_training_is_named(config):
         ({"learning_rate": "fast"}, ".learning_rate: 'fast' is no number."),
         ({"schedule": "cosin"}, ".schedule: 'cosin' is not one of"),
         ({"early_stopping": 2}, ".early_stopping: 2 is no section of keys."),
-        ({"batch_size": 0}, ".batch_size: 0 is less than the minimum"),
+        ({"batch_size": 0}, ".batch_size: 0 is not one of 'auto', and 0 is less than the minimum"),
     ],
 )
 def test_a_wrong_value_in_a_strategys_training_is_named_with_its_path(config, own, problem):
@@ -662,6 +662,70 @@ def test_how_a_model_is_made_does_not_enter_its_digest(config, monkeypatch):
     config["training"].update(others)
     assert settings.recipe_of(prepare(config), {}) == recipe
     assert set(config["training"]) - set(recipe.plain()) == set(others)
+
+
+FLASH = {"attention": "flash_attention_2"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "problem"),
+    [
+        ({**FLASH, "dtype": "float32"}, r"engine\.attention: .* bfloat16 alone; set engine\.dtype"),
+        ({**FLASH, "device": "cpu"}, r"engine\.attention: flash_attention_2 needs a GPU"),
+        ({**FLASH, "dtype": "bfloat16"}, None),
+        ({**FLASH, "device": "cuda"}, None),
+    ],
+)
+def test_flash_attention_is_refused_where_it_cannot_compute(config, engine, problem):
+    config["engine"].update(engine)
+    if problem is None:
+        assert prepare(config).engine.attention == "flash_attention_2"
+    else:
+        with pytest.raises(ConfigError, match=problem):
+            prepare(config)
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ({"batch_size": "auto", "update_rows": 16}, None),
+        ({"batch_size": "auto"}, r"training\.update_rows: is needed with batch_size: auto"),
+        ({"update_rows": 16}, r"training\.update_rows: goes with batch_size: auto alone"),
+        (
+            {"batch_size": "auto", "update_rows": 16, "gradient_accumulation": 2},
+            r"training\.gradient_accumulation: batch_size: auto chooses the steps",
+        ),
+    ],
+)
+@pytest.mark.parametrize("path", ["training", "strategies.sft.training"])
+def test_the_rows_of_an_update_are_said_once(config, keys, problem, path):
+    section = config["training"]
+    if path != "training":
+        section = config["strategies"]["sft"].setdefault("training", {})
+    section.update(keys)
+    if problem is None:
+        own = config["strategies"]["sft"].get("training", {})
+        recipe = settings.recipe_of(prepare(config), own)
+        assert recipe.rows_per_update == 16
+        other = settings.recipe_of(prepare(config), {"batch_size": 1, "update_rows": None})
+        assert "update_rows" not in other.plain(), "digests of before stay"
+    else:
+        with pytest.raises(ConfigError, match=problem):
+            prepare(config)
+
+
+@pytest.mark.parametrize(
+    ("engine", "is_refused"),
+    [({"gpus": 1}, True), ({"gpus": 2}, False), ({}, False), ({"gpus": 1, "device": "cpu"}, False)],
+)
+def test_a_launcher_starts_no_more_processes_than_a_job_has_gpus(config, engine, is_refused):
+    config["engine"].update(engine)
+    config["training"]["launcher"] = ["torchrun", "--nproc-per-node", "2"]
+    if is_refused:
+        with pytest.raises(ConfigError, match=r"training\.launcher: starts 2 processes, and engin"):
+            prepare(config)
+    else:
+        assert prepare(config).training.launcher
 
 
 @pytest.mark.parametrize(

@@ -104,10 +104,7 @@ def test_the_first_published_recipe_is_full_fine_tuning_for_five_and_five_epochs
         "warmup_share": 0.0,
         "weight_decay": 0.01,
     }
-    assert shown(config, "batch_size", "gradient_accumulation") == {
-        "batch_size": 2,
-        "gradient_accumulation": 8,
-    }
+    assert shown(config, "batch_size", "update_rows") == {"batch_size": "auto", "update_rows": 16}
     assert epochs(config, "complexity_aware") == [5, 5] == epochs(config, "random_same_size")
     assert config["strategies"]["random_same_size"]["membership"] == "random"
     prompt = config["prompts"][config["prompt"]]
@@ -138,8 +135,7 @@ def test_the_last_published_recipe_is_an_adapter_for_twenty_epochs(tmp_path, mon
         "learning_rate": 1e-4,
         "schedule": "constant",
     }
-    training = config["training"]
-    assert training["batch_size"] * training["gradient_accumulation"] == 256
+    assert shown(config, "batch_size", "update_rows") == {"batch_size": "auto", "update_rows": 256}
     assert epochs(config, "complexity_aware") == [20, 20]
     assert epochs(config, "sft") == epochs(config, "distill") == [20]
 

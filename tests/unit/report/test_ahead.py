@@ -276,6 +276,22 @@ def test_the_text_ends_with_the_line_and_the_table_has_whole_numbers():
     assert table["jobs"].sum() == sum(one.jobs for one in work)
 
 
+def test_the_text_tells_what_a_training_takes_on_a_gpu_where_the_student_is_known(folder):
+    """Weights 0.27 GB, adapters 0.09, head 0.31, and 4 rows of 1024 tokens at 877 kB: 3.59."""
+    shape = {
+        "hidden_size": 576, "num_attention_heads": 9, "num_key_value_heads": 3,
+        "num_hidden_layers": 30, "intermediate_size": 1536, "vocab_size": 49152,
+        "tie_word_embeddings": True,
+    }  # fmt: skip
+    said = "memory of a GPU while models are trained: "
+    on_cpu, on_gpu = planned(["sft"]), planned(["sft"], engine={"device": "cuda"})
+    assert said not in render(plan_run(on_cpu), on_cpu)
+    assert f"{said}unknown" in render(plan_run(on_gpu), on_gpu)
+    write_json("data/models/one/config.json", shape)
+    (line,) = [line for line in render(plan_run(on_gpu), on_gpu).splitlines() if said in line]
+    assert line == f"{said}up to 4.3 GB, by arithmetic (docs/training.md)"
+
+
 def test_a_folder_that_is_not_there_stops_a_run_and_no_plan():
     local = {"provider": "local", "model": "models/Large-32B"}
     config = planned(["bought"], teachers={"large": local})

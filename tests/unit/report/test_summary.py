@@ -604,3 +604,13 @@ def test_the_provenance_names_data_students_and_libraries(run):
     assert found["students"] == {"tiny": {"revision": "r1"}}
     assert found["config"] == configuration(run).plain()
     assert found["libraries"]["torch"].startswith("2.")
+    assert "gpus" not in found
+    write_json("data/scores/sums/tiny/base/letters.run.json", {"gpus": ["H100"]})
+    write_json("data/scores/other/tiny/base/letters.run.json", {"gpus": ["T4"]})
+    write_json("results/predictions/sums/tiny/base.cot.run.json", {"gpus": ["A100", "H100"]})
+    write_json("results/models/aaaa/model.json", {"gpu": "H100"})
+    assert provenance(configuration(run), ["bbbb", "aaaa"])["gpus"] == {
+        "scores": ["H100"],
+        "predictions": ["A100", "H100"],
+        "models": ["H100"],
+    }

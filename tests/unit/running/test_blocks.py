@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from caft.errors import CaftError
 from caft.evaluation.evaluate import evaluate_model
 from caft.evaluation.settings import Evaluation
 from caft.prompting.asked import Asked
+from caft.running import blocks
 from caft.running.blocks import Shard, divide, merge_shards
 from caft.students.opened import Subject
 from caft.students.settings import TokensPerMode
@@ -179,6 +181,37 @@ def test_a_shard_without_blocks_is_an_empty_table(jobs, items, cache, tmp_path):
             written(kind, run(items, replace(cache, shard=Shard(number, 2))), path)
         assert len(parquet.read(kind, paths[1])) == 0 < len(parquet.read(kind, paths[0]))
         assert len(merge_shards(paths)[0]) == len(parquet.read(kind, paths[0]))
+
+
+def test_a_table_names_the_cards_of_its_blocks_and_tells_of_unlike_ones(
+    jobs, items, small, tmp_path, monkeypatch, caplog
+):
+    """The card is no part of the key: blocks of another one are found and used."""
+    kind, run = jobs["scores"]
+    monkeypatch.setattr(logging.getLogger("caft"), "propagate", True)
+    paths = [tmp_path / f"{number}.parquet" for number in range(2)]
+    for number, card in enumerate(["H100, CUDA 12.8, driver 550.1", "A100, CUDA 12.8, driver 1"]):
+        monkeypatch.setattr(blocks, "_card", lambda key, card=card: {"gpu": card})
+        made = run(items, replace(small, shard=Shard(number, 2)))
+        assert made[1]["gpus"] == made[2]["gpus"] == [card]
+        written(kind, made, paths[number])
+    assert "unlike cards" not in caplog.text
+    _, spec, told = run(items, small)
+    assert (
+        spec["gpus"]
+        == told["gpus"]
+        == ["A100, CUDA 12.8, driver 1", "H100, CUDA 12.8, driver 550.1"]
+    )
+    assert caplog.text.count("unlike cards, which round otherwise: A100") == 1
+    _, footer, record = merge_shards(paths)
+    assert footer["spec"] == spec and record["gpus"] == spec["gpus"]
+    assert caplog.text.count("unlike cards, which round otherwise: A100") == 2
+
+
+def test_only_what_a_gpu_computes_names_one(monkeypatch):
+    monkeypatch.setattr(blocks.devices, "card", lambda: "H100")
+    assert blocks._card({"device": "cuda"}) == {"gpu": "H100"}
+    assert blocks._card({"device": "cpu"}) == {}
 
 
 def test_shards_that_were_made_differently_are_not_joined(tmp_path):

@@ -176,8 +176,8 @@ ONE = """
 import logging, os, sys
 from caft.running import devices
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-devices.take_one()
-devices.take_one()
+devices.take()
+devices.take()
 print("has", os.environ.get("CUDA_VISIBLE_DEVICES"), flush=True)
 sys.stdin.read()
 """
@@ -203,13 +203,21 @@ def test_jobs_that_ask_for_none_take_one_each_and_share_no_card(monkeypatch, sta
 )
 def test_who_has_devices_already_or_none_of_slurm_takes_no_other(environ, left):
     os.environ.update(environ)
-    devices.take_one()
+    devices.take()
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == left
+
+
+def test_a_launcher_takes_a_device_for_each_process_that_it_starts(monkeypatch, start):
+    monkeypatch.setitem(globals(), "JOB", ONE.replace("take()", "take(2)"))
+    assert devices_of(start())[0] == "0,1"
+    assert devices_of(start())[0] == "2,3"
+    with pytest.raises(ConfigError, match="processes of training.launcher"):
+        taken(5)
 
 
 def test_without_a_gpu_none_is_taken(machine):
     machine("", status=9)
-    devices.take_one()
+    devices.take()
     assert devices.asked() == 0
 
 
@@ -218,3 +226,14 @@ def test_the_driver_is_told_as_nvidia_smi_tells_it(machine):
     assert devices.driver() == "driver 550.54.15"
     machine("NVIDIA-SMI has failed\\n", status=9)
     assert devices.driver() == "nvidia-smi says: NVIDIA-SMI has failed"
+
+
+def test_a_card_is_named_with_its_cuda_and_driver(machine, monkeypatch):
+    import torch
+
+    machine("550.54.15\\n550.54.15\\n")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100 80GB HBM3")
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    devices.card.cache_clear()
+    assert devices.card() == "NVIDIA H100 80GB HBM3, CUDA 12.8, driver 550.54.15"
+    devices.card.cache_clear()

@@ -131,7 +131,7 @@ def test_device_and_precision_follow_the_machine_unless_they_are_given(
     ("device", "held", "cuda", "told"),
     [
         ("cuda", 0, "12.8", "engine.device: cuda asked for, and torch 2.9.1, built for CUDA 12.8"),
-        ("auto", 2, "12.8", "2 GPUs asked for, and torch 2.9.1, built for CUDA 12.8, sees none"),
+        ("auto", 2, "12.8", "engine.gpus: 2 asked for, and torch 2.9.1, built for CUDA 12.8, sees"),
         ("auto", 1, None, "built for CPUs, sees none (driver 550.1); install a build of torch"),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_gpu_that_torch_does_not_see_is_an_error_with_versions_and_mend(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch, "__version__", "2.9.1")
     monkeypatch.setattr(torch.version, "cuda", cuda)
-    monkeypatch.setattr(devices, "take_one", lambda: None)
+    monkeypatch.setattr(devices, "take", lambda: None)
     monkeypatch.setattr(devices, "asked", lambda: held)
     monkeypatch.setattr(devices, "driver", lambda: "driver 550.1")
     with pytest.raises(ModelError) as error:

@@ -1,7 +1,11 @@
 import hashlib
+import os
+from pathlib import Path
 
 import pytest
 
+from caft import layout
+from caft.tables import hashing
 from caft.tables.hashing import (
     canonical_json,
     digest,
@@ -52,3 +56,60 @@ def test_draws_are_reproducible_and_spread_over_the_unit_interval():
     assert all(0 <= draw < 1 for draw in draws)
     tenths = [sum(k / 10 <= draw < (k + 1) / 10 for draw in draws) for k in range(10)]
     assert min(tenths) > 150 and max(tenths) < 250
+
+
+@pytest.fixture
+def read(monkeypatch, tmp_path):
+    """The files that were read to hash them; every file counts as large and as settled."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hashing, "_HASHED_BYTES", 0)
+    monkeypatch.setattr(hashing, "_SETTLED_NS", 0)
+    plain, files = hashing.file_sha256, []
+
+    def counting(path):
+        files.append(Path(path).name)
+        return plain(path)
+
+    monkeypatch.setattr(hashing, "file_sha256", counting)
+    return files
+
+
+def test_the_hash_of_a_large_file_is_remembered_until_somebody_writes_it(read):
+    Path("a.bin").write_bytes(b"one")
+    first = hashing.remembered_sha256("a.bin")
+    assert hashing.remembered_sha256("a.bin") == first == hashlib.sha256(b"one").hexdigest()
+    assert read == ["a.bin"]
+    times = os.stat("a.bin")
+    Path("a.bin").write_bytes(b"two")  # as long as before
+    os.utime("a.bin", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert hashing.remembered_sha256("a.bin") == hashlib.sha256(b"two").hexdigest()
+    assert read == ["a.bin", "a.bin"]
+
+
+def test_a_link_is_remembered_by_the_file_it_leads_to(read):
+    Path("a.bin").write_bytes(b"one")
+    Path("b.bin").symlink_to("a.bin")
+    hashing.remembered_sha256("a.bin")
+    hashing.remembered_sha256("b.bin")
+    assert read == ["a.bin"]
+
+
+def test_what_is_remembered_may_be_lost_or_spoilt(read):
+    Path("a.bin").write_bytes(b"one")
+    first = hashing.remembered_sha256("a.bin")
+    (memory,) = Path(layout.HASHES).iterdir()
+    memory.write_text("cut")
+    assert hashing.remembered_sha256("a.bin") == first
+    assert len(read) == 2
+
+
+@pytest.mark.parametrize(("limit", "settled"), [(64_000_000, 0), (0, 3_600_000_000_000)])
+def test_a_small_file_and_one_that_has_just_changed_are_read_each_time(
+    read, monkeypatch, limit, settled
+):
+    monkeypatch.setattr(hashing, "_HASHED_BYTES", limit)
+    monkeypatch.setattr(hashing, "_SETTLED_NS", settled)
+    Path("a.bin").write_bytes(b"one")
+    hashing.remembered_sha256("a.bin")
+    hashing.remembered_sha256("a.bin")
+    assert len(read) == 2 and not Path(layout.HASHES).exists()

@@ -1,15 +1,17 @@
 import pytest
 import torch
+import trl
 from peft.tuners.lora import dora
 from safetensors.torch import load_file
 from stages import CPU, changed, mixture_of
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import LlamaMLP
 
 from caft.errors import TrainingError
 from caft.mixtures.recipe import Recipe
 from caft.students.folders import load_chat, load_model
 from caft.tables.files import read_json
-from caft.training import StageJob, encode_mixture, is_trained, train_stage, trainer
+from caft.training import StageJob, encode_mixture, is_trained, memory, train_stage, trainer
 from caft.training.recipes import split_batch
 from caft.training.rows import check_isolation, dataset_of
 
@@ -198,6 +200,28 @@ def test_padding_free_steps_learn_what_padded_ones_do(train, monkeypatch):
     assert losses(free) == pytest.approx(losses(padded), abs=1e-4)
 
 
+@pytest.mark.parametrize("packing", ["none", "padding_free"])
+def test_a_step_in_parts_learns_what_the_whole_one_does(train, monkeypatch, packing):
+    """Losses and gradients to 1e-6, in float32; an update of 8 rows has about 300 tokens."""
+    monkeypatch.setattr(memory, "TOKENS_ON_A_CPU", 100)
+    parts = []
+    cut = trainer.parts_of
+
+    def counting(*arguments):
+        parts.append(cut(*arguments))
+        return parts[-1]
+
+    monkeypatch.setattr(trainer, "parts_of", counting)
+    common = {"packing": packing, "learning_rate": 1e-4, "validation": HELD_OUT}
+    whole = train("whole", batch_size=8, **common)
+    assert not parts and whole["tokens_at_once"] is None
+    auto = train("auto", batch_size="auto", update_rows=8, **common)
+    assert {len(part) > 2 for part in parts} == {True}
+    assert auto["steps"] == whole["steps"] == 4 and auto["tokens_at_once"] == 100
+    for name in ("loss", "grad_norm", "validation_loss"):
+        assert losses(auto, name) == pytest.approx(losses(whole, name), rel=1e-6, abs=1e-6)
+
+
 def test_packs_hold_every_row_whole_once(chat, tokenizer):
     rows = encode_mixture(ROWS, chat)
     longest = max(len(row["input_ids"]) for row in rows)
@@ -234,6 +258,36 @@ def test_a_model_whose_packed_rows_see_each_other_is_refused(student, chat):
     model.forward = lambda input_ids, use_cache, **_: plain(input_ids=input_ids)
     with pytest.raises(TrainingError, match=r"training\.packing: with sdpa attention the rows"):
         check_isolation(model, encode_mixture(ROWS, chat))
+
+
+def test_isolation_is_checked_on_the_prepared_model_under_its_autocast(train, monkeypatch):
+    plain = trl.SFTConfig
+    monkeypatch.setattr(trl, "SFTConfig", lambda **given: plain(**{**given, "bf16": True}))
+    attend, seen = ALL_ATTENTION_FUNCTIONS["sdpa"], []
+
+    def spy(module, query, *arguments, **named):
+        seen.append((module.training, torch.is_autocast_enabled("cpu")))
+        return attend(module, query, *arguments, **named)
+
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "sdpa", spy)
+    train(epochs=1, packing="padding_free")
+    checked = seen[: [training for training, _ in seen].index(True)]
+    assert len(checked) > 1
+    assert {casts for _, casts in seen} == {True}
+
+
+def test_a_training_whose_packed_rows_see_each_other_stops_before_its_first_update(
+    train, tmp_path, monkeypatch
+):
+    attend = ALL_ATTENTION_FUNCTIONS["sdpa"]
+
+    def careless(module, query, key, value, attention_mask, **named):
+        return attend(module, query, key, value, None, **named)
+
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "sdpa", careless)
+    with pytest.raises(TrainingError, match=r"training\.packing: with sdpa attention the rows"):
+        train("careless", packing="padding_free")
+    assert not (tmp_path / "careless/trainer/losses.jsonl").exists()
 
 
 def test_the_validation_loss_is_the_mean_over_its_tokens_and_moves_nothing(

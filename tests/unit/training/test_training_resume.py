@@ -12,6 +12,7 @@ from stages import CPU, TINY_RECIPE, changed, mixture_of, plan_stage
 
 from caft.tables.files import read_json
 from caft.training import is_trained, train_planned, trainer
+from caft.training.callbacks import wait_between
 from caft.training.checkpoints import MARK, complete, keep_usable, make_room
 
 EVERY_STEP = 1e-9  # minutes
@@ -135,6 +136,38 @@ def test_no_checkpoint_is_written_before_its_time(stage, whole, tmp_path, monkey
         trainer.StageTrainer, "_save_checkpoint", lambda *_: pytest.fail("too early")
     )
     assert same_training(train_planned(stage, tmp_path / "model", CPU, None, 600), whole)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "cost", "seconds"),
+    [(10, 0, 600), (10, 30, 600), (10, 60, 1140), (1, 4, 76), (1e-9, 60, 6e-8)],
+)
+def test_checkpoints_take_a_twentieth_of_the_time_at_most(minutes, cost, seconds):
+    assert wait_between(minutes, cost) == pytest.approx(seconds)
+
+
+def test_checkpoints_on_another_disk_are_gone_on_from_and_removed(
+    stage, whole, tmp_path, monkeypatch
+):
+    class Dying(trainer.StageTrainer):
+        def _save_checkpoint(self, *arguments):
+            super()._save_checkpoint(*arguments)
+            assert self.checkpoint_seconds > 0
+            if self.state.global_step == 7:
+                raise Interrupted
+
+    where = {"checkpoint_folder": tmp_path / "disk"}
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(trainer, "StageTrainer", Dying)
+        train_planned(stage, tmp_path / "model", CPU, None, EVERY_STEP, **where)
+    assert {path.name for path in (tmp_path / "disk/model").iterdir()} == {
+        "checkpoint-6",
+        "checkpoint-7",
+    }
+    assert not list((tmp_path / "model/trainer").glob("checkpoint-*"))
+    record = train_planned(stage, tmp_path / "model", CPU, **where)
+    assert same_training(record, whole)
+    assert not (tmp_path / "disk/model").exists()
 
 
 def test_a_checkpoint_of_another_training_is_not_used(student, noisy, stage, tmp_path, monkeypatch):

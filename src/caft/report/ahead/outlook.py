@@ -13,6 +13,7 @@ from caft.config.model import Configuration
 from caft.config.rounds import rounds_used, strategies_of_round
 from caft.report.ahead.known import Known
 from caft.report.ahead.rates import HERE, Rates
+from caft.report.ahead.sizes import card_bytes
 from caft.report.ahead.workload import Work, count_work
 from caft.report.purchases import ALL, plan_purchases
 
@@ -113,6 +114,7 @@ def render(work: list[Work], config: Configuration) -> str:
     bounds = {one.bound for one in work}
     lines += [
         f"memory of a job that runs a model: {config.engine.mem_mb} MB, GPUs: {config.engine.gpus}",
+        *_of_cards(work, config),
         f"on the disk while models are trained: {_most(work)}",
         *resolve.ways(config),
         *(f"hours: {basis}" for basis in _bases(work)),
@@ -120,6 +122,21 @@ def render(work: list[Work], config: Configuration) -> str:
     if "at most" in bounds:
         lines.append("An amount is an upper bound where plan.csv says `at most`.")
     return "\n".join([*lines, last_line(work)])
+
+
+def _of_cards(work: list[Work], config: Configuration) -> list[str]:
+    """Say what trainings take on a GPU, where they run on one and the student's shape is known."""
+    if not any(one.step == "train_stage" and one.device == "gpu" for one in work):
+        return []
+    needed = [
+        card_bytes(resolve.recipe_of(config, strategy.training), name, config.students[name])
+        for strategy in resolve.chosen(config).values()
+        for name in config.run.students
+        if strategy.stages
+    ]
+    known = [found for found in needed if found is not None]
+    said = f"up to {max(known) / 1e9:.1f} GB, by arithmetic" if known else "unknown"
+    return [f"memory of a GPU while models are trained: {said} (docs/training.md)"]
 
 
 def last_line(work: list[Work]) -> str:

@@ -9,6 +9,7 @@ from caft import layout
 from caft.mixtures.recipe import Recipe
 from caft.students.settings import Student
 from caft.tables.files import read_json
+from caft.training.memory import shape_of, training_memory
 
 MB = 1e6
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
@@ -36,13 +37,35 @@ def size_of(name: str, student: Student) -> Size:
         name: of the student.
         student: its section of the config.
     """
-    folders = [Path(layout.at(layout.STUDENT, student=name)).parent]
-    folders += [Path(student.path)] if student.path else []
-    for folder in folders:
+    for folder in folders_of(name, student):
         if (found := _of_folder(folder)) is not None:
             return Size(found, "of its files")
     named = next(filter(None, (student.member, student.hub, student.path)), "")
     return Size(size_in(named), "by its name")
+
+
+def folders_of(name: str, student: Student) -> list[Path]:
+    """Return where a student's files may lie: prepared, and where they come from."""
+    folders = [Path(layout.at(layout.STUDENT, student=name)).parent]
+    return folders + ([Path(student.path)] if student.path else [])
+
+
+def card_bytes(recipe: Recipe, name: str, student: Student) -> float | None:
+    """Return what a training takes on its GPU, by `caft.training.memory`; None where unknown.
+
+    Args:
+        recipe: with `auto` the least that it may take, else with rows of `max_length` tokens.
+        name: of the student.
+        student: its section of the config.
+    """
+    configs = (folder / "config.json" for folder in folders_of(name, student))
+    found = next((path for path in configs if path.is_file()), None)
+    shape = shape_of(read_json(found)) if found else None
+    if shape is None:
+        return None
+    rows = 1 if recipe.batch_size == "auto" else recipe.batch_size
+    memory = training_memory(shape, recipe, recipe.gradient_checkpointing is not False)
+    return memory.of(rows * recipe.max_length)
 
 
 def _of_folder(folder: Path) -> float | None:
