@@ -72,7 +72,7 @@ except CaftError as error:
     raise CannotRun(escaped(str(error)))
 
 DATASETS, STUDENTS = CONFIG.run.datasets, CONFIG.run.students
-VIEWS = [view.name for view in modes.views(CONFIG)]
+VIEWS = [view.name for view in modes.asked_views(CONFIG)]
 ROUNDS = rounds.rounds_used(CONFIG)
 TRAINS = any(strategy.stages for strategy in resolve.chosen(CONFIG).values())
 
