@@ -89,7 +89,7 @@ wildcard_constraints:
     round="[0-9]+",
     model="base|[0-9a-f]{16}(-best)?",
     digest="[0-9a-f]{16}",
-    mode="(direct|cot)(-[0-9]+shot)?",
+    mode="(direct|cot)(-[0-9]+shot)?(-validation)?",
 
 
 report: "workflow/report/workflow.rst"

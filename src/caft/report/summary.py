@@ -1,7 +1,7 @@
 """The comparison: one row per data set, student, strategy and mode, with intervals and costs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -56,18 +56,18 @@ class Results:
         student: its name.
         plan: of all rounds.
         predictions: by model and name of the view, indexed by item_id, in its order.
-        thresholds: of the views of mode `adaptive`, likewise, in nats.
         buckets: buckets tables by name.
         rationales: rationales tables by teacher.
+        thresholds: of the views of mode `adaptive`, by model and name of the view, in nats.
     """
 
     dataset: str
     student: str
     plan: Plan
     predictions: dict[tuple[str, str], pd.DataFrame]
-    thresholds: dict[tuple[str, str], float]
     buckets: dict[str, pd.DataFrame]
     rationales: dict[str, pd.DataFrame]
+    thresholds: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def names(self) -> dict[str, str]:
@@ -129,7 +129,6 @@ def read_results(config: Configuration, dataset: str, student: str) -> Results:
         student,
         plan,
         predictions,
-        thresholds,
         buckets={
             name: parquet.read("buckets", layout.at(layout.BUCKETS, **names, buckets=name))
             for name in buckets_used(config)
@@ -137,6 +136,7 @@ def read_results(config: Configuration, dataset: str, student: str) -> Results:
         rationales={
             asked.teacher: read_rationales(dataset, student, asked) for asked in taught(config)
         },
+        thresholds=thresholds,
     )
 
 
