@@ -73,7 +73,7 @@ except CaftError as error:
     raise CannotRun(escaped(str(error)))
 
 DATASETS, STUDENTS = CONFIG.run.datasets, CONFIG.run.students
-VIEWS = [view.name for view in modes.views(CONFIG)]
+VIEWS = [view.name for view in modes.asked_views(CONFIG)]
 ROUNDS = rounds.rounds_used(CONFIG)
 TRAINS = any(strategy.stages for strategy in resolve.chosen(CONFIG).values())
 
@@ -90,7 +90,7 @@ wildcard_constraints:
     round="[0-9]+",
     model="base|[0-9a-f]{16}(-best)?",
     digest="[0-9a-f]{16}",
-    mode="(direct|cot)(-[0-9]+shot)?",
+    mode="(direct|cot)(-[0-9]+shot)?(-validation)?",
 
 
 report: "workflow/report/workflow.rst"

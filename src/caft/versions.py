@@ -34,8 +34,9 @@ EVALUATION = 3
 # the table of complexity say whether the student can rank; a column too_long_rate; more reasons of
 # rejected answers, and who answered, in the spending; 6: epochs by bucket, accepted items and
 # fallback in the summary, the relevant difference beside verdicts, a table of thresholds; 7:
-# figures name their points, complexity has thresholds and area, losses have common axes
-SUMMARY = 7
+# figures name their points, complexity has thresholds and area, losses have common axes; 8: what an
+# answer takes, a table and a figure of accuracy against the tokens that models write
+SUMMARY = 8
 OVERVIEW = 1
 ANALYSIS = 1
 EXPLORER = 1

@@ -84,7 +84,7 @@ def test_the_overview_is_made_of_tables_and_figures_and_again_when_one_of_them_i
     assert (first.rules["write_overview"], first.rules["summarize"]) == (1, 0)
     assert "All of it on one page: results/overview.html" in first.output
     page = (project.folder / "results/overview.html").read_text()
-    assert page.count("<img ") == 6, "four of the summary, complexity, and losses"
+    assert page.count("<img ") == 7, "five of the results, complexity, and losses"
     assert "Nothing to be done" in project.run("summary").output
     (project.folder / "results/figures/cost.svg").unlink()
     again = project.run("summary").rules

@@ -13,6 +13,9 @@ from caft.tables.hashing import fingerprints
 # What chains of thought depend on: which engine evaluates says nothing about them.
 CHAIN_SETTINGS = CONFIG.evaluation.plain("max_new_tokens", "parser", "batch_size")
 
+# A param of evaluation in runs with mode adaptive alone: other runs' jobs are as they were.
+MEASURED = {"measured": "first_token_entropy"} if modes.ADAPTIVE in CONFIG.run.modes else {}
+
 
 # Messages are formatted with the names of the workflow that was started, perhaps one with caft as a module.
 started = workflow.modifier
@@ -66,7 +69,8 @@ def asking_memory_mb(wildcards, attempt):
 def student_slice(wildcards):
     """A student's source alone: changing its warm-up or licence does not fetch the model again."""
     given = CONFIG.students[wildcards.student].plain()
-    return {key: value for key, value in given.items() if key not in ("warm_up", "license")}
+    others = ("warm_up", "license", "usd_per_million_tokens")
+    return {key: value for key, value in given.items() if key not in others}
 
 
 def student_files(wildcards):

@@ -68,6 +68,7 @@ rule evaluate_model:
         predictions=layout.sharded(layout.PREDICTIONS),
         run=layout.run_of(layout.sharded(layout.PREDICTIONS)),
     params:
+        **MEASURED,
         prompt=CONFIG.prompts[CONFIG.prompt].plain(),
         evaluation=CONFIG.evaluation.plain(),
         split=CONFIG.run.split,

@@ -10,6 +10,11 @@ rule summarize:
             caption="../report/comparisons.rst",
             category="Summary",
         ),
+        answering=report(
+            layout.ANSWERING,
+            caption="../report/answering_table.rst",
+            category="Summary",
+        ),
         complexity=report(
             layout.COMPLEXITY,
             caption="../report/complexity_table.rst",
@@ -74,7 +79,7 @@ for drawn, figure in FIGURES.items():
         name:
             f"plot_{drawn}"
         input:
-            layout.SUMMARY,
+            figure.table,
         output:
             svg=report(
                 layout.at(layout.FIGURE, name=drawn, suffix="svg"),

@@ -1,8 +1,9 @@
-"""Ask one model every item of the reported split in one mode.
+"""Ask one model every item of the reported split, or of the validation split, in one mode.
 
 Inputs    items, model (model.json, or student.json for the untuned student), chosen (best epoch)
 Outputs   predictions: item_id, text, parsed, correct, ...; run: seconds, tokens, blocks
-Settings  params.prompt, params.evaluation, params.split, params.engine, params.seed
+Settings  params.prompt, params.evaluation, params.split, params.engine, params.seed;
+          params.measured where mode adaptive is asked for
 """
 
 from pathlib import Path
@@ -36,6 +37,8 @@ with job(snakemake, f"{in_words(snakemake.wildcards.model)}, {snakemake.wildcard
     asked = Asked(items, variant, params.seed)
     subject = Subject(student, trained, Engine.model_validate(params.engine))
     evaluation = Evaluation.model_validate(params.evaluation)
-    table, spec, run = evaluate_model(asked, params.split, subject, view.mode, evaluation, cache)
+    split = view.split or params.split
+    entropy = bool(params.get("measured"))
+    table, spec, run = evaluate_model(asked, split, subject, view.mode, evaluation, cache, entropy)
     parquet.write("predictions", table, snakemake.output.predictions, spec, params.code)
     write_json(snakemake.output.run, run)

@@ -1,6 +1,6 @@
-"""Draw one figure of the summary, as `caft.figures.FIGURES` names them.
+"""Draw one figure of the summary or of a table beside it, as `caft.figures.FIGURES` names them.
 
-Inputs    summary
+Inputs    the figure's table
 Outputs   svg, png
 Settings  params.figure
 """
@@ -13,5 +13,5 @@ from caft.report.results import as_prompted
 from caft.running.jobs import job
 
 with job(snakemake) as log:
-    summary = as_prompted(pd.read_csv(snakemake.input[0]))
-    save(FIGURES[snakemake.params.figure].draw(summary), snakemake.output)
+    table = as_prompted(pd.read_csv(snakemake.input[0]))
+    save(FIGURES[snakemake.params.figure].draw(table), snakemake.output)

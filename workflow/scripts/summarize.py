@@ -2,12 +2,14 @@
 
 Inputs    predictions, models, scores, buckets, rationales
 Outputs   summary; runs (per training seed); comparisons (every pair of strategies); complexity (ROC
-          AUC of the metric); thresholds (what they come from); models (index); provenance
+          AUC of the metric); thresholds (what they come from); answering (accuracy against tokens
+          written); models (index); provenance
 Settings  params.config
 """
 
 from caft.config.model import Configuration
 from caft.report.answer import answers
+from caft.report.answering import answering_table
 from caft.report.complexity import complexity_table, thresholds_table
 from caft.report.provenance import provenance
 from caft.report.render import render, tell
@@ -26,6 +28,7 @@ with job(snakemake) as log:
         (complexity_table(config), output.complexity),
         (thresholds_table(config), output.thresholds),
         (runs, output.runs),
+        (answering_table(config), output.answering),
         (comparisons, output.comparisons),
         (summary, output.summary),
     )

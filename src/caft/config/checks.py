@@ -6,7 +6,7 @@ from pathlib import Path
 from caft.complexity import METRICS
 from caft.complexity.settings import MetricSettings
 from caft.config.model import Configuration
-from caft.config.modes import views
+from caft.config.modes import ADAPTIVE, views
 from caft.config.resolve import (
     chosen,
     kind_of,
@@ -34,11 +34,7 @@ def cross_check(config: Configuration) -> Iterator[str]:
     """Yield what is wrong between keys: undefined names, thresholds out of order, lost files."""
     problems = [*_check_names(config), *_check_file_names(config)]
     # Who waits for whom can be told once every name is known.
-    yield from problems or [
-        problem
-        for check in (_check_rounds, _check_parents, _check_validation, _check_examples)
-        for problem in check(config)
-    ]
+    yield from problems or [problem for check in _BETWEEN_SECTIONS for problem in check(config)]
 
 
 def lacking(config: Configuration) -> Iterator[str]:
@@ -302,6 +298,11 @@ def _check_strategy(path: str, strategy: Strategy, config: Configuration) -> Ite
         if problem := _stage_problem(stage, config):
             yield f"{path}.stages.{number}{problem}"
             return
+        if stage.replay and not number:
+            yield (
+                f"{path}.stages.{number}.replay: no stage before it has items to replay; train on "
+                "bare answers with a part: parts: [{buckets, target: answer}, …]."
+            )
     yield from _check_match(path, strategy, config)
     if strategy.needs_rationales:
         if not config.teachers:
@@ -418,13 +419,34 @@ def _check_validation(config: Configuration) -> Iterator[str]:
         users.append("run.checkpoints: best")
         for name in [name for name, recipe in recipes.items() if not recipe.keep_epochs]:
             yield f"run.checkpoints: best needs training.keep_epochs: true for strategies.{name}."
+    if ADAPTIVE in run.modes:
+        users.append("run.modes: adaptive")
     if run.split == "validation":
         for user in users:
-            yield f"run.split: {user} chooses epochs by the validation split; report test."
+            yield f"run.split: {user} chooses by the validation split; report test."
         users.append("run.split: validation")
     for name in run.datasets if users else []:
         if not config.datasets[name].may_have_validation:
             yield f"datasets.{name}.splits: {users[0]} needs a share of validation."
+
+
+def _check_adaptive(config: Configuration) -> Iterator[str]:
+    """Check that what mode `adaptive` is taken from is there."""
+    run = config.run
+    if ADAPTIVE not in run.modes:
+        if run.adaptive:
+            yield "run.adaptive: is of mode adaptive, which run.modes does not name."
+        return
+    if lacking := {"direct", "cot"}.difference(run.modes):
+        yield (
+            "run.modes: adaptive takes its answers from those of direct and cot; "
+            f"add {' and '.join(sorted(lacking))}."
+        )
+    if config.evaluation.engine != "transformers":
+        yield (
+            "run.modes: adaptive needs entropies over the whole vocabulary, which "
+            "evaluation.engine: vllm does not give; set evaluation.engine: transformers."
+        )
 
 
 def _check_examples(config: Configuration) -> Iterator[str]:
@@ -437,3 +459,12 @@ def _check_examples(config: Configuration) -> Iterator[str]:
                 f"{where}: {shots} examples in mode cot need rationales of the data set's own; "
                 f"name them as datasets.{name}.columns.rationale, or set 0."
             )
+
+
+_BETWEEN_SECTIONS = (
+    _check_rounds,
+    _check_parents,
+    _check_validation,
+    _check_adaptive,
+    _check_examples,
+)

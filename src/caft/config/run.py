@@ -4,9 +4,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from caft.settings import Natural, Number, Section, Unique, key
+from caft.settings import Natural, Number, Section, Share, Unique, key, optional
 
 Names = Annotated[list[str], Field(min_length=1), Unique]
+
+
+class Adaptive(Section):
+    """Where mode `adaptive` thinks, if its threshold is not chosen by accuracy."""
+
+    quantile: Share = key(
+        "The threshold is this quantile of the entropies of the validation split: with 0.75 about "
+        "a quarter of the questions is thought about."
+    )
 
 
 class Run(Section):
@@ -15,8 +24,14 @@ class Run(Section):
     datasets: Names = key("Data sets to run.")
     students: Names = key("Students to run.")
     strategies: Names = key("Strategies to compare.")
-    modes: Annotated[list[Literal["direct", "cot"]], Field(min_length=1), Unique] = key(
-        "How every model is asked at evaluation.", ["direct", "cot"]
+    modes: Annotated[list[Literal["direct", "cot", "adaptive"]], Field(min_length=1), Unique] = key(
+        "How every model is asked at evaluation; `adaptive` answers directly and takes the chain's "
+        "answer where the model is unsure (docs/strategies.md).",
+        ["direct", "cot"],
+    )
+    adaptive: Adaptive | None = optional(
+        "The threshold of mode `adaptive` as a quantile. Without it the validation split chooses: "
+        "the fewest tokens with an accuracy within `relevant_difference` of the better mode's."
     )
     shots: Annotated[list[Natural], Field(min_length=1), Unique] | None = key(
         "Numbers of worked examples in the evaluation's prompts, such as `[0, 3]`; the prompt's "

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from caft import versions
+from caft.complexity.distribution import entropies
+from caft.errors import ItemError
 from caft.evaluation.settings import Evaluation
 from caft.prompting.answers import ABSTAINED, INVALID, TOO_LONG, equal, parse
 from caft.prompting.asked import Asked, Prompts
@@ -28,7 +30,12 @@ def backend(engine: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def evaluate(
-    prompts: Prompts, student: Loaded, mode: str, settings: Evaluation, progress: Progress
+    prompts: Prompts,
+    student: Loaded,
+    mode: str,
+    settings: Evaluation,
+    progress: Progress,
+    entropy: bool = False,
 ) -> pd.DataFrame:
     """Answer items with a model.
 
@@ -39,6 +46,7 @@ def evaluate(
         mode: `direct` or `cot`.
         settings: how it is asked and read.
         progress: told how many are answered.
+        entropy: whether that of the first token behind the thoughts is measured, with transformers.
 
     Returns:
         The predictions table; an answer the parser cannot read is `[invalid]` and counts as wrong.
@@ -59,7 +67,8 @@ def evaluate(
     rows += [_too_long(item) for item, fit in zip(items, fits, strict=True) if not fit]
     progress.advance(len(rows))
     messages = [prompts.messages[index] for index in fitting]
-    for batch in ask(student.model, student.chat, messages, decoding) if fitting else ():
+    measured = (_entropy,) if entropy else ()
+    for batch in ask(student.model, student.chat, messages, decoding, *measured) if fitting else ():
         rows += [
             _read(items[fitting[answer.index]], answer, prompts.variant, parser) for answer in batch
         ]
@@ -82,11 +91,17 @@ def _too_long(item: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _entropy(logits: Any, _: Any) -> Any:
+    """Return the entropy of each row's next token in nats, shape (rows, 1)."""
+    return entropies(logits.log_softmax(-1))[:, None]
+
+
 def _read(item: dict[str, Any], answer: Any, variant: Prompt, parser: str) -> dict[str, Any]:
     kind = item["answer_kind"]
     options = 0 if item["options"] is None else len(item["options"])
     parsed = parse(answer.text, parser, kind, options, variant.labels, variant.abstain)
     said = parsed not in (INVALID, ABSTAINED, TOO_LONG)
+    measured = answer.measured[answer.thought_tokens :]
     return {
         "item_id": item["item_id"],
         "text": answer.text,
@@ -98,6 +113,7 @@ def _read(item: dict[str, Any], answer: Any, variant: Prompt, parser: str) -> di
         "thought": answer.thought,
         "thought_tokens": answer.thought_tokens,
         "finish_reason": answer.finish_reason,
+        "first_token_entropy": measured[0][0] if measured else None,
     }
 
 
@@ -109,6 +125,7 @@ def evaluate_model(
     settings: Evaluation,
     cache: Cache,
     engine: generation_vllm.Engine | None = None,
+    entropy: bool = False,
 ) -> Made:
     """Load a model and answer one split with it.
 
@@ -120,13 +137,23 @@ def evaluate_model(
         settings: how it is asked and read.
         cache: where finished blocks of items lie, and which of them are wanted.
         engine: of vLLM, where it answers for several models; by default one of its own.
+        entropy: whether that of the first token of direct answers is measured, for mode `adaptive`.
 
     Returns:
         The predictions table, its provenance, and what differs from run to run (seconds, tokens).
+
+    Raises:
+        ItemError: if the split is to choose a threshold and has no items.
     """
+    measured = entropy and mode == "direct"
     open_model, _ = backend(settings.engine)
-    scorer = open_model(subject)
     chosen = (asked.items["split"] == split).to_numpy().nonzero()[0].tolist()
+    if entropy and not chosen:
+        raise ItemError(
+            f"the data set has no items in the split {split}, which mode adaptive needs; give "
+            "datasets.<name>.splits a share of validation, or leave adaptive out of run.modes."
+        )
+    scorer = open_model(subject)
     prompts = asked.prompts(mode).part(chosen)
     if settings.engine == "vllm":
         limit = settings.max_new_tokens.of(mode)
@@ -137,7 +164,7 @@ def evaluate_model(
         scorer = (engine or own).answering(scorer)
 
     def answer(part: Prompts, progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
-        table = evaluate(part, scorer.loaded, mode, settings, progress)
+        table = evaluate(part, scorer.loaded, mode, settings, progress, measured)
         return table, {"new_tokens": int(table["new_tokens"].sum())}
 
     task = Task(
@@ -150,6 +177,8 @@ def evaluate_model(
             "mode": mode,
             "evaluation": settings.plain(),
             **{name: scorer.spec[name] for name in ("dtype", "device", "libraries")},
+            # In no other key: answers of runs without mode adaptive are found as before.
+            **({"measured": "first_token_entropy"} if measured else {}),
         },
         answer,
         in_key={"evaluation": _of_mode(settings, mode)},

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from caft.config.modes import ADAPTIVE
 from caft.mixtures.recipe import Recipe
 from caft.report.answer import Answer
 from caft.report.paper_tables import escape_markdown
@@ -281,6 +282,7 @@ def _usage(config: dict[str, Any], adapter: bool, form: tuple[dict[str, Any], st
     systems = "\n".join(
         f"{mode}, {kind}: {text}"
         for mode in config["run"]["modes"]
+        if mode != ADAPTIVE
         for kind, text in variant[mode].items()
     )
     shots = variant.get("few_shot")

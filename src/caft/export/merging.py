@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from caft import layout
+from caft.config.modes import ADAPTIVE
 from caft.errors import ExportError, MergeError
 from caft.evaluation.evaluate import evaluate
 from caft.evaluation.settings import Evaluation
@@ -112,7 +113,7 @@ def _answers(choice: Choice, model: Any, items: int) -> pd.DataFrame:
         table = parquet.read("items", layout.at(layout.ITEMS, dataset=dataset))
         # item_id is a hash, so the first ones are a sample.
         chosen = (table["split"] == config["run"]["split"]).to_numpy().nonzero()[0][:items].tolist()
-        for mode in config["run"]["modes"]:
+        for mode in [mode for mode in config["run"]["modes"] if mode != ADAPTIVE]:
             answers = evaluate(
                 Asked(table, variant, config["seed"]).prompts(mode).part(chosen),
                 Loaded(model, chat, context, thinks),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from caft import layout
 from caft.registry import Registry
 
 if TYPE_CHECKING:
@@ -15,19 +16,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of the summary, and how the report shows it.
+    """A figure of one table, and how the report shows it.
 
     Attributes:
-        draw: makes a matplotlib figure of the summary table.
+        draw: makes a matplotlib figure of the table.
         caption: file in `workflow/report`.
         category: where the report lists it.
         message: what the job that draws it says.
+        table: the path of the table.
     """
 
     draw: "Callable[[pd.DataFrame], Any]"
     caption: str
     category: str
     message: str
+    table: str = layout.SUMMARY
 
 
 FIGURES: Registry[Figure] = Registry(
@@ -38,9 +41,10 @@ FIGURES: Registry[Figure] = Registry(
         "cost": ".cost",
         "buckets": ".buckets",
         "tokens": ".tokens",
+        "answering": ".answering",
     },
 )
-"""The figures of the summary by the names of their files, with the module that declares each."""
+"""The figures of results by the names of their files, with the module that declares each."""
 
 ANALYSIS_FIGURES = (
     "distributions",

@@ -8,12 +8,12 @@ import pandas as pd
 
 from caft.errors import TrainingError
 from caft.mixtures.buckets import random_membership
-from caft.mixtures.settings import BOUGHT, Fallback, StageRows, Target, Wanted
+from caft.mixtures.settings import BOUGHT, Fallback, Replay, StageRows, Target, Wanted
 from caft.prompting.chat import Chat
 from caft.prompting.prompts import Messages, all_messages, completion, dump
 from caft.prompting.settings import Prompt
 from caft.prompting.template import Place
-from caft.tables.hashing import rows_digest
+from caft.tables.hashing import rows_digest, unit_interval
 from caft.tables.parquet import SCHEMAS, records
 
 PLACE_OF_TARGET: dict[Target, Place] = {
@@ -91,6 +91,25 @@ def membership(buckets: pd.DataFrame, strategy: Wanted, seed: int) -> pd.Series:
 def _membership(rows: pd.DataFrame, strategy: Wanted, seed: int) -> pd.Series:
     names = random_membership(rows, seed) if strategy.is_random else rows["bucket"]
     return pd.Series(names.to_numpy(), index=rows["item_id"])
+
+
+def trained_items(
+    buckets: Mapping[str, pd.DataFrame], strategy: Wanted, seed: int, stages: Iterable[StageRows]
+) -> set[str]:
+    """Return the items that some stages of a strategy train on, whatever on.
+
+    Args:
+        buckets: buckets tables by the name of their definition.
+        strategy: from config.
+        seed: the training seed.
+        stages: of the strategy.
+    """
+    found: set[str] = set()
+    for stage in stages:
+        bucket = membership(buckets[strategy.division_of(stage)], strategy, seed)
+        names = {name for part in stage.parts_or_itself for name in part.buckets}
+        found |= set(bucket.index[bucket.isin(names)])
+    return found
 
 
 def wanted_rationales(buckets: Mapping[str, pd.DataFrame], strategy: Wanted, seed: int) -> set[str]:
@@ -179,6 +198,28 @@ def stage_rows(
             )
     columns = ["item_id", "target", "messages", "completion", "reasoning"]
     return pd.DataFrame(rows, columns=columns).dropna(axis=1, how="all"), missing
+
+
+def replay_rows(
+    materials: Materials, pool: Iterable[str], replay: Replay, seed: int
+) -> pd.DataFrame:
+    """Build the rows that a stage replays.
+
+    Each item has a draw of its own, so that a further item in the pool displaces one at most.
+
+    Args:
+        materials: items and prompts.
+        pool: items that may be drawn.
+        replay: how many of them, and what they train on.
+        seed: of the draw: the training seed.
+
+    Returns:
+        Rows as of `stage_rows`.
+    """
+    order = sorted(pool, key=lambda item: (unit_interval("replay", seed, item), item))
+    drawn = pd.Series("easy", index=order[: replay.of(len(order))])  # any name: all are taken
+    everything = StageRows(buckets=["easy"], target=replay.target)
+    return stage_rows(materials, drawn, everything, NO_RATIONALES, "drop")[0]
 
 
 def count_tokens(rows: pd.DataFrame, chat: Chat) -> pd.DataFrame:

@@ -1,9 +1,10 @@
 """Sections `buckets.<name>` and `strategies.<name>`: who is in which bucket, who trains on what."""
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from caft.mixtures.recipe import Recipe
 from caft.settings import (
@@ -92,10 +93,35 @@ class StageRows(Section):
         return {bucket for part in parts for bucket in part.buckets}
 
 
+def _number_or_share(value: float) -> float:
+    if value > 1 and value % 1:
+        raise ValueError(f"{value} is neither a number of items nor a share below 1")
+    return value
+
+
+class Replay(Section):
+    """Items of earlier stages, mixed into a later one against forgetting (arXiv 1811.11682)."""
+
+    target: Literal["answer"] = key("What they train on here: the bare answer.", "answer")
+    items: Annotated[PositiveAmount, AfterValidator(_number_or_share)] = key(
+        "How many of the items that earlier stages train on, drawn at random: a number, or a share "
+        "of them below 1. All of them where there are fewer."
+    )
+
+    def of(self, count: int) -> int:
+        """Return how many of so many items are replayed."""
+        wanted = self.items if self.items >= 1 else math.ceil(self.items * count)
+        return min(int(wanted), count)
+
+
 class Stage(StageRows):
     """A training stage: `buckets` and `target`, or `parts`."""
 
     epochs: PositiveAmount = key("Passes over the stage's rows.")
+    replay: Replay | None = optional(
+        "Bare answers of items of earlier stages, mixed into this one against forgetting: "
+        "`{items: 256}`."
+    )
 
 
 class Match(Section):

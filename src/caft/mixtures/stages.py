@@ -15,8 +15,10 @@ from caft.mixtures.rows import (
     Materials,
     membership,
     mixture_digest,
+    replay_rows,
     split_over_long,
     stage_rows,
+    trained_items,
     validation_rows,
 )
 from caft.mixtures.settings import Match, ResolvedStrategy
@@ -163,6 +165,10 @@ def _draft(
             f"{where}: the stage has no rows to train on: none of {missing} items has {lacking}; "
             "look at the teacher's quarantine table, or change the stage's target or teacher."
         )
+    if stage.replay:
+        pool = trained_items(buckets, settings, seed, settings.stages[: number - 1])
+        pool -= set(rows["item_id"][rows["target"] == stage.replay.target])
+        rows = pd.concat([rows, replay_rows(materials, pool, stage.replay, seed)])
     longest = min(recipe.max_length, materials.context)
     mixture, over_long = split_over_long(
         materials.count(rows), longest, recipe.max_overlong_share, where

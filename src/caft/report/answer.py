@@ -23,7 +23,11 @@ _SPOKEN = {
     "random_same_size": "the random control",
 }
 _SCORERS = {"base": "untuned", "warm_up": "warmed-up"}
-_ASKED = {"direct": "Asked for the bare answer", "cot": "Asked for a chain of thought"}
+_ASKED = {
+    "direct": "Asked for the bare answer",
+    "cot": "Asked for a chain of thought",
+    "adaptive": "Thinking only where it is unsure",
+}
 _FALLBACKS = {
     "drop": "are left out of the training",
     "train_on_answer": "train on the bare answer instead",

@@ -30,6 +30,7 @@ AMOUNTS = [
     "cost_usd", "metric_cost_usd", "score_seconds", "warm_up_seconds", "train_seconds",
     "evaluate_seconds", "energy_wh",
 ]  # fmt: skip
+ANSWERING = ["written_tokens", "thought_tokens", "seconds_per_1000", "usd_per_1000"]
 
 
 def training_costs(trained: Trained) -> tuple[dict[str, Any], list[dict[str, Any]]]:

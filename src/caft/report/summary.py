@@ -1,7 +1,7 @@
 """The comparison: one row per data set, student, strategy and mode, with intervals and costs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from caft.mixtures.buckets import BUCKETS
 from caft.mixtures.plan import Plan, PlannedStrategy, read_plan
 from caft.report.costs import (
     AMOUNTS,
+    ANSWERING,
     COUNTS,
     EPOCHS,
     choice_of_epoch,
@@ -28,10 +29,15 @@ from caft.report.costs import (
     teacher_costs,
     training_costs,
 )
+from caft.report.predictions import (
+    answering_costs,
+    choice_of_threshold,
+    per_question,
+    read_predictions,
+)
 from caft.report.results import REFERENCES
 from caft.report.spend import read_rationales
 from caft.tables import parquet
-from caft.tables.files import read_json
 
 _SAME = [
     "dataset", "student", "strategy", "mode", "shots", "checkpoint", "trained_mode", "n",
@@ -52,6 +58,7 @@ class Results:
         predictions: by model and name of the view, indexed by item_id, in its order.
         buckets: buckets tables by name.
         rationales: rationales tables by teacher.
+        thresholds: of the views of mode `adaptive`, by model and name of the view, in nats.
     """
 
     dataset: str
@@ -60,6 +67,7 @@ class Results:
     predictions: dict[tuple[str, str], pd.DataFrame]
     buckets: dict[str, pd.DataFrame]
     rationales: dict[str, pd.DataFrame]
+    thresholds: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def names(self) -> dict[str, str]:
@@ -115,15 +123,12 @@ def read_results(config: Configuration, dataset: str, student: str) -> Results:
         for final in plan.finals()
         for checkpoint in config.run.checkpoints
     }
+    predictions, thresholds = read_predictions(config, names, models)
     return Results(
         dataset,
         student,
         plan,
-        predictions={
-            (model, view.name): _read_predictions(**names, model=model, mode=view.name)
-            for model in models
-            for view in views(config)
-        },
+        predictions,
         buckets={
             name: parquet.read("buckets", layout.at(layout.BUCKETS, **names, buckets=name))
             for name in buckets_used(config)
@@ -131,12 +136,8 @@ def read_results(config: Configuration, dataset: str, student: str) -> Results:
         rationales={
             asked.teacher: read_rationales(dataset, student, asked) for asked in taught(config)
         },
+        thresholds=thresholds,
     )
-
-
-def _read_predictions(**names: str) -> pd.DataFrame:
-    table = parquet.read("predictions", layout.at(layout.PREDICTIONS, **names))
-    return table.set_index("item_id").sort_index()
 
 
 def ways_of_asking(config: Configuration, plan: Plan) -> Iterator[Asked]:
@@ -153,7 +154,7 @@ def _checkpoints(config: Configuration, planned: PlannedStrategy) -> list[str]:
     return checkpoints if planned.first.stages else checkpoints[:1]
 
 
-def _seeds(planned: PlannedStrategy) -> list[int]:
+def seeds_of(planned: PlannedStrategy) -> list[int]:
     """The training seeds of a strategy; the untuned student has only one answer to an item."""
     seeds = list(planned.seeds)
     return seeds if planned.first.stages else seeds[:1]
@@ -165,7 +166,7 @@ def runs_table(config: Configuration, results: Results) -> pd.DataFrame:
         [
             _run(config, results, Asked(name, view, checkpoint), seed)
             for name in config.run.strategies
-            for seed in _seeds(results.plan.strategies[name])
+            for seed in seeds_of(results.plan.strategies[name])
             for view in views(config)
             for checkpoint in _checkpoints(config, results.plan.strategies[name])
         ]
@@ -208,10 +209,12 @@ def _costs(config: Configuration, results: Results, asked: Asked, seed: int) -> 
         own=[stage.model for stage in trained.stages],
     )
     model = layout.weights_of(trained.final, asked.checkpoint)
-    table = layout.at(layout.PREDICTIONS, **results.names, model=model, mode=asked.view.name)
-    answering = read_json(layout.run_of(table))
+    answering = answering_costs(results.names, model, asked.view, results.predictions)
     chosen = trained.stages and asked.checkpoint == "best"
-    choosing = choice_of_epoch(**results.names, digest=trained.final) if chosen else []
+    choosing = [
+        *(choice_of_epoch(**results.names, digest=trained.final) if chosen else []),
+        *choice_of_threshold(config, results.names, model, asked.view),
+    ]
     training["train_seconds"] += sum(run["seconds"] for run in choosing)
     found = {
         "fallback": _fallback(config, planned),
@@ -225,9 +228,16 @@ def _costs(config: Configuration, results: Results, asked: Asked, seed: int) -> 
         ),
         **knowing,
         "evaluate_seconds": answering["seconds"],
+        **per_question(
+            results.predictions[model, asked.view.name],
+            answering["seconds"],
+            config.students[results.student].usd_per_million_tokens,
+        ),
         "energy_wh": energy([*scorings, *records, *choosing, answering]),
     }
-    return {column: found[column] for column in ("fallback", *EPOCHS, *COUNTS, *AMOUNTS)}
+    return {
+        column: found[column] for column in ("fallback", *EPOCHS, *COUNTS, *AMOUNTS, *ANSWERING)
+    }
 
 
 def _fallback(config: Configuration, planned: PlannedStrategy) -> str | None:
@@ -269,7 +279,7 @@ def _row(
         "fallback": first["fallback"],
         **{column: own[column].mean() for column in EPOCHS},
         **{column: _whole(own[column].mean(skipna=False)) for column in COUNTS},
-        **{column: own[column].mean(skipna=False) for column in AMOUNTS},
+        **{column: own[column].mean(skipna=False) for column in (*AMOUNTS, *ANSWERING)},
         **_savings(config, runs, asked),
     }
 
@@ -286,7 +296,7 @@ def _select(runs: pd.DataFrame, asked: Asked) -> pd.DataFrame:
 def _correct(results: Results, asked: Asked) -> np.ndarray:
     """What a strategy got right, shape (n_seeds, n_items), items in the order of their id."""
     answers = []
-    for seed in _seeds(results.plan.strategies[asked.strategy]):
+    for seed in seeds_of(results.plan.strategies[asked.strategy]):
         final = results.plan.final(asked.strategy, seed)
         model = layout.weights_of(final, asked.checkpoint)
         answers.append(results.predictions[model, asked.view.name]["correct"])

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from caft.prompting.parsers import PARSERS
 from caft.prompting.settings import Template
-from caft.settings import Count, PositiveAmount, Section, key, optional
+from caft.settings import Count, NotNegative, PositiveAmount, Section, key, optional
 
 if TYPE_CHECKING:
     Parser = str
@@ -36,6 +36,9 @@ class Student(Section):
     revision: str | None = optional("Commit of the hub repository.")
     license: str | None = optional(
         "Its licence as the hub names it (`apache-2.0`), for the cards of exported models."
+    )
+    usd_per_million_tokens: NotNegative | None = optional(
+        "What a million tokens that it writes cost you, for `usd_per_1000` in the summary."
     )
     template: Template = key(
         "What its chat template is given beside the messages (docs/students.md).", Template()

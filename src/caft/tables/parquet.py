@@ -182,9 +182,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             "thought": _text,  # null if nothing was thought
             "thought_tokens": _count,
             "finish_reason": _text,  # stop | length | too_long
+            "first_token_entropy": _number,  # nats, of a direct answer, where mode adaptive asks
         }
     ),
 }
+# Not written where they say nothing, so that a table without them is as it was before they were.
+_MAY_BE_ABSENT = {"predictions": {"first_token_entropy"}}
 _METADATA_KEY = b"caft"
 
 
@@ -195,7 +198,8 @@ def write(
 
     Args:
         name: which schema.
-        table: columns of that schema in any order; a column it lacks becomes null.
+        table: columns of that schema in any order; a column it lacks becomes null, or is left out
+            where it may be absent.
         path: the Parquet file.
         spec: JSON-like description of what made the table, kept in the footer.
         code: version of the code that made it (`caft.versions`), kept in the footer.
@@ -207,6 +211,9 @@ def write(
     unknown = [column for column in table.columns if column not in schema.names]
     if unknown:
         raise CaftError(f"{path}: table {name!r} has no column {unknown[0]!r}.")
+    for column in _MAY_BE_ABSENT.get(name, ()):
+        if column not in table or table[column].isna().all():
+            schema = schema.remove(schema.get_field_index(column))
     absent = [column for column in schema.names if column not in table.columns]
     table = table.assign(**dict.fromkeys(absent))[schema.names]
     if "item_id" in schema.names:
@@ -223,7 +230,14 @@ def write(
 
 def is_current(name: str, path: str | Path) -> bool:
     """Tell whether a file is there and has the columns of its table in this version."""
-    return Path(path).is_file() and pq.read_schema(path).names == SCHEMAS[name].names
+    return Path(path).is_file() and _has_columns(name, pq.read_schema(path).names)
+
+
+def _has_columns(name: str, found: list[str]) -> bool:
+    may_be_absent = _MAY_BE_ABSENT.get(name, set())
+    return found == [
+        column for column in SCHEMAS[name].names if column in found or column not in may_be_absent
+    ]
 
 
 def read(name: str, *paths: str | Path) -> pd.DataFrame:
@@ -235,7 +249,8 @@ def read(name: str, *paths: str | Path) -> pd.DataFrame:
     parts = [_read(name, path) for path in paths]
     if len(parts) == 1:
         return parts[0].to_pandas()
-    table = pa.concat_tables([SCHEMAS[name].empty_table(), *parts]).to_pandas()
+    parts = parts or [SCHEMAS[name].empty_table()]
+    table = pa.concat_tables(parts, promote_options="default").to_pandas()
     return table.sort_values("item_id", kind="stable", ignore_index=True)
 
 
@@ -246,7 +261,7 @@ def _read(name: str, path: str | Path) -> pa.Table:
         raise CaftError(
             f"{path}: cannot be read as table {name!r} ({error}); delete it and run again."
         ) from error
-    if table.schema.names != SCHEMAS[name].names:
+    if not _has_columns(name, table.schema.names):
         raise CaftError(
             f"{path}: is not a table {name!r} of this version; delete it and run again."
         )

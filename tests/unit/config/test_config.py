@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from caft.config import resolve as settings
+from caft.config.modes import asked_views, read_view, views
 from caft.config.prepare import prepare
 from caft.config.rounds import Taught, rounds_used, strategies_of_round, taught
 from caft.errors import ConfigError
@@ -45,9 +46,9 @@ def test_the_shipped_configuration_is_in_order(config):
     assert prepare(config).run.datasets == ["sums"]
 
 
-def test_the_nine_standard_strategies_are_defined_and_usable(config):
+def test_the_ten_standard_strategies_are_defined_and_usable(config):
     names = ["base", "sft", "distill", "complexity_aware", "random_same_size", "reverse"]
-    names += ["curriculum", "hard_only", "mixed"]
+    names += ["curriculum", "hard_only", "mixed", "complexity_mixed"]
     assert sorted(config["strategies"]) == sorted(names)
     config["run"]["strategies"] = names
     assert list(settings.chosen(prepare(config))) == names
@@ -526,7 +527,7 @@ def test_the_split_that_chooses_epochs_is_not_reported(config):
     stop_sft_early(config)
     report_validation(config)
     assert problems(config) == [
-        f"config: run.split: {user} chooses epochs by the validation split; report test."
+        f"config: run.split: {user} chooses by the validation split; report test."
         for user in ("training.early_stopping of sft", "run.checkpoints: best")
     ]
 
@@ -832,3 +833,58 @@ def test_worked_solutions_hold_no_reasoning_to_train_on(config):
     assert settings.trains_on_thoughts(complete)
     assert complete.strategies["distill"].trained_mode == "cot"
     assert complete.strategies["distill"].needs_rationales
+
+
+def answer_adaptively(config):
+    config["run"]["modes"] = ["direct", "cot", "adaptive"]
+
+
+def test_adaptive_answers_are_taken_from_those_of_both_modes(config):
+    share_validation(config)
+    answer_adaptively(config)
+    prepare(copy.deepcopy(config))
+    config["run"]["modes"] = ["adaptive"]
+    assert problems(config) == [
+        "config: run.modes: adaptive takes its answers from those of direct and cot; add cot and "
+        "direct."
+    ]
+
+
+def test_the_threshold_of_adaptive_answers_needs_validation_items_and_entropies(config):
+    answer_adaptively(config)
+    config["evaluation"]["engine"] = "vllm"
+    assert [problem.split(": ", 1)[1] for problem in problems(config)] == [
+        "datasets.sums.splits: run.modes: adaptive needs a share of validation.",
+        "run.modes: adaptive needs entropies over the whole vocabulary, which evaluation.engine: "
+        "vllm does not give; set evaluation.engine: transformers.",
+    ]
+
+
+def test_a_quantile_without_the_mode_is_refused(config):
+    config["run"]["adaptive"] = {"quantile": 0.5}
+    assert problems(config) == [
+        "config: run.adaptive: is of mode adaptive, which run.modes does not name."
+    ]
+
+
+def test_a_first_stage_has_nothing_to_replay(config):
+    config["strategies"]["sft"]["stages"][0]["replay"] = {"items": 8}
+    (problem,) = problems(config)
+    assert problem.startswith("config: strategies.sft.stages.0.replay: no stage before it has ")
+
+
+def test_what_is_asked_and_what_is_reported(config):
+    share_validation(config)
+    assert [view.name for view in asked_views(prepare(copy.deepcopy(config)))] == ["direct", "cot"]
+    answer_adaptively(config)
+    config["run"]["shots"] = [0, 2]
+    made = prepare(copy.deepcopy(config))
+    assert [view.name for view in views(made)][-1] == "adaptive-2shot"
+    asked = [view.name for view in asked_views(made)]
+    assert asked[:4] == ["direct", "cot", "direct-2shot", "cot-2shot"]
+    assert asked[4:] == [f"{name}-validation" for name in asked[:4]]
+    assert views(made)[-1].held_out().of("cot") == asked[-1]
+    assert read_view(asked[-1], 0) == asked_views(made)[-1]
+    config["run"]["adaptive"] = {"quantile": 0.5}
+    asked = [view.name for view in asked_views(prepare(config))]
+    assert asked[4:] == ["direct-validation", "direct-2shot-validation"]

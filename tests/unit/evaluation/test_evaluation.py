@@ -2,6 +2,7 @@ import shutil
 
 import pandas as pd
 import pytest
+import torch
 from harness import change_weights
 
 from caft.evaluation.evaluate import _read, evaluate, evaluate_model
@@ -95,6 +96,26 @@ def test_thinking_stops_at_the_marked_answer(items, taught, bare):
     counted = cot.set_index("item_id").loc["i3"]
     assert counted["text"] == "one two three four five six [[6]]"
     assert (counted["parsed"], counted["correct"]) == ("6", True)
+
+
+def test_the_entropy_of_the_first_answer_token_is_that_of_the_next_token_distribution(
+    items, taught, bare
+):
+    model, chat = load_model(taught), Chat(without_system(load_tokenizer(taught)))
+    prompts, line = Asked(items, bare, 1).prompts("direct"), Progress("x", len(items))
+    student = Loaded(model, chat)
+    found = evaluate(prompts, student, "direct", SETTINGS, line, entropy=True)
+    without = evaluate(prompts, student, "direct", SETTINGS, line)
+    assert without["first_token_entropy"].isna().all()
+    column = "first_token_entropy"
+    pd.testing.assert_frame_equal(found.drop(columns=column), without.drop(columns=column))
+    by_item = found.set_index("item_id")[column]
+    for item_id, turns in zip(items["item_id"], prompts.messages, strict=True):
+        ids = torch.tensor([chat.prompt(turns, "direct")])
+        with torch.inference_mode():
+            next_token = model(ids).logits[0, -1].float().softmax(-1)
+        entropy = float(torch.distributions.Categorical(next_token).entropy())
+        assert by_item[item_id] == pytest.approx(entropy, abs=1e-4)
 
 
 @pytest.mark.parametrize("engine", ["transformers", "vllm"])

@@ -11,6 +11,7 @@ from matplotlib.text import Text
 from caft.analysis.intervals import UNKNOWN, Estimate
 from caft.figures import FIGURES
 from caft.figures.accuracy import plot_accuracy
+from caft.figures.answering import plot_answering
 from caft.figures.buckets import plot_buckets
 from caft.figures.complexity import Scored, plot_complexity
 from caft.figures.cost import pareto_front, plot_cost
@@ -201,9 +202,40 @@ def test_an_axis_of_accuracies_shows_all_intervals_and_at_least_a_fifth(draw, lo
     assert ends[0] > -0.05 and ends[1] < 1.05
 
 
+def answering():
+    """Rows of the answering table: two strategies with a curve of three places each."""
+    lines = {"direct": [2.0], "cot": [20.0], "adaptive": [12.0], "cap": [0.0, 10.0, 20.0]}
+    lines |= {"threshold": [2.0, 12.0, 22.0], "random": [2.0, 12.0, 22.0]}
+    rows = [
+        {
+            "dataset": "sums", "student": "tiny", "strategy": strategy, "line": line,
+            "written_tokens": tokens, "accuracy": 0.5, "accuracy_low": 0.4, "accuracy_high": 0.6,
+        }
+        for strategy in ("base", "sft")
+        for line, places in lines.items()
+        for tokens in places
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def table_of(name):
+    return answering() if name == "answering" else costs()
+
+
+def test_each_strategy_has_a_panel_with_its_curves_and_the_points_of_all():
+    first, second = plot_answering(answering()).axes
+    assert [axis.get_title(loc="left") for axis in (first, second)] == [
+        "sums, tiny\nbase", "sums, tiny\nsft",
+    ]  # fmt: skip
+    curves = [line.get_xdata().tolist() for line in first.lines if line.get_linestyle() != "None"]
+    assert curves == [[2, 12, 22], [2, 12, 22], [0, 10, 20]]
+    pale = [line for line in first.lines if line.get_color() == "0.8"]
+    assert [line.get_xdata().tolist() for line in pale] == [[2, 2], [20, 20], [12, 12]]
+
+
 @pytest.mark.parametrize("name", sorted(FIGURES))
 def test_every_figure_has_the_width_of_a_column_and_a_light_card(name, tmp_path):
-    figure = FIGURES[name].draw(costs())
+    figure = FIGURES[name].draw(table_of(name))
     assert figure.get_figwidth() == WIDTH
     output = SimpleNamespace(svg=tmp_path / "a.svg", png=tmp_path / "a.png")
     save(figure, output)
@@ -353,7 +385,7 @@ def test_tokens_are_labelled_with_their_sum():
 
 @pytest.mark.parametrize("name", sorted(FIGURES))
 def test_each_figure_of_the_summary_is_saved_for_several_students(name, tmp_path):
-    both = pd.concat([costs(), costs(student="<b>&$x$")])
+    both = pd.concat([table_of(name), table_of(name).assign(student="<b>&$x$")])
     output = SimpleNamespace(svg=tmp_path / "a.svg", png=tmp_path / "a.png")
     save(FIGURES[name].draw(both), output)
     assert b"<b>" not in output.svg.read_bytes()

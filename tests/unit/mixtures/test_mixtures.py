@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 from stages import changed
 
 from caft import versions
@@ -15,7 +16,7 @@ from caft.mixtures.rows import (
     wanted_by,
     wanted_rationales,
 )
-from caft.mixtures.settings import ResolvedStrategy, StageRows, Strategy, Wanted
+from caft.mixtures.settings import Replay, ResolvedStrategy, StageRows, Strategy, Wanted
 from caft.mixtures.stages import SeededStrategy, build_stages
 from caft.mixtures.warm_up import warm_up_rows, warm_up_sample
 from caft.prompting.chat import Chat
@@ -154,6 +155,47 @@ def test_mixed_is_one_stage_with_both_targets(build):
     (stage,) = build(strategy(MIXED))
     assert stage.mixture["target"].value_counts().to_dict() == {"answer": 8, "rationale": 3}
     assert stage.mixture["item_id"].is_unique
+
+
+def replayed(stage):
+    return set(stage.mixture.loc[stage.mixture["target"] == "answer", "item_id"])
+
+
+@pytest.mark.parametrize(("items_", "count"), [(3, 3), (0.5, 4), (0.1, 1), (99, 8)])
+def test_a_stage_replays_bare_answers_of_items_of_earlier_stages(build, items_, count):
+    replay = {"target": "answer", "items": items_}
+    first, second = build(strategy(ANSWER, {**RATIONALE, "replay": replay}))
+    assert len(replayed(second)) == count and replayed(second) <= replayed(first)
+    rationales = second.mixture[second.mixture["target"] == "rationale"]
+    assert set(rationales["item_id"]) == {"i2", "i5", "i8"}
+    assert second.mixture["messages"].iloc[-1][0]["content"] == "Letter only."
+
+
+def test_what_is_replayed_is_the_items_own_draw_and_the_seeds(build, items, buckets):
+    plan = strategy(ANSWER, {**RATIONALE, "replay": {"items": 4}})
+    drawn = replayed(build(plan)[1])
+    more = [items, items.iloc[:1].assign(item_id="new")]
+    row = {"item_id": "new", "bucket": "easy", "sampled": True}
+    among = build(plan, items=pd.concat(more), buckets=pd.concat([buckets, pd.DataFrame([row])]))
+    assert len(replayed(among[1]) - drawn) <= 1 and len(replayed(among[1])) == 4
+    others = [replayed(build(plan, training_seed=seed)[1]) for seed in (2, 3, 4)]
+    assert any(other != drawn for other in others)
+
+
+def test_an_item_that_trains_on_its_answer_anyway_is_not_replayed(build):
+    again = {"buckets": ["easy"], "target": "answer", "epochs": 1, "replay": {"items": 99}}
+    _, second = build(strategy(ANSWER, again))
+    assert second.mixture["item_id"].is_unique and len(second.mixture) == 8
+
+
+def test_a_stage_without_replay_says_nothing_of_it():
+    assert "replay" not in strategy(RATIONALE).plain()["stages"][0]
+
+
+@pytest.mark.parametrize("given", [0, 1.5, -1])
+def test_a_replay_is_a_number_of_items_or_a_share(given):
+    with pytest.raises(ValidationError):
+        Replay(items=given)
 
 
 def test_a_base_strategy_has_no_stage(build):

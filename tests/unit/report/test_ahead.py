@@ -100,6 +100,20 @@ def test_rows_and_updates_follow_from_quantiles_before_the_scores_are_known():
     assert (second.rows, second.updates, second.bound) == (4, 1, "about")
 
 
+def test_replayed_rows_are_among_those_of_the_stage():
+    sure = {"buckets": ["easy", "medium"], "target": "answer", "epochs": 1}
+    unsure = {"buckets": ["hard"], "target": "answer", "epochs": 1, "replay": {"items": 0.5}}
+    config = planned(["again"], strategies={"again": {"stages": [sure, unsure]}})
+    first, second = found(config, "train_stage")
+    assert (first.rows, second.rows, second.bound) == (12, 6 + 4, "about")
+
+
+def test_adaptive_answers_ask_the_validation_split_too_and_nothing_of_their_own():
+    config = planned(["base"], run={"modes": ["direct", "cot", "adaptive"]})
+    asked = [one.what.partition(",")[0] for one in found(config, "evaluate_model")]
+    assert asked == ["direct", "cot", "direct-validation", "cot-validation"]
+
+
 def test_all_items_may_be_hard_where_thresholds_are_absolute():
     config = planned(["more"], buckets={"default": {**QUARTERS, "thresholds": [0.1, 1.0]}})
     second = found(config, "train_stage")[1]

@@ -96,3 +96,16 @@ def test_a_table_of_another_kind_is_refused(tmp_path):
     with pytest.raises(CaftError, match="is not a table 'items'"):
         parquet.read("items", tmp_path / "t.parquet")
     assert parquet.footer(tmp_path / "t.parquet") == {}
+
+
+def test_a_column_that_may_be_absent_is_written_where_it_says_something(tmp_path):
+    plain, column = predictions(), "first_token_entropy"
+    parquet.write("predictions", plain, tmp_path / "plain.parquet")
+    parquet.write("predictions", plain.assign(**{column: None}), tmp_path / "null.parquet")
+    assert (tmp_path / "plain.parquet").read_bytes() == (tmp_path / "null.parquet").read_bytes()
+    more = plain.assign(item_id=["x", "y"], **{column: [0.5, None]})
+    parquet.write("predictions", more, tmp_path / "more.parquet")
+    both = parquet.read("predictions", tmp_path / "plain.parquet", tmp_path / "more.parquet")
+    assert both[column].dropna().tolist() == [0.5] and len(both) == 4
+    assert column not in parquet.read("predictions", tmp_path / "plain.parquet")
+    assert all(parquet.is_current("predictions", path) for path in tmp_path.iterdir())

@@ -455,7 +455,7 @@ class _Workload:
         stages: list[_Stage] = []
         parent: Any = strategy.start
         for number, stage in enumerate(strategy.stages, start=1):
-            rows, tokens = self._mixture(dataset, student, strategy, stage)
+            rows, tokens = self._mixture(dataset, student, strategy, number)
             key = self._key(strategy, stage, seed)
             parent = (parent, key)
             recipe = strategy.recipe
@@ -484,14 +484,16 @@ class _Workload:
             (strategy.teacher, strategy.fallback) if bought else None,
             repr(strategy.recipe.of_the_model()),
             stage.epochs,
+            repr(stage.replay),
             repr(strategy.match),
             seed,
         )
 
     def _mixture(
-        self, dataset: str, student: str, strategy: ResolvedStrategy, stage: Stage
+        self, dataset: str, student: str, strategy: ResolvedStrategy, number: int
     ) -> tuple[Count, Count]:
-        """Return rows and tokens of one pass over a stage's mixture."""
+        """Return rows and tokens of one pass over the mixture of a stage, counted from 1."""
+        *earlier, stage = strategy.stages[:number]
         lengths, items = self.known.lengths(dataset, student), self.known.rows(dataset, "train")
         division = strategy.division_of(stage)
         counts, tokens = [], []
@@ -502,6 +504,14 @@ class _Workload:
             if lengths is not None:
                 each = self._row(lengths, part.target in BOUGHT, strategy.teacher)
             tokens.append(_times(members.number, each))
+        if stage.replay:
+            parts = [part for one in earlier for part in one.parts_or_itself]
+            seen = frozenset(bucket for part in parts for bucket in part.buckets)
+            pool = self._members(dataset, student, strategy.buckets, seen).number
+            replayed = None if pool is None else stage.replay.of(round(pool))
+            counts.append(Count(replayed, "about"))
+            each = None if lengths is None else self._row(lengths, False, None)
+            tokens.append(_times(replayed, each))
         bound = _worst(one.bound for one in counts)
         if bound == "exact" and strategy.needs_rationales:
             bound = "at most"  # a rationale may be refused
@@ -586,7 +596,7 @@ class _Workload:
             trained = [model for model, stage in finals.items() if stage]
             names = [*([None] if None in finals else []), *trained * len(run.checkpoints)]
             checkpoints = [None, *run.checkpoints] if None in finals else run.checkpoints
-            for view in modes.views(self.config):
+            for view in modes.asked_views(self.config):
                 paths = [
                     layout.at(
                         layout.PREDICTIONS, dataset=dataset, student=student, mode=view.name,
@@ -602,7 +612,7 @@ class _Workload:
                     student=student,
                     what=f"{view.name}, {len(names)} models",
                 )
-                items = self.known.rows(dataset, run.split)
+                items = self.known.rows(dataset, view.split or run.split)
                 lengths = self.known.lengths(dataset, student, view.shots)
                 reads = None if lengths is None else lengths.prompt(view.mode)
                 each = self._asked(

@@ -1,0 +1,116 @@
+"""The answers of a run's models in every mode, and what answering took."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from caft import layout
+from caft.config.model import Configuration
+from caft.config.modes import ADAPTIVE, View, asked_views, views
+from caft.evaluation import adaptive
+from caft.running.meter import Amounts, add
+from caft.tables import parquet
+from caft.tables.files import read_json
+
+Predictions = dict[tuple[str, str], pd.DataFrame]
+
+
+def read_predictions(
+    config: Configuration, names: Mapping[str, str], models: Iterable[str]
+) -> tuple[Predictions, dict[tuple[str, str], float]]:
+    """Read what models answered, and take the answers of mode `adaptive` from it.
+
+    Args:
+        config: the prepared configuration.
+        names: data set and student.
+        models: digests, with `layout.BEST` behind those of the best epoch.
+
+    Returns:
+        Predictions by model and name of the view, indexed by item_id, in its order; and the
+        thresholds of the views of mode `adaptive`, in nats.
+    """
+    predictions: Predictions = {}
+    thresholds = {}
+    for model in models:
+        for view in views(config):
+            if view.mode != ADAPTIVE:
+                predictions[model, view.name] = _read(names, model, view.name)
+        for view in views(config):
+            if view.mode == ADAPTIVE:
+                direct, cot = (predictions[model, view.of(mode)] for mode in ("direct", "cot"))
+                threshold = _threshold(config, names, model, view.held_out())
+                thresholds[model, view.name] = threshold
+                thinks = adaptive.unsure(direct, threshold)
+                predictions[model, view.name] = adaptive.answers(direct, cot, thinks)
+    return predictions, thresholds
+
+
+def _read(names: Mapping[str, str], model: str, view: str) -> pd.DataFrame:
+    path = layout.at(layout.PREDICTIONS, **names, model=model, mode=view)
+    return parquet.read("predictions", path).set_index("item_id").sort_index()
+
+
+def _threshold(config: Configuration, names: Mapping[str, str], model: str, view: View) -> float:
+    direct = _read(names, model, view.of("direct"))
+    if config.run.adaptive:
+        return adaptive.quantile_threshold(direct, config.run.adaptive.quantile)
+    cot = _read(names, model, view.of("cot"))
+    return adaptive.choose_threshold(direct, cot, config.run.relevant_difference)
+
+
+def answering_costs(
+    names: Mapping[str, str], model: str, view: View, predictions: Predictions
+) -> Amounts:
+    """Return the seconds and Wh of answering in one way.
+
+    In mode `adaptive` they are those of the direct answers, and of the chains the share of their
+    tokens that belongs to chains that are taken.
+    """
+    if view.mode != ADAPTIVE:
+        return _taken(names, model, view.name)
+    one, chains, own = (
+        predictions[model, view.of(mode)]["new_tokens"].sum()
+        for mode in ("direct", "cot", ADAPTIVE)
+    )
+    share = float(own - one) / max(float(chains), 1.0)
+    whole = _taken(names, model, view.of("cot"))
+    part = {name: None if value is None else share * value for name, value in whole.items()}
+    return add([_taken(names, model, view.of("direct")), part])
+
+
+def choice_of_threshold(
+    config: Configuration, names: Mapping[str, str], model: str, view: View
+) -> list[Amounts]:
+    """Return what the answers to the validation split took that chose a view's threshold."""
+    if view.mode != ADAPTIVE:
+        return []
+    asked = [one for one in asked_views(config) if one.split and one.shots == view.shots]
+    return [_taken(names, model, one.name) for one in asked]
+
+
+def _taken(names: Mapping[str, str], model: str, view: str) -> Amounts:
+    table = layout.at(layout.PREDICTIONS, **names, model=model, mode=view)
+    run = read_json(layout.run_of(table))
+    return {name: run.get(name) for name in ("seconds", "energy_wh")}
+
+
+def per_question(
+    predictions: pd.DataFrame, seconds: float | None, usd_per_million: float | None
+) -> dict[str, Any]:
+    """Return what an answer takes: tokens, and seconds and USD of a thousand answers.
+
+    Args:
+        predictions: in any mode.
+        seconds: that answering all of them took.
+        usd_per_million: price of the tokens that are written; None where nobody has told it.
+    """
+    written = predictions["new_tokens"].mean()
+    return {
+        "written_tokens": written,
+        "thought_tokens": predictions["thought_tokens"].mean(),
+        "seconds_per_1000": 1000 * seconds / len(predictions)
+        if seconds is not None and len(predictions)
+        else None,
+        "usd_per_1000": None if usd_per_million is None else written * usd_per_million / 1000,
+    }
