@@ -9,7 +9,8 @@ import pandas as pd
 
 from caft.complexity.settings import MetricSettings
 from caft.datasets.cells import as_text
-from caft.datasets.file import map_rows, read_records
+from caft.datasets.file import read_records
+from caft.datasets.mapping import map_rows
 from caft.datasets.settings import Columns, Table
 from caft.errors import ConfigError
 from caft.tables.hashing import nfc

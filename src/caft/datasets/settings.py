@@ -50,6 +50,27 @@ class Columns(Section):
         }
 
 
+class Parts(Section):
+    """Which parts of a data set, by its own names, are which split."""
+
+    train: str | list[str] = key("To train on.", [])
+    validation: str | list[str] = key("For choosing settings.", [])
+    test: str | list[str] = key("That is reported.", [])
+
+    def split_of(self) -> dict[str, str]:
+        """Return the split of every part, in the order of the splits."""
+        return {part: split for split, parts in self for part in _listed(parts)}
+
+    def doubled(self) -> str | None:
+        """Return a part that is named twice, if there is one."""
+        names = [part for _, parts in self for part in _listed(parts)]
+        return next((name for name in names if names.count(name) > 1), None)
+
+
+def _listed(parts: str | list[str]) -> list[str]:
+    return [parts] if isinstance(parts, str) else parts
+
+
 class DatasetSettings(Section):
     """What every question set has, whatever its adapter."""
 
@@ -64,6 +85,15 @@ class DatasetSettings(Section):
     )
     max_bad_share: Share = key(
         "Above this share of rejected rows the run stops (a single bad row never stops it).", 0.1
+    )
+
+    shuffle_options: bool | None = optional(
+        "Put the options of each item into an order that follows from its content alone, where the "
+        "place of the right one tells it; the column `source_order` keeps the old places."
+    )
+    max_overlap: Share | None = optional(
+        "Items of train and validation go to the quarantine if more than this share of their runs "
+        "of 13 words is in test questions. All stay if absent, and the report counts them."
     )
 
     def files(self) -> list[str]:
