@@ -192,6 +192,7 @@ _OPTIONAL = {
 }
 """Columns that a table has only where they say something, behind the others."""
 _METADATA_KEY = b"caft"
+_HASHED_ROWS = 1000  # unpacked at once
 
 
 def _schema(name: str, columns: Iterable[str]) -> pa.Schema:
@@ -286,4 +287,5 @@ def footer(path: str | Path) -> dict[str, Any]:
 
 def content_hash(rows: pa.Table) -> str:
     """Hash a table's rows, independent of file layout and library versions."""
-    return rows_digest(rows.to_pylist())
+    batches = rows.to_batches(max_chunksize=_HASHED_ROWS)
+    return rows_digest(row for batch in batches for row in batch.to_pylist())
