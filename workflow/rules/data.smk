@@ -46,6 +46,7 @@ rule ingest_items:
         item_table=layout.ITEMS,
         quarantine=layout.REJECTED_ROWS,
         report=layout.ITEMS_REPORT,
+        table=layout.ITEMS_REPORT_TABLE,
     params:
         dataset=lambda wildcards: CONFIG.datasets[wildcards.dataset].plain(),
         files=lambda wildcards: fingerprints(dataset_files(wildcards)),

@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from caft.complexity.settings import MetricSettings
-from caft.datasets.file import as_text, map_rows, read_records
+from caft.datasets.cells import as_text
+from caft.datasets.file import read_records
+from caft.datasets.mapping import map_rows
 from caft.datasets.settings import Columns, Table
 from caft.errors import ConfigError
 from caft.tables.hashing import nfc
@@ -54,6 +56,7 @@ def read_rows(settings: MetricSettings) -> pd.DataFrame:
     ]
     if not meant:
         raise ConfigError(f"{path}: no row has {dict(where)} (metrics.<name>.where).")
+    mapped = map_rows(meant, path, Table(columns=Columns(**columns)))
     rows = [
         {
             "row": entry["row"],
@@ -61,11 +64,12 @@ def read_rows(settings: MetricSettings) -> pd.DataFrame:
             "text": entry["answer"],
             **_number(entry["answer"]),
         }
-        for entry in map_rows(meant, path, Table(columns=Columns(**columns))).rows
+        for entry in mapped.rows
     ]
-    rows += [
-        {"row": entry["row"], "text": entry["detail"], "reason": "unreadable"} for entry in rejected
-    ]
+    for entries, reason in ((mapped.rejected, "not_a_number"), (rejected, "unreadable")):
+        rows += [
+            {"row": entry["row"], "text": entry["detail"], "reason": reason} for entry in entries
+        ]
     table = pd.DataFrame(rows, columns=["row", "key", "text", "value", "reason"], dtype=object)
     return table.astype({"row": int, "value": float})
 

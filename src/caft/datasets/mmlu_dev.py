@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from caft.datasets import Adapter, RawRows
-from caft.datasets.file import limited
+from caft.datasets.mapping import limited
 from caft.datasets.settings import LimitedSettings
 from caft.students.packages import fetch_member
 from caft.tables.files import read_json

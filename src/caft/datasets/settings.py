@@ -18,14 +18,20 @@ class Splits(Section):
 
 
 class Columns(Section):
-    """Which column holds what."""
+    """Which column holds what. What lies below a column is named by a path: `choices.text`."""
 
     question: str = key("The question.")
     options: str | Annotated[list[str], Field(min_length=2)] | None = optional(
-        "One column (a list, a JSON list or a Python list as text), or a list of columns, one per "
-        "option."
+        "One column (a list, a JSON list or a Python list as text, or an object `{A: …}` whose "
+        "keys are labels), or a list of columns, one per option."
     )
-    answer: str = key("The gold answer.")
+    labels: str | None = optional(
+        "The row's own labels of its options, where answers name them (`choices.label`). If "
+        "absent: the keys of an object, or a `label` or `key` beside the options of a path."
+    )
+    answer: str | Annotated[list[str], Field(min_length=2)] = key(
+        "The gold answer; with `answer_format: scores` also a list of columns, one per option."
+    )
     id: str | None = optional(
         "An id of the source; the same id with different content is an error."
     )
@@ -34,6 +40,35 @@ class Columns(Section):
     split: str | None = optional(
         "An official split (train, validation, test); it wins over `splits`."
     )
+
+    def selectors(self) -> dict[str, list[str]]:
+        """Return where each named thing is: one selector, or one per option."""
+        return {
+            name: [given] if isinstance(given, str) else given
+            for name, given in self
+            if given is not None
+        }
+
+
+class Parts(Section):
+    """Which parts of a data set, by its own names, are which split."""
+
+    train: str | list[str] = key("To train on.", [])
+    validation: str | list[str] = key("For choosing settings.", [])
+    test: str | list[str] = key("That is reported.", [])
+
+    def split_of(self) -> dict[str, str]:
+        """Return the split of every part, in the order of the splits."""
+        return {part: split for split, parts in self for part in _listed(parts)}
+
+    def doubled(self) -> str | None:
+        """Return a part that is named twice, if there is one."""
+        names = [part for _, parts in self for part in _listed(parts)]
+        return next((name for name in names if names.count(name) > 1), None)
+
+
+def _listed(parts: str | list[str]) -> list[str]:
+    return [parts] if isinstance(parts, str) else parts
 
 
 class DatasetSettings(Section):
@@ -50,6 +85,15 @@ class DatasetSettings(Section):
     )
     max_bad_share: Share = key(
         "Above this share of rejected rows the run stops (a single bad row never stops it).", 0.1
+    )
+
+    shuffle_options: bool | None = optional(
+        "Put the options of each item into an order that follows from its content alone, where the "
+        "place of the right one tells it; the column `source_order` keeps the old places."
+    )
+    max_overlap: Share | None = optional(
+        "Items of train and validation go to the quarantine if more than this share of their runs "
+        "of 13 words is in test questions. All stay if absent, and the report counts them."
     )
 
     def files(self) -> list[str]:
@@ -83,8 +127,11 @@ class Table(Section):
     """What stands in which column, and how answers are written there."""
 
     columns: Columns = key("Which column holds what.")
-    answer_format: Literal["letter", "index0", "index1", "text"] = key(
-        "How the answer names an option.", "letter"
+    answer_format: Literal["letter", "index0", "index1", "text", "scores"] = key(
+        "How the answer names an option: `letter` is the row's own label where it has labels, else "
+        "the letter of the place; `index0` and `index1` count from 0 or 1; `text` repeats the "
+        "option; `scores` is a list of numbers or truth values, whose largest is at the answer.",
+        "letter",
     )
     answer_kind: Literal["choice", "numeric", "text"] = key("Kind of answer.", "choice")
     answer_regex: str | None = optional("A regular expression whose one group is the answer.")

@@ -1,6 +1,7 @@
 """The Parquet tables of the workflow: fixed schemas, deterministic bytes, atomic writes."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -182,13 +183,25 @@ SCHEMAS: dict[str, pa.Schema] = {
             "thought": _text,  # null if nothing was thought
             "thought_tokens": _count,
             "finish_reason": _text,  # stop | length | too_long
-            "first_token_entropy": _number,  # nats, of a direct answer, where mode adaptive asks
         }
     ),
 }
-# Not written where they say nothing, so that a table without them is as it was before they were.
-_MAY_BE_ABSENT = {"predictions": {"first_token_entropy"}}
+_OPTIONAL = {
+    # The place in the source of each option, from 0, where options were shuffled.
+    "items": pa.schema({"source_order": pa.list_(pa.int64())}),
+    # In nats, of a direct answer, where mode adaptive asks for it.
+    "predictions": pa.schema({"first_token_entropy": _number}),
+}
+"""Columns that a table has only where they say something, behind the others."""
 _METADATA_KEY = b"caft"
+_HASHED_ROWS = 1000  # unpacked at once
+
+
+def _schema(name: str, columns: Iterable[str]) -> pa.Schema:
+    """Return the schema of a table with those of its optional columns that are among `columns`."""
+    given = set(columns)
+    more = [field for field in _OPTIONAL.get(name, ()) if field.name in given]
+    return pa.schema([*SCHEMAS[name], *more])
 
 
 def write(
@@ -198,8 +211,8 @@ def write(
 
     Args:
         name: which schema.
-        table: columns of that schema in any order; a column it lacks becomes null, or is left out
-            where it may be absent.
+        table: columns of that schema in any order; a column it lacks becomes null, but for the
+            optional ones, which are left out where all of it is null.
         path: the Parquet file.
         spec: JSON-like description of what made the table, kept in the footer.
         code: version of the code that made it (`caft.versions`), kept in the footer.
@@ -207,13 +220,12 @@ def write(
     Raises:
         CaftError: if the table has a column that the schema does not know.
     """
-    schema = SCHEMAS[name]
+    optional = [one.name for one in _OPTIONAL.get(name, ()) if one.name in table]
+    table = table.drop(columns=[one for one in optional if table[one].isna().all()])
+    schema = _schema(name, table.columns)
     unknown = [column for column in table.columns if column not in schema.names]
     if unknown:
         raise CaftError(f"{path}: table {name!r} has no column {unknown[0]!r}.")
-    for column in _MAY_BE_ABSENT.get(name, ()):
-        if column not in table or table[column].isna().all():
-            schema = schema.remove(schema.get_field_index(column))
     absent = [column for column in schema.names if column not in table.columns]
     table = table.assign(**dict.fromkeys(absent))[schema.names]
     if "item_id" in schema.names:
@@ -230,14 +242,7 @@ def write(
 
 def is_current(name: str, path: str | Path) -> bool:
     """Tell whether a file is there and has the columns of its table in this version."""
-    return Path(path).is_file() and _has_columns(name, pq.read_schema(path).names)
-
-
-def _has_columns(name: str, found: list[str]) -> bool:
-    may_be_absent = _MAY_BE_ABSENT.get(name, set())
-    return found == [
-        column for column in SCHEMAS[name].names if column in found or column not in may_be_absent
-    ]
+    return Path(path).is_file() and _is_of(name, pq.read_schema(path).names)
 
 
 def read(name: str, *paths: str | Path) -> pd.DataFrame:
@@ -249,8 +254,8 @@ def read(name: str, *paths: str | Path) -> pd.DataFrame:
     parts = [_read(name, path) for path in paths]
     if len(parts) == 1:
         return parts[0].to_pandas()
-    parts = parts or [SCHEMAS[name].empty_table()]
-    table = pa.concat_tables(parts, promote_options="default").to_pandas()
+    whole = [SCHEMAS[name].empty_table(), *parts]
+    table = pa.concat_tables(whole, promote_options="default").to_pandas()
     return table.sort_values("item_id", kind="stable", ignore_index=True)
 
 
@@ -261,11 +266,15 @@ def _read(name: str, path: str | Path) -> pa.Table:
         raise CaftError(
             f"{path}: cannot be read as table {name!r} ({error}); delete it and run again."
         ) from error
-    if not _has_columns(name, table.schema.names):
+    if not _is_of(name, table.schema.names):
         raise CaftError(
             f"{path}: is not a table {name!r} of this version; delete it and run again."
         )
     return table.replace_schema_metadata(None)
+
+
+def _is_of(name: str, columns: list[str]) -> bool:
+    return columns == _schema(name, columns).names
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -283,4 +292,5 @@ def footer(path: str | Path) -> dict[str, Any]:
 
 def content_hash(rows: pa.Table) -> str:
     """Hash a table's rows, independent of file layout and library versions."""
-    return rows_digest(rows.to_pylist())
+    batches = rows.to_batches(max_chunksize=_HASHED_ROWS)
+    return rows_digest(row for batch in batches for row in batch.to_pylist())
