@@ -37,6 +37,6 @@ EVALUATION = 3
 # figures name their points, complexity has thresholds and area, losses have common axes
 SUMMARY = 7
 OVERVIEW = 1
-ANALYSIS = 1
+ANALYSIS = 2  # 2: rank correlations have intervals
 EXPLORER = 1
 SAMPLES_PAGE = 1

@@ -270,7 +270,7 @@ def scoring_model(wildcards):
 
 
 def metric_source(dataset, student, metric):
-    """The table that a metric is computed from; an imported one comes from the user's own file."""
+    """What a metric is computed from: a table of the run, or of an imported one the user's own file."""
     if table := resolve.metric_table(CONFIG, dataset, student, metric):
         return table
     asked = resolve.metric_of(CONFIG, metric)
@@ -278,6 +278,7 @@ def metric_source(dataset, student, metric):
         "judgements": layout.at(layout.JUDGEMENTS, dataset=dataset, judge=asked.judge),
         "topk": layout.at(layout.FIRST_TOKENS, dataset=dataset, metric=metric),
         "imported": asked.path,
+        "items": layout.at(layout.ITEMS, dataset=dataset),
     }[resolve.source_of(CONFIG, metric)]
 
 
@@ -415,7 +416,7 @@ def bucket_scores(wildcards):
         for dataset in DATASETS
         for student in STUDENTS
         for metric in resolve.metrics_used(CONFIG)
-        if resolve.source_of(CONFIG, metric) != "imported"
+        if resolve.source_of(CONFIG, metric) not in resolve.GIVEN
     ]
 
 

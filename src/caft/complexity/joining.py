@@ -1,13 +1,13 @@
 """The rows of a file of scores, and how they are joined to the items."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from caft.complexity.settings import MetricSettings
+from caft.complexity.reading import as_list, read_value, require_number
+from caft.complexity.settings import At, MetricSettings
 from caft.datasets.file import as_text, map_rows, read_records
 from caft.datasets.settings import Columns, Table
 from caft.errors import ConfigError
@@ -15,7 +15,6 @@ from caft.tables.hashing import nfc
 from caft.tables.parquet import records
 
 _BETWEEN = "\x1f"  # between a question and its options
-_LOGICAL = {"true": 1.0, "false": 0.0}
 
 
 @dataclass(frozen=True)
@@ -45,8 +44,9 @@ def read_rows(settings: MetricSettings) -> pd.DataFrame:
     """
     path, where = settings.path or "", settings.where or {}
     everything, rejected = read_records(path, settings.format)
-    columns = _columns(settings)
-    _check(path, everything, [*columns.values(), *where])
+    columns, value = _columns(settings), str(settings.column)
+    position = [settings.aggregate.at] if isinstance(settings.aggregate, At) else []
+    _check(path, everything, [*columns.values(), value, *position, *where])
     meant = [
         (row, record)
         for row, record in everything
@@ -54,15 +54,21 @@ def read_rows(settings: MetricSettings) -> pd.DataFrame:
     ]
     if not meant:
         raise ConfigError(f"{path}: no row has {dict(where)} (metrics.<name>.where).")
+    record_of = dict(meant)
     rows = [
         {
             "row": entry["row"],
             "key": _key(entry, settings),
-            "text": entry["answer"],
-            **_number(entry["answer"]),
+            "text": _text(record_of[entry["row"]].get(value)),
+            **read_value(record_of[entry["row"]].get(value), record_of[entry["row"]], settings),
         }
         for entry in map_rows(meant, path, Table(columns=Columns(**columns))).rows
     ]
+    require_number(
+        f"{path}: column {value!r}",
+        [record.get(value) for _, record in meant],
+        [row["value"] for row in rows],
+    )
     rows += [
         {"row": entry["row"], "text": entry["detail"], "reason": "unreadable"} for entry in rejected
     ]
@@ -123,13 +129,19 @@ def join(rows: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings) -> J
 
 
 def _columns(settings: MetricSettings) -> dict[str, Any]:
-    """Return the file's columns as those of a question set, the value in the answer's place."""
+    """Return the columns that rows are joined by as those of a question set."""
     if settings.join == "question":
         columns = settings.columns or {"question": "question"}
     else:
         name = settings.id or settings.join
         columns = {"id": name, "question": name}
-    return {**columns, "answer": settings.column}
+    return {**columns, "answer": columns["question"]}
+
+
+def _text(cell: Any) -> str | None:
+    """Return a value as people are shown it; of a long list its beginning."""
+    cell = as_list(cell)
+    return f"{cell}"[:200] if isinstance(cell, list) else as_text(cell)
 
 
 def _key(row: Mapping[str, Any], settings: MetricSettings) -> str | None:
@@ -152,20 +164,6 @@ def _text_key(question: Any, options: Any) -> str | None:
         return None
     parts = [text, *(as_text(option) or "" for option in ([] if options is None else options))]
     return _BETWEEN.join(" ".join(nfc(part).lower().split()) for part in parts)
-
-
-def _number(text: str | None) -> dict[str, Any]:
-    """Read a value, true as 1 and false as 0; else say why it is none."""
-    plain = (text or "").strip().lower()
-    if plain in ("", "nan"):
-        return {"value": None, "reason": "no_value"}
-    try:
-        value = _LOGICAL[plain] if plain in _LOGICAL else float(plain)
-    except ValueError:
-        value = math.inf
-    if math.isinf(value):
-        return {"value": None, "reason": "not_a_number"}
-    return {"value": value, "reason": None}
 
 
 def _check(path: str, rows: list[tuple[int, dict[str, Any]]], columns: list[Any]) -> None:

@@ -19,6 +19,12 @@ class Weights(Section):
     answer: Number | None = optional("Weight of the answer's; 0 if left out.")
 
 
+class At(Section):
+    """Which value of a list counts."""
+
+    at: str = key("Column with its position, from 0.")
+
+
 class MetricSettings(Section):
     """A complexity metric of the run."""
 
@@ -45,7 +51,19 @@ class MetricSettings(Section):
     format: Literal["parquet", "jsonl", "csv", "tsv"] | None = optional(
         "Of that file, where its name does not tell."
     )
-    column: str | None = optional("The values' column.")
+    column: str | None = optional(
+        "The values' column: of the file, or of the items for `metric: column`."
+    )
+    values: dict[str, Number] | None = optional(
+        "What words in that column stand for: `{low: 0, medium: 1, high: 2}`."
+    )
+    aggregate: Literal["mean", "max", "last"] | At | None = optional(
+        "What is made of a cell that holds a list, such as an entropy per token: its `mean`, "
+        "`max`, `last`, or the value at a position that stands in another column, `{at: COLUMN}`."
+    )
+    zero_is_missing: bool | None = optional(
+        "Whether a 0 means that there is no value, as where a file was filled with zeros first."
+    )
     where: dict[str, Any] | None = optional("Only rows whose columns have these values.")
     join: Literal["item_id", "source_id", "question"] = key(
         "What rows and items are joined by.", "source_id"

@@ -22,7 +22,8 @@ class RawRows:
     Attributes:
         rows: one dict per question with the keys file, row (1-based), source_id, question, options
             (list of str or None; a value that is no list stays as it is), answer (as given, str or
-            None), category, rationale and split (or None).
+            None), category, rationale and split (or None), and perhaps more: values of the items'
+            further columns by name.
         answer_kind: choice, numeric or text, of all rows.
         answer_format: how a choice answer is given: letter, index0, index1 or text.
         rejected: rows that could not be read, with the columns of quarantined_items.

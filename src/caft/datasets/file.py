@@ -137,8 +137,9 @@ def map_rows(records: Records, file: str, table: Table, prefix: str = "") -> Raw
     Raises:
         ItemError: if a mapped column is in no record.
     """
-    columns = _named(table.columns)
+    columns, more = _named(table.columns), table.columns.more or {}
     _check_columns(records, file, columns)
+    _check_columns(records, file, {f"more.{name}": column for name, column in more.items()})
     pattern = re.compile(table.answer_regex) if table.answer_regex else None
     raw = RawRows([], table.answer_kind, table.answer_format)
     for row, record in records:
@@ -170,11 +171,14 @@ def map_rows(records: Records, file: str, table: Table, prefix: str = "") -> Raw
                 "split": values.get("split"),
             }
         )
+        if more:
+            kept = {name: as_text(record.get(column)) for name, column in more.items()}
+            raw.rows[-1]["more"] = kept
     return raw
 
 
 def _named(columns: Columns) -> dict[str, Any]:
-    return {what: column for what, column in columns if column is not None}
+    return {what: column for what, column in columns if column is not None and what != "more"}
 
 
 def _check_columns(records: Records, file: str, columns: Mapping[str, Any]) -> None:
@@ -207,11 +211,12 @@ def _options(record: dict[str, Any], column: str | list[str]) -> Any:
         return options
     value = record.get(column)
     if isinstance(value, str):
-        value = _parse_list(value)
+        value = parse_list(value)
     return [as_text(option) for option in value] if isinstance(value, list | tuple) else value
 
 
-def _parse_list(text: str) -> Any:
+def parse_list(text: str) -> Any:
+    """Return what a text holds that is written as JSON, or in Python's words; else the text."""
     for parse in (json.loads, ast.literal_eval)[: 2 if len(text) <= _LONGEST_LIST else 1]:
         try:
             with warnings.catch_warnings(action="ignore"):

@@ -75,10 +75,12 @@ def ingest(raw: RawRows, splits: Splits, seed: int, source: str, max_bad_share: 
             "source": source,
             "source_id": row["source_id"],
             "split": split_of[_question_key(row)],
+            **row.get("more", {}),
         }
         for row in kept
     ]
-    items = pd.DataFrame(records, columns=SCHEMAS["items"].names)
+    further = dict.fromkeys(name for row in kept for name in row.get("more", {}))
+    items = pd.DataFrame(records, columns=[*SCHEMAS["items"].names, *further])
     sizes = [len(record["options"]) for record in records if record["options"]]
     groups = Counter(_question_key(row) for row in kept)
     report = {
@@ -115,6 +117,8 @@ def _content(row: dict[str, Any], kind: str, answer_format: str) -> dict[str, An
     """Return a row's checked options, canonical answer and item_id."""
     for key in ("question", "answer", "category", "rationale", "source_id"):
         _check_text(key, row[key])
+    for key, text in row.get("more", {}).items():
+        _check_text(key, text)
     if not (row["question"] or "").strip():
         raise _BadRow("empty_question", "the question is empty")
     options = _checked_options(row["options"]) if kind == "choice" else None

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from caft.settings import Count, Number, Positive, Section, Share, key, optional
+from caft.settings import Count, Name, Number, Positive, Section, Share, key, optional
+from caft.tables.items import ITEM_COLUMNS
 from caft.tables.rows import Limits
 
 
@@ -34,6 +35,18 @@ class Columns(Section):
     split: str | None = optional(
         "An official split (train, validation, test); it wins over `splits`."
     )
+    more: dict[Name, str] | None = optional(
+        "Further columns that items keep, by the names that they get there: `{level: difficulty}`. "
+        "A prompt may show them (`{level}`), and a metric may read them (`metric: column`)."
+    )
+
+    @field_validator("more")
+    @classmethod
+    def _new_names(cls, more: dict[str, str] | None) -> dict[str, str] | None:
+        for name in more or {}:
+            if name in ITEM_COLUMNS:
+                raise ValueError(f"{name!r} is a column that all items have; give another name")
+        return more
 
 
 class DatasetSettings(Section):
@@ -61,6 +74,11 @@ class DatasetSettings(Section):
         shares = [share for _, share in self.splits]
         if abs(sum(shares) - 1) > 1e-6:
             yield "splits", f"the shares add up to {sum(shares):g}; make them add up to 1."
+
+    @property
+    def item_columns(self) -> frozenset[str]:
+        """The columns in which its items have something."""
+        return frozenset(ITEM_COLUMNS)
 
     @property
     def may_have_validation(self) -> bool:
@@ -108,6 +126,12 @@ class TableSettings(Table, LimitedSettings):
         return Limits(
             self.max_cell_mb or default.max_cell_mb, self.max_file_mb or default.max_file_mb
         )
+
+    @property
+    def item_columns(self) -> frozenset[str]:
+        """The columns in which its items have something; those that are not mapped are empty."""
+        empty = {"category"} - {"category" if self.columns.category else ""}
+        return super().item_columns - empty | set(self.columns.more or {})
 
     @property
     def may_have_validation(self) -> bool:

@@ -186,6 +186,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 _METADATA_KEY = b"caft"
+_OPEN = frozenset({"items"})  # further columns may stand behind the schema's, all of text
 
 
 def write(
@@ -195,7 +196,8 @@ def write(
 
     Args:
         name: which schema.
-        table: columns of that schema in any order; a column it lacks becomes null.
+        table: columns of that schema in any order; a column it lacks becomes null. Items may have
+            further columns of text.
         path: the Parquet file.
         spec: JSON-like description of what made the table, kept in the footer.
         code: version of the code that made it (`caft.versions`), kept in the footer.
@@ -205,7 +207,9 @@ def write(
     """
     schema = SCHEMAS[name]
     unknown = [column for column in table.columns if column not in schema.names]
-    if unknown:
+    if name in _OPEN:
+        schema = pa.schema([*schema, *(pa.field(column, _text) for column in sorted(unknown))])
+    elif unknown:
         raise CaftError(f"{path}: table {name!r} has no column {unknown[0]!r}.")
     absent = [column for column in schema.names if column not in table.columns]
     table = table.assign(**dict.fromkeys(absent))[schema.names]
@@ -223,7 +227,12 @@ def write(
 
 def is_current(name: str, path: str | Path) -> bool:
     """Tell whether a file is there and has the columns of its table in this version."""
-    return Path(path).is_file() and pq.read_schema(path).names == SCHEMAS[name].names
+    return Path(path).is_file() and _has_columns(name, pq.read_schema(path).names)
+
+
+def _has_columns(name: str, names: list[str]) -> bool:
+    known = SCHEMAS[name].names
+    return (names[: len(known)] if name in _OPEN else names) == known
 
 
 def read(name: str, *paths: str | Path) -> pd.DataFrame:
@@ -246,7 +255,7 @@ def _read(name: str, path: str | Path) -> pa.Table:
         raise CaftError(
             f"{path}: cannot be read as table {name!r} ({error}); delete it and run again."
         ) from error
-    if table.schema.names != SCHEMAS[name].names:
+    if not _has_columns(name, table.schema.names):
         raise CaftError(
             f"{path}: is not a table {name!r} of this version; delete it and run again."
         )
