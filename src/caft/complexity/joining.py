@@ -8,7 +8,8 @@ import pandas as pd
 
 from caft.complexity.reading import as_list, read_value, require_number
 from caft.complexity.settings import At, MetricSettings
-from caft.datasets.file import as_text, map_rows, read_records
+from caft.datasets.cells import as_text, missing, select
+from caft.datasets.file import map_rows, read_records
 from caft.datasets.settings import Columns, Table
 from caft.errors import ConfigError
 from caft.tables.hashing import nfc
@@ -55,22 +56,25 @@ def read_rows(settings: MetricSettings) -> pd.DataFrame:
     if not meant:
         raise ConfigError(f"{path}: no row has {dict(where)} (metrics.<name>.where).")
     record_of = dict(meant)
+    # No answer is looked at: the question stands in its place.
+    mapped = map_rows(meant, path, Table(columns=Columns(**columns), answer_format="text"))
     rows = [
         {
             "row": entry["row"],
             "key": _key(entry, settings),
-            "text": _text(record_of[entry["row"]].get(value)),
-            **read_value(record_of[entry["row"]].get(value), record_of[entry["row"]], settings),
+            "text": _text(cell := select(record_of[entry["row"]], value)),
+            **read_value(cell, record_of[entry["row"]], settings),
         }
-        for entry in map_rows(meant, path, Table(columns=Columns(**columns))).rows
+        for entry in mapped.rows
     ]
     require_number(
         f"{path}: column {value!r}",
-        [record.get(value) for _, record in meant],
+        [select(record, value) for _, record in meant],
         [row["value"] for row in rows],
     )
     rows += [
-        {"row": entry["row"], "text": entry["detail"], "reason": "unreadable"} for entry in rejected
+        {"row": entry["row"], "text": entry["detail"], "reason": "unreadable"}
+        for entry in [*mapped.rejected, *rejected]
     ]
     table = pd.DataFrame(rows, columns=["row", "key", "text", "value", "reason"], dtype=object)
     return table.astype({"row": int, "value": float})
@@ -167,11 +171,11 @@ def _text_key(question: Any, options: Any) -> str | None:
 
 
 def _check(path: str, rows: list[tuple[int, dict[str, Any]]], columns: list[Any]) -> None:
-    known = dict.fromkeys(name for _, record in rows for name in record)
+    records = [record for _, record in rows]
     for column in columns:
         for name in column if isinstance(column, list) else [column]:
-            if name not in known:
-                raise ConfigError(f"{path}: no column {name!r}; the file has: {', '.join(known)}.")
+            if there := missing(records, name):
+                raise ConfigError(f"{path}: no column {name!r}; {there}.")
 
 
 def _shown(keys: pd.Series) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from caft.complexity.settings import At, MetricSettings
-from caft.datasets.file import as_text, parse_list
+from caft.datasets.cells import Misfit, as_text, parsed, select
 from caft.errors import ConfigError
 
 _LOGICAL = {"true": 1.0, "false": 0.0}
@@ -37,7 +37,10 @@ def read_value(cell: Any, row: Mapping[str, Any], settings: MetricSettings) -> d
 def as_list(cell: Any) -> Any:
     """Return a list that was written as text as a list, anything else as it is."""
     if isinstance(cell, str) and cell.lstrip().startswith("["):
-        return parse_list(cell)
+        try:
+            return parsed(cell)
+        except Misfit:  # a list without commas, which nobody can part
+            return cell
     return list(cell) if isinstance(cell, tuple) else cell
 
 
@@ -87,7 +90,7 @@ def _aggregated(cell: list[Any], row: Mapping[str, Any], settings: MetricSetting
     if not numbers:
         return "no_value"
     if isinstance(settings.aggregate, At):
-        position = _number(row.get(settings.aggregate.at), {})
+        position = _number(select(row, settings.aggregate.at), {})
         if isinstance(position, str) or position not in range(len(numbers)):
             return "no_such_position"
         return numbers[int(position)]

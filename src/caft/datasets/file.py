@@ -1,20 +1,28 @@
 """Questions from a Parquet, JSONL, CSV or TSV file."""
 
-import ast
-import json
-import math
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from caft.datasets import Adapter, RawRows
-from caft.datasets.settings import Columns, Table, TableSettings
+from caft.datasets.cells import (
+    Misfit,
+    as_text,
+    best,
+    chosen,
+    labelled,
+    missing,
+    name_classes,
+    options,
+    select,
+    text,
+)
+from caft.datasets.settings import Table, TableSettings
 from caft.errors import ItemError
 from caft.settings import Section, key, optional
 from caft.tables.hashing import digest
-from caft.tables.rows import FileFormat, Limits, Row, Unusable, read_rows
+from caft.tables.rows import FileFormat, Limits, Row, Unusable, class_names, read_rows
 
 _FORMATS: dict[str, FileFormat] = {
     ".parquet": "parquet",
@@ -23,7 +31,6 @@ _FORMATS: dict[str, FileFormat] = {
     ".tsv": "tsv",
 }
 _LIMITS = Limits()
-_LONGEST_LIST = 100_000  # characters of a text that is read as a list in Python's words
 
 Records = list[tuple[int, dict[str, Any]]]  # (row as an editor shows it, column -> value)
 
@@ -80,7 +87,8 @@ def read(settings: File, seed: int, downloads: Path) -> RawRows:
         ItemError: if the file is missing, empty, not UTF-8, or lacks a mapped column.
     """
     records, rejected = read_records(settings.path, settings.format, settings.limits)
-    raw = map_rows(records, settings.path, settings)
+    names = class_names(settings.path, settings.format or format_of(settings.path))
+    raw = map_rows(records, settings.path, settings, names=names)
     raw.rejected += rejected
     if settings.rationales:
         _join_rationales(raw, settings.rationales, settings)
@@ -101,7 +109,7 @@ def read_records(
     Raises:
         ItemError: if the file is missing, empty, too large, or cannot be read as that format.
     """
-    file_format = file_format or _FORMATS.get(Path(path).suffix.lower())
+    file_format = file_format or format_of(path)
     if not Path(path).is_file():
         raise ItemError(f"{path}: no such file; check `path` of this dataset in the config.")
     if file_format is None:
@@ -110,6 +118,11 @@ def read_records(
     if not records and not rejected:
         raise ItemError(f"{path}: the file has no rows.")
     return records, rejected
+
+
+def format_of(path: str) -> FileFormat | None:
+    """Return the format that a file's name ends in."""
+    return _FORMATS.get(Path(path).suffix.lower())
 
 
 def sorted_out(file: str, rows: Iterable[Row]) -> tuple[Records, list[dict[str, Any]]]:
@@ -124,7 +137,13 @@ def sorted_out(file: str, rows: Iterable[Row]) -> tuple[Records, list[dict[str, 
     return records, rejected
 
 
-def map_rows(records: Records, file: str, table: Table, prefix: str = "") -> RawRows:
+def map_rows(
+    records: Records,
+    file: str,
+    table: Table,
+    prefix: str = "",
+    names: Mapping[str, list[str]] | None = None,
+) -> RawRows:
     """Turn records into raw rows by the names of their columns.
 
     Args:
@@ -133,31 +152,40 @@ def map_rows(records: Records, file: str, table: Table, prefix: str = "") -> Raw
         table: what stands in which column; where `answer_regex` is set, its one group is the
             answer, and a rationale from the same column ends before the match.
         prefix: of the source ids made from row numbers, used where no id column is mapped.
+        names: of the classes of columns that hold class labels, see `cells.name_classes`.
 
     Raises:
         ItemError: if a mapped column is in no record.
     """
-    columns, more = _named(table.columns), table.columns.more or {}
-    _check_columns(records, file, columns)
-    _check_columns(records, file, {f"more.{name}": column for name, column in more.items()})
+    columns = {what: column for what, column in table.columns if column is not None}
+    more = columns.pop("more", {})
+    selectors = table.columns.selectors()
+    name_classes(records, names or {}, selectors)
+    _check_columns(records, file, selectors)
     pattern = re.compile(table.answer_regex) if table.answer_regex else None
-    raw = RawRows([], table.answer_kind, table.answer_format)
+    # Scores become the place of the largest.
+    scored = table.answer_format == "scores"
+    raw = RawRows([], table.answer_kind, "index0" if scored else table.answer_format)
     for row, record in records:
-        values = {
-            name: _options(record, column) if name == "options" else as_text(record.get(column))
-            for name, column in columns.items()
-        }
-        source_id = values.get("id") if "id" in columns else f"{prefix}{row}"
-        answer, rationale = values["answer"], values.get("rationale")
-        if pattern and answer is not None:
-            match = pattern.search(answer)
-            if not match:
-                detail = f"answer_regex finds nothing in {answer[:60]!a}"
-                raw.rejected.append(_reject(file, row, source_id, "missing_answer", detail))
-                continue
-            if columns.get("rationale") == columns["answer"]:
-                rationale = answer[: match.start()].rstrip()
-            answer = match.group(1)
+        source_id = None if "id" in columns else f"{prefix}{row}"
+        try:
+            values = _values(record, columns, table)
+            kept = {name: text(select(record, one), name, one) for name, one in more.items()}
+            source_id = values.get("id") if "id" in columns else source_id
+            answer, rationale = values["answer"], values.get("rationale")
+            if pattern and answer is not None:
+                match = pattern.search(answer)
+                if not match:
+                    raise Misfit("missing_answer", f"answer_regex finds nothing in {answer[:60]!a}")
+                if columns.get("rationale") == columns["answer"]:
+                    rationale = answer[: match.start()].rstrip()
+                answer = match.group(1)
+            if values.get("labels") and table.answer_format == "letter":
+                answer = labelled(answer, values["labels"])
+        except Misfit as misfit:
+            reason, detail = misfit.args
+            raw.rejected.append(_reject(file, row, source_id, reason, detail))
+            continue
         raw.rows.append(
             {
                 "file": file,
@@ -172,58 +200,37 @@ def map_rows(records: Records, file: str, table: Table, prefix: str = "") -> Raw
             }
         )
         if more:
-            kept = {name: as_text(record.get(column)) for name, column in more.items()}
             raw.rows[-1]["more"] = kept
     return raw
 
 
-def _named(columns: Columns) -> dict[str, Any]:
-    return {what: column for what, column in columns if column is not None and what != "more"}
+def _values(record: dict[str, Any], columns: dict[str, Any], table: Table) -> dict[str, Any]:
+    """Return what a row has for each named thing; the options' labels are among it."""
+    values: dict[str, Any] = {}
+    for name, column in columns.items():
+        if name == "options":
+            values["options"], values["labels"] = options(record, column, columns.get("labels"))
+        elif name not in ("labels", "answer"):
+            values[name] = text(select(record, column), name, column)
+    given, labels = values.get("options"), values.get("labels")
+    answer = columns["answer"]
+    if table.answer_format == "scores":
+        values["answer"] = best(record, answer, given, labels)
+        return values
+    value = select(record, answer)
+    if isinstance(value, bool) and table.answer_format == "text" and isinstance(given, list):
+        values["answer"] = chosen(value, given)
+    else:
+        values["answer"] = text(value, "answer", answer)
+    return values
 
 
-def _check_columns(records: Records, file: str, columns: Mapping[str, Any]) -> None:
-    known = dict.fromkeys(name for _, record in records for name in record)
-    for what, column in columns.items():
-        for name in column if isinstance(column, list) else [column]:
-            if records and name not in known:
-                there = ", ".join(known)
-                raise ItemError(
-                    f"{file}: no column {name!r} (columns.{what}); the file has: {there}."
-                )
-
-
-def as_text(value: Any) -> str | None:
-    """Return a cell as text; null, NaN and the empty string are None."""
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-        return None
-    return value if isinstance(value, str) else str(value)
-
-
-def _options(record: dict[str, Any], column: str | list[str]) -> Any:
-    """Return the options as a list of texts, None where there are none, or the value as it is.
-
-    Several columns hold one option each; empty ones at the end are options the question lacks.
-    """
-    if isinstance(column, list):
-        options = [as_text(record.get(name)) for name in column]
-        while options and options[-1] is None:
-            options.pop()
-        return options
-    value = record.get(column)
-    if isinstance(value, str):
-        value = parse_list(value)
-    return [as_text(option) for option in value] if isinstance(value, list | tuple) else value
-
-
-def parse_list(text: str) -> Any:
-    """Return what a text holds that is written as JSON, or in Python's words; else the text."""
-    for parse in (json.loads, ast.literal_eval)[: 2 if len(text) <= _LONGEST_LIST else 1]:
-        try:
-            with warnings.catch_warnings(action="ignore"):
-                return parse(text.strip())
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-            continue
-    return text
+def _check_columns(records: Records, file: str, selectors: Mapping[str, list[str]]) -> None:
+    rows = [record for _, record in records]
+    for what, names in selectors.items():
+        for name in names:
+            if rows and (there := missing(rows, name)):
+                raise ItemError(f"{file}: no column {name!r} (columns.{what}); {there}.")
 
 
 def limited(raw: RawRows, limit: int | None) -> RawRows:
@@ -244,10 +251,11 @@ def limited(raw: RawRows, limit: int | None) -> RawRows:
 
 def _join_rationales(raw: RawRows, source: RationaleFile, settings: File) -> None:
     records, _ = read_records(source.path, limits=settings.limits)
-    _check_columns(records, source.path, {"id": source.id, "text": source.text})
+    _check_columns(records, source.path, {"id": [source.id], "text": [source.text]})
     texts: dict[str | None, str | None] = {}
     for _, record in records:
-        texts.setdefault(as_text(record.get(source.id)), as_text(record.get(source.text)))
+        name, solution = select(record, source.id), select(record, source.text)
+        texts.setdefault(as_text(name), as_text(solution))
     if not any(row["source_id"] in texts for row in raw.rows):
         raise ItemError(
             f"{source.path}: no value of {source.id!r} is an id in {settings.path}; check "

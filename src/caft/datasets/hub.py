@@ -76,7 +76,9 @@ def read(settings: Hub, seed: int, downloads: Path) -> RawRows:
         require_size(place, parts[part].data.nbytes, limits)
         rows = (checked(row, limits) for row in parts[part].to_list())
         records, rejected = sorted_out(place, enumerate(rows, start=1))
-        mapped = map_rows(records, place, settings, prefix=f"{part}/")
+        features = parts[part].features
+        names = {name: one.names for name, one in features.items() if hasattr(one, "names")}
+        mapped = map_rows(records, place, settings, prefix=f"{part}/", names=names)
         mapped.rejected += rejected
         if settings.official_splits and part in _SPLITS:
             for row in mapped.rows:

@@ -19,14 +19,20 @@ class Splits(Section):
 
 
 class Columns(Section):
-    """Which column holds what."""
+    """Which column holds what. What lies below a column is named by a path: `choices.text`."""
 
     question: str = key("The question.")
     options: str | Annotated[list[str], Field(min_length=2)] | None = optional(
-        "One column (a list, a JSON list or a Python list as text), or a list of columns, one per "
-        "option."
+        "One column (a list, a JSON list or a Python list as text, or an object `{A: …}` whose "
+        "keys are labels), or a list of columns, one per option."
     )
-    answer: str = key("The gold answer.")
+    labels: str | None = optional(
+        "The row's own labels of its options, where answers name them (`choices.label`). If "
+        "absent: the keys of an object, or a `label` or `key` beside the options of a path."
+    )
+    answer: str | Annotated[list[str], Field(min_length=2)] = key(
+        "The gold answer; with `answer_format: scores` also a list of columns, one per option."
+    )
     id: str | None = optional(
         "An id of the source; the same id with different content is an error."
     )
@@ -47,6 +53,12 @@ class Columns(Section):
             if name in ITEM_COLUMNS:
                 raise ValueError(f"{name!r} is a column that all items have; give another name")
         return more
+
+    def selectors(self) -> dict[str, list[str]]:
+        """Return where each named thing is: one selector, or one per option."""
+        named = {name: given for name, given in self if given is not None and name != "more"}
+        named |= {f"more.{name}": given for name, given in (self.more or {}).items()}
+        return {name: [one] if isinstance(one, str) else one for name, one in named.items()}
 
 
 class DatasetSettings(Section):
@@ -101,8 +113,11 @@ class Table(Section):
     """What stands in which column, and how answers are written there."""
 
     columns: Columns = key("Which column holds what.")
-    answer_format: Literal["letter", "index0", "index1", "text"] = key(
-        "How the answer names an option.", "letter"
+    answer_format: Literal["letter", "index0", "index1", "text", "scores"] = key(
+        "How the answer names an option: `letter` is the row's own label where it has labels, else "
+        "the letter of the place; `index0` and `index1` count from 0 or 1; `text` repeats the "
+        "option; `scores` is a list of numbers or truth values, whose largest is at the answer.",
+        "letter",
     )
     answer_kind: Literal["choice", "numeric", "text"] = key("Kind of answer.", "choice")
     answer_regex: str | None = optional("A regular expression whose one group is the answer.")

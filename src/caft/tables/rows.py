@@ -189,6 +189,24 @@ def _csv(path: str, delimiter: str, limits: Limits) -> Iterator[Row]:
             raise ItemError(f"{path}, line {line}: not valid CSV ({why}).") from error
 
 
+def class_names(path: str, file_format: FileFormat | None) -> dict[str, list[str]]:
+    """Return the names of the classes of a Parquet file's columns, if `datasets` wrote it."""
+    if file_format != "parquet":
+        return {}
+    try:
+        info = json.loads((pq.read_schema(path).metadata or {}).get(b"huggingface", b"{}"))
+    except ValueError:
+        return {}
+    found = {}
+    match info:
+        case {"info": {"features": dict(features)}}:
+            for name, feature in features.items():
+                match feature:
+                    case {"_type": "ClassLabel", "names": [*names]}:
+                        found[name] = [str(one) for one in names]
+    return found
+
+
 def _parquet(path: str, limits: Limits) -> Iterator[Row]:
     number, size = 0, 0.0
     try:
@@ -215,10 +233,10 @@ def _rows_in(
     weight, count = sum(map(_weight, batch.columns)), batch.num_rows
     if weight <= limits.row:
         try:
-            for row in batch.to_pylist():
+            for row in batch.to_pylist(maps_as_pydicts="strict"):
                 yield weight / count, row
             return
-        except (ValueError, OverflowError, RecursionError, pa.ArrowException) as error:
+        except (ValueError, KeyError, OverflowError, RecursionError, pa.ArrowException) as error:
             if count == 1:
                 yield weight, Unusable("not_text", f"a cell cannot be read: {str(error)[:200]}")
     elif count == 1:

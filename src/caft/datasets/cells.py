@@ -1,0 +1,328 @@
+"""What a row holds: values found below a column, taken as a text, as options, or as the answer."""
+
+import ast
+import io
+import json
+import math
+import re
+import tokenize
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from caft.tables.hashing import nfc
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_LABELS = ("label", "key")  # what stands beside the text of an option
+_LONGEST_LIST = 100_000  # characters of a text that is read as a list in Python's words
+_STEP = re.compile(r"\[(\d*)\]")
+_CONTAINERS = dict | list | tuple | bytes | bytearray | memoryview
+_YES, _NO = ("true", "yes"), ("false", "no")
+
+
+class Misfit(Exception):
+    """A row whose cells cannot be used; the arguments are a reason in a word, and in words."""
+
+
+class Unclear:
+    """A cell that is no text for a reason of its own, such as a date a spreadsheet has made.
+
+    Attributes:
+        found: what it is, in words.
+    """
+
+    def __init__(self, found: str):
+        self.found = found
+
+
+def select(record: Mapping[str, Any], selector: str) -> Any:
+    """Return what a selector finds in a row; None where there is nothing.
+
+    A column of that very name comes first. Otherwise `a.b` is `b` in the object `a`, `a[2]` the
+    third entry of a list, and `a[].b`, or `a.b` where `a` is a list, `b` of every entry. A text
+    that holds JSON, as nested values do in CSV, is read.
+    """
+    if selector in record:
+        return record[selector]
+    value: Any = record
+    for step in steps(selector):
+        value = _step(value, step)
+    return value
+
+
+@cache
+def steps(selector: str) -> tuple[str | int, ...]:
+    """Part a selector: names of keys, and numbers of entries."""
+    found: list[str | int] = []
+    for part in selector.split("."):
+        name, *_ = part.split("[", maxsplit=1)
+        found += [name] if name else []
+        found += [int(number) for number in _STEP.findall(part) if number]
+    return tuple(found)
+
+
+def _step(value: Any, step: str | int) -> Any:
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        value = parsed(value)
+    if isinstance(value, list | tuple):
+        if isinstance(step, int):
+            return value[step] if step < len(value) else None
+        return [_step(one, step) for one in value]
+    return value.get(step) if isinstance(value, Mapping) else None
+
+
+def name_classes(
+    records: Iterable[tuple[int, dict[str, Any]]],
+    names: Mapping[str, list[str]],
+    selectors: Mapping[str, list[str]],
+) -> None:
+    """Give rows the names of their class labels where a selector `column.name` asks for them.
+
+    Args:
+        records: numbers of rows, and the rows; they are changed.
+        names: of the classes, by column, as Hugging Face's `datasets` describes them.
+        selectors: all that will be looked for.
+    """
+    asked = {name for several in selectors.values() for name in several}
+    for column, known in names.items():
+        if (selector := f"{column}.name") in asked:
+            for _, record in records:
+                place = record.get(column)
+                if isinstance(place, int) and 0 <= place < len(known):
+                    record[selector] = known[place]
+
+
+def missing(records: Iterable[Mapping[str, Any]], selector: str) -> str | None:
+    """Say what there is instead, if no row has anything where a selector looks."""
+    rows = list(records)
+    columns = dict.fromkeys(name for row in rows for name in row)
+    path = [step for step in steps(selector) if isinstance(step, str)]
+    if selector in columns:
+        return None
+    if not path or path[0] not in columns:
+        return f"the file has: {', '.join(columns)}"
+    try:
+        if any(_holds(select(row, selector)) for row in rows):
+            return None
+        parent = ".".join(path[:-1]) or path[0]
+        keys = dict.fromkeys(key for row in rows for key in _keys(select(row, parent)))
+    except Misfit:  # a row's own trouble, which is told with its number
+        return None
+    return f"below {parent!r} there is: {', '.join(keys) or 'nothing'}"
+
+
+def _holds(value: Any) -> bool:
+    return any(map(_holds, value)) if isinstance(value, list | tuple) else value is not None
+
+
+def _keys(value: Any) -> Iterator[str]:
+    value = parsed(value) if isinstance(value, str) else value
+    for one in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(one, Mapping):
+            yield from map(str, one)
+
+
+def as_text(value: Any) -> str | None:
+    """Return a cell as text; null, NaN and the empty string are None."""
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return value if isinstance(value, str) else str(value)
+
+
+def text(value: Any, what: str, selector: str) -> str | None:
+    """Return a cell as text, if it is a text or a number.
+
+    Args:
+        value: of the cell.
+        what: it is, for the message.
+        selector: where it was found.
+
+    Raises:
+        Misfit: if it is an object, a list or raw bytes; the words name a selector below it.
+    """
+    if isinstance(value, Unclear | _CONTAINERS):
+        raise Misfit("not_text", f"{what} is {_described(value, selector)}")
+    return as_text(value)
+
+
+def _described(value: Any, selector: str) -> str:
+    if isinstance(value, Unclear):
+        return value.found
+    if isinstance(value, dict):
+        keys = [str(key) for key in value]
+        shown = ", ".join(keys[:8]) or "none"
+        below = f"; name one of them, such as {selector}.{keys[-1]}" if keys else ""
+        return f"an object with the keys {shown}{below}"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}; name one entry, such as {selector}[0]"
+    return "raw bytes, no text"
+
+
+def options(
+    record: Mapping[str, Any], column: str | list[str], labels: str | None = None
+) -> tuple[Any, list[str] | None]:
+    """Return a row's options, and its own labels of them if it has any.
+
+    Several columns hold one option each; empty ones at the end are options the question lacks.
+
+    Args:
+        record: the row.
+        column: where the options are: a list, a text that holds one, an object whose keys are
+            labels, or a list of columns.
+        labels: where the labels are; if None, a `label` or `key` beside the options is taken.
+
+    Returns:
+        A list of texts, None where there are no options, or a value that is no list as it is.
+
+    Raises:
+        Misfit: if an option or a label is no text.
+    """
+    if isinstance(column, list):
+        found = [text(select(record, name), "an option", name) for name in column]
+        while found and found[-1] is None:
+            found.pop()
+        return found, _labels(record, labels, found)
+    value = select(record, column)
+    if isinstance(value, str):
+        value = parsed(value)
+    if isinstance(value, Mapping):
+        there = {str(key): one for key, one in value.items() if one is not None}
+        own = [text(one, f"option {key}", f"{column}.{key}") for key, one in there.items()]
+        return own, _labels(record, labels, own) or list(there)
+    if isinstance(value, list | tuple):
+        found = [
+            text(one, f"option {place}", f"{column}[]") for place, one in enumerate(value, start=1)
+        ]
+        return found, _labels(record, labels or _beside(record, column), found)
+    return text(value, "the options", column) if isinstance(value, bytes) else value, None
+
+
+def _beside(record: Mapping[str, Any], column: str) -> str | None:
+    """Return the selector of labels that stand beside options below a column."""
+    parent, _, _ = column.rpartition(".")
+    names = [f"{parent}.{label}" for label in _LABELS if parent]
+    return next((name for name in names if _holds(select(record, name))), None)
+
+
+def _labels(record: Mapping[str, Any], selector: str | None, options: list[Any]) -> Any:
+    if selector is None:
+        return None
+    value = select(record, selector)
+    value = parsed(value) if isinstance(value, str) else value
+    if not isinstance(value, list | tuple) or len(value) != len(options):
+        count = len(value) if isinstance(value, list | tuple) else "no"
+        raise Misfit("bad_labels", f"{count} labels ({selector}) for {len(options)} options")
+    found = [(text(one, "a label", selector) or "").strip() for one in value]
+    if len(set(found)) < len(found):
+        raise Misfit("bad_labels", f"labels ({selector}) are equal: {', '.join(found)[:60]}")
+    return found
+
+
+def labelled(answer: str | None, labels: list[str]) -> str | None:
+    """Return the letter of the place at which a row's own label stands.
+
+    Raises:
+        Misfit: if the answer is none of the labels.
+    """
+    if answer is None:
+        return None
+    wanted, known = answer.strip("(). \t\n").casefold(), [one.casefold() for one in labels]
+    if wanted not in known:
+        shown = ", ".join(labels)[:60]
+        raise Misfit(
+            "answer_not_an_option", f"answer {answer[:60]!r} is none of the row's labels {shown}"
+        )
+    return _LETTERS[known.index(wanted)] if known.index(wanted) < len(_LETTERS) else answer
+
+
+def best(
+    record: Mapping[str, Any], column: str | list[str], options: Any, labels: list[str] | None
+) -> str | None:
+    """Return the place, from 0, of the largest of the scores that a row gives its options.
+
+    Args:
+        record: the row.
+        column: where the scores are: a list, an object by label, or a column for each option.
+        options: of the row.
+        labels: of the row, or None.
+
+    Raises:
+        Misfit: if there is not one number per option, or the largest stands there twice.
+    """
+    if isinstance(column, list):
+        scores: Any = [select(record, name) for name in column]
+        scores = scores[: len(options)] if isinstance(options, list) else scores
+    else:
+        scores = select(record, column)
+    scores = parsed(scores) if isinstance(scores, str) else scores
+    if isinstance(scores, Mapping):
+        scores = [scores.get(label) for label in labels or scores]
+    if scores is None:
+        return None
+    if not isinstance(scores, list | tuple):
+        raise Misfit("bad_scores", f"the scores are no list: {str(scores)[:60]!a}")
+    if not isinstance(options, list) or len(scores) != len(options):
+        count = len(options) if isinstance(options, list) else "no"
+        raise Misfit("bad_scores", f"{len(scores)} scores for {count} options")
+    numbers = [_score(one) for one in scores]
+    largest = max(numbers, default=math.nan)
+    if math.isnan(largest) or numbers.count(largest) != 1:
+        raise Misfit("bad_scores", f"no single largest score: {str(list(scores))[:60]}")
+    return str(numbers.index(largest))
+
+
+def _score(value: Any) -> float:
+    if isinstance(value, str) and value.strip().casefold() in (*_YES, *_NO):
+        return float(value.strip().casefold() in _YES)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise Misfit("bad_scores", f"a score is no number: {str(value)[:60]!a}") from None
+
+
+def chosen(value: bool, options: Any) -> str:
+    """Return the option, of yes and no or true and false, that a truth value names."""
+    words = _YES if value else _NO
+    fits = [one for one in options if isinstance(one, str) and one.strip().casefold() in words]
+    return nfc(fits[0]) if len(fits) == 1 else str(value)
+
+
+def parsed(text: str) -> Any:
+    """Return what a text holds in JSON or in Python's words, else the text itself.
+
+    Raises:
+        Misfit: if it is a list without commas, as numpy prints one.
+    """
+    for parse in (json.loads, ast.literal_eval)[: 2 if len(text) <= _LONGEST_LIST else 1]:
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                value = parse(text.strip())
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+        if parse is ast.literal_eval and _lacks_commas(text, value):
+            raise Misfit(
+                "bad_options",
+                "a list without commas, as numpy prints it, so that its entries run together; "
+                "write it as JSON (json.dumps(list(options))) before you save the file",
+            )
+        return value
+    return text
+
+
+def _lacks_commas(text: str, value: Any) -> bool:
+    if not re.search(r"['\"]\s+['\"]", text):
+        return False
+    tokens = tokenize.generate_tokens(io.StringIO(text.strip()).readline)
+    written = sum(one.type == tokenize.STRING for one in tokens)
+    return written > sum(isinstance(one, str) for one in _leaves(value))
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list | tuple | set):
+        for one in value:
+            yield from _leaves(one)
+    else:
+        yield value
