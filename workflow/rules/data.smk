@@ -47,7 +47,7 @@ rule ingest_items:
         quarantine=layout.REJECTED_ROWS,
         report=layout.ITEMS_REPORT,
     params:
-        dataset=lambda wildcards: CONFIG.datasets[wildcards.dataset].plain(),
+        dataset=dataset_slice,
         files=lambda wildcards: fingerprints(dataset_files(wildcards)),
         seed=CONFIG.seed,
         downloads=layout.DOWNLOADS,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,11 +10,12 @@ import pandas as pd
 from caft.complexity.reading import as_list, read_value, require_number
 from caft.complexity.settings import At, MetricSettings
 from caft.datasets.cells import as_text, missing, select
-from caft.datasets.file import map_rows, read_records
+from caft.datasets.file import Records, map_rows, read_records, sorted_out
 from caft.datasets.settings import Columns, Table
 from caft.errors import ConfigError
 from caft.tables.hashing import nfc
 from caft.tables.parquet import records
+from caft.tables.rows import Limits
 
 _BETWEEN = "\x1f"  # between a question and its options
 
@@ -33,18 +35,19 @@ class Joined:
     counts: dict[str, int]
 
 
-def read_rows(settings: MetricSettings) -> pd.DataFrame:
+def read_rows(settings: MetricSettings, downloads: Path) -> pd.DataFrame:
     """Read the rows that are meant, reduced to what the join needs.
 
     Args:
         settings: as of `caft.complexity.imported.import_metric`.
+        downloads: folder for a data set of the hub.
 
     Returns:
         row (1-based, as an editor shows it), key, text (of the value), value and reason (of a value
         that is none: no_value, not_a_number; `unreadable` for a line that is no row).
     """
-    path, where = settings.path or "", settings.where or {}
-    everything, rejected = read_records(path, settings.format)
+    path, everything, rejected = _read(settings, downloads)
+    where = settings.where or {}
     columns, value = _columns(settings), str(settings.column)
     position = [settings.aggregate.at] if isinstance(settings.aggregate, At) else []
     _check(path, everything, [*columns.values(), value, *position, *where])
@@ -98,8 +101,8 @@ def join(rows: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings) -> J
     fits = rows["key"].map(keys.value_counts()).fillna(0)
     if not fits.any():
         raise ConfigError(
-            f"{settings.path}: none of its {len(rows)} rows fits an item by "
-            f"{settings.join}; the file has {_shown(rows['key'])}, the items have "
+            f"{settings.hub.id if settings.hub else settings.path}: none of its {len(rows)} rows "
+            f"fits an item by {settings.join}; the file has {_shown(rows['key'])}, the items have "
             f"{_shown(keys)}. Check `join`, `id` and `columns`."
         )
     values = rows.groupby("key", sort=False)["value"].agg(["first", "nunique"])
@@ -130,6 +133,19 @@ def join(rows: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings) -> J
         **{f"items_{name}": int(count) for name, count in found["reason"].value_counts().items()},
     }
     return Joined(found, problems.reset_index(drop=True), counts)
+
+
+def _read(settings: MetricSettings, downloads: Path) -> tuple[str, Records, list[dict[str, Any]]]:
+    """Return the name of what is read, its rows, and what could not be read of it."""
+    if not settings.hub:
+        path = str(settings.path)
+        return path, *read_records(path, settings.format)
+    from caft.datasets.hub import load_parts, rows_of  # its library takes a second to import
+
+    name, part = settings.hub.id, settings.hub.part
+    parts = load_parts(name, settings.hub.config, settings.hub.revision, downloads)
+    place = f"{name}/{part}"
+    return place, *sorted_out(place, rows_of(parts, name, part, Limits()))
 
 
 def _columns(settings: MetricSettings) -> dict[str, Any]:

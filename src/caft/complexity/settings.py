@@ -1,9 +1,12 @@
 """Section `metrics.<name>`: which complexity metric, and what it is made from."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from caft.complexity import METRICS
 from caft.settings import Count, Number, Positive, Section, key, optional
+from caft.tables.files import files_in
 
 if TYPE_CHECKING:
     Kind = str
@@ -23,6 +26,17 @@ class At(Section):
     """Which value of a list counts."""
 
     at: str = key("Column with its position, from 0.")
+
+
+class HubScores(Section):
+    """Scores in a data set of the Hugging Face hub, or in a local folder in the hub's format."""
+
+    id: str = key("Hub id or local folder.")
+    config: str | None = optional("Configuration of the data set.")
+    revision: str | None = optional(
+        "Commit of the hub repository; required unless `id` is a local folder."
+    )
+    part: str = key("Split of the hub data set to read.", "train")
 
 
 class MetricSettings(Section):
@@ -48,6 +62,7 @@ class MetricSettings(Section):
         "For `topk_entropy`: a teacher whose `extra_body` asks for `logprobs` and `top_logprobs`."
     )
     path: str | None = optional("For `imported`: a Parquet, JSONL, CSV or TSV file.")
+    hub: HubScores | None = optional("For `imported`, in place of `path`: a data set of the hub.")
     format: Literal["parquet", "jsonl", "csv", "tsv"] | None = optional(
         "Of that file, where its name does not tell."
     )
@@ -73,3 +88,18 @@ class MetricSettings(Section):
         "With `join: question`: columns of `question` and, if wanted, `options`."
     )
     reads_label: bool = key("An imported metric that was made with the gold answer.", False)
+
+    def files(self) -> list[str]:
+        """Return the user's files that are read, so that a changed one is noticed."""
+        if self.hub:
+            return files_in(self.hub.id, "**")
+        return [self.path] if self.path else []
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong with what an imported metric is read from: a key, and what."""
+        if (self.path is None) == (self.hub is None):
+            yield "path", "is needed for imported, or `hub`; give one of the two."
+        if self.path is not None and not Path(self.path).is_file():
+            yield "path", f"no file {self.path}; paths start in the folder of the run."
+        if self.hub and not self.hub.revision and not Path(self.hub.id).is_dir():
+            yield "hub.revision", "pin the data set to a commit, or give a local folder as id."

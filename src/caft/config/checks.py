@@ -108,7 +108,7 @@ def _check_file_names(config: Configuration) -> Iterator[str]:
             for name, one in config.students.items()
             if one.path
         },
-        **{f"metrics.{name}": [one.path] for name, one in config.metrics.items() if one.path},
+        **{f"metrics.{name}": one.files() for name, one in config.metrics.items()},
         **{f"teachers.{name}": one.files() for name, one in config.teachers.items()},
         **{f"judges.{name}": one.files() for name, one in config.judges.items()},
     }
@@ -207,15 +207,14 @@ def _check_metric(path: str, metric: MetricSettings, config: Configuration) -> I
     # A wrong `prompt` at the top is told there, not once for each metric that takes it.
     if metric.prompt not in {*config.prompts, config.prompt}:
         yield f"{path}.prompt: no prompt {metric.prompt!r}{_known(config.prompts)}"
-    if METRICS[kind].source == "imported" and metric.path is None:
-        yield f"{path}.path: is needed for {kind}."
+    if METRICS[kind].source == "imported":
+        for key, problem in metric.problems():
+            yield f"{path}.{key}: {problem}"
     for key in _NEEDED.get(METRICS[kind].source, ()):
         if getattr(metric, key) is None:
             yield f"{path}.{key}: is needed for {kind}."
     if METRICS[kind].source == "items" and metric.column is not None:
         yield from _check_item_column(path, metric.column, config)
-    if metric.path is not None and not Path(metric.path).is_file():
-        yield f"{path}.path: no file {metric.path}; paths start in the folder of the run."
     if metric.judge is not None:
         yield from _check_judge(path, metric.judge, config)
     if metric.teacher is not None:

@@ -73,6 +73,9 @@ class DatasetSettings(Section):
     splits: Splits = key(
         "Shares of the items; each item's split follows from its question text and the seed alone."
     )
+    terms: str | None = optional(
+        "Licence of the questions and what they may be used for, in words; cards repeat it."
+    )
     max_bad_share: Share = key(
         "Above this share of rejected rows the run stops (a single bad row never stops it).", 0.1
     )
