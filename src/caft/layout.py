@@ -10,6 +10,7 @@ from collections.abc import Iterable
 # Question sets and students
 ITEMS = "data/items/{dataset}.parquet"
 ITEMS_REPORT = "data/items/{dataset}.report.json"
+ITEMS_REPORT_TABLE = "data/items/{dataset}.report.csv"
 REJECTED_ROWS = "data/quarantine/items/{dataset}.parquet"
 STUDENT = "data/models/{student}/student.json"
 WARM_UP = "data/warm_up/{dataset}/{student}/{prompt}/model.json"

@@ -9,7 +9,8 @@ code=...`.
 # attention are as transformers reads the config
 MODELS = 2
 # 2: gold numbers are read by the grammar that reads the models' numbers; 3: what is no text is
-# refused, the keys of an object and what stands beside options are labels
+# refused, the keys of an object and what stands beside options are labels, marks such as "A) " are
+# taken off options
 ITEMS = 3
 SCORES = 2  # 2: the table has a column answer_entropy
 # 2: samples are drawn block by block; 3: an answer is read behind the thoughts, and as 4 of

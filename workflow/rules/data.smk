@@ -46,6 +46,7 @@ rule ingest_items:
         item_table=layout.ITEMS,
         quarantine=layout.REJECTED_ROWS,
         report=layout.ITEMS_REPORT,
+        table=layout.ITEMS_REPORT_TABLE,
     params:
         dataset=dataset_slice,
         files=lambda wildcards: fingerprints(dataset_files(wildcards)),

@@ -12,6 +12,7 @@ from caft.running import ends, stops
 from caft.shown import block, streams_shown
 
 GROUPS = {
+    "items": "look into a file of questions, and print the configuration that reads it",
     "store": "look after the stored answers of teachers",
     "teacher": "what teachers have to be asked for",
     "clean": "remove models that no current or recorded run refers to",

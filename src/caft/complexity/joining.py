@@ -9,13 +9,15 @@ import pandas as pd
 
 from caft.complexity.reading import as_list, read_value, require_number
 from caft.complexity.settings import At, MetricSettings
-from caft.datasets.cells import as_text, missing, select
-from caft.datasets.file import Records, map_rows, read_records, sorted_out
+from caft.datasets.cells import as_text, missing
+from caft.datasets.file import read_records
+from caft.datasets.mapping import Records, map_rows, sorted_out
 from caft.datasets.settings import Columns, Table
 from caft.errors import ConfigError
 from caft.tables.hashing import nfc
 from caft.tables.parquet import records
 from caft.tables.rows import Limits
+from caft.tables.selectors import select
 
 _BETWEEN = "\x1f"  # between a question and its options
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from caft.complexity.settings import At, MetricSettings
-from caft.datasets.cells import Misfit, as_text, parsed, select
+from caft.datasets.cells import as_text
 from caft.errors import ConfigError
+from caft.tables.selectors import Misfit, parsed, select
 
 _LOGICAL = {"true": 1.0, "false": 0.0}
 

@@ -27,12 +27,14 @@ class RawRows:
         answer_kind: choice, numeric or text, of all rows.
         answer_format: how a choice answer is given: letter, index0, index1 or text.
         rejected: rows that could not be read, with the columns of quarantined_items.
+        blank: how many empty rows of spreadsheets were passed over.
     """
 
     rows: list[dict[str, Any]]
     answer_kind: str
     answer_format: str = "letter"
     rejected: list[dict[str, Any]] = field(default_factory=list)
+    blank: int = 0
 
 
 @dataclass(frozen=True)

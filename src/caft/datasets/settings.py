@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from caft.settings import Count, Name, Number, Positive, Section, Share, key, optional
-from caft.tables.items import ITEM_COLUMNS
+from caft.tables.items import ITEM_COLUMNS, OWN_COLUMNS
 from caft.tables.rows import Limits
 
 
@@ -50,8 +50,8 @@ class Columns(Section):
     @classmethod
     def _new_names(cls, more: dict[str, str] | None) -> dict[str, str] | None:
         for name in more or {}:
-            if name in ITEM_COLUMNS:
-                raise ValueError(f"{name!r} is a column that all items have; give another name")
+            if name in OWN_COLUMNS:
+                raise ValueError(f"{name!r} is a column that items have anyway; give another name")
         return more
 
     def selectors(self) -> dict[str, list[str]]:
@@ -59,6 +59,27 @@ class Columns(Section):
         named = {name: given for name, given in self if given is not None and name != "more"}
         named |= {f"more.{name}": given for name, given in (self.more or {}).items()}
         return {name: [one] if isinstance(one, str) else one for name, one in named.items()}
+
+
+class Parts(Section):
+    """Which parts of a data set, by its own names, are which split."""
+
+    train: str | list[str] = key("To train on.", [])
+    validation: str | list[str] = key("For choosing settings.", [])
+    test: str | list[str] = key("That is reported.", [])
+
+    def split_of(self) -> dict[str, str]:
+        """Return the split of every part, in the order of the splits."""
+        return {part: split for split, parts in self for part in _listed(parts)}
+
+    def doubled(self) -> str | None:
+        """Return a part that is named twice, if there is one."""
+        names = [part for _, parts in self for part in _listed(parts)]
+        return next((name for name in names if names.count(name) > 1), None)
+
+
+def _listed(parts: str | list[str]) -> list[str]:
+    return [parts] if isinstance(parts, str) else parts
 
 
 class DatasetSettings(Section):
@@ -78,6 +99,15 @@ class DatasetSettings(Section):
     )
     max_bad_share: Share = key(
         "Above this share of rejected rows the run stops (a single bad row never stops it).", 0.1
+    )
+
+    shuffle_options: bool | None = optional(
+        "Put the options of each item into an order that follows from its content alone, where the "
+        "place of the right one tells it; the column `source_order` keeps the old places."
+    )
+    max_overlap: Share | None = optional(
+        "Items of train and validation go to the quarantine if more than this share of their runs "
+        "of 13 words is in test questions. All stay if absent, and the report counts them."
     )
 
     def files(self) -> list[str]:

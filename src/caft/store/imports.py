@@ -8,7 +8,7 @@ from typing import Any
 
 from caft.errors import ItemError, StoreError
 from caft.store.answers import Store
-from caft.tables import rows
+from caft.tables import reading, rows
 from caft.tables.files import write_csv
 
 COLUMNS = (
@@ -24,7 +24,7 @@ COLUMNS = (
 KEYS = ("source_id", "item_id", "question")
 """Columns of the items table that `id` can be."""
 
-_FORMATS: dict[str, rows.FileFormat] = {".parquet": "parquet", ".jsonl": "jsonl", ".csv": "csv"}
+_ENDINGS = (".parquet", ".jsonl", ".csv")
 _LIMITS = rows.Limits(max_cell_mb=32, max_file_mb=2000)
 _BATCH = 256  # answers per fsync
 
@@ -173,10 +173,12 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         StoreError: if it cannot be read, or a row cannot.
     """
-    if path.suffix not in _FORMATS:
-        raise StoreError(f"{path}: name a file that ends in {', '.join(_FORMATS)}.")
+    if path.suffix not in _ENDINGS:
+        raise StoreError(f"{path}: name a file that ends in {', '.join(_ENDINGS)}.")
     try:
-        for number, row in rows.read_rows(str(path), _FORMATS[path.suffix], _LIMITS):
+        for number, row in reading.read_rows(str(path), _LIMITS):
+            if row is rows.BLANK:
+                continue
             if isinstance(row, rows.Unusable):
                 raise StoreError(f"{path}: cannot be read (line {number}: {row.detail}).")
             yield row

@@ -12,5 +12,7 @@ ITEM_COLUMNS = (
     "source_id",
     "split",
 )
+OWN_COLUMNS = frozenset({*ITEM_COLUMNS, "source_order"})
+"""Names that no column of the user's may take; the last is there where options were shuffled."""
 GOLD_COLUMNS = frozenset({"answer", "reference_rationale"})
 """What a question must not show."""

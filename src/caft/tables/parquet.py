@@ -1,6 +1,7 @@
 """The Parquet tables of the workflow: fixed schemas, deterministic bytes, atomic writes."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -185,8 +186,19 @@ SCHEMAS: dict[str, pa.Schema] = {
         }
     ),
 }
+_OPTIONAL = {
+    # The place in the source of each option, from 0, where options were shuffled.
+    "items": pa.schema({"source_order": pa.list_(pa.int64())}),
+}
+"""Columns that a table has only where they say something, behind the others."""
 _METADATA_KEY = b"caft"
 _OPEN = frozenset({"items"})  # further columns may stand behind the schema's, all of text
+
+
+def _schema(name: str, columns: Iterable[str]) -> pa.Schema:
+    """Return the schema of a table with those of its optional columns that are among `columns`."""
+    more = [field for field in _OPTIONAL.get(name, ()) if field.name in set(columns)]
+    return pa.schema([*SCHEMAS[name], *more])
 
 
 def write(
@@ -196,8 +208,8 @@ def write(
 
     Args:
         name: which schema.
-        table: columns of that schema in any order; a column it lacks becomes null. Items may have
-            further columns of text.
+        table: columns of that schema in any order; a column it lacks becomes null, but for the
+            optional ones. Items may have further columns of text.
         path: the Parquet file.
         spec: JSON-like description of what made the table, kept in the footer.
         code: version of the code that made it (`caft.versions`), kept in the footer.
@@ -205,7 +217,7 @@ def write(
     Raises:
         CaftError: if the table has a column that the schema does not know.
     """
-    schema = SCHEMAS[name]
+    schema = _schema(name, table.columns)
     unknown = [column for column in table.columns if column not in schema.names]
     if name in _OPEN:
         schema = pa.schema([*schema, *(pa.field(column, _text) for column in sorted(unknown))])
@@ -227,12 +239,7 @@ def write(
 
 def is_current(name: str, path: str | Path) -> bool:
     """Tell whether a file is there and has the columns of its table in this version."""
-    return Path(path).is_file() and _has_columns(name, pq.read_schema(path).names)
-
-
-def _has_columns(name: str, names: list[str]) -> bool:
-    known = SCHEMAS[name].names
-    return (names[: len(known)] if name in _OPEN else names) == known
+    return Path(path).is_file() and _is_of(name, pq.read_schema(path).names)
 
 
 def read(name: str, *paths: str | Path) -> pd.DataFrame:
@@ -244,7 +251,8 @@ def read(name: str, *paths: str | Path) -> pd.DataFrame:
     parts = [_read(name, path) for path in paths]
     if len(parts) == 1:
         return parts[0].to_pandas()
-    table = pa.concat_tables([SCHEMAS[name].empty_table(), *parts]).to_pandas()
+    columns = parts[0].column_names if parts else []
+    table = pa.concat_tables([_schema(name, columns).empty_table(), *parts]).to_pandas()
     return table.sort_values("item_id", kind="stable", ignore_index=True)
 
 
@@ -255,11 +263,16 @@ def _read(name: str, path: str | Path) -> pa.Table:
         raise CaftError(
             f"{path}: cannot be read as table {name!r} ({error}); delete it and run again."
         ) from error
-    if not _has_columns(name, table.schema.names):
+    if not _is_of(name, table.schema.names):
         raise CaftError(
             f"{path}: is not a table {name!r} of this version; delete it and run again."
         )
     return table.replace_schema_metadata(None)
+
+
+def _is_of(name: str, columns: list[str]) -> bool:
+    known = _schema(name, columns).names
+    return (columns[: len(known)] if name in _OPEN else columns) == known
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

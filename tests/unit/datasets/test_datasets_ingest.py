@@ -271,8 +271,11 @@ def test_the_report_counts_everything():
     rows = [row(1, rationale="r"), row(2, options=["1", "2"], answer="A"), row(3, answer="F")]
     report = run([*rows, row(4, question="Question 1?")]).report
     assert report.pop("by_split").keys() == {"train", "validation", "test"}
+    assert report.pop("question_characters") == {"median": 11, "95%": 11, "most": 11}
+    assert report.pop("option_characters") == {"median": 3, "95%": 5, "most": 5}
     assert report == {
         "rows_read": 4,
+        "blank_rows": 0,
         "rejected": {"answer_not_an_option": 1},
         "duplicates": 1,
         "items": 2,
@@ -281,6 +284,12 @@ def test_the_report_counts_everything():
         "options_max": 4,
         "with_rationale": 1,
         "question_groups_shared": 0,
+        "label_marks_removed": 0,
+        "drawn_beside_own_splits": 0,
+        "gold_places": {"2": {"A": 1}, "4": {"B": 1}},
+        "near_equal_to_test": {},
+        "overlapping_test": {},
+        "warnings": [],
     }
 
 

@@ -53,5 +53,5 @@ def test_a_further_column_that_is_not_there_is_an_error(tmp_path):
 
 
 def test_a_further_column_cannot_take_the_name_of_another():
-    with pytest.raises(ValueError, match="'answer' is a column that all items have"):
+    with pytest.raises(ValueError, match="'answer' is a column that items have anyway"):
         Columns.model_validate({"question": "q", "answer": "a", "more": {"answer": "b"}})

@@ -15,7 +15,8 @@ from caft.errors import ItemError, StoreError
 from caft.store.imports import _count
 from caft.store.imports import read_rows as read_owned
 from caft.tables.hashing import item_id, nfc
-from caft.tables.rows import Limits, Unusable, checked, read_rows
+from caft.tables.reading import Reading, read_rows
+from caft.tables.rows import Limits, Unusable, checked
 
 COLUMNS = {"question": "q", "answer": "a"}
 SPLITS = {"train": 0.5, "test": 0.5}
@@ -23,7 +24,7 @@ SMALL = Limits(max_cell_mb=0.01, max_file_mb=1)
 
 
 def read(path, limits=SMALL):
-    return list(read_rows(str(path), path.suffix[1:], limits))
+    return list(read_rows(str(path), limits, Reading(path.suffix[1:])))
 
 
 def reasons(rows):

@@ -13,7 +13,7 @@ import pandas as pd
 from caft import layout
 from caft.config.model import Configuration
 from caft.datasets import load
-from caft.datasets.ingest import ingest
+from caft.datasets.ingest import ingest_as
 from caft.datasets.settings import DatasetSettings
 from caft.errors import CaftError, ItemError
 from caft.mixtures.plan import Trained, read_plan
@@ -109,7 +109,7 @@ class Known:
             return None
         try:
             raw = load(section, self.config.seed, Path(layout.DOWNLOADS))
-            made = ingest(raw, section.splits, self.config.seed, dataset, section.max_bad_share)
+            made = ingest_as(section, raw, self.config.seed, dataset)
         except CaftError:
             return None  # the run itself says what is wrong
         return made.items

@@ -1,0 +1,319 @@
+"""What a file of questions probably means, by the names and the values of its columns."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from caft.datasets.file import File
+from caft.datasets.ingest import Ingested, ingest
+from caft.datasets.mapping import Mapper
+from caft.datasets.parts import guessed
+from caft.errors import ItemError
+from caft.prompting.numbers import canonical_number
+from caft.settings import NAME
+from caft.tables.reading import Reading, class_names, parts_of, read_rows
+from caft.tables.rows import Limits, Row, Unread, Unusable
+from caft.tables.selectors import Misfit, parsed, select
+
+_ROWS = 1000  # that are looked at
+_GOOD = 0.9  # share of rows that a reading has to make items of
+_SPLITS = {"train": 0.6, "validation": 0.1, "test": 0.3}
+
+# Names in the order of preference, in lower case and without signs between words.
+_QUESTION = "question problem stem query frage aufgabe prompt input instruction ctx goal text q"
+_OPTIONS = "options choices endings candidates alternatives antworten auswahl text value answers"
+_ANSWER = (
+    "answer answerkey gold correctanswer correct label labels answeridx answerindex cop target key "
+    "solution finalanswer groundtruth right richtig richtigeantwort antwort lösung loesung a"
+)
+_CATEGORY = "category subject subjectname topic domain field kategorie fach thema"
+_ID = "id questionid qid uid uuid idx index nr nummer"
+_RATIONALE = "rationale explanation exp cotcontent solution support reasoning erklärung begründung"
+_SPLIT = "split set part fold"
+_WRONG = ("distractor", "incorrectanswer", "incorrect", "wrong", "wronganswer", "falsch")
+_NUMBERED = re.compile(r"(?P<stem>.*?)[\s_.-]*(?P<mark>[A-Ja-j]|\d{1,2})$")
+
+
+@dataclass
+class Guess:
+    """How a file would be read, and what that gives.
+
+    Attributes:
+        section: of the configuration, in plain values.
+        made: items of the first rows.
+        notes: what was done beside the columns, and why.
+    """
+
+    section: dict[str, Any]
+    made: Ingested
+    notes: list[str]
+
+
+def guess(path: str) -> Guess:
+    """Look into a file, and find a section of the configuration that reads it.
+
+    Args:
+        path: a file, a folder or a pattern, as `path` of the adapter `file`.
+
+    Raises:
+        ItemError: if it cannot be read, or no reading makes items of most rows.
+    """
+    parts = parts_of(path)
+    files = [(file, part) for part in parts for file in part.files]
+    if not files:
+        raise ItemError(f"{path}: no such file.")
+    how, notes, rows = _first_rows(files[0][0])
+    section: dict[str, Any] = {"adapter": "file", "path": path, **how}
+    if names := [part.name for part in parts if part.name]:
+        section["parts"] = guessed(names)
+    records = [row for _, row in rows if not isinstance(row, Unusable)]
+    if not records:
+        raise ItemError(f"{path}: the file has no rows.")
+    classes = class_names(files[0][0], Limits(), Reading(**how))
+    values = _columns(records, classes)
+    rest = {what: _named(values, names) for what, names in _OTHERS.items()}
+    section["splits"] = _SPLITS
+    best: tuple[int, dict[str, Any], Ingested] | None = None
+    for candidate in _candidates(values):
+        columns = {**candidate["columns"], **_others(rest, values, candidate["columns"])}
+        whole = {**section, **candidate, "columns": columns}
+        whole.update(_own_splits(columns, values))
+        made = _tried(whole, rows, classes)
+        if made and (best is None or len(made.items) > best[0]):
+            best = len(made.items), whole, made
+        if made and not made.report["rejected"]:
+            break
+    if best is None:
+        there = ", ".join(f"{name} ({_kind(found)})" for name, found in values.items())
+        raise ItemError(
+            f"{path}: no names or values tell question and answer; write `columns` yourself from: "
+            f"{there}."
+        )
+    whole, made = best[1], best[2]
+    if any("`shuffle_options: true`" in one for one in made.report["warnings"]):
+        whole["shuffle_options"] = True
+        notes.append("shuffle_options: the right option stands in one place nearly always.")
+        made = _tried(whole, rows, classes) or made
+    return Guess(whole, made, [*notes, *made.report["warnings"]])
+
+
+def name_of(path: str) -> str:
+    """Return a name for a data set, from that of its file."""
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", Path(path).name.split(".")[0]).strip("_-")
+    return stem if re.fullmatch(NAME, stem) else "mine"
+
+
+def _first_rows(file: str) -> tuple[dict[str, Any], list[str], list[Row]]:
+    """Return the keys that read a file, a note on each, and its first rows."""
+    how: dict[str, Any] = {}
+    notes: list[str] = []
+    while True:
+        try:
+            rows = islice(read_rows(file, Limits(), Reading(**how)), _ROWS)
+            return how, notes, list(rows)
+        except Unread as error:
+            if error.mend.keys() <= how.keys():
+                raise
+            how.update(error.mend)
+            notes.append(str(error))
+
+
+def _columns(
+    records: list[dict[str, Any]], classes: Mapping[str, list[str]]
+) -> dict[str, list[Any]]:
+    """Return the values that each selector finds, of all selectors that rows offer."""
+    names = dict.fromkeys(chain.from_iterable(_selectors(row) for row in records[:100]))
+    found = {name: [_selected(row, name) for row in records] for name in names}
+    for column, known in classes.items():
+        found[f"{column}.name"] = [
+            known[place] if isinstance(place, int) and 0 <= place < len(known) else None
+            for place in found.get(column, [])
+        ]
+    return found
+
+
+def _selected(row: dict[str, Any], selector: str) -> Any:
+    try:
+        value = select(row, selector)
+        return parsed(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
+    except Misfit:
+        return None
+
+
+def _selectors(value: Any, path: str = "") -> Iterator[str]:
+    if isinstance(value, str) and path and value[:1] in ("[", "{"):
+        try:
+            value = parsed(value)
+        except Misfit:
+            value = None
+    if path:
+        yield path
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if isinstance(key, str) and key:
+                yield from _selectors(inner, f"{path}.{key}" if path else key)
+    elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+        yield from (f"{path}[].{key}" for key in value[0] if isinstance(key, str) and key)
+
+
+def _kind(values: list[Any]) -> str:
+    """Say what most values are: text, number, list, labelled, nothing."""
+    first = next((one for one in values if one not in (None, "", [])), None)
+    if isinstance(first, bool | int | float):
+        return "number"
+    if isinstance(first, str):
+        return "text"
+    if isinstance(first, list | tuple):
+        plain = all(one is None or isinstance(one, str | int | float) for one in first)
+        return "list" if plain else "objects"
+    if isinstance(first, Mapping):
+        plain = len(first) > 1 and all(isinstance(one, str | None) for one in first.values())
+        return "labelled" if plain else "object"
+    return "nothing"
+
+
+def _plain(name: str) -> str:
+    """Return a name to compare: of a path its last part, in lower case, without signs."""
+    return re.sub(r"[\W_]+", "", re.split(r"[.\]]", name)[-1].casefold())
+
+
+def _named(values: Mapping[str, list[Any]], names: str, *kinds: str) -> list[str]:
+    """Return the selectors with one of the names, in the order of the names."""
+    order = names.split()
+    found = [one for one in values if _plain(one) in order]
+    if kinds:
+        found = [one for one in found if _kind(values[one]) in kinds]
+    return sorted(found, key=lambda one: order.index(_plain(one)))
+
+
+_OTHERS = {"id": _ID, "category": _CATEGORY, "rationale": _RATIONALE, "split": _SPLIT}
+
+
+def _candidates(values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    """Yield readings to try: columns, kind and format of the answer; the likely ones first."""
+    texts = [one for one in values if _kind(values[one]) == "text"]
+    longest = sorted(texts, key=lambda one: -sum(len(str(text or "")) for text in values[one]))
+    questions = [*_named(values, _QUESTION, "text"), *longest][:1]
+    answers = _named(values, _ANSWER, "text", "number", "list", "labelled")
+    for question in questions:
+        answers = [one for one in answers if one != question]
+        options = list(_options(values, question))
+        for given, right in options:
+            for answer in [right] if right else answers:
+                if answer == given:
+                    continue
+                columns = {"question": question, "options": given, "answer": answer}
+                for form in _forms(values[answer]):
+                    yield {"columns": columns, **({"answer_format": form} if form else {})}
+        for answer in answers if not options else []:
+            yield from _open(question, answer, values[answer])
+
+
+def _options(
+    values: Mapping[str, list[Any]], question: str
+) -> Iterator[tuple[str | list[str], str | None]]:
+    """Yield where options may be, and the answer where it is one of them."""
+    for one in _named(values, _OPTIONS, "list", "labelled"):
+        if not _are_scores(values[one]):
+            yield one, None
+    groups: dict[str, list[str]] = {}
+    for name, found in values.items():
+        match = _NUMBERED.fullmatch(name)
+        if match and name != question and _kind(found) in ("text", "number"):
+            groups.setdefault(match["stem"], []).append(name)
+    for stem, names in groups.items():
+        plain = _plain(stem)
+        right = _named(values, "correctanswer correct right richtig richtigeantwort answer", "text")
+        if plain in _WRONG and right:
+            yield [*names, right[0]], right[0]
+        elif len(names) > 1:
+            yield names, None
+
+
+def _are_scores(values: list[Any]) -> bool:
+    lists = [one for one in values if isinstance(one, list | tuple) and one]
+    return bool(lists) and all(isinstance(one, bool | int | float) for one in lists[0])
+
+
+def _forms(values: list[Any]) -> list[str | None]:
+    """Return the formats that answers may have; None is the usual one."""
+    if _kind(values) in ("list", "labelled"):
+        return ["scores"]
+    if _kind(values) == "number":
+        texts = {canonical_number(str(one)) for one in values if one is not None}
+        return [None, *(["index0", "index1"] if "0" in texts else ["index1", "index0"]), "text"]
+    numbers = {canonical_number(one) for one in values if isinstance(one, str)}
+    return [None, "text", *(["index0"] if "0" in numbers else ["index1"])]
+
+
+def _open(question: str, answer: str, values: list[Any]) -> Iterator[dict[str, Any]]:
+    columns = {"question": question, "answer": answer}
+    texts = [str(one) for one in values if one not in (None, "")]
+    if texts and sum("#### " in one for one in texts) > _GOOD * len(texts):
+        yield {
+            "columns": {**columns, "rationale": answer},
+            "answer_kind": "numeric",
+            "answer_regex": "#### (.+)",
+        }
+    elif texts and sum(canonical_number(one) is not None for one in texts) > _GOOD * len(texts):
+        yield {"columns": columns, "answer_kind": "numeric"}
+    else:
+        yield {"columns": columns, "answer_kind": "text"}
+
+
+def _others(
+    named: Mapping[str, list[str]], values: Mapping[str, list[Any]], used: Mapping[str, Any]
+) -> dict[str, str]:
+    taken = {
+        one for given in used.values() for one in ([given] if isinstance(given, str) else given)
+    }
+    found = {}
+    for what, names in named.items():
+        for name in names:
+            texts = [one for one in values[name] if one not in (None, "")]
+            plain = _kind(values[name]) in ("text", "number")
+            unique = len({str(one) for one in texts}) == len(values[name])
+            if what in used or name in taken or not plain or (what == "id" and not unique):
+                continue
+            if what == "split" and not _is_split(texts):
+                continue
+            found[what] = name
+            break
+    return found
+
+
+def _is_split(texts: list[Any]) -> bool:
+    names = {str(one) for one in texts}
+    return len(names) <= 10 and sum(bool(guessed([name])) for name in names) == len(names)
+
+
+def _own_splits(columns: Mapping[str, Any], values: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """Return the key `parts` if a column of splits has other names than ours."""
+    if "split" not in columns:
+        return {}
+    names = dict.fromkeys(str(one) for one in values[columns["split"]] if one)
+    return {} if set(names) <= set(_SPLITS) else {"parts": guessed(names)}
+
+
+def _tried(
+    section: dict[str, Any], rows: Iterable[Row], classes: Mapping[str, list[str]]
+) -> Ingested | None:
+    """Return what the rows become, if most become items."""
+    settings = File.model_validate(section)
+    mapper = Mapper(settings, settings.path)
+    try:
+        mapper.add(rows, settings.path, "", classes)
+        made = ingest(
+            mapper.done(),
+            settings.splits,
+            1,
+            "guess",
+            1 - _GOOD,
+            shuffle=bool(settings.shuffle_options),
+        )
+    except ItemError:
+        return None
+    return made

@@ -1,0 +1,250 @@
+"""From rows to raw rows, by the names of columns and by paths below them."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from caft.datasets import RawRows
+from caft.datasets.cells import best, chosen, classes_in, labelled, missing, options, text
+from caft.datasets.settings import Parts, Table
+from caft.errors import ItemError
+from caft.tables.hashing import digest
+from caft.tables.rows import BLANK, Row, Unusable
+from caft.tables.selectors import Misfit, select
+
+_SAMPLE = 1000  # rows that say what there is in the place of a column that is not there
+
+Records = list[tuple[int, dict[str, Any]]]
+"""Rows: their numbers as an editor shows them, and their values by column."""
+
+
+def sorted_out(file: str, rows: Iterable[Row]) -> tuple[Records, list[dict[str, Any]]]:
+    """Part rows into those that can be used and quarantine entries."""
+    records: Records = []
+    rejected: list[dict[str, Any]] = []
+    for number, row in rows:
+        if isinstance(row, Unusable):
+            rejected.append(_reject(file, number, None, row.reason, row.detail))
+        else:
+            records.append((number, row))
+    return records, rejected
+
+
+def map_rows(
+    records: Records,
+    file: str,
+    table: Table,
+    prefix: str = "",
+    names: Mapping[str, list[str]] | None = None,
+) -> RawRows:
+    """Turn records into raw rows by the names of their columns.
+
+    Args:
+        records: row number and column values.
+        file: the name that messages and the quarantine show.
+        table: what stands in which column; where `answer_regex` is set, its one group is the
+            answer, and a rationale from the same column ends before the match.
+        prefix: of the source ids made from row numbers, used where no id column is mapped.
+        names: of the classes of columns that hold class labels, see `cells.name_classes`.
+
+    Raises:
+        ItemError: if a mapped column is in no record.
+    """
+    mapper = Mapper(table, file)
+    mapper.add(records, file, prefix, names or {})
+    return mapper.done(required=False)
+
+
+class Mapper:
+    """Turns rows into raw rows, file by file; none is kept but as what it becomes."""
+
+    def __init__(self, table: Table, name: str):
+        self._table, self._name = table, name
+        self._columns = {what: column for what, column in table.columns if column is not None}
+        self._more: dict[str, str] = self._columns.pop("more", {})
+        self._selectors = table.columns.selectors()
+        self._pattern = re.compile(table.answer_regex) if table.answer_regex else None
+        self._below = any(
+            "." in name or "[" in name for names in self._selectors.values() for name in names
+        )
+        self._known: dict[str, None] = {}  # columns that were seen
+        self._held: set[str] = set()  # what had a value in some row
+        self._sample: list[dict[str, Any]] = []
+        # Scores become the place of the largest.
+        place = "index0" if table.answer_format == "scores" else table.answer_format
+        self._raw = RawRows([], table.answer_kind, place)
+        parts = getattr(table, "parts", None)
+        self._splits = parts.split_of() if isinstance(parts, Parts) else None
+
+    def add(
+        self,
+        rows: Iterable[Row],
+        file: str,
+        prefix: str,
+        names: Mapping[str, list[str]],
+        split: str | None = None,
+    ) -> None:
+        """Add the rows of a file.
+
+        Args:
+            rows: numbers and values, or why a row is none.
+            file: its name.
+            prefix: of the source ids made from row numbers.
+            names: of classes, by column.
+            split: of all its rows; None if a column tells, or nothing.
+        """
+        classes = classes_in(names, self._selectors)
+        for number, row in rows:
+            if row is BLANK:
+                self._raw.blank += 1
+                continue
+            source_id = None if "id" in self._columns else f"{prefix}{number}"
+            try:
+                if isinstance(row, Unusable):
+                    source_id = None
+                    raise Misfit(row.reason, row.detail)
+                for selector, (column, known) in classes.items():
+                    if isinstance(place := row.get(column), int) and 0 <= place < len(known):
+                        row[selector] = known[place]
+                self._note(row)
+                values = self._values(row)
+                if self._below:
+                    self._held.update(what for what in values if values[what] is not None)
+                source_id = values.get("id") if "id" in self._columns else source_id
+                answer, rationale = self._parted(values)
+                own = split or self._split(values.get("split"))
+                more = {name: text(select(row, at), name, at) for name, at in self._more.items()}
+                self._held.update(f"more.{name}" for name in more if more[name] is not None)
+            except Misfit as misfit:
+                reason, detail = misfit.args
+                self._raw.rejected.append(_reject(file, number, source_id, reason, detail))
+                continue
+            self._raw.rows.append(
+                {
+                    "file": file,
+                    "row": number,
+                    "source_id": source_id,
+                    "question": values["question"],
+                    "options": values.get("options"),
+                    "answer": answer,
+                    "category": values.get("category"),
+                    "rationale": rationale,
+                    "split": own,
+                    **({"more": more} if more else {}),
+                }
+            )
+
+    def done(self, required: bool = True) -> RawRows:
+        """Return what the rows became.
+
+        Raises:
+            ItemError: if a mapped column is in no row; or there are no rows and some are required.
+        """
+        if required and not self._raw.rows and not self._raw.rejected:
+            raise ItemError(f"{self._name}: the file has no rows.")
+        looked_for = {
+            what: [name for name in names if name not in self._known]
+            for what, names in self._selectors.items()
+            if what not in self._held
+        }
+        check_columns(self._sample, self._name, _named(looked_for))
+        return self._raw
+
+    def _note(self, row: dict[str, Any]) -> None:
+        if not row.keys() <= self._known.keys():
+            self._known.update(dict.fromkeys(row))
+            self._sample.append(row)
+        elif len(self._sample) < _SAMPLE:
+            self._sample.append(row)
+
+    def _parted(self, values: dict[str, Any]) -> tuple[str | None, str | None]:
+        """Return the answer and the rationale, which may stand in one column."""
+        answer, rationale = values["answer"], values.get("rationale")
+        if self._pattern and answer is not None:
+            match = self._pattern.search(answer)
+            if not match:
+                raise Misfit("missing_answer", f"answer_regex finds nothing in {answer[:60]!a}")
+            if self._columns.get("rationale") == self._columns["answer"]:
+                rationale = answer[: match.start()].rstrip()
+            answer = match.group(1)
+        if values.get("labels") and self._table.answer_format == "letter":
+            answer = labelled(answer, values["labels"])
+        return answer, rationale
+
+    def _split(self, given: str | None) -> str | None:
+        """Return the split of a row whose data set calls it so."""
+        if given is None or self._splits is None:
+            return given
+        if given not in self._splits:
+            shown = ", ".join(self._splits)
+            raise Misfit("bad_split", f"`parts` names no split for {given[:60]!a}, but for {shown}")
+        return self._splits[given]
+
+    def _values(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return what a row has for each named thing; the options' labels are among it."""
+        values: dict[str, Any] = {}
+        for name, column in self._columns.items():
+            if name == "options":
+                values["options"], values["labels"] = options(
+                    row, column, self._columns.get("labels")
+                )
+            elif name not in ("labels", "answer"):
+                values[name] = text(select(row, column), name, column)
+        given, labels = values.get("options"), values.get("labels")
+        answer = self._columns["answer"]
+        if self._table.answer_format == "scores":
+            values["answer"] = best(row, answer, given, labels)
+            return values
+        value = select(row, answer)
+        if (
+            isinstance(value, bool)
+            and self._table.answer_format == "text"
+            and isinstance(given, list)
+        ):
+            values["answer"] = chosen(value, given)
+        else:
+            values["answer"] = text(value, "answer", answer)
+        return values
+
+
+def check_columns(
+    rows: Sequence[Mapping[str, Any]], file: str, selectors: Mapping[str, list[str]]
+) -> None:
+    """Check that each selector finds something in some row.
+
+    Args:
+        rows: the rows, or some of them.
+        file: their file, for the message.
+        selectors: by the key of the configuration that names them.
+
+    Raises:
+        ItemError: with what there is instead.
+    """
+    for what, names in selectors.items():
+        for name in names:
+            if rows and (there := missing(rows, name)):
+                raise ItemError(f"{file}: no column {name!r} ({what}); {there}.")
+
+
+def _named(selectors: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    return {f"columns.{what}": names for what, names in selectors.items()}
+
+
+def limited(raw: RawRows, limit: int | None) -> RawRows:
+    """Keep the `limit` rows with the smallest content hash, in file order; None keeps all.
+
+    The file's order plays no part, so a sorted file still gives a mixed sample.
+    """
+    if limit is None:
+        return raw
+
+    def content(index: int) -> str:
+        return digest([ascii(raw.rows[index][key]) for key in ("question", "options", "answer")])
+
+    kept = sorted(sorted(range(len(raw.rows)), key=content)[:limit])
+    raw.rows = [raw.rows[index] for index in kept]
+    return raw
+
+
+def _reject(file: str, row: int, source_id: str | None, reason: str, detail: str) -> dict[str, Any]:
+    return {"file": file, "row": row, "source_id": source_id, "reason": reason, "detail": detail}

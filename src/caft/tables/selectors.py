@@ -1,0 +1,94 @@
+"""Values below a column, by a path such as `question.choices[].text`."""
+
+import ast
+import io
+import json
+import re
+import tokenize
+import warnings
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+_LONGEST_LIST = 100_000  # characters of a text that is read as a list in Python's words
+_STEP = re.compile(r"\[(\d*)\]")
+
+
+class Misfit(Exception):
+    """A row whose cells cannot be used; the arguments are a reason in a word, and in words."""
+
+
+def select(record: Mapping[str, Any], selector: str) -> Any:
+    """Return what a selector finds in a row; None where there is nothing.
+
+    A column of that very name comes first. Otherwise `a.b` is `b` in the object `a`, `a[2]` the
+    third entry of a list, and `a[].b`, or `a.b` where `a` is a list, `b` of every entry. A text
+    that holds JSON, as nested values do in CSV, is read.
+    """
+    if selector in record:
+        return record[selector]
+    value: Any = record
+    for step in steps(selector):
+        value = _step(value, step)
+    return value
+
+
+@cache
+def steps(selector: str) -> tuple[str | int, ...]:
+    """Part a selector: names of keys, and numbers of entries."""
+    found: list[str | int] = []
+    for part in selector.split("."):
+        name, *_ = part.split("[", maxsplit=1)
+        found += [name] if name else []
+        found += [int(number) for number in _STEP.findall(part) if number]
+    return tuple(found)
+
+
+def _step(value: Any, step: str | int) -> Any:
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+        value = parsed(value)
+    if isinstance(value, list | tuple):
+        if isinstance(step, int):
+            return value[step] if step < len(value) else None
+        return [_step(one, step) for one in value]
+    return value.get(step) if isinstance(value, Mapping) else None
+
+
+def parsed(text: str) -> Any:
+    """Return what a text holds in JSON or in Python's words, else the text itself.
+
+    Raises:
+        Misfit: if it is a list without commas, as numpy prints one.
+    """
+    for parse in (json.loads, ast.literal_eval)[: 2 if len(text) <= _LONGEST_LIST else 1]:
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                value = parse(text.strip())
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            continue
+        if parse is ast.literal_eval and _lacks_commas(text, value):
+            raise Misfit(
+                "bad_options",
+                "a list without commas, as numpy prints it, so that its entries run together; "
+                "write it as JSON (json.dumps(list(options))) before you save the file",
+            )
+        return value
+    return text
+
+
+def _lacks_commas(text: str, value: Any) -> bool:
+    if not re.search(r"['\"]\s+['\"]", text):
+        return False
+    tokens = tokenize.generate_tokens(io.StringIO(text.strip()).readline)
+    written = sum(one.type == tokenize.STRING for one in tokens)
+    return written > sum(isinstance(one, str) for one in _leaves(value))
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        value = [*value, *value.values()]
+    if isinstance(value, list | tuple | set):
+        for one in value:
+            yield from _leaves(one)
+    else:
+        yield value

@@ -1,0 +1,246 @@
+"""`caft items` prints a configuration that reads the file at the first try."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from caft.cli import main
+from caft.config.prepare import prepare
+from caft.config.reading import read_files
+from caft.datasets import load, read_section
+from caft.datasets.ingest import ingest_as
+from caft.tables.reading import Reading, read_rows
+from caft.tables.rows import Limits
+
+ROOT = Path(__file__).parents[3]
+TRUE = [
+    (f"What, exactly, is “thing” {n}?\nSay it.", [f"a{n}", f"b; {n}", f"c{n}"], n % 3)
+    for n in range(40)
+]
+
+
+def printed(path, capsys):
+    assert main(["items", str(path)]) == 0
+    out = capsys.readouterr().out
+    return out, yaml.safe_load(out)
+
+
+def read(path, capsys):
+    """Read a file with what the command prints for it, and nothing else."""
+    out, config = printed(path, capsys)
+    (name,) = config["run"]["datasets"]
+    settings = read_section(config["datasets"][name])
+    assert list(settings.problems()) == []
+    made = ingest_as(settings, load(settings, 1, Path(path).parent), 1, name)
+    assert made.report["rejected"] == {}
+    assert out.count("<- right") == 3
+    return made.items, config["datasets"][name]
+
+
+def right(items):
+    """Return each question with its options, in the order of their texts, and the right one."""
+    return sorted(
+        (row.question, sorted(row.options), row.options["ABCDEFGHIJ".index(row.answer)])
+        for row in items.itertuples()
+    )
+
+
+WANTED = sorted((question, sorted(options), options[place]) for question, options, place in TRUE)
+
+
+def excel(header, sign, encoding, path, rows=TRUE):
+    """Write a sheet as Excel saves it: CRLF, quotes where needed, empty cells to the right."""
+    out = io.StringIO(newline="")
+    table = csv.writer(out, delimiter=sign, lineterminator="\r\n")
+    table.writerow(header)
+    for number, (question, options, place) in enumerate(rows, start=1):
+        table.writerow([number, question, *options, "ABC"[place], ""])
+    table.writerow([""] * len(header))
+    path.write_bytes(out.getvalue().encode(encoding))
+    return path
+
+
+US = ["ID", "Question", "Option A", "Option B", "Option C", "Correct Answer", ""]
+GERMAN = ["Nr", "Frage", "Antwort A", "Antwort B", "Antwort C", "Richtige Antwort", ""]
+
+
+@pytest.mark.parametrize(
+    ("header", "sign", "encoding"),
+    [
+        (US, ",", "cp1252"),
+        (US, ",", "utf-8-sig"),
+        (GERMAN, ";", "cp1252"),
+        (GERMAN, ";", "utf-8-sig"),
+        (GERMAN, "\t", "utf-16"),
+    ],
+)
+def test_an_export_of_excel_is_read_at_the_first_try(header, sign, encoding, tmp_path, capsys):
+    items, section = read(excel(header, sign, encoding, tmp_path / "Fragen 1.csv"), capsys)
+    assert right(items) == WANTED
+    assert section["columns"]["id"] == header[0]
+    assert section.get("encoding") == ("cp1252" if encoding == "cp1252" else None)
+
+
+def test_the_printed_text_is_a_configuration_of_a_run(tmp_path, capsys, monkeypatch):
+    path = excel(GERMAN, ";", "cp1252", tmp_path / "q.csv")
+    monkeypatch.chdir(tmp_path)
+    out, _ = printed(path, capsys)
+    (tmp_path / "mine.yaml").write_text(out, "utf-8")
+    config = prepare(read_files([ROOT / "config.yaml", tmp_path / "mine.yaml"]))
+    assert config.run.datasets == ["q"]
+
+
+def workbook(header, path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(header[:-1])
+    for number, (question, options, place) in enumerate(TRUE, start=1):
+        book.active.append([number, question, *options, "ABC"[place]])
+        if number == 2:
+            book.active.append([None])
+    book.save(path)
+    return path
+
+
+@pytest.mark.parametrize("header", [US, GERMAN])
+def test_a_workbook_is_read_at_the_first_try(header, tmp_path, capsys):
+    items, _ = read(workbook(header, tmp_path / "q.xlsx"), capsys)
+    assert right(items) == WANTED
+
+
+def test_rows_of_a_workbook_have_the_numbers_of_the_sheet(tmp_path):
+    rows = list(read_rows(str(workbook(US, tmp_path / "q.xlsx")), Limits(), Reading()))
+    assert [number for number, _ in rows[:4]] == [2, 3, 4, 5]
+    assert (rows[2][1].reason, rows[3][1]["ID"]) == ("blank_row", 3)
+
+
+def test_a_date_that_excel_made_of_a_fraction_is_refused(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    import datetime
+
+    book = openpyxl.Workbook()
+    book.active.append(["q", "a"])
+    book.active.append(["Half of one?", datetime.date(2026, 2, 1)])
+    book.active.append(["One?", 1.0])
+    book.save(tmp_path / "q.xlsx")
+    spec = {"adapter": "file", "path": str(tmp_path / "q.xlsx"), "answer_kind": "numeric"}
+    spec |= {"columns": {"question": "q", "answer": "a"}, "splits": {"train": 0.5, "test": 0.5}}
+    raw = load(read_section(spec), 1, tmp_path)
+    assert [row["answer"] for row in raw.rows] == ["1"]
+    assert "a spreadsheet makes of texts such as 1/2" in raw.rejected[0]["detail"]
+
+
+def test_a_workbook_without_openpyxl_says_what_it_needs(tmp_path, monkeypatch, capsys):
+    import sys
+    import zipfile
+
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with zipfile.ZipFile(tmp_path / "q.xlsx", "w") as book:
+        book.writestr("xl/workbook.xml", "")
+    assert main(["items", str(tmp_path / "q.xlsx")]) == 1
+    told = capsys.readouterr().err
+    assert "is an Excel workbook, which needs openpyxl (pip install openpyxl)" in told
+
+
+def nested(question, options, place):
+    choices = [{"text": text, "label": "ABC"[n]} for n, text in enumerate(options)]
+    return {"question": {"stem": question, "choices": choices}, "answerKey": "ABC"[place]}
+
+
+def arc(number, question, options, place):
+    labels = "123" if number % 2 else "ABC"
+    choices = {"text": options, "label": list(labels[: len(options)])}
+    return {
+        "id": f"arc_{number}",
+        "question": question,
+        "choices": choices,
+        "answerKey": labels[place],
+    }
+
+
+def test_nested_json_lines_are_read_at_the_first_try(tmp_path, capsys):
+    path = tmp_path / "nested.jsonl"
+    path.write_text("".join(json.dumps(nested(*one)) + "\n" for one in TRUE))
+    items, section = read(path, capsys)
+    assert right(items) == WANTED
+    assert section["columns"]["options"] == "question.choices[].text"
+
+
+def test_parquet_as_the_hub_has_it_is_read_at_the_first_try(tmp_path, capsys):
+    path = tmp_path / "train-00000-of-00001.parquet"
+    rows = [arc(number, *one) for number, one in enumerate(TRUE)]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    items, section = read(path, capsys)
+    assert right(items) == WANTED
+    assert section["columns"]["id"] == "id"
+
+
+OTHER = {
+    "mmlu": lambda q, o, p: {"question": q, "choices": o, "answer": p, "subject": "law"},
+    "pro": lambda q, o, p: {"question": q, "options": o, "answer": "ABC"[p], "answer_index": p},
+    "text": lambda q, o, p: {"question": q, "options": o, "answer": o[p]},
+    "dict": lambda q, o, p: {
+        "question": q,
+        "options": dict(zip("ABC", o, strict=True)),
+        "answer": o[p],
+        "answer_idx": "ABC"[p],
+    },
+    "columns": lambda q, o, p: {
+        "question": q,
+        **dict(zip(("opa", "opb", "opc"), o, strict=True)),
+        "cop": p,
+    },
+    "wrong": lambda q, o, p: {
+        "question": q,
+        **{f"distractor{n}": one for n, one in enumerate((o[:p] + o[p + 1 :]), start=1)},
+        "correct_answer": o[p],
+        "support": "",
+    },
+    "one_hot": lambda q, o, p: {
+        "question": q,
+        "mc1_targets": {"choices": o, "labels": [int(n == p) for n in range(3)]},
+    },
+    "medqa": lambda q, o, p: {
+        "question": q,
+        "options": [{"key": "ABC"[n], "value": one} for n, one in enumerate(o)],
+        "answer_idx": "ABC"[p],
+    },
+    "aqua": lambda q, o, p: {
+        "question": q,
+        "options": [f"{'ABC'[n]}){one}" for n, one in enumerate(o)],
+        "correct": "ABC"[p],
+        "rationale": "So.",
+    },
+}
+
+
+@pytest.mark.parametrize("shape", OTHER)
+def test_shapes_of_published_sets_are_read_at_the_first_try(shape, tmp_path, capsys):
+    path = tmp_path / f"{shape}.jsonl"
+    path.write_text("".join(json.dumps(OTHER[shape](*one)) + "\n" for one in TRUE))
+    items, section = read(path, capsys)
+    assert right(items) == WANTED
+    assert section.get("shuffle_options") == (True if shape == "wrong" else None)
+
+
+def test_open_questions_are_numbers_texts_or_end_in_the_answer(tmp_path, capsys):
+    path = tmp_path / "own.json"
+    for answer, kind in (("So 3.\n#### {}", "numeric"), ("{},000", "numeric"), ("w{}", "text")):
+        rows = [{"question": f"Q{n}?", "answer": answer.format(n)} for n in range(1, 30)]
+        path.write_text(json.dumps({"data": rows}))
+        _, config = printed(path, capsys)
+        assert config["datasets"]["own"]["answer_kind"] == kind
+        assert config["datasets"]["own"]["records"] == "data"
+
+
+def test_what_no_name_or_value_tells_is_said_with_what_there_is(tmp_path, capsys):
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"x": "some text", "y": 3}\n' * 3)
+    assert main(["items", str(path)]) == 1
+    assert "write `columns` yourself from: x (text), y (number)" in capsys.readouterr().err
