@@ -10,7 +10,7 @@ from caft.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "config/examples").glob("*.yaml"))
-OFFLINE = {"smoke", "mmlu_dev", "math", "study"}
+OFFLINE = {"smoke", "mmlu_dev", "math", "offline", "study"}
 
 
 def read(path):
