@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from caft import layout
 from caft.complexity.reading import as_list, read_value, require_number
 from caft.complexity.settings import At, MetricSettings
 from caft.datasets.cells import as_text, missing
@@ -37,7 +38,7 @@ class Joined:
     counts: dict[str, int]
 
 
-def read_rows(settings: MetricSettings, downloads: Path) -> pd.DataFrame:
+def read_rows(settings: MetricSettings, downloads: Path = Path(layout.DOWNLOADS)) -> pd.DataFrame:
     """Read the rows that are meant, reduced to what the join needs.
 
     Args:
