@@ -41,6 +41,6 @@ EVALUATION = 3
 # answer takes, a table and a figure of accuracy against the tokens that models write
 SUMMARY = 8
 OVERVIEW = 1
-ANALYSIS = 1
+ANALYSIS = 2  # 2: rank correlations have intervals
 EXPLORER = 1
 SAMPLES_PAGE = 1

@@ -1,9 +1,14 @@
 """All metrics that need no judge on real MMLU questions with the real student, in one run."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
+import yaml
 from harness import Project
 
+ROOT = Path(__file__).parents[2]
+EXAMPLE = yaml.safe_load((ROOT / "config/examples/mmlu_dev.yaml").read_text(encoding="utf-8"))
 LABELLED = {"cross_entropy", "answer_entropy", "pass_rate", "ifd"}
 
 
@@ -13,7 +18,7 @@ def project(real_student, tmp_path_factory):
         "run": {"datasets": ["mmlu"], "students": ["smollm"], "strategies": ["base"]},
         "datasets": {
             "mmlu": {
-                "adapter": "mmlu_dev",
+                **EXAMPLE["datasets"]["mmlu"],
                 "limit": 8,
                 "splits": {"train": 0.5, "validation": 0.0, "test": 0.5},
             }

@@ -79,6 +79,12 @@ def student_files(wildcards):
     return files_in(folder) if folder else []
 
 
+def dataset_slice(wildcards):
+    """What decides a data set's items: its terms are for cards."""
+    given = CONFIG.datasets[wildcards.dataset].plain()
+    return {key: value for key, value in given.items() if key != "terms"}
+
+
 def dataset_files(wildcards):
     """The files behind a data set, so that a changed file is noticed."""
     return CONFIG.datasets[wildcards.dataset].files()
@@ -95,8 +101,8 @@ def judge_files(wildcards):
 
 
 def imported_files(wildcards):
-    """The user's own table that a metric is read from, if it is."""
-    return [path for path in [metric_slice(wildcards).path] if path]
+    """The user's own files that a metric is read from, if it is."""
+    return metric_slice(wildcards).files()
 
 
 def every_pair(pattern, **names):
@@ -297,14 +303,15 @@ def scoring_model(wildcards):
 
 
 def metric_source(dataset, student, metric):
-    """The table that a metric is computed from; an imported one comes from the user's own file."""
+    """What a metric is computed from: a table of the run, or of an imported one the user's own files."""
     if table := resolve.metric_table(CONFIG, dataset, student, metric):
         return table
     asked = resolve.metric_of(CONFIG, metric)
     return {
         "judgements": layout.at(layout.JUDGEMENTS, dataset=dataset, judge=asked.judge),
         "topk": layout.at(layout.FIRST_TOKENS, dataset=dataset, metric=metric),
-        "imported": asked.path,
+        "imported": asked.files(),
+        "items": layout.at(layout.ITEMS, dataset=dataset),
     }[resolve.source_of(CONFIG, metric)]
 
 
@@ -442,7 +449,7 @@ def bucket_scores(wildcards):
         for dataset in DATASETS
         for student in STUDENTS
         for metric in resolve.metrics_used(CONFIG)
-        if resolve.source_of(CONFIG, metric) != "imported"
+        if resolve.source_of(CONFIG, metric) not in resolve.GIVEN
     ]
 
 

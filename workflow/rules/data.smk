@@ -48,7 +48,7 @@ rule ingest_items:
         report=layout.ITEMS_REPORT,
         table=layout.ITEMS_REPORT_TABLE,
     params:
-        dataset=lambda wildcards: CONFIG.datasets[wildcards.dataset].plain(),
+        dataset=dataset_slice,
         files=lambda wildcards: fingerprints(dataset_files(wildcards)),
         seed=CONFIG.seed,
         downloads=layout.DOWNLOADS,

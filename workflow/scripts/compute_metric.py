@@ -1,6 +1,6 @@
 """Compute one complexity metric of every item.
 
-Inputs    items, source: the table that the metric is computed from; the user's file for `imported`
+Inputs    items; source: what the metric is computed from (a table, or the files of `imported`)
 Outputs   metrics: item_id, value, reason; report: counts; problems: rows of a file that fit no item
 Settings  params.metric
 """
@@ -23,6 +23,8 @@ with job(snakemake) as log:
     problems, counts = pd.DataFrame(columns=["row", "key", "value", "reason"]), {}
     if source == "imported":
         table, problems, counts = import_metric(metric, items)
+    elif source == "items":
+        table = compute_metric(metric.metric, metric, items, items)
     else:
         kind = "generations" if source == "samples" else source
         table = compute_metric(

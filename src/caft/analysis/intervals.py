@@ -42,6 +42,24 @@ def accuracy_interval(correct: ArrayLike) -> Estimate:
     return Estimate(float(values.mean()), float(interval.low), float(interval.high))
 
 
+def rank_correlation(spearman: float, count: int) -> Estimate:
+    """Return Spearman's rank correlation with its interval by Fisher's z transformation.
+
+    The variance of z is (1 + r² / 2) / (n - 3) (Bonett & Wright 2000, Psychometrika 65:23).
+
+    Args:
+        spearman: the coefficient in the sample; NaN where one side has one value only.
+        count: of pairs; with 3 or fewer, or all in the same order, the interval has no end.
+    """
+    if not abs(spearman) < 1 or count <= 3:
+        return Estimate(spearman, float("nan"), float("nan"))
+    from scipy.stats import norm
+
+    reach = norm.ppf((1 + _LEVEL) / 2) * np.sqrt((1 + spearman**2 / 2) / (count - 3))
+    low, high = np.tanh(np.arctanh(spearman) + np.array([-reach, reach]))
+    return Estimate(spearman, float(low), float(high))
+
+
 def roc_auc(complexity: ArrayLike, wrong: ArrayLike, draws: int = 2_000, seed: int = 0) -> Estimate:
     """Return how well complexity ranks wrong answers above right ones, with an interval.
 

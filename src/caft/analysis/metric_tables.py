@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from caft.analysis.intervals import UNKNOWN, accuracy_interval, paired_areas
+from caft.analysis.intervals import UNKNOWN, accuracy_interval, paired_areas, rank_correlation
 from caft.mixtures.buckets import BUCKETS
 from caft.tables.files import atomic_path, write_csv
 
@@ -22,6 +22,7 @@ NO_CATEGORY = "(none)"
 SPLITS = ["train", "validation", "test"]
 _RANK_COLUMNS = ["metric", "reads_label", "bin", "rank", "value_low", "value_high", "n"]
 _RANK_COLUMNS += ["accuracy", "accuracy_low", "accuracy_high"]
+_PAIR_COLUMNS = ["metric", "other", "spearman", "spearman_low", "spearman_high", "n", "reason"]
 
 Metrics = Mapping[str, pd.DataFrame]
 
@@ -156,7 +157,8 @@ def metric_correlation(metrics: Metrics, split: str | None = None) -> pd.DataFra
     """Return Spearman's rank correlation of each two metrics on the items that both have.
 
     Returns:
-        One row per pair: metric, other, spearman, n, reason (why it is null: too_few, constant).
+        One row per pair: metric, other, spearman with `_low` and `_high`
+        (`caft.analysis.intervals.rank_correlation`), n, reason (why it is null: too_few, constant).
     """
     values = metric_values(metrics, split)
     matrix, known = values.corr("spearman").to_numpy(), values.notna().to_numpy()
@@ -164,16 +166,17 @@ def metric_correlation(metrics: Metrics, split: str | None = None) -> pd.DataFra
     for (left, one), (right, other) in combinations(enumerate(metrics), 2):
         count, found = int((known[:, left] & known[:, right]).sum()), matrix[left, right]
         few = count < 3
+        estimate = UNKNOWN if few else rank_correlation(found, count)
         rows.append(
             {
                 "metric": one,
                 "other": other,
-                "spearman": float("nan") if few else found,
+                **estimate.named("spearman"),
                 "n": count,
                 "reason": "too_few" if few else "constant" if np.isnan(found) else None,
             }
         )
-    return _table(rows, ["reason"], ["metric", "other", "spearman", "n", "reason"])
+    return _table(rows, ["reason"], _PAIR_COLUMNS)
 
 
 def bucket_composition(buckets: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:

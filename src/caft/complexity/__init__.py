@@ -28,9 +28,9 @@ class Metric:
         needs: any of `forward` (one forward pass), `generation` (one greedy chain of thought),
             `samples` (several drawn ones), `label` (reads the gold answer), `rationale` (reads the
             reference rationale where there is one), `judge`, `topk` (log-probabilities of an
-            endpoint), `import` (a file of the user's).
+            endpoint), `import` (a file of the user's), `column` (of the items themselves).
         source: the table it is computed from: scores, generations, samples, likelihoods,
-            judgements, topk or imported.
+            judgements, topk, imported or items.
         compute: called with (table, items, settings); returns item_id, value and reason, a row per
             item in their order.
         unit: of its values.
@@ -72,6 +72,7 @@ METRICS: Registry[Metric] = Registry(
         "judge_education_level": ".judged:METRICS",
         "judge_reasoning_steps": ".judged:METRICS",
         "imported": ".imported",
+        "column": ".column",
     },
 )
 """Every metric by its name in the config, with the module that declares it."""

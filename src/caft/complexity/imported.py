@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from caft import layout
 from caft.complexity import Metric
 
 if TYPE_CHECKING:
@@ -13,29 +15,30 @@ if TYPE_CHECKING:
 
 
 def import_metric(
-    settings: MetricSettings, items: pd.DataFrame
+    settings: MetricSettings, items: pd.DataFrame, downloads: Path = Path(layout.DOWNLOADS)
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]:
     """Read a file of scores and join them to the items.
 
     Args:
         settings: `path` of a Parquet, CSV, TSV or JSONL file (`format` where the suffix does not
-            tell), `column` of the values, `where` (optional: rows whose columns have these values,
-            such as `{model: phi-4}`), and `join`: `item_id` or `source_id` with the column `id`
-            (by default of the same name), or `question` with `columns: {question, options}`, whose
-            options may be left out.
+            tell) or `hub`, `column` of the values and how `caft.complexity.reading` reads them,
+            `where` (optional: rows whose columns have these values, such as `{model: phi-4}`), and
+            `join`: `item_id` or `source_id` with the column `id` (by default of the same name), or
+            `question` with `columns: {question, options}`, whose options may be left out.
         items: the items table.
+        downloads: folder for a data set of the hub.
 
     Returns:
         The metrics table; the rows that gave no value (row, key, value, reason); and the counts.
 
     Raises:
-        ConfigError: if a column is missing, or no row fits any item.
+        ConfigError: if a column is missing, none of its cells is a number, or no row fits any item.
         ItemError: if the file cannot be read.
     """
     from caft.complexity.compute import compute_metric
     from caft.complexity.joining import join, read_rows
 
-    rows = read_rows(settings)
+    rows = read_rows(settings, downloads)
     joined = join(rows, items, settings)
     return compute_metric("imported", settings, rows, items), joined.problems, joined.counts
 

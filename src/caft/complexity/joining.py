@@ -1,23 +1,26 @@
 """The rows of a file of scores, and how they are joined to the items."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from caft.complexity.settings import MetricSettings
-from caft.datasets.cells import as_text
+from caft import layout
+from caft.complexity.reading import as_list, read_value, require_number
+from caft.complexity.settings import At, MetricSettings
+from caft.datasets.cells import as_text, missing
 from caft.datasets.file import read_records
-from caft.datasets.mapping import map_rows
+from caft.datasets.mapping import Records, map_rows, sorted_out
 from caft.datasets.settings import Columns, Table
 from caft.errors import ConfigError
 from caft.tables.hashing import nfc
 from caft.tables.parquet import records
+from caft.tables.rows import Limits
+from caft.tables.selectors import select
 
 _BETWEEN = "\x1f"  # between a question and its options
-_LOGICAL = {"true": 1.0, "false": 0.0}
 
 
 @dataclass(frozen=True)
@@ -35,20 +38,22 @@ class Joined:
     counts: dict[str, int]
 
 
-def read_rows(settings: MetricSettings) -> pd.DataFrame:
+def read_rows(settings: MetricSettings, downloads: Path = Path(layout.DOWNLOADS)) -> pd.DataFrame:
     """Read the rows that are meant, reduced to what the join needs.
 
     Args:
         settings: as of `caft.complexity.imported.import_metric`.
+        downloads: folder for a data set of the hub.
 
     Returns:
         row (1-based, as an editor shows it), key, text (of the value), value and reason (of a value
         that is none: no_value, not_a_number; `unreadable` for a line that is no row).
     """
-    path, where = settings.path or "", settings.where or {}
-    everything, rejected = read_records(path, settings.format)
-    columns = _columns(settings)
-    _check(path, everything, [*columns.values(), *where])
+    path, everything, rejected = _read(settings, downloads)
+    where = settings.where or {}
+    columns, value = _columns(settings), str(settings.column)
+    position = [settings.aggregate.at] if isinstance(settings.aggregate, At) else []
+    _check(path, everything, [*columns.values(), value, *position, *where])
     meant = [
         (row, record)
         for row, record in everything
@@ -56,20 +61,27 @@ def read_rows(settings: MetricSettings) -> pd.DataFrame:
     ]
     if not meant:
         raise ConfigError(f"{path}: no row has {dict(where)} (metrics.<name>.where).")
-    mapped = map_rows(meant, path, Table(columns=Columns(**columns)))
+    record_of = dict(meant)
+    # No answer is looked at: the question stands in its place.
+    mapped = map_rows(meant, path, Table(columns=Columns(**columns), answer_format="text"))
     rows = [
         {
             "row": entry["row"],
             "key": _key(entry, settings),
-            "text": entry["answer"],
-            **_number(entry["answer"]),
+            "text": _text(cell := select(record_of[entry["row"]], value)),
+            **read_value(cell, record_of[entry["row"]], settings),
         }
         for entry in mapped.rows
     ]
-    for entries, reason in ((mapped.rejected, "not_a_number"), (rejected, "unreadable")):
-        rows += [
-            {"row": entry["row"], "text": entry["detail"], "reason": reason} for entry in entries
-        ]
+    require_number(
+        f"{path}: column {value!r}",
+        [select(record, value) for _, record in meant],
+        [row["value"] for row in rows],
+    )
+    rows += [
+        {"row": entry["row"], "text": entry["detail"], "reason": "unreadable"}
+        for entry in [*mapped.rejected, *rejected]
+    ]
     table = pd.DataFrame(rows, columns=["row", "key", "text", "value", "reason"], dtype=object)
     return table.astype({"row": int, "value": float})
 
@@ -92,8 +104,8 @@ def join(rows: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings) -> J
     fits = rows["key"].map(keys.value_counts()).fillna(0)
     if not fits.any():
         raise ConfigError(
-            f"{settings.path}: none of its {len(rows)} rows fits an item by "
-            f"{settings.join}; the file has {_shown(rows['key'])}, the items have "
+            f"{settings.hub.id if settings.hub else settings.path}: none of its {len(rows)} rows "
+            f"fits an item by {settings.join}; the file has {_shown(rows['key'])}, the items have "
             f"{_shown(keys)}. Check `join`, `id` and `columns`."
         )
     values = rows.groupby("key", sort=False)["value"].agg(["first", "nunique"])
@@ -126,14 +138,33 @@ def join(rows: pd.DataFrame, items: pd.DataFrame, settings: MetricSettings) -> J
     return Joined(found, problems.reset_index(drop=True), counts)
 
 
+def _read(settings: MetricSettings, downloads: Path) -> tuple[str, Records, list[dict[str, Any]]]:
+    """Return the name of what is read, its rows, and what could not be read of it."""
+    if not settings.hub:
+        path = str(settings.path)
+        return path, *read_records(path, settings.format)
+    from caft.datasets.hub import load_parts, rows_of  # its library takes a second to import
+
+    name, part = settings.hub.id, settings.hub.part
+    parts = load_parts(name, settings.hub.config, settings.hub.revision, downloads)
+    place = f"{name}/{part}"
+    return place, *sorted_out(place, rows_of(parts, name, part, Limits()))
+
+
 def _columns(settings: MetricSettings) -> dict[str, Any]:
-    """Return the file's columns as those of a question set, the value in the answer's place."""
+    """Return the columns that rows are joined by as those of a question set."""
     if settings.join == "question":
         columns = settings.columns or {"question": "question"}
     else:
         name = settings.id or settings.join
         columns = {"id": name, "question": name}
-    return {**columns, "answer": settings.column}
+    return {**columns, "answer": columns["question"]}
+
+
+def _text(cell: Any) -> str | None:
+    """Return a value as people are shown it; of a long list its beginning."""
+    cell = as_list(cell)
+    return f"{cell}"[:200] if isinstance(cell, list) else as_text(cell)
 
 
 def _key(row: Mapping[str, Any], settings: MetricSettings) -> str | None:
@@ -158,26 +189,12 @@ def _text_key(question: Any, options: Any) -> str | None:
     return _BETWEEN.join(" ".join(nfc(part).lower().split()) for part in parts)
 
 
-def _number(text: str | None) -> dict[str, Any]:
-    """Read a value, true as 1 and false as 0; else say why it is none."""
-    plain = (text or "").strip().lower()
-    if plain in ("", "nan"):
-        return {"value": None, "reason": "no_value"}
-    try:
-        value = _LOGICAL[plain] if plain in _LOGICAL else float(plain)
-    except ValueError:
-        value = math.inf
-    if math.isinf(value):
-        return {"value": None, "reason": "not_a_number"}
-    return {"value": value, "reason": None}
-
-
 def _check(path: str, rows: list[tuple[int, dict[str, Any]]], columns: list[Any]) -> None:
-    known = dict.fromkeys(name for _, record in rows for name in record)
+    records = [record for _, record in rows]
     for column in columns:
         for name in column if isinstance(column, list) else [column]:
-            if name not in known:
-                raise ConfigError(f"{path}: no column {name!r}; the file has: {', '.join(known)}.")
+            if there := missing(records, name):
+                raise ConfigError(f"{path}: no column {name!r}; {there}.")
 
 
 def _shown(keys: pd.Series) -> str:

@@ -1,6 +1,7 @@
 """What is wrong between keys of the configuration, which no single section can tell."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 from caft.complexity import METRICS
@@ -12,6 +13,7 @@ from caft.config.resolve import (
     kind_of,
     metric_of,
     metrics_analysed,
+    prompts_used,
     recipe_of,
     teacher_of,
     warm_up_recipe,
@@ -27,6 +29,7 @@ from caft.shown import line
 from caft.students.checks import check_source
 from caft.students.settings import Student
 from caft.tables.files import files_in
+from caft.tables.items import GOLD_COLUMNS, ITEM_COLUMNS
 from caft.teacher.settings import Asked
 
 
@@ -129,7 +132,7 @@ def _check_file_names(config: Configuration) -> Iterator[str]:
             for name, one in config.students.items()
             if one.path
         },
-        **{f"metrics.{name}": [one.path] for name, one in config.metrics.items() if one.path},
+        **{f"metrics.{name}": one.files() for name, one in config.metrics.items()},
         **{f"teachers.{name}": one.files() for name, one in config.teachers.items()},
         **{f"judges.{name}": one.files() for name, one in config.judges.items()},
     }
@@ -212,7 +215,12 @@ def _check_metrics(config: Configuration) -> Iterator[str]:
     yield from _check_analysis(config)
 
 
-_NEEDED = {"imported": ("path", "column"), "judgements": ("judge",), "topk": ("teacher",)}
+_NEEDED = {
+    "imported": ("column",),
+    "items": ("column",),
+    "judgements": ("judge",),
+    "topk": ("teacher",),
+}
 
 
 def _check_metric(path: str, metric: MetricSettings, config: Configuration) -> Iterator[str]:
@@ -223,16 +231,28 @@ def _check_metric(path: str, metric: MetricSettings, config: Configuration) -> I
     # A wrong `prompt` at the top is told there, not once for each metric that takes it.
     if metric.prompt not in {*config.prompts, config.prompt}:
         yield f"{path}.prompt: no prompt {metric.prompt!r}{_known(config.prompts)}"
+    if METRICS[kind].source == "imported":
+        for key, problem in metric.problems():
+            yield f"{path}.{key}: {problem}"
     for key in _NEEDED.get(METRICS[kind].source, ()):
         if getattr(metric, key) is None:
             yield f"{path}.{key}: is needed for {kind}."
-    if metric.path is not None and not Path(metric.path).is_file():
-        yield f"{path}.path: no file {metric.path}; paths start in the folder of the run."
+    if METRICS[kind].source == "items" and metric.column is not None:
+        yield from _check_item_column(path, metric.column, config)
     if metric.judge is not None:
         yield from _check_judge(path, metric.judge, config)
     if metric.teacher is not None:
         yield from _check_endpoint_of_metric(path, metric.teacher, config)
     yield from _check_scorer(f"{path}.scored_with", metric.scored_with, config)
+
+
+def _check_item_column(path: str, column: str, config: Configuration) -> Iterator[str]:
+    for name in config.run.datasets:
+        if name in config.datasets and column not in config.datasets[name].item_columns:
+            yield (
+                f"{path}.column: items of {name!r} have no column {column!r}; keep it as "
+                f"datasets.{name}.columns.more: {{{column}: COLUMN OF THE SOURCE}}."
+            )
 
 
 def _check_judge(path: str, name: str, config: Configuration) -> Iterator[str]:
@@ -461,10 +481,36 @@ def _check_examples(config: Configuration) -> Iterator[str]:
             )
 
 
+def _check_placeholders(config: Configuration) -> Iterator[str]:
+    """Check that what prompts show of an item is there, and is not its answer."""
+    columns = {name: config.datasets[name].item_columns for name in config.run.datasets}
+    known = {*ITEM_COLUMNS, *(column for names in columns.values() for column in names)}
+    for prompt in sorted(prompts_used(config)):
+        for path, word in dict.fromkeys(config.prompts[prompt].placeholders()):
+            where = f"prompts.{prompt}.{path}: {{{word}}}"
+            if word in GOLD_COLUMNS:
+                yield f"{where} would show the answer with the question; leave it out."
+            elif word in known:
+                yield from _check_shown(where, word, columns)
+            elif like := get_close_matches(word, known - GOLD_COLUMNS, 1, 0.8):
+                yield f"{where} is no column of the items; did you mean {{{like[0]}}}?"
+
+
+def _check_shown(where: str, word: str, columns: Mapping[str, frozenset[str]]) -> Iterator[str]:
+    key = "category: COLUMN" if word == "category" else f"more: {{{word}: COLUMN}}"
+    for name, filled in columns.items():
+        if word not in filled:
+            yield (
+                f"{where} is empty for the items of {name!r}; name its column as "
+                f"datasets.{name}.columns: {{{key}}}, or leave it out."
+            )
+
+
 _BETWEEN_SECTIONS = (
     _check_rounds,
     _check_parents,
     _check_validation,
     _check_adaptive,
     _check_examples,
+    _check_placeholders,
 )

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from caft.config.model import Configuration
+from caft.datasets import RETIRED
 from caft.errors import ConfigError
 from caft.mixtures.recipe import Recipe
 from caft.settings import NAME
@@ -188,6 +189,8 @@ def _complaint(detail: ErrorDetails) -> str:
             f"{given!r} is no name: it becomes a file name, so it has letters, digits, - and _ "
             f"alone, such as {better}"
         )
+    if kind == "union_tag_invalid" and context["tag"] in RETIRED:
+        return RETIRED[context["tag"]]
     if kind in _COMPLAINTS:
         return _COMPLAINTS[kind].format(given=repr(given), **context)
     if kind.startswith("bool"):

@@ -15,6 +15,8 @@ from caft.teacher.settings import Asked
 
 # Of a warm-up, whatever the stages do: it is short, and no validation rows are at hand.
 _WARM_UP = {"method": "lora", "early_stopping": None, "keep_epochs": False}
+GIVEN = frozenset({"imported", "items"})
+"""Sources of metrics whose values nobody computes: they stand in a file or with the questions."""
 _STUDENTS_TABLES = {
     "scores": layout.SCORES,
     "generations": layout.GENERATIONS,
@@ -138,6 +140,16 @@ def prompt_of(config: Configuration, metric: str) -> str:
     return config.metrics[metric].prompt or config.prompt
 
 
+def prompts_used(config: Configuration) -> set[str]:
+    """Return the prompt variants that this run asks students and teachers with."""
+    metrics = {*metrics_used(config), *metrics_analysed(config)}
+    return {
+        config.prompt,
+        *(prompt_of(config, name) for name in metrics),
+        *(config.teachers[name].prompt for name in teachers_used(config)),
+    }
+
+
 def scorer_of(config: Configuration, student: str, metric: str) -> str:
     """Return which model scores a metric: `base`, `warm_up`, or a stage such as `sft.1`."""
     scorer = config.metrics[metric].scored_with
@@ -168,10 +180,10 @@ def sampling_of(config: Configuration, metric: str) -> dict[str, Any]:
 def decimals_of(config: Configuration, buckets: str) -> int | None:
     """Return how many decimals count for a bucket definition; None for all of them.
 
-    What a model computes is rounded above the noise of float32 batching; a value from a file is
+    What a model computes is rounded above the noise of float32 batching; a value that was given is
     what it is.
     """
-    return None if source_of(config, config.buckets[buckets].metric) == "imported" else 4
+    return None if source_of(config, config.buckets[buckets].metric) in GIVEN else 4
 
 
 def metrics_analysed(config: Configuration) -> list[str]:

@@ -22,7 +22,8 @@ class RawRows:
     Attributes:
         rows: one dict per question with the keys file, row (1-based), source_id, question, options
             (list of str or None; a value that is no list stays as it is), answer (as given, str or
-            None), category, rationale and split (or None).
+            None), category, rationale and split (or None), and perhaps more: values of the items'
+            further columns by name.
         answer_kind: choice, numeric or text, of all rows.
         answer_format: how a choice answer is given: letter, index0, index1 or text.
         rejected: rows that could not be read, with the columns of quarantined_items.
@@ -56,11 +57,23 @@ ADAPTERS: Registry[Adapter[Any]] = Registry(
     {
         "file": ".file",
         "hub": ".hub",
-        "mmlu_dev": ".mmlu_dev",
+        "package": ".package",
         "reasoning_gym": ".reasoning_gym",
     },
 )
 """Every adapter by its name in the config. Its libraries are imported when it reads."""
+
+
+RETIRED = {
+    "mmlu_dev": "mmlu_dev is read by the adapter `package` now, which gives the same items; write "
+    "instead of `adapter: mmlu_dev` these keys, and leave the others: {adapter: package, package: "
+    "lm-eval==0.4.13, wheel_sha256: "
+    "5daaa1973bf874005f64f28d3834b875f6886f0d6475878e6a6c821994a5286a, members: "
+    "[lm_eval/tasks/mmlu/flan_cot_fewshot/_cot_prompts.json], format: worked_prompts, columns: "
+    "{question: question, options: options, answer: answer, rationale: rationale, category: "
+    "subject, id: id}}",
+}
+"""Adapters that are no more, and what to write instead."""
 
 
 def read_section(plain: Mapping[str, Any]) -> DatasetSettings:

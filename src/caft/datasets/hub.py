@@ -15,7 +15,7 @@ from caft.errors import ItemError
 from caft.settings import key, optional
 from caft.tables.files import files_in
 from caft.tables.links import is_inside, way_out
-from caft.tables.rows import checked, require_size
+from caft.tables.rows import Limits, Row, checked, require_size
 
 _SPLITS = ("train", "validation", "test")
 
@@ -81,29 +81,14 @@ def read(settings: Hub, seed: int, downloads: Path) -> RawRows:
         ItemError: if the dataset cannot be loaded, names files that are not its own, has no such
             part or column, or a hub id comes without a revision.
     """
-    name, revision = settings.id, settings.revision
+    name = settings.id
     if problem := settings._unplaced():
         raise ItemError(f"{name}: official_splits {problem}")
-    if revision is None and not Path(name).is_dir():
-        raise ItemError(f"{name}: is no local folder; give the `revision` (commit) of the dataset.")
-    try:
-        parts = _load(settings, downloads)
-    except ItemError:
-        raise
-    except Exception as error:  # whatever the library makes of a card and of files of others
-        said = (str(error).splitlines() or [""])[0]
-        raise ItemError(
-            f"{name}: cannot be loaded ({type(error).__name__}: {said}); check id, config, "
-            "revision and the network."
-        ) from error
+    parts = load_parts(name, settings.config, settings.revision, downloads)
     raw = RawRows([], "")
     for part, split in settings.split_of().items():
-        if part not in parts:
-            raise ItemError(f"{name}: no part {part!r}; the dataset has: {', '.join(parts)}.")
-        place, limits = f"{name}/{part}", settings.limits
-        require_size(place, parts[part].data.nbytes, limits)
-        rows = (checked(row, limits) for row in parts[part].to_list())
-        records, rejected = sorted_out(place, enumerate(rows, start=1))
+        place = f"{name}/{part}"
+        records, rejected = sorted_out(place, rows_of(parts, name, part, settings.limits))
         features = parts[part].features
         names = {name: one.names for name, one in features.items() if hasattr(one, "names")}
         mapped = map_rows(records, place, settings, prefix=f"{part}/", names=names)
@@ -119,20 +104,58 @@ def read(settings: Hub, seed: int, downloads: Path) -> RawRows:
     return limited(raw, settings.limit)
 
 
-def _load(settings: Hub, downloads: Path) -> Any:
+def load_parts(name: str, config: str | None, revision: str | None, downloads: Path) -> Any:
+    """Return the parts of a data set by name; code of the data set never runs.
+
+    Args:
+        name: hub id or local folder.
+        config: of the data set.
+        revision: commit; needed unless it is a local folder.
+        downloads: folder for what is fetched.
+
+    Raises:
+        ItemError: if the data set cannot be loaded, names files that are not its own, or is a hub
+            id without a revision.
+    """
+    if revision is None and not Path(name).is_dir():
+        raise ItemError(f"{name}: is no local folder; give the `revision` (commit) of the dataset.")
+    try:
+        return _load(name, config, revision, downloads)
+    except ItemError:
+        raise
+    except Exception as error:  # whatever the library makes of a card and of files of others
+        said = (str(error).splitlines() or [""])[0]
+        raise ItemError(
+            f"{name}: cannot be loaded ({type(error).__name__}: {said}); check id, config, "
+            "revision and the network."
+        ) from error
+
+
+def rows_of(parts: Any, name: str, part: str, limits: Limits) -> Iterator[Row]:
+    """Yield the rows of one part of a data set.
+
+    Raises:
+        ItemError: if there is no such part, or it is too large.
+    """
+    if part not in parts:
+        raise ItemError(f"{name}: no part {part!r}; the dataset has: {', '.join(parts)}.")
+    require_size(f"{name}/{part}", parts[part].data.nbytes, limits)
+    yield from enumerate((checked(row, limits) for row in parts[part].to_list()), start=1)
+
+
+def _load(name: str, config: str | None, revision: str | None, downloads: Path) -> Any:
     import datasets
 
     datasets.disable_progress_bars()
-    name = settings.id
     if Path(name).is_dir() and (problem := way_out(name)):
         raise ItemError(problem)
-    for card in cards(name, settings.revision):
+    for card in cards(name, revision):
         if problem := card_problem(card):
             raise ItemError(f"{name}: its card {card.name} {problem}")
     builder = datasets.load_dataset_builder(
         name,
-        name=settings.config,
-        revision=settings.revision,
+        name=config,
+        revision=revision,
         cache_dir=str(downloads / "hub"),
     )
     # What the card's patterns came to, before any of it is fetched.

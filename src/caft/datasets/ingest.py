@@ -92,10 +92,12 @@ def ingest(
             "source": source,
             "source_id": row["source_id"],
             "split": split_of[_question_key(row)],
+            **row.get("more", {}),
         }
         for row in kept
     ]
-    columns = [*SCHEMAS["items"].names, *(["source_order"] if shuffle else [])]
+    further = dict.fromkeys(name for row in kept for name in row.get("more", {}))
+    columns = [*SCHEMAS["items"].names, *(["source_order"] if shuffle else []), *further]
     items = pd.DataFrame(records, columns=columns)
     if shuffle:
         items["source_order"] = [row["order"] for row in kept]
@@ -177,6 +179,8 @@ def _content(row: dict[str, Any], kind: str, answer_format: str, shuffle: bool) 
     """Return a row's checked options, canonical answer and item_id, and what was done to them."""
     for key in ("question", "answer", "category", "rationale", "source_id"):
         _check_text(key, row[key])
+    for key, text in row.get("more", {}).items():
+        _check_text(key, text)
     if not (row["question"] or "").strip():
         raise _BadRow("empty_question", "the question is empty")
     given = _checked_options(row["options"]) if kind == "choice" else None

@@ -61,6 +61,7 @@ class Mapper:
     def __init__(self, table: Table, name: str):
         self._table, self._name = table, name
         self._columns = {what: column for what, column in table.columns if column is not None}
+        self._more: dict[str, str] = self._columns.pop("more", {})
         self._selectors = table.columns.selectors()
         self._pattern = re.compile(table.answer_regex) if table.answer_regex else None
         self._below = any(
@@ -112,6 +113,8 @@ class Mapper:
                 source_id = values.get("id") if "id" in self._columns else source_id
                 answer, rationale = self._parted(values)
                 own = split or self._split(values.get("split"))
+                more = {name: text(select(row, at), name, at) for name, at in self._more.items()}
+                self._held.update(f"more.{name}" for name in more if more[name] is not None)
             except Misfit as misfit:
                 reason, detail = misfit.args
                 self._raw.rejected.append(_reject(file, number, source_id, reason, detail))
@@ -127,6 +130,7 @@ class Mapper:
                     "category": values.get("category"),
                     "rationale": rationale,
                     "split": own,
+                    **({"more": more} if more else {}),
                 }
             )
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from caft.settings import Count, Number, Positive, Section, Share, key, optional
+from caft.settings import Count, Name, Number, Positive, Section, Share, key, optional
+from caft.tables.items import ITEM_COLUMNS, OWN_COLUMNS
 from caft.tables.rows import Limits
 
 
@@ -40,14 +41,24 @@ class Columns(Section):
     split: str | None = optional(
         "An official split (train, validation, test); it wins over `splits`."
     )
+    more: dict[Name, str] | None = optional(
+        "Further columns that items keep, by the names that they get there: `{level: difficulty}`. "
+        "A prompt may show them (`{level}`), and a metric may read them (`metric: column`)."
+    )
+
+    @field_validator("more")
+    @classmethod
+    def _new_names(cls, more: dict[str, str] | None) -> dict[str, str] | None:
+        for name in more or {}:
+            if name in OWN_COLUMNS:
+                raise ValueError(f"{name!r} is a column that items have anyway; give another name")
+        return more
 
     def selectors(self) -> dict[str, list[str]]:
         """Return where each named thing is: one selector, or one per option."""
-        return {
-            name: [given] if isinstance(given, str) else given
-            for name, given in self
-            if given is not None
-        }
+        named = {name: given for name, given in self if given is not None and name != "more"}
+        named |= {f"more.{name}": given for name, given in (self.more or {}).items()}
+        return {name: [one] if isinstance(one, str) else one for name, one in named.items()}
 
 
 class Parts(Section):
@@ -83,6 +94,9 @@ class DatasetSettings(Section):
     splits: Splits = key(
         "Shares of the items; each item's split follows from its question text and the seed alone."
     )
+    terms: str | None = optional(
+        "Licence of the questions and what they may be used for, in words; cards repeat it."
+    )
     max_bad_share: Share = key(
         "Above this share of rejected rows the run stops (a single bad row never stops it).", 0.1
     )
@@ -105,6 +119,11 @@ class DatasetSettings(Section):
         shares = [share for _, share in self.splits]
         if abs(sum(shares) - 1) > 1e-6:
             yield "splits", f"the shares add up to {sum(shares):g}; make them add up to 1."
+
+    @property
+    def item_columns(self) -> frozenset[str]:
+        """The columns in which its items have something."""
+        return frozenset(ITEM_COLUMNS)
 
     @property
     def may_have_validation(self) -> bool:
@@ -155,6 +174,12 @@ class TableSettings(Table, LimitedSettings):
         return Limits(
             self.max_cell_mb or default.max_cell_mb, self.max_file_mb or default.max_file_mb
         )
+
+    @property
+    def item_columns(self) -> frozenset[str]:
+        """The columns in which its items have something; those that are not mapped are empty."""
+        empty = {"category"} - {"category" if self.columns.category else ""}
+        return super().item_columns - empty | set(self.columns.more or {})
 
     @property
     def may_have_validation(self) -> bool:

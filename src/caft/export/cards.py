@@ -355,9 +355,11 @@ def _training(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> st
     ]
     name = _teacher(stages, config)
     dataset = config["datasets"][stages[-1]["dataset"]]
-    source = [_name(dataset[key]) for key in ("id", "generator") if key in dataset]
+    source = [_name(dataset[key]) for key in ("id", "package", "generator") if key in dataset]
     origin = _code(" ".join([dataset["adapter"], *source]))
     text = f"Questions: {_code(stages[-1]['dataset'])} ({origin})."
+    if terms := dataset.get("terms"):
+        text += f" Their terms: {escape_markdown(line(terms))}."
     if name is None:
         return f"{text} All targets are bare answers of the data set.\n\n" + "\n".join(lines)
     teacher = config["teachers"][name]

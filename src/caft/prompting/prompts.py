@@ -10,8 +10,9 @@ import pandas as pd
 
 from caft.errors import ItemError
 from caft.prompting.answers import INVALID, labels, parse, render, with_mark
-from caft.prompting.settings import Prompt
+from caft.prompting.settings import PLACEHOLDER, Prompt
 from caft.tables.hashing import unit_interval
+from caft.tables.items import GOLD_COLUMNS
 from caft.tables.parquet import records
 
 Messages = list[dict[str, str]]
@@ -32,21 +33,27 @@ def build_messages(
         System, example turns and the question; the model's turn is next.
     """
     kind = item["answer_kind"]
-    fields = {
-        "question": item["question"],
-        "options": render_options(item["options"], variant.labels),
-    }
     template = variant.question.choice if kind == "choice" else variant.question.open
     return [
-        {"role": "system", "content": variant.instruction(mode).of(kind)},
+        {"role": "system", "content": _fill(variant.instruction(mode).of(kind), item, variant)},
         *(examples or []),
-        {"role": "user", "content": _fill(template, fields)},
+        {"role": "user", "content": _fill(template, item, variant)},
     ]
 
 
-def _fill(template: str, fields: dict[str, str]) -> str:
+def _fill(template: str, item: Mapping[str, Any], variant: Prompt) -> str:
+    """Fill in what an item has; other words in braces, such as LaTeX's, stay as they are."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name == "options":
+            return render_options(item["options"], variant.labels)
+        if name not in item or name in GOLD_COLUMNS:
+            return match.group(0)
+        return item[name] if isinstance(item[name], str) else ""  # null: the item has none
+
     # One pass, so that a question that contains "{options}" stays as it is.
-    return re.sub(r"\{(question|options)\}", lambda match: fields[match.group(1)], template)
+    return PLACEHOLDER.sub(value, template)
 
 
 def render_options(options: Any, style: str) -> str:

@@ -1,11 +1,17 @@
 """Sections `prompts.<name>` and `students.<name>.template`: how items are put to a model."""
 
+import re
+from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from caft.settings import Natural, Section, key
+
+PLACEHOLDER = re.compile(r"\{([A-Za-z0-9][A-Za-z0-9_-]*)\}")
+"""A column of the items in a text of a prompt, such as `{category}`."""
+_COMMAND = re.compile(r"\\[A-Za-z]+$")
 
 Labels = Literal["upper", "lower", "number"]
 
@@ -41,9 +47,25 @@ class Prompt(Section):
         "one more item than that has to be there.",
         0,
     )
-    question: QuestionTexts = key("How the question is put, with {question} and {options}.")
+    question: QuestionTexts = key(
+        "How the question is put, with {question} and {options}. These and the instructions may "
+        "name any other column of the items, such as {category}, but not the answer; an item "
+        "without a value has nothing there."
+    )
     direct: PerKind = key("Instruction that asks for the answer only.")
     cot: PerKind = key("Instruction that asks for a chain of thought.")
+
+    def placeholders(self) -> Iterator[tuple[str, str]]:
+        r"""Yield each word in braces with the path of its text; `\boxed{answer}` is LaTeX's."""
+        for path, texts in (
+            ("question", self.question),
+            ("direct", self.direct),
+            ("cot", self.cot),
+        ):
+            for name, text in texts:
+                for match in PLACEHOLDER.finditer(text):
+                    if not _COMMAND.search(text[: match.start()]):
+                        yield f"{path}.{name}", match.group(1)
 
     def instruction(self, mode: str) -> PerKind:
         """Return what asks for an answer in a mode, `direct` or `cot`."""

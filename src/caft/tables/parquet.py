@@ -195,6 +195,7 @@ _OPTIONAL = {
 """Columns that a table has only where they say something, behind the others."""
 _METADATA_KEY = b"caft"
 _HASHED_ROWS = 1000  # unpacked at once
+_OPEN = frozenset({"items"})  # further columns may stand behind the schema's, all of text
 
 
 def _schema(name: str, columns: Iterable[str]) -> pa.Schema:
@@ -212,7 +213,8 @@ def write(
     Args:
         name: which schema.
         table: columns of that schema in any order; a column it lacks becomes null, but for the
-            optional ones, which are left out where all of it is null.
+            optional ones, which are left out where all of it is null. Items may
+            have further columns of text.
         path: the Parquet file.
         spec: JSON-like description of what made the table, kept in the footer.
         code: version of the code that made it (`caft.versions`), kept in the footer.
@@ -224,7 +226,9 @@ def write(
     table = table.drop(columns=[one for one in optional if table[one].isna().all()])
     schema = _schema(name, table.columns)
     unknown = [column for column in table.columns if column not in schema.names]
-    if unknown:
+    if name in _OPEN:
+        schema = pa.schema([*schema, *(pa.field(column, _text) for column in sorted(unknown))])
+    elif unknown:
         raise CaftError(f"{path}: table {name!r} has no column {unknown[0]!r}.")
     absent = [column for column in schema.names if column not in table.columns]
     table = table.assign(**dict.fromkeys(absent))[schema.names]
@@ -274,7 +278,8 @@ def _read(name: str, path: str | Path) -> pa.Table:
 
 
 def _is_of(name: str, columns: list[str]) -> bool:
-    return columns == _schema(name, columns).names
+    known = _schema(name, columns).names
+    return (columns[: len(known)] if name in _OPEN else columns) == known
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:

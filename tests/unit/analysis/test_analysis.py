@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 from caft.analysis import intervals as statistics
 from caft.analysis import metric_tables as analysis
-from caft.analysis.intervals import paired_areas, roc_auc
+from caft.analysis.intervals import paired_areas, rank_correlation, roc_auc
 from caft.analysis.metric_tables import (
     Judging,
     bucket_accuracy,
@@ -185,6 +185,19 @@ def test_correlation_is_spearmans_over_the_items_that_both_metrics_have():
     assert (row["metric"], row["other"], row["n"]) == ("m", "k", 4)
     assert row["spearman"] == pytest.approx(spearmanr(one[:4], other[:4]).statistic)
     assert pd.isna(row["reason"])
+
+
+def test_a_correlation_has_an_interval_that_narrows_with_the_items():
+    # tanh(atanh(0.5) +- 1.96 sqrt((1 + 0.125) / 97)), and with 997
+    assert rank_correlation(0.5, 100).low == pytest.approx(0.3259, abs=1e-4)
+    assert rank_correlation(0.5, 100).high == pytest.approx(0.6413, abs=1e-4)
+    assert rank_correlation(0.5, 1000).low == pytest.approx(0.4490, abs=1e-4)
+
+
+@pytest.mark.parametrize("spearman, count", [(1.0, 50), (-1.0, 50), (0.5, 3), (NAN, 50)])
+def test_a_correlation_has_no_interval_where_the_formula_has_none(spearman, count):
+    found = rank_correlation(spearman, count)
+    assert pd.isna(found.low) and pd.isna(found.high)
 
 
 def test_a_correlation_that_is_unknown_says_why():

@@ -888,3 +888,50 @@ def test_what_is_asked_and_what_is_reported(config):
     config["run"]["adaptive"] = {"quantile": 0.5}
     asked = [view.name for view in asked_views(prepare(config))]
     assert asked[4:] == ["direct-validation", "direct-2shot-validation"]
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("About {category}", "is empty for the items of 'own'; name its column as datasets.own."),
+        ("About {categroy}", "is no column of the items; did you mean {category}?"),
+        ("It is {answer}", "would show the answer with the question; leave it out."),
+    ],
+)
+def test_a_prompt_shows_what_the_items_have_and_not_their_answer(
+    config, tmp_path, monkeypatch, text, said
+):
+    monkeypatch.chdir(tmp_path)
+    Path("q.csv").touch()
+    columns = {"question": "q", "answer": "a", "more": {"grade": "g"}}
+    file_dataset(config, path="q.csv", columns=columns, answer_kind="text")
+    config["prompts"]["letters"]["cot"]["text"] = f"{text} {{grade}} \\boxed{{answer}} {{x}}"
+    (problem,) = problems(config)
+    assert problem.startswith("config: prompts.letters.cot.text: {") and said in problem
+
+
+def test_a_prompt_shows_what_all_question_sets_have(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("q.csv").touch()
+    columns = {"question": "q", "answer": "a", "more": {"grade": "g"}}
+    file_dataset(config, path="q.csv", columns=columns, answer_kind="text")
+    config["datasets"]["sums"] = copy.deepcopy(SHIPPED["datasets"]["sums"])
+    config["run"]["datasets"] = ["own", "sums"]
+    config["prompts"]["letters"]["cot"]["text"] = "Grade {grade}"
+    assert problems(config) == [
+        "config: prompts.letters.cot.text: {grade} is empty for the items of 'sums'; name its "
+        "column as datasets.sums.columns: {more: {grade: COLUMN}}, or leave it out."
+    ]
+
+
+def test_a_prompt_with_columns_that_the_items_have_is_in_order(config):
+    config["prompts"]["letters"]["cot"]["numeric"] = "{category}: \\boxed{answer} {x} [[number]]"
+    prepare(config)
+
+
+def test_a_metric_of_an_item_column_names_one_that_the_items_have(config):
+    config["metrics"]["level"] = {"metric": "column", "column": "level"}
+    assert problems(config) == [
+        "config: metrics.level.column: items of 'sums' have no column 'level'; keep it as "
+        "datasets.sums.columns.more: {level: COLUMN OF THE SOURCE}."
+    ]

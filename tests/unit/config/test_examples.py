@@ -10,7 +10,7 @@ from caft.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "config/examples").glob("*.yaml"))
-OFFLINE = {"smoke", "mmlu_dev", "study"}
+OFFLINE = {"smoke", "mmlu_dev", "math", "offline", "study"}
 
 
 def read(path):
@@ -37,6 +37,10 @@ def supply(config):
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(json.dumps({}), encoding="utf-8")
         (folder / "model.safetensors").touch()
+    scores = [one["hub"] for one in config["metrics"].values() if "hub" in one]
+    for one in [*config["datasets"].values(), *scores]:
+        if "id" in one and "revision" not in one:
+            Path(one["id"]).mkdir(parents=True, exist_ok=True)
 
 
 def repeated(example, default, path=""):

@@ -149,6 +149,14 @@ def test_a_model_that_was_not_evaluated_says_so(rows, provenance):
     assert "model-index" not in header(card)
 
 
+def test_the_terms_of_the_questions_stand_in_both_cards(rows, provenance, mixture):
+    terms = "MIT; never for a model that is *released*"
+    provenance["config"]["datasets"]["sums"] |= {"terms": terms}
+    told = "Their terms: MIT; never for a model that is \\*released\\*."
+    assert told in section(model_card("m", RECORD, [STAGE], rows, provenance), "Training data")
+    assert told in section(dataset_card("m", [mixture], [STAGE], SPEND, provenance), "Stages")
+
+
 def test_a_merged_model_tells_what_merging_changed(rows, provenance):
     card = model_card("m", RECORD, [STAGE], rows, provenance, MERGED)
     assert "saved in bfloat16: 1 of 32 greedy answers differ" in card

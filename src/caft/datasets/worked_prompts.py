@@ -1,19 +1,9 @@
-"""Development questions of MMLU, 57 subjects × 5 (three × 4), with human chains of thought."""
+"""Prompts of worked multiple-choice examples as lm-eval has them: MMLU's, with human solutions."""
 
 import re
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from caft.datasets import Adapter, RawRows
-from caft.datasets.mapping import limited
-from caft.datasets.settings import LimitedSettings
-from caft.students.packages import fetch_member
-from caft.tables.files import read_json
-
-_PACKAGE = "lm-eval==0.4.13"
-_MEMBER = "lm_eval/tasks/mmlu/flan_cot_fewshot/_cot_prompts.json"
-_SHA256 = "081478485b1d4f51e01305e19113f0e3a468f2dc787596386998e229a97b096c"
-_WHEEL_SHA256 = "5daaa1973bf874005f64f28d3834b875f6886f0d6475878e6a6c821994a5286a"
+from caft.tables.rows import Row, Unusable
 
 _QUESTION = re.compile(
     r"(?P<question>.+?)\n(?P<options>\(A\) .+?)\nA: Let's think step by step\.\s+"
@@ -30,43 +20,27 @@ _BROKEN_COMMANDS = {
 }
 
 
-class MmluDev(LimitedSettings):
-    """The 57 x 5 MMLU questions with human chains of thought in the lm-eval package (MIT)."""
-
-    adapter: Literal["mmlu_dev"]
-
-
-def read(settings: MmluDev, seed: int, downloads: Path) -> RawRows:
-    """Read the questions from the pinned prompt file of lm-eval; categories are the subjects.
-
-    Raises:
-        ModelError: if the file cannot be fetched.
-    """
-    target = downloads / "mmlu_cot_prompts.json"
-    path = fetch_member(_PACKAGE, _SHA256, _MEMBER, target, _WHEEL_SHA256)
-    return limited(parse_prompts(read_json(path), path.name), settings.limit)
-
-
-def parse_prompts(prompts: dict[str, str], file: str) -> RawRows:
+def parse_prompts(prompts: dict[str, str]) -> list[Row]:
     """Parse prompts of several questions each; what does not parse is rejected, never guessed.
 
     Args:
         prompts: subject -> prompt, each question as `Q: …`, its options `(A) … (B) …`, and
             `A: Let's think step by step. … The answer is (X).`
-        file: the name that messages and the quarantine show.
+
+    Returns:
+        Rows with the columns id (`subject/number`), question, options, answer, rationale, subject.
     """
-    raw = RawRows([], "choice")
+    rows: list[Row] = []
     for subject, prompt in prompts.items():
         for number, block in enumerate(re.split(r"^Q: ", prompt, flags=re.MULTILINE)[1:], start=1):
-            row = len(raw.rows) + len(raw.rejected) + 1
-            place = {"file": file, "row": row, "source_id": f"{subject}/{number}"}
             parsed = _parse(block)
             if parsed is None:
                 detail = f"question {number} of {subject} has an unknown form"
-                raw.rejected.append({**place, "reason": "unparsed", "detail": detail})
+                rows.append((len(rows) + 1, Unusable("unparsed", detail)))
             else:
-                raw.rows.append({**place, **parsed, "category": subject, "split": None})
-    return raw
+                row = {"id": f"{subject}/{number}", **parsed, "subject": subject}
+                rows.append((len(rows) + 1, row))
+    return rows
 
 
 def _parse(block: str) -> dict[str, Any] | None:
@@ -90,6 +64,3 @@ def _restore(text: str) -> str:
     for broken, command in _BROKEN_COMMANDS.items():
         text = re.sub(broken, re.escape(command), text)
     return text.strip()
-
-
-ADAPTER = Adapter(MmluDev, read)

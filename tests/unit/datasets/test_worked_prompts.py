@@ -1,6 +1,7 @@
 import pytest
 
-from caft.datasets.mmlu_dev import parse_prompts
+from caft.datasets.worked_prompts import parse_prompts
+from caft.tables.rows import Unusable
 
 HEAD = "The following are multiple choice questions (with answers) about tests.\n\n"
 GOOD = (
@@ -10,31 +11,30 @@ GOOD = (
 
 
 def test_question_options_answer_and_rationale_are_parsed():
-    raw = parse_prompts({"tests": HEAD + GOOD}, "prompts.json")
-    assert (raw.answer_kind, raw.answer_format, raw.rejected) == ("choice", "letter", [])
-    assert raw.rows == [
-        {
-            "file": "prompts.json",
-            "row": 1,
-            "source_id": "tests/1",
-            "question": "Which is\neven?",
-            "options": ["1", "2", "3", "5"],
-            "answer": "B",
-            "rationale": "Two is 2 x 1.",
-            "category": "tests",
-            "split": None,
-        }
+    assert parse_prompts({"tests": HEAD + GOOD}) == [
+        (
+            1,
+            {
+                "id": "tests/1",
+                "question": "Which is\neven?",
+                "options": ["1", "2", "3", "5"],
+                "answer": "B",
+                "rationale": "Two is 2 x 1.",
+                "subject": "tests",
+            },
+        )
     ]
 
 
 def test_options_may_stand_on_lines_of_their_own():
     prompt = HEAD + GOOD.replace(" (B)", "\n(B)", 1).replace(" (C)", "\n(C)")
-    assert parse_prompts({"tests": prompt}, "f").rows[0]["options"] == ["1", "2", "3", "5"]
+    ((_, row),) = parse_prompts({"tests": prompt})
+    assert row["options"] == ["1", "2", "3", "5"]
 
 
 def test_options_may_be_discussed_in_the_rationale():
     prompt = HEAD + GOOD.replace("Two is", "Each in turn:\n(A) is odd.\n(B) is even. Two is")
-    (row,) = parse_prompts({"tests": prompt}, "f").rows
+    ((_, row),) = parse_prompts({"tests": prompt})
     assert row["rationale"].startswith("Each in turn:\n(A) is odd.")
 
 
@@ -50,8 +50,8 @@ def test_options_may_be_discussed_in_the_rationale():
     ],
 )
 def test_broken_latex_commands_are_whole_again(broken, whole):
-    raw = parse_prompts({"tests": HEAD + GOOD.replace("2 x 1", broken)}, "f")
-    assert raw.rows[0]["rationale"] == f"Two is {whole}."
+    ((_, row),) = parse_prompts({"tests": HEAD + GOOD.replace("2 x 1", broken)})
+    assert row["rationale"] == f"Two is {whole}."
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,6 @@ def test_broken_latex_commands_are_whole_again(broken, whole):
     ],
 )
 def test_what_does_not_parse_is_rejected(block):
-    raw = parse_prompts({"tests": HEAD + block + GOOD}, "prompts.json")
-    assert [row["source_id"] for row in raw.rows] == ["tests/2"]
-    assert raw.rejected == [
-        {
-            "file": "prompts.json",
-            "row": 1,
-            "source_id": "tests/1",
-            "reason": "unparsed",
-            "detail": "question 1 of tests has an unknown form",
-        }
-    ]
+    (_, bad), (number, row) = parse_prompts({"tests": HEAD + block + GOOD})
+    assert bad == Unusable("unparsed", "question 1 of tests has an unknown form")
+    assert (number, row["id"]) == (2, "tests/2")
