@@ -5,12 +5,12 @@ rule train_stage:
     output:
         layout.MODEL,
     params:
+        **CONFIG.training.plain("checkpoint_folder"),
         spec=layout.PLANNED_STAGE,
         engine=resolve.compute_of(CONFIG),
         launcher=CONFIG.training.launcher,
         checkpoint_minutes=CONFIG.training.checkpoint_minutes,
         # No parameter where there is none, so that no training job of before runs again.
-        **CONFIG.training.plain("checkpoint_folder"),
         report_to=CONFIG.training.report_to,
     log:
         "logs/train_stage/{digest}.log",
