@@ -1,5 +1,10 @@
 """Made-up tables of a small run, for the explorer: six items, three strategies, two modes."""
 
+import gzip
+import json
+import re
+from base64 import b64decode
+
 import pandas as pd
 
 from caft.config.modes import View
@@ -12,6 +17,12 @@ IDS = ["a1", "b2", "c3", "d4", "e5", "f6"]
 SPLITS = ["train", "train", "train", "test", "test", "test"]
 # What each model answers to the three test items in the mode `cot`: right, wrong or invalid.
 ANSWERS = {"base": "iii", "d-1": "rrw", "d-2": "rwi", "d-3": "rrr", "c-1": "wrw"}
+
+
+def unpacked(page):
+    """Return what each block of a page holds, by its name."""
+    found = re.findall(r'<script type="application/gzip" id="([\w-]+)">(.*?)</script>', page)
+    return {name: json.loads(gzip.decompress(b64decode(packed))) for name, packed in found}
 
 
 def items(**changed):

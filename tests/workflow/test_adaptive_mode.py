@@ -5,6 +5,7 @@ from collections import Counter
 
 import pandas as pd
 import pytest
+from explored import unpacked
 from harness import Project
 
 from caft.mixtures.plan import read_plan
@@ -69,7 +70,8 @@ def test_it_has_rows_like_any_other_mode(project):
     assert (results / "figures/answering.svg").is_file()
     page = (results / "overview.html").read_text()
     assert "Answering" in page and "adaptive" in page
-    assert "adaptive" in (results / "explorer.html").read_text()
+    head = unpacked((results / "explorer.html").read_text())["part-0-head"]
+    assert {way["mode"] for way in head["ways"]} == set(MODES)
 
 
 def test_a_later_stage_replays_and_asks_no_teacher_for_it(project):

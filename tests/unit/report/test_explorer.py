@@ -1,7 +1,6 @@
-import gzip
 import json
 import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from configurations import configuration
-from explored import IDS, items, sources
+from explored import IDS, items, sources, unpacked
 
 from caft.report.explorer import explorer_page
 from caft.report.items import _read_metrics, part_of
@@ -25,12 +24,6 @@ def column(name, values):
 
 def facet(head, name):
     return next(column(name, one) for one in head["facets"] if one["name"] == name)
-
-
-def unpacked(page):
-    """Return what each block of a page holds, by its name."""
-    found = re.findall(r'<script type="application/gzip" id="([\w-]+)">(.*?)</script>', page)
-    return {name: json.loads(gzip.decompress(b64decode(packed))) for name, packed in found}
 
 
 def test_items_are_in_the_order_of_their_ids_whatever_the_order_of_the_tables():
