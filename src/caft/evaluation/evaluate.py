@@ -1,17 +1,15 @@
 """Evaluation: ask a model every test item in one mode, greedily, and read its answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from caft import versions
 from caft.evaluation.settings import Evaluation
 from caft.prompting.answers import ABSTAINED, INVALID, TOO_LONG, equal, parse
-from caft.prompting.asked import Asked, Prompts
+from caft.prompting.asked import Asked, Prompts, joined
 from caft.prompting.settings import Prompt
-from caft.running.blocks import Cache
+from caft.running.blocks import Cache, Rows
 from caft.running.jobs import Progress
 from caft.students import vllm as generation_vllm
 from caft.students.generation import Decoding, generate
@@ -29,7 +27,7 @@ def backend(engine: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 def evaluate(
     prompts: Prompts, student: Loaded, mode: str, settings: Evaluation, progress: Progress
-) -> pd.DataFrame:
+) -> Iterator[Rows]:
     """Answer items with a model.
 
     Args:
@@ -40,11 +38,11 @@ def evaluate(
         settings: how it is asked and read.
         progress: told how many are answered.
 
-    Returns:
-        The predictions table; an answer the parser cannot read is `[invalid]` and counts as wrong.
+    Yields:
+        Rows of the predictions table as they are complete; an answer the parser cannot read is
+        `[invalid]` and counts as wrong.
     """
     items = records(prompts.items)
-    rows: list[dict[str, Any]] = []
     _, ask = backend(settings.engine)
     parser = settings.parser.of(mode)
     decoding = Decoding(
@@ -56,16 +54,19 @@ def evaluate(
     room = student.context - decoding.max_new_tokens
     fits = [len(student.chat.prompt(turns, decoding.place)) <= room for turns in prompts.messages]
     fitting = [index for index, fit in enumerate(fits) if fit]
-    rows += [_too_long(item) for item, fit in zip(items, fits, strict=True) if not fit]
-    progress.advance(len(rows))
+    too_long = [_too_long(item) for item, fit in zip(items, fits, strict=True) if not fit]
+    progress.advance(asked := len(too_long))
+    yield too_long
+    right = 0
     messages = [prompts.messages[index] for index in fitting]
     for batch in ask(student.model, student.chat, messages, decoding) if fitting else ():
-        rows += [
+        rows = [
             _read(items[fitting[answer.index]], answer, prompts.variant, parser) for answer in batch
         ]
-        right = sum(row["correct"] for row in rows) / len(rows)
-        progress.advance(len(batch), f"{right:.3f} right in this block")
-    return pd.DataFrame(rows)
+        asked += len(rows)
+        right += sum(row["correct"] for row in rows)
+        progress.advance(len(rows), f"{right / asked:.3f} right so far")
+        yield rows
 
 
 def _too_long(item: dict[str, Any]) -> dict[str, Any]:
@@ -120,9 +121,8 @@ def evaluate_model(
     open_model, _ = backend(settings.engine)
     scorer = open_model(subject)
 
-    def answer(part: Prompts, progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
-        table = evaluate(part, scorer.loaded, mode, settings, progress)
-        return table, {"new_tokens": int(table["new_tokens"].sum())}
+    def answer(blocks: list[Prompts], progress: Progress) -> Iterator[Rows]:
+        return evaluate(joined(blocks), scorer.loaded, mode, settings, progress)
 
     task = Task(
         "predictions",
@@ -136,6 +136,7 @@ def evaluate_model(
             **{name: scorer.spec[name] for name in ("dtype", "device", "libraries")},
         },
         answer,
+        counted=("new_tokens",),
         in_key={"evaluation": _of_mode(settings, mode)},
     )
     chosen = (asked.items["split"] == split).to_numpy().nonzero()[0].tolist()
