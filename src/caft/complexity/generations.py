@@ -120,7 +120,8 @@ def generate_items(
         known = {"item_id": item["item_id"], "split": item["split"], "sample": sample}
         return {**nothing, **known, "prompt_tokens": lengths[index], **values}
 
-    texts, too_long = [], []
+    texts: list[tuple[int, int]] = []
+    too_long: list[tuple[int, int]] = []
     for index, length in enumerate(lengths):
         fits = length + limit <= student.context
         (texts if fits else too_long).extend((index, sample) for sample in range(samples))

@@ -78,7 +78,8 @@ class Decoder:
         self.model, self.pad, self.is_done, self.longest = model, pad, is_done, longest
         self.batch_size, self.measure, self.draw = batch_size, measure, draw
         self.rows: list[Text] = []
-        self.reader, self.last = open_reader(model, pad), None
+        self.reader = open_reader(model, pad)
+        self.last: Any = None
         self.filling, self.full = True, 0
         self.by_length = ropes.by_length(model)
         on_gpu = model.device.type == "cuda"

@@ -34,7 +34,7 @@ def is_short(error: Exception) -> bool:
     """Tell whether memory was short, of a GPU or of the machine."""
     from accelerate.utils.memory import should_reduce_batch_size
 
-    return should_reduce_batch_size(error)
+    return bool(should_reduce_batch_size(error))
 
 
 def release() -> None:
@@ -74,10 +74,9 @@ def in_batches(
         except RuntimeError as error:
             if len(batch) == 1 or not is_short(error):
                 raise
-            result = None
-        if result is None:  # outside the handler, which would hold what is to be given back
-            release()
-            rest = [item for part in [batch, *left[::-1]] for item in part]
-            left = list(cut(rest, size(batch) // 2))[::-1]
+        else:
+            yield batch, result
             continue
-        yield batch, result
+        release()  # outside the handler, which would hold what is to be given back
+        rest = [item for part in [batch, *left[::-1]] for item in part]
+        left = list(cut(rest, size(batch) // 2))[::-1]

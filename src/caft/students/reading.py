@@ -218,7 +218,8 @@ class _Padded:
     @property
     def nbytes(self) -> int:
         """Bytes of all that is kept."""
-        return sum(layer.keys.nbytes + layer.values.nbytes for layer in _filled(self._cache))
+        parts = [part for layer in _filled(self._cache) for part in (layer.keys, layer.values)]
+        return sum(int(part.nbytes) for part in parts)
 
     def _forward(self, tokens: Any, mask: Any, positions: Any, cache: Any) -> Any:
         output = self.model(

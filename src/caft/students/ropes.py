@@ -61,8 +61,9 @@ def separate(model: Any) -> None:
 
 def _positions_from_mask(_: Any, args: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     tokens, mask = given.get("input_ids"), given.get("attention_mask")
-    known = given.get("position_ids") is not None or tokens is None or mask is None
-    if not known and tokens.shape == mask.shape:
+    if given.get("position_ids") is not None or tokens is None or mask is None:
+        return args, given
+    if tokens.shape == mask.shape:
         given = {**given, "position_ids": (mask.cumsum(-1) - 1).clamp(min=0)}
     return args, given
 
