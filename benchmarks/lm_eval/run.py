@@ -243,15 +243,17 @@ def main() -> None:
     )
     started = time.monotonic()
     loaded = Loaded(load_model(model), Chat(tokenizer))
-    ours = pd.concat(
-        evaluate(
+    ours = pd.DataFrame(
+        {**row, "mode": mode}
+        for mode in arguments.modes
+        for rows in evaluate(
             Asked(items, variant, 1).prompts(mode),
             loaded,
             mode,
             settings,
             Progress(f"answering ({mode})", len(items)),
-        ).assign(mode=mode)
-        for mode in arguments.modes
+        )
+        for row in rows
     ).merge(items[["item_id", "answer_kind"]], on="item_id")
     print(f"here: {time.monotonic() - started:.0f} s")
     with tempfile.TemporaryDirectory() as name:

@@ -35,7 +35,8 @@ def compare_with_row_by_row(items: pd.DataFrame, student: Path, variant: Prompt)
     """
     tokenizer = load_tokenizer(student)
     prompts = Asked(items, variant, 1).prompts("direct")
-    scores = score_items(prompts, Loaded(load_model(student), Chat(tokenizer)))
+    loaded = Loaded(load_model(student), Chat(tokenizer))
+    scores = pd.DataFrame(score_items(prompts, loaded))
     plain = AutoModelForCausalLM.from_pretrained(
         student, dtype=torch.float32, trust_remote_code=False
     ).eval()

@@ -16,6 +16,9 @@ SCORES = 2  # 2: the table has a column answer_entropy
 # 2: samples are drawn block by block; 3: an answer is read behind the thoughts, and as 4 of
 # RATIONALES
 GENERATIONS = 3
+# Of chains that are drawn; until 3 as GENERATIONS. 4: each text has draws of its own, whatever is
+# written beside it
+SAMPLES = 4
 LIKELIHOODS = 3  # 2: an answer is marked once, in the form asked for; 3: as 4 of RATIONALES
 METRICS = 1
 FIRST_TOKENS = 2  # 2: as 4 of RATIONALES; the first token is that of the answer, not of a thought

@@ -4,6 +4,7 @@ import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from caft.datasets import load, read_section
@@ -46,9 +47,9 @@ def test_batching_and_row_order_change_nothing(items, real_student, shipped):
 
     loaded = Loaded(load_model(real_student), load_chat(real_student), 8192)
     asked = Asked(items, Prompt.model_validate(shipped["prompts"]["letters"]), 1)
-    one = score_items(asked.prompts("direct"), loaded, token_budget=1)
+    one = pd.DataFrame(score_items(asked.prompts("direct"), loaded, token_budget=1))
     turned = replace(asked, items=items[::-1])
-    many = score_items(turned.prompts("direct"), loaded, token_budget=3000)
+    many = pd.DataFrame(score_items(turned.prompts("direct"), loaded, token_budget=3000))
     both = one.merge(many, on="item_id")
     difference = both["single_token_entropy_x"] - both["single_token_entropy_y"]
     assert difference.abs().max() <= 1e-3

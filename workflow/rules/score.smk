@@ -120,7 +120,7 @@ use rule generate_chains as sample_chains with:
         sampling=lambda wildcards: resolve.sampling_of(CONFIG, wildcards.metric),
         engine=resolve.compute_of(CONFIG),
         seed=CONFIG.seed,
-        code=versions.GENERATIONS,
+        code=versions.SAMPLES,
     log:
         "logs/sample_chains/{dataset}.{student}.{scorer}.{metric}{shard}.log",
     benchmark:

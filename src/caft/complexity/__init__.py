@@ -12,12 +12,13 @@ from caft.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
     from caft.complexity.distribution import Distributions
     from caft.complexity.settings import MetricSettings
 
     Compute = Callable[[pd.DataFrame, pd.DataFrame, MetricSettings], pd.DataFrame]
-    InPass = Callable[[Distributions], list[float | None]]
+    InPass = Callable[[Distributions], Tensor]
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,9 @@ class Metric:
         compute: called with (table, items, settings); returns item_id, value and reason, a row per
             item in their order.
         unit: of its values.
-        in_pass: where the forward pass itself computes it, what does so, for a batch: its values
-            are the column of the scores table that has the metric's name.
+        in_pass: where the forward pass itself computes it, what does so, for a batch on its device:
+            its values, shape (n_items,), NaN where there is none, are the column of the scores
+            table that has the metric's name.
         question: what a judge is asked for it, a key of `caft.complexity.judge_questions`.
     """
 

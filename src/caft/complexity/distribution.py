@@ -6,8 +6,7 @@ questions.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,27 +22,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Distributions:
-    """Next-token distributions of a batch of items, from one forward pass.
+    """Next-token distributions of a batch of items, from one forward pass, on its device.
 
     Attributes:
         log_probs: over the full vocabulary, float32, shape (n_items, vocabulary).
-        option_log_probs: per item, of its option labels, shape (n_options,); None for open
-            questions.
-        gold: per item, position of the gold option, or the first gold token of an open question.
-        later: per item, logits at the answer's other tokens, shape (n_tokens - 1, vocabulary); the
-            token that ends the turn is no token of the answer.
+        options: log-probabilities of the option labels, shape (n_items, most options): -inf behind
+            the last one of an item, and for open questions.
+        gold: position of the gold option, or the first gold token of an open question, shape
+            (n_items,).
+        later: logits at the other tokens of open answers, shape (n_tokens, vocabulary); the token
+            that ends the turn is no token of the answer.
+        later_of: the item of each of them, shape (n_tokens,).
     """
 
     log_probs: Any
-    option_log_probs: list[Any]
-    gold: list[int]
-    later: list[Any] = field(default_factory=list)
+    options: Any
+    gold: Any
+    later: Any = None
+    later_of: Any = None
 
     @cached_property
-    def entropies(self) -> list[float]:
+    def entropies(self) -> Any:
         """Entropy over the full vocabulary, nats, per item."""
-        found: list[float] = entropies(self.log_probs).tolist()
-        return found
+        return entropies(self.log_probs)
+
+    @cached_property
+    def counts(self) -> Any:
+        """Number of options, per item; 0 for open questions."""
+        return self.options.isfinite().sum(-1)
+
+    def chosen(self, of_options: Any, of_open: Any) -> Any:
+        """Take the first for items with options, the second for open questions."""
+        return of_options.where(self.counts > 0, of_open)
 
 
 def entropies(log_probs: Any) -> Any:
@@ -51,55 +61,47 @@ def entropies(log_probs: Any) -> Any:
     return -(log_probs.exp() * log_probs).sum(-1)
 
 
-def single_token_entropy(batch: Distributions) -> list[float | None]:
+def single_token_entropy(batch: Distributions) -> Any:
     """Return h = -Σ p ln p over the full vocabulary, nats (Goncharov et al., arXiv 2506.21220)."""
-    return [*batch.entropies]
+    return batch.entropies
 
 
-def option_entropy(batch: Distributions) -> list[float | None]:
-    """Return -Σ q ln q / ln K, q the renormalised option probabilities, in 0..1; None if open."""
-    values: list[float | None] = []
-    for log_probs in batch.option_log_probs:
-        if log_probs is None:
-            values.append(None)
-            continue
-        q = log_probs.log_softmax(-1)
-        values.append(float(-(q.exp() * q).sum() / math.log(len(q))))
-    return values
+def option_entropy(batch: Distributions) -> Any:
+    """Return -Σ q ln q / ln K, q the renormalised option probabilities, in 0..1; NaN if open."""
+    q = batch.options.log_softmax(-1)
+    q = q.where(batch.options.isfinite(), 0.0)  # what is no option adds 1 · 0
+    found = -(q.exp() * q).sum(-1) / batch.counts.double().log().float()
+    return batch.chosen(found, float("nan"))
 
 
-def margin(batch: Distributions) -> list[float | None]:
+def margin(batch: Distributions) -> Any:
     """Return p2 - p1 in -1..0: of the option labels, or of all tokens for open questions.
 
     The margin between the two most probable answers, negated so that larger means more complex.
     """
-    values: list[float | None] = []
-    for log_probs, options in zip(batch.log_probs, batch.option_log_probs, strict=True):
-        first, second = (log_probs if options is None else options).exp().topk(2).values
-        values.append(float(second - first))
-    return values
+    found = [part.exp().topk(2).values for part in (batch.options, batch.log_probs)]
+    return batch.chosen(*(values[:, 1] - values[:, 0] for values in found))
 
 
-def cross_entropy(batch: Distributions) -> list[float | None]:
+def cross_entropy(batch: Distributions) -> Any:
     """Return -ln p(gold), nats: of the gold label, or of an open answer's first token."""
-    return [
-        -float(log_probs[gold] if options is None else options[gold])
-        for log_probs, options, gold in zip(
-            batch.log_probs, batch.option_log_probs, batch.gold, strict=True
-        )
-    ]
+    option = batch.gold.where(batch.counts > 0, 0)
+    found = batch.options.gather(1, option[:, None])[:, 0]
+    return -batch.chosen(found, batch.log_probs.gather(1, batch.gold[:, None])[:, 0])
 
 
-def answer_entropy(batch: Distributions) -> list[float | None]:
+def answer_entropy(batch: Distributions) -> Any:
     """Return the mean entropy over the gold answer's tokens, nats, each after the true ones before.
 
     The single-token entropy of a number or a text is about its first token only, often a sign or a
     first digit.
     """
-    return [
-        (first + float(entropies(later.log_softmax(-1)).sum())) / (1 + len(later))
-        for first, later in zip(batch.entropies, batch.later, strict=True)
-    ]
+    total, count = batch.entropies.double(), batch.gold.new_ones(len(batch.gold))
+    if batch.later is not None:
+        found = entropies(batch.later.log_softmax(-1)).double()
+        total = total.index_add(0, batch.later_of, found)
+        count = count.index_add(0, batch.later_of, count.new_ones(len(batch.later_of)))
+    return total / count
 
 
 def _metric(

@@ -1,10 +1,10 @@
 """The scoring engine: next-token distributions of many prompts, one forward pass per item."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-import pandas as pd
+import numpy as np
 
 from caft.complexity import METRICS
 from caft.complexity.distribution import Distributions
@@ -13,14 +13,18 @@ from caft.prompting.asked import Prompts
 from caft.prompting.chat import Chat
 from caft.prompting.numbers import begins_number
 from caft.running.jobs import Progress
+from caft.students import memory
 from caft.students.opened import Loaded
 from caft.students.reading import logits_at
 from caft.tables.parquet import records
 
+Result = TypeVar("Result")
+
 TOKEN_BUDGET = {"cpu": 1000, "cuda": 32768}  # tokens per batch, padding included
-# Tokens of padding in a batch: a block has few items of one length. For 12,032 items as long as
-# MMLU-Pro's the batches of a GPU would be 24% larger than the prompts, with this they are 6%.
+# Padding in a batch: a block has few items of one length. These tokens always pass, and of a large
+# batch this share, so that it ends for its budget.
 PADDING = 512
+_PADDED_SHARE = 0.125
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def score_items(
     student: Loaded,
     token_budget: int | None = None,
     progress: Progress | None = None,
-) -> pd.DataFrame:
+) -> list[dict[str, Any]]:
     """Score every item with the student's next-token distribution, one forward pass each.
 
     An open question's gold answer is appended to its prompt, so that the same pass also tells
@@ -59,27 +63,31 @@ def score_items(
     Args:
         prompts: the items with their direct prompts.
         student: the model; items that are longer than its context get status `too_long`.
-        token_budget: tokens per batch; by default what was measured best for the device.
+        token_budget: tokens per batch; by default what was measured best for the device. Where
+            memory is short, batches become smaller.
         progress: of the whole question set.
 
     Returns:
-        The scores table (without `warm_up`), one row per item in the same order.
+        Rows of the scores table (without `warm_up`), one per item in the same order.
     """
-    items, model, tokenizer = prompts.items, student.model, student.chat.tokenizer
+    model, tokenizer = student.model, student.chat.tokenizer
     rows = encode_rows(prompts, student.chat)
     fitting = [row for row in rows if len(row.tokens) <= student.context]
     budget = token_budget or TOKEN_BUDGET[model.device.type]
     progress = progress or Progress("scoring", len(rows))
     progress.advance(len(rows) - len(fitting))
     found: dict[int, dict[str, Any]] = {}
-    for batch in token_batches(fitting, budget):
-        for row, values in zip(batch, score_batch(model, tokenizer, batch), strict=True):
-            found[row.index] = values
+    scored = batches_that_fit(fitting, budget, lambda batch: score_batch(model, tokenizer, batch))
+    for batch, values in scored:
+        found |= {row.index: value for row, value in zip(batch, values, strict=True)}
         progress.advance(len(batch))
-    scores = pd.DataFrame([found.get(row.index, {"status": "too_long"}) for row in rows])
-    scores["item_id"], scores["split"] = items["item_id"].to_numpy(), items["split"].to_numpy()
-    scores["prompt_tokens"] = [row.first + 1 for row in rows]
-    return scores
+    return [
+        {
+            **{"item_id": item["item_id"], "split": item["split"], "prompt_tokens": row.first + 1},
+            **found.get(row.index, {"status": "too_long"}),
+        }
+        for item, row in zip(records(prompts.items), rows, strict=True)
+    ]
 
 
 def encode_rows(prompts: Prompts, chat: Chat) -> list[Row]:
@@ -111,13 +119,30 @@ def token_batches(rows: list[Row], budget: int) -> Iterator[list[Row]]:
     for row in sorted(rows, key=lambda row: (len(row.tokens), row.index)):
         width = len(row.tokens)
         padding = len(batch) * width - filled
-        if batch and ((len(batch) + 1) * width > budget or padding > PADDING):
+        if batch and ((len(batch) + 1) * width > budget or padding > _padding(filled)):
             yield batch
             batch, filled = [], 0
         batch.append(row)
         filled += width
     if batch:
         yield batch
+
+
+def batches_that_fit(
+    rows: list[Row], budget: int, compute: Callable[[list[Row]], Result]
+) -> Iterator[tuple[list[Row], Result]]:
+    """Compute batches of at most `budget` tokens, and smaller ones once memory was short."""
+    return memory.in_batches(
+        rows,
+        token_batches,
+        budget,
+        compute,
+        lambda batch: len(batch) * max(len(row.tokens) for row in batch),
+    )
+
+
+def _padding(tokens: int) -> float:
+    return max(PADDING, _PADDED_SHARE * tokens)
 
 
 def answer_logits(model: Any, batch: list[Row], pad: int) -> list[Any]:
@@ -131,56 +156,77 @@ def answer_logits(model: Any, batch: list[Row], pad: int) -> list[Any]:
 
 
 def score_batch(model: Any, tokenizer: Any, batch: list[Row]) -> list[dict[str, Any]]:
-    """Return scores-table values of a batch; non-finite logits give a status and nulls."""
+    """Return scores-table values of a batch; non-finite logits give a status and nulls.
+
+    All is computed on the model's device and comes from there at once.
+    """
     import torch
 
-    logits = answer_logits(model, batch, tokenizer.pad_token_id)
-    finite = [bool(torch.isfinite(values).all()) for values in logits]
-    usable = [number for number, good in enumerate(finite) if good]
-    results: list[dict[str, Any]] = [{"status": "non_finite_logits"} for _ in batch]
-    if not usable:
-        return results
-    log_probs = torch.stack([logits[number][0] for number in usable]).log_softmax(-1).cpu()
-    options = [
-        _option_log_probs(log_probs[place], batch[number]) for place, number in enumerate(usable)
-    ]
-    gold = [
-        batch[number].gold[0] if batch[number].gold else batch[number].gold_option
-        for number in usable
-    ]
+    logits, device = answer_logits(model, batch, tokenizer.pad_token_id), model.device
+    every = torch.cat(logits)  # position after position
+    row_of = [number for number, part in enumerate(logits) for _ in part]
+    of = torch.tensor(row_of, device=device)
+    log_probs = torch.stack([part[0] for part in logits]).log_softmax(-1)
+    options = _options(log_probs, batch)
+    gold = torch.tensor([row.gold[0] if row.gold else row.gold_option for row in batch])
     # An open question's last gold token ends the turn; a choice item has one position.
-    later = [logits[number][1:-1] for number in usable]
-    distributions = Distributions(log_probs, options, gold, later)
-    metrics = {
-        name: metric.in_pass(distributions) for name, metric in METRICS.items() if metric.in_pass
-    }
-    top = log_probs.argmax(-1).tolist()
-    for place, number in enumerate(usable):
-        row = batch[number]
-        results[number] = {
-            "status": "ok",
-            **{name: values[place] for name, values in metrics.items()},
-            "answer_token": top[place],
-            "answer": tokenizer.decode([top[place]]),
-            **_greedy_answer(tokenizer, row, top[place], logits[number]),
-            "option_logprobs": None if options[place] is None else options[place].double().numpy(),
-        }
-    return results
+    later = [n for n in range(1, len(row_of) - 1) if row_of[n - 1] == row_of[n] == row_of[n + 1]]
+    items = Distributions(log_probs, options, gold.to(device), every[later], of[later])
+    metrics = {name: metric.in_pass(items) for name, metric in METRICS.items() if metric.in_pass}
+    written = torch.tensor([token for row in batch for token in row.gold or [-1]], device=device)
+
+    def throughout(true: Any) -> Any:
+        """Tell for each item whether something is true at all of its positions."""
+        return torch.zeros(len(batch), device=device).index_add(0, of, (~true).float()) == 0
+
+    found = [*metrics.values(), log_probs.argmax(-1)]
+    found += [throughout(every.isfinite().all(-1)), throughout(every.argmax(-1) == written)]
+    table = torch.cat([torch.stack([part.double() for part in found], 1), options.double()], 1)
+    rows = table.cpu().numpy()
+    return [
+        _values(tokenizer, row, dict(zip(metrics, values, strict=False)), *values[len(metrics) :])
+        for row, values in zip(batch, rows, strict=True)
+    ]
 
 
-def _option_log_probs(log_probs: Any, row: Row) -> Any:
+def _options(log_probs: Any, batch: list[Row]) -> Any:
+    """Return log-probabilities of option labels, -inf where an item has fewer; two at least."""
     import torch
 
+    options = [row.options or [] for row in batch]
+    most = max(2, *map(len, options))
+    variants = max((len(tokens) for row in options for tokens in row), default=1)
+    index = torch.full((len(batch), most, variants), -1)
+    for row, variants_of in enumerate(options):
+        for place, tokens in enumerate(variants_of):
+            index[row, place, : len(tokens)] = torch.tensor(tokens)
+    index = index.to(log_probs.device)
+    found = log_probs.gather(1, index.clamp(min=0).flatten(1)).view(index.shape)
+    return found.masked_fill(index < 0, -torch.inf).logsumexp(-1)
+
+
+def _values(
+    tokenizer: Any,
+    row: Row,
+    metrics: dict[str, float],
+    top: float,
+    finite: float,
+    greedy: float,
+    *options: float,
+) -> dict[str, Any]:
+    """Return an item's values; `top` is its likeliest token, `greedy` says it writes the gold."""
+    if not finite:
+        return {"status": "non_finite_logits"}
+    token = int(top)
+    answer = tokenizer.decode([token])
     if row.options is None:
-        return None
-    return torch.stack([log_probs[tokens].logsumexp(-1) for tokens in row.options])
-
-
-def _greedy_answer(tokenizer: Any, row: Row, top: int, logits: Any) -> dict[str, bool]:
-    if row.options is not None:
-        chosen = [number for number, tokens in enumerate(row.options) if top in tokens]
-        return {"answer_valid": bool(chosen), "correct": chosen == [row.gold_option]}
+        said = {"answer_valid": begins_number(answer), "correct": bool(greedy)}
+    else:
+        chosen = [number for number, tokens in enumerate(row.options) if token in tokens]
+        said = {"answer_valid": bool(chosen), "correct": chosen == [row.gold_option]}
+    known = None if row.options is None else np.array(options[: len(row.options)])
     return {
-        "answer_valid": begins_number(tokenizer.decode([top])),
-        "correct": logits.argmax(-1).tolist() == row.gold,
+        "status": "ok",
+        **{name: None if np.isnan(value) else value for name, value in metrics.items()},
+        **{"answer_token": token, "answer": answer, **said, "option_logprobs": known},
     }

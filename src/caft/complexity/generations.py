@@ -4,20 +4,20 @@ The statistics come out of the decode loop, where the logits are; so memory grow
 and a new aggregate of them costs nothing (Goncharov et al., arXiv 2506.21220).
 """
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from caft import versions
 from caft.complexity.distribution import entropies
 from caft.complexity.spans import answer_and_sentences
 from caft.prompting.answers import ABSTAINED, INVALID, equal, parse
-from caft.prompting.asked import Asked, Prompts
+from caft.prompting.asked import Asked, Prompts, joined
 from caft.prompting.chat import Chat
 from caft.prompting.settings import Prompt
-from caft.running.blocks import Cache
+from caft.running.blocks import Cache, Rows
 from caft.running.jobs import Progress
 from caft.students.generation import Decoding, Generated, generate
 from caft.students.opened import Loaded, Subject, open_scorer
@@ -68,16 +68,19 @@ def generate_with_student(
     settings = {"max_new_tokens": writing.max_new_tokens.cot, "parser": writing.parser.cot}
     spec = {**scorer.spec, "prompt": asked.variant.plain(), **settings, **asdict(sampling)}
 
-    def think(part: Prompts, progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
-        table = generate_items(part, scorer.loaded, writing, sampling, progress)
-        return table.drop(columns="new_tokens"), {"new_tokens": int(table["new_tokens"].sum())}
+    def think(blocks: list[Prompts], progress: Progress) -> Iterator[Rows]:
+        # Which texts share a batch shows in the last digits of the tokens' statistics: a block that
+        # has them is made of itself alone.
+        for part in [joined(blocks)] if sampling.temperature else blocks:
+            yield from generate_items(part, scorer.loaded, writing, sampling, progress)
 
     task = Task(
         "generations",
-        versions.GENERATIONS,
+        versions.SAMPLES if sampling.temperature else versions.GENERATIONS,
         ("thinking", "texts", sampling.samples),
         {**spec, "seed": asked.seed, "batch_size": writing.batch_size},
         think,
+        counted=("new_tokens",),
         in_key={"seed": asked.seed if sampling.temperature else None},
     )
     return make_table(task, scorer, asked.prompts("cot"), cache)
@@ -89,31 +92,41 @@ def generate_items(
     writing: Writing,
     sampling: Sampling = GREEDY,
     progress: Progress | None = None,
-) -> pd.DataFrame:
+) -> Iterator[Rows]:
     """Generate chains of thought, each to its first complete `[[...]]`.
 
     Args:
-        prompts: the items with their `cot` prompts; their seed is, together with the items, that of
-            the sampling.
+        prompts: the items with their `cot` prompts; their seed is, together with the item and the
+            number of the sample, that of the sampling.
         student: the model; a prompt that leaves no room for `max_new_tokens` in its context gets
             status `too_long`.
         writing: as in `generate_with_student`.
         sampling: what is drawn.
         progress: of the whole question set, in texts.
 
-    Returns:
-        The generations table without `warm_up` and with `new_tokens`, ordered by sample and item.
+    Yields:
+        Rows of the generations table without `warm_up` and with `new_tokens`: all samples of an
+        item at once, items as they are complete.
     """
     chat, samples, place = student.chat, sampling.samples, student.place("cot")
     lengths = [len(chat.prompt(turns, place)) for turns in prompts.messages]
     limit, parser = writing.max_new_tokens.cot, writing.parser.cot
-    fitting = [index for index, length in enumerate(lengths) if length + limit <= student.context]
     asked = records(prompts.items)
-    found: dict[tuple[int, int], dict[str, Any]] = {}
     progress = progress or Progress("thinking", len(asked) * samples, "texts")
-    progress.advance((len(asked) - len(fitting)) * samples)
-    # Nothing else enters the draws: they are the same in any number of jobs.
-    drawn_for = list(prompts.items["item_id"])
+    nothing = dict.fromkeys(name for name in SCHEMAS["generations"].names if name != "warm_up")
+
+    def row(index: int, sample: int, values: dict[str, Any]) -> dict[str, Any]:
+        item = asked[index]
+        known = {"item_id": item["item_id"], "split": item["split"], "sample": sample}
+        return {**nothing, **known, "prompt_tokens": lengths[index], **values}
+
+    texts: list[tuple[int, int]] = []
+    too_long: list[tuple[int, int]] = []
+    for index, length in enumerate(lengths):
+        fits = length + limit <= student.context
+        (texts if fits else too_long).extend((index, sample) for sample in range(samples))
+    progress.advance(len(too_long))
+    yield [row(*text, {"status": "too_long", "new_tokens": 0}) for text in too_long]
     decoding = Decoding(
         limit,
         sampling.temperature,
@@ -122,29 +135,22 @@ def generate_items(
         batch_size=writing.batch_size,
         place=place,
     )
-    for sample in range(samples):
-        drawn = replace(decoding, seed=int(digest([prompts.seed, sample, drawn_for], 7), 16))
-        messages = prompts.part(fitting).messages
-        for batch in generate(student.model, chat, messages, drawn, token_statistics):
-            for answer in batch:
-                index = fitting[answer.index]
-                row = _row(chat, asked[index], answer, prompts.variant, parser)
-                found[sample, index] = {**row, **_NO_LISTS} if sampling.temperature else row
-            progress.advance(len(batch))
-    nothing = dict.fromkeys(name for name in SCHEMAS["generations"].names if name != "warm_up")
-    rows = [
-        {
-            **nothing,
-            "item_id": item["item_id"],
-            "split": item["split"],
-            "sample": sample,
-            "prompt_tokens": lengths[index],
-            **found.get((sample, index), {"status": "too_long", "new_tokens": 0}),
-        }
-        for sample in range(samples)
-        for index, item in enumerate(asked)
+    # Nothing else enters the draws: they are the same in any number of jobs.
+    seeds = [
+        int(digest([prompts.seed, sample, asked[index]["item_id"]], 7), 16)
+        for index, sample in texts
     ]
-    return pd.DataFrame(rows)
+    messages = [prompts.messages[index] for index, _ in texts]
+    found: dict[int, Rows] = {}
+    for batch in generate(student.model, chat, messages, decoding, token_statistics, seeds):
+        progress.advance(len(batch))
+        for answer in batch:
+            index, sample = texts[answer.index]
+            values = _row(chat, asked[index], answer, prompts.variant, parser)
+            kept = {**values, **_NO_LISTS} if sampling.temperature else values
+            found.setdefault(index, []).append(row(index, sample, kept))
+        complete = [index for index, rows in found.items() if len(rows) == samples]
+        yield [one for index in complete for one in found.pop(index)]
 
 
 def token_statistics(logits: Any, chosen: Any) -> Any:

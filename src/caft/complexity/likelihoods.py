@@ -5,14 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import pandas as pd
-
 from caft import versions
-from caft.complexity.forward import Row, answer_logits, token_batches
+from caft.complexity.forward import Row, answer_logits, batches_that_fit
 from caft.prompting.asked import Asked, Prompts
 from caft.prompting.prompts import completion
 from caft.prompting.template import Place
-from caft.running.blocks import Cache
+from caft.running.blocks import Cache, Rows
 from caft.running.jobs import Progress
 from caft.students.opened import Loaded, Subject, open_scorer
 from caft.students.tasks import Made, Task, make_table
@@ -36,8 +34,9 @@ def likelihoods_with_student(asked: Asked, subject: Subject, cache: Cache) -> Ma
     scorer = open_scorer(subject)
     budget = TOKEN_BUDGET[scorer.spec["device"]]
 
-    def measure(part: Prompts, progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
-        return likelihoods(part, scorer.loaded, budget, progress), {}
+    def measure(blocks: list[Prompts], progress: Progress) -> Iterator[Rows]:
+        for block in blocks:
+            yield likelihoods(block, scorer.loaded, budget, progress)
 
     task = Task(
         "likelihoods",
@@ -68,7 +67,7 @@ def likelihoods(
     student: Loaded,
     token_budget: int | None = None,
     progress: Progress | None = None,
-) -> pd.DataFrame:
+) -> list[dict[str, Any]]:
     """Return the mean loss of every item's target after its prompt, and after nothing.
 
     The target is the reference rationale with its marked answer, asked for by the `cot` prompt;
@@ -80,11 +79,12 @@ def likelihoods(
         prompts: from `target_prompts`.
         student: the model; a prompt with its target that is longer than the context gets status
             `too_long`.
-        token_budget: tokens per batch; by default what suits the device.
+        token_budget: tokens per batch; by default what suits the device. Where memory is short,
+            batches become smaller.
         progress: of the whole question set, in texts.
 
     Returns:
-        The likelihoods table (without `warm_up`), one row per item in the same order.
+        Rows of the likelihoods table (without `warm_up`), one per item in the same order.
     """
     chat, variant = student.chat, prompts.variant
     rows: list[dict[str, Any]] = []
@@ -111,7 +111,7 @@ def likelihoods(
     progress = progress or Progress("measuring targets", 2 * len(rows), "texts")
     progress.advance(2 * len(rows) - len(texts))
     losses = dict(mean_losses(student.model, chat.tokenizer, texts, progress, token_budget))
-    return pd.DataFrame([{**row, **_outcome(losses, 2 * index)} for index, row in enumerate(rows)])
+    return [{**row, **_outcome(losses, 2 * index)} for index, row in enumerate(rows)]
 
 
 def mean_losses(
@@ -123,13 +123,24 @@ def mean_losses(
 ) -> Iterator[tuple[int, float]]:
     """Yield the mean of -ln p over each row's target tokens, nats, with the row's index."""
     budget = token_budget or TOKEN_BUDGET[model.device.type]
-    for batch in token_batches(rows, budget):
-        for row, logits in zip(
-            batch, answer_logits(model, batch, tokenizer.pad_token_id), strict=True
-        ):
-            log_probs = logits.log_softmax(-1)
-            yield row.index, -float(log_probs[range(len(row.gold)), row.gold].mean())
+    measured = batches_that_fit(
+        rows, budget, lambda batch: _losses(model, batch, tokenizer.pad_token_id)
+    )
+    for batch, losses in measured:
+        yield from zip((row.index for row in batch), losses, strict=True)
         progress.advance(len(batch))
+
+
+def _losses(model: Any, batch: list[Row], pad: int) -> list[float]:
+    """Return each row's mean loss; it is computed on the model's device and comes at once."""
+    import torch
+
+    found = []
+    for row, logits in zip(batch, answer_logits(model, batch, pad), strict=True):
+        gold = torch.tensor(row.gold, device=logits.device)
+        found.append(-logits.log_softmax(-1).gather(1, gold[:, None]).mean())
+    losses: list[float] = torch.stack(found).tolist()
+    return losses
 
 
 def _row(index: int, before: list[int], target: list[int]) -> Row:

@@ -1,11 +1,11 @@
 """Scoring as a job: open the student, warmed up where asked for, score, describe the run."""
 
-import pandas as pd
+from collections.abc import Iterator
 
 from caft import versions
 from caft.complexity.forward import TOKEN_BUDGET, score_items
 from caft.prompting.asked import Asked, Prompts
-from caft.running.blocks import Cache
+from caft.running.blocks import Cache, Rows
 from caft.running.jobs import Progress
 from caft.students.opened import Subject, open_scorer
 from caft.students.tasks import Made, Task, make_table
@@ -27,8 +27,9 @@ def score_with_student(asked: Asked, subject: Subject, cache: Cache) -> Made:
     budget = subject.engine.token_budget
     budget = TOKEN_BUDGET[scorer.spec["device"]] if budget == "auto" else budget
 
-    def score(part: Prompts, progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
-        return score_items(part, scorer.loaded, budget, progress), {}
+    def score(blocks: list[Prompts], progress: Progress) -> Iterator[Rows]:
+        for block in blocks:
+            yield score_items(block, scorer.loaded, budget, progress)
 
     task = Task(
         "scores",

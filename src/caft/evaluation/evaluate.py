@@ -1,19 +1,17 @@
 """Evaluation: ask a model every test item in one mode, greedily, and read its answers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from caft import versions
 from caft.complexity.distribution import entropies
 from caft.errors import ItemError
 from caft.evaluation.settings import Evaluation
 from caft.prompting.answers import ABSTAINED, INVALID, TOO_LONG, equal, parse
-from caft.prompting.asked import Asked, Prompts
+from caft.prompting.asked import Asked, Prompts, joined
 from caft.prompting.settings import Prompt
-from caft.running.blocks import Cache
+from caft.running.blocks import Cache, Rows
 from caft.running.jobs import Progress
 from caft.students import vllm as generation_vllm
 from caft.students.generation import Decoding, generate
@@ -36,7 +34,7 @@ def evaluate(
     settings: Evaluation,
     progress: Progress,
     entropy: bool = False,
-) -> pd.DataFrame:
+) -> Iterator[Rows]:
     """Answer items with a model.
 
     Args:
@@ -48,11 +46,11 @@ def evaluate(
         progress: told how many are answered.
         entropy: whether that of the first token behind the thoughts is measured, with transformers.
 
-    Returns:
-        The predictions table; an answer the parser cannot read is `[invalid]` and counts as wrong.
+    Yields:
+        Rows of the predictions table as they are complete; an answer the parser cannot read is
+        `[invalid]` and counts as wrong.
     """
     items = records(prompts.items)
-    rows: list[dict[str, Any]] = []
     _, ask = backend(settings.engine)
     parser = settings.parser.of(mode)
     decoding = Decoding(
@@ -64,17 +62,20 @@ def evaluate(
     room = student.context - decoding.max_new_tokens
     fits = [len(student.chat.prompt(turns, decoding.place)) <= room for turns in prompts.messages]
     fitting = [index for index, fit in enumerate(fits) if fit]
-    rows += [_too_long(item) for item, fit in zip(items, fits, strict=True) if not fit]
-    progress.advance(len(rows))
+    too_long = [_too_long(item) for item, fit in zip(items, fits, strict=True) if not fit]
+    progress.advance(asked := len(too_long))
+    yield too_long
+    right = 0
     messages = [prompts.messages[index] for index in fitting]
     measured = (_entropy,) if entropy else ()
     for batch in ask(student.model, student.chat, messages, decoding, *measured) if fitting else ():
-        rows += [
+        rows = [
             _read(items[fitting[answer.index]], answer, prompts.variant, parser) for answer in batch
         ]
-        right = sum(row["correct"] for row in rows) / len(rows)
-        progress.advance(len(batch), f"{right:.3f} right in this block")
-    return pd.DataFrame(rows)
+        asked += len(rows)
+        right += sum(row["correct"] for row in rows)
+        progress.advance(len(rows), f"{right / asked:.3f} right so far")
+        yield rows
 
 
 def _too_long(item: dict[str, Any]) -> dict[str, Any]:
@@ -163,9 +164,8 @@ def evaluate_model(
         )
         scorer = (engine or own).answering(scorer)
 
-    def answer(part: Prompts, progress: Progress) -> tuple[pd.DataFrame, dict[str, float]]:
-        table = evaluate(part, scorer.loaded, mode, settings, progress, measured)
-        return table, {"new_tokens": int(table["new_tokens"].sum())}
+    def answer(blocks: list[Prompts], progress: Progress) -> Iterator[Rows]:
+        return evaluate(joined(blocks), scorer.loaded, mode, settings, progress, measured)
 
     task = Task(
         "predictions",
@@ -181,6 +181,7 @@ def evaluate_model(
             **({"measured": "first_token_entropy"} if measured else {}),
         },
         answer,
+        counted=("new_tokens",),
         in_key={"evaluation": _of_mode(settings, mode)},
     )
     return make_table(task, scorer, prompts, cache)

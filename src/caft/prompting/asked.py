@@ -46,3 +46,12 @@ class Prompts:
         """Return the items at some positions with the prompts they have among all."""
         chosen = [self.messages[position] for position in positions]
         return replace(self, items=self.items.iloc[positions], messages=chosen)
+
+
+def joined(parts: list[Prompts]) -> Prompts:
+    """Put parts of the same prompts together, one at least."""
+    return replace(
+        parts[0],
+        items=pd.concat([part.items for part in parts]),
+        messages=[turns for part in parts for turns in part.messages],
+    )

@@ -6,7 +6,7 @@ number of jobs can share the blocks of one table.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,12 @@ from caft.running.meter import Amounts, Meter, add
 from caft.tables import parquet
 from caft.tables.files import ends_well, read_json
 from caft.tables.hashing import digest, rows_digest
-from caft.tables.parquet import records
+from caft.tables.parquet import SCHEMAS, records
 
 BLOCK_ITEMS = 512  # at most, on average; few enough to lose to a kill, enough to batch by length
 
-Compute = Callable[[list[int], Progress], tuple[pd.DataFrame, dict[str, float]]]
+Rows = list[dict[str, Any]]
+Compute = Callable[[list[list[int]], Progress], Iterator[Rows]]
 
 log = logging.getLogger("caft")
 
@@ -146,18 +147,21 @@ def compute_in_blocks(
     code: int,
     cache: Cache,
     progress: tuple[str, str, int],
+    counted: Sequence[str] = (),
 ) -> Computed:
     """Compute a table block by block; blocks that lie in the cache are read instead.
 
     Args:
         kind: schema of the table.
         rows: per item `item_id` and everything else of it that enters the result.
-        compute: makes a block's table from the positions of its items in `rows`, and counts what
-            is to be summed; tells the progress of the units it has done.
+        compute: makes the rows of some blocks, given the positions of their items in `rows`; yields
+            all rows of an item at once, items in any order, and tells the progress of the units it
+            has done. A block is written when it is complete.
         key: everything else that enters the result: model, prompt, `device`, precision, settings.
         code: version of the code (`caft.versions`).
         cache: where blocks lie, and which of them are wanted.
         progress: name of the progress line, its unit, units per item.
+        counted: columns whose sums are reported; the table need not have them.
 
     Returns:
         The table of this job's blocks, read back from their files, so that it has the same bytes
@@ -172,13 +176,14 @@ def compute_in_blocks(
     paths = {name: cache.folder / kind / f"{name}.parquet" for name in blocks}
     missing = {name: blocks[name] for name in blocks if not ends_well(paths[name])}
     line = _progress(blocks, missing, *progress)
-    for name, positions in missing.items():
+    meter = Meter(key["device"])
+    for name, table in _complete(missing, ids, compute, line):
+        # What blocks take that are computed together is told of the one that is complete first.
+        sums = {column: int(table[column].sum()) for column in counted}
+        table = table.drop(columns=[each for each in counted if each not in SCHEMAS[kind].names])
+        spec = {"key": key, "amounts": {**meter.amounts, **sums}, **_card(key)}
+        parquet.write(kind, table, paths[name], spec, code)
         meter = Meter(key["device"])
-        table, counts = compute(positions, line)
-        amounts = {**meter.amounts, **counts}
-        parquet.write(
-            kind, table, paths[name], {"key": key, "amounts": amounts, **_card(key)}, code
-        )
     whole = parquet.read(kind, *paths.values())
     specs = [parquet.footer(path)["spec"] for path in paths.values()]
     amounts = add({"energy_wh": None, **spec["amounts"]} for spec in specs)
@@ -201,6 +206,23 @@ def _different(cards: Iterable[str]) -> list[str]:
             "; ".join(found),
         )
     return found
+
+
+def _complete(
+    blocks: dict[str, list[int]], ids: Sequence[str], compute: Compute, line: Progress
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Compute blocks and yield each one's name and table when its last item is there."""
+    block_of = {ids[position]: name for name, positions in blocks.items() for position in positions}
+    left = {name: {ids[position] for position in positions} for name, positions in blocks.items()}
+    found: dict[str, Rows] = {name: [] for name in blocks}
+    for rows in compute(list(blocks.values()), line) if blocks else ():
+        for row in rows:
+            name = block_of[row["item_id"]]
+            found[name].append(row)
+            left[name].discard(row["item_id"])
+        for name in [name for name, items in left.items() if not items]:
+            del left[name]
+            yield name, pd.DataFrame(found.pop(name))
 
 
 def _digest(kind: str, key: dict[str, Any], code: int, rows: list[dict[str, Any]]) -> str:

@@ -1,6 +1,6 @@
-"""Batched generation: prompts sorted by length, each row stopping at its own end."""
+"""Batched generation: rows that are complete make room for the next prompts."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,15 +8,13 @@ from caft.prompting.answers import is_finished
 from caft.prompting.chat import Chat
 from caft.prompting.prompts import Messages
 from caft.prompting.template import Place
-from caft.students.reading import open_reader
+from caft.students.decoder import Decoder, Measure, Text, drawing
 
 _TAIL = (
     12  # tokens looked back at for the answer marker: a long answer of a choice or a number fits
 )
 
-_Measure = Callable[[Any, Any], Any]
-
-_SLACK = 8  # tokens of padding that always pass: short prompts are cheap, small batches are not
+_LOT = 512  # prompts that are sorted by length together; in the main they are done in their order
 
 
 @dataclass(frozen=True)
@@ -27,16 +25,14 @@ class Decoding:
         max_new_tokens: at most this many tokens an answer.
         temperature: 0 is greedy.
         top_p: nucleus of the sampling distribution.
-        seed: of the sampling.
         stop_at_answer: end an answer after its first complete `[[...]]`.
-        batch_size: rows per batch.
+        batch_size: rows at once, at most.
         place: where in a turn is written: an answer, a chain, or a thought before either.
     """
 
     max_new_tokens: int
     temperature: float = 0.0
     top_p: float = 1.0
-    seed: int = 0
     stop_at_answer: bool = False
     batch_size: int = 32
     place: Place = "direct"
@@ -124,9 +120,10 @@ def generate(
     chat: Chat,
     prompts: list[Messages],
     decoding: Decoding,
-    measure: _Measure | None = None,
+    measure: Measure | None = None,
+    seeds: Sequence[int] = (),
 ) -> Iterator[list[Generated]]:
-    """Continue chat prompts, batch by batch as they finish.
+    """Continue chat prompts; answers come as they are complete.
 
     Args:
         model: from `caft.students.folders.load_model`.
@@ -135,98 +132,37 @@ def generate(
         decoding: how they are continued.
         measure: what to note of every step, from the float32 logits of shape (rows, vocabulary) and
             the chosen tokens; returns a tensor of shape (rows, numbers). No logits are kept.
+        seeds: of what is drawn for each prompt, with a temperature; which prompts share a batch
+            does not matter.
 
     Yields:
-        The answers of one batch; `index` is the position in `prompts`.
+        Answers that were complete at the same time; `index` is the position in `prompts`.
     """
-    import torch
-
     ids = [chat.prompt(messages, decoding.place) for messages in prompts]
-    order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     ending = Ending(chat, decoding)
-    choose = _chooser(decoding.temperature, decoding.top_p)
-    for number, batch in enumerate(_batches(order, ids, decoding.batch_size)):
-        torch.manual_seed(decoding.seed + number)
-        with torch.inference_mode():
-            answers = _decode(
-                model,
-                [ids[index] for index in batch],
-                chat.tokenizer.pad_token_id,
-                choose,
-                ending.is_reached,
-                measure,
-            )
-        yield [
-            ending.answer(index, len(ids[index]), new, measured)
-            for index, (new, measured) in zip(batch, answers, strict=True)
-        ]
+    texts = [Text(index, ids[index], seeds[index] if seeds else 0) for index in in_order(ids)]
+    decoder = Decoder(
+        model,
+        chat.tokenizer.pad_token_id,
+        ending.is_reached,
+        decoding.max_new_tokens,
+        decoding.batch_size,
+        measure,
+        drawing(decoding.temperature, decoding.top_p) if decoding.temperature else None,
+    )
+    for done in decoder.write(texts):
+        yield [ending.answer(one.index, len(one.prompt), one.new, one.measured) for one in done]
 
 
-def _batches(order: list[int], ids: list[list[int]], batch_size: int) -> Iterator[list[int]]:
-    """Cut prompts sorted by length into batches with at most about a fifth of padding."""
-    batch: list[int] = []
-    for index in order:
-        if batch and (
-            len(batch) == batch_size or len(ids[index]) > 1.25 * len(ids[batch[0]]) + _SLACK
-        ):
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
+def in_order(ids: list[list[int]]) -> list[int]:
+    """Return the order in which prompts begin: lot by lot, in each the longest first.
 
-
-def _decode(
-    model: Any,
-    prompts: list[list[int]],
-    pad: int,
-    choose: Callable[[Any], Any],
-    is_done: Callable[[list[int]], bool],
-    measure: _Measure | None,
-) -> list[tuple[list[int], list[list[float]]]]:
-    """Return each prompt's new tokens, the last one included, and what was measured of them.
-
-    A loop of our own instead of transformers' `generate`, which computes finished rows until the
-    slowest one ends: here they leave the batch, which halves the time of short answers.
+    So prompts that begin together are of like length, and a block of items is complete soon.
     """
-    reader = open_reader(model, prompts, pad)
-    new: list[list[int]] = [[] for _ in prompts]
-    measured: list[list[list[float]]] = [[] for _ in prompts]
-    rows, going = list(range(len(prompts))), set(range(len(prompts)))
-    following: list[int] | None = None
-    while True:
-        logits = reader.read(following)
-        # What is measured tells that a logit was not finite; sampling from it would end the batch.
-        chosen = choose(logits.nan_to_num() if measure else logits)
-        numbers = measure(logits, chosen).tolist() if measure else []
-        following = chosen.tolist()
-        for place, row in enumerate(rows):
-            if reader.rest[place]:
-                following[place] = reader.rest[place].pop()
-            elif row in going:
-                new[row].append(following[place])
-                measured[row] += numbers[place : place + 1]
-                if is_done(new[row]):
-                    going.remove(row)
-        if not going:
-            return list(zip(new, measured, strict=True))
-        places = [place for place, row in enumerate(rows) if row in going]
-        if len(places) < len(rows) and reader.keep(places):
-            rows = [rows[place] for place in places]
-            following = [following[place] for place in places]
-
-
-def _chooser(temperature: float, top_p: float) -> Callable[[Any], Any]:
-    """Return how a token is chosen from logits of shape (rows, vocabulary)."""
-    if not temperature:
-        return lambda logits: logits.argmax(-1)
-    from transformers import TemperatureLogitsWarper, TopPLogitsWarper
-
-    warpers = [TemperatureLogitsWarper(temperature), TopPLogitsWarper(top_p)]
-
-    def sample(logits: Any) -> Any:
-        for warp in warpers:
-            logits = warp(None, logits)
-        return logits.softmax(-1).multinomial(1)[:, 0]
-
-    return sample
+    return [
+        place
+        for begin in range(0, len(ids), _LOT)
+        for place in sorted(
+            range(begin, min(begin + _LOT, len(ids))), key=lambda place: -len(ids[place])
+        )
+    ]

@@ -3,7 +3,7 @@
 Three ways of going on, the first that is right for the model. All end with the same tokens as each
 text alone:
 
-- `padded`: on the left, where all layers attend and are told the positions;
+- `padded`: on the left, where all layers attend and are told the positions; texts join at any time;
 - `aligned`: texts begin together without padding, as long as the shortest one; what is left of the
   others is read a token at a time while the shorter ones are written already;
 - `again`: without a cache, for models whose cache cannot be relied on.
@@ -11,11 +11,12 @@ text alone:
 
 import inspect
 import logging
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
-from caft.students.architecture import ropes
+from caft.students import ropes
 
 # Names of what a forward pass keeps of a text, by family.
 _CACHES = ("past_key_values", "cache_params", "state")
@@ -24,66 +25,92 @@ _TRIED: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()  # models whose cac
 
 
 class Reader(Protocol):
-    """Rows of texts that go on together.
+    """Rows of texts that go on together; at first there is none.
 
     Attributes:
-        rest: per row what it has still to read, last token first; until then it writes nothing.
+        joins: whether texts can join rows that are under way.
+        unread: per row how many tokens of its text are still to be read; until there are none, its
+            logits mean nothing and what is given to it is not used.
     """
 
-    rest: list[list[int]]
+    joins: bool
+    unread: list[int]
 
-    def read(self, tokens: list[int] | None) -> Any:
-        """Read one more token per row, or the beginning, and return the last logits of each row."""
+    def join(self, texts: list[list[int]]) -> Any:
+        """Read texts as further rows; return their last logits, float32 (texts, vocabulary)."""
 
-    def keep(self, places: list[int]) -> bool:
-        """Go on with some of the rows alone; False if they cannot be told apart."""
+    def read(self, tokens: Any) -> Any:
+        """Read one more token per row, shape (rows,), and return the last logits of each."""
+
+    def keep(self, places: list[int]) -> None:
+        """Go on with some of the rows alone."""
 
 
 def logits_at(model: Any, texts: list[list[int]], wanted: list[range], pad: int) -> list[Any]:
     """Run one forward pass and return each text's logits at some positions, float32.
 
     Returns:
-        Per text a tensor of shape (positions, vocabulary).
+        Per text a tensor of shape (positions, vocabulary), on the model's device.
     """
     import torch
 
-    turn = _turn(model)
-    if min(map(len, texts)) <= turn < max(map(len, texts)):
-        found: dict[int, Any] = {}
-        for beyond in (False, True):
-            part = [place for place, text in enumerate(texts) if (len(text) > turn) == beyond]
-            logits = logits_at(model, [texts[n] for n in part], [wanted[n] for n in part], pad)
-            found |= zip(part, logits, strict=True)
-        return [found[place] for place in range(len(texts))]
+    ropes.separate(model)
     width = max(len(text) for text in texts)
     # Right padding and no mask: with a causal decoder later pads cannot reach an earlier token
     # (checked in tests/unit/complexity/test_forward.py), and sdpa keeps its fast causal path.
     tokens = torch.tensor([text + [pad] * (width - len(text)) for text in texts])
-    kept = sorted({position for positions in wanted for position in positions})
-    with torch.inference_mode():
-        output = model(
-            input_ids=tokens.to(model.device),
-            logits_to_keep=torch.tensor(kept, device=model.device),
-            use_cache=False,
-        )
-    place = {position: slot for slot, position in enumerate(kept)}
-    return [
-        output.logits[number, [place[position] for position in positions]].float()
-        for number, positions in enumerate(wanted)
-    ]
+    given = {}
+    if ropes.by_length(model):  # a text's length is told by the mask
+        lengths = torch.tensor([len(text) for text in texts])
+        mask = torch.arange(width) < lengths[:, None]
+        given["attention_mask"] = mask.long().to(model.device)
+    rows = [row for row, positions in enumerate(wanted) for _ in positions]
+    columns = [position for positions in wanted for position in positions]
+    with torch.inference_mode(), _head_of(model, rows, columns):
+        output = model(input_ids=tokens.to(model.device), use_cache=False, **given)
+    found = output.logits[0].float()
+    return list(found.split([len(positions) for positions in wanted]))
 
 
-def open_reader(model: Any, texts: list[list[int]], pad: int) -> Reader:
-    """Return what reads these texts in the way that is right for the model."""
+@contextmanager
+def _head_of(model: Any, rows: list[int], columns: list[int]) -> Iterator[None]:
+    """Let the head compute some tokens alone: of a batch's answers they are few, it is wide."""
+    import torch
+
+    places = torch.tensor([rows, columns]).to(model.device)
+
+    def gather(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (inputs[0][places[0], places[1]][None], *inputs[1:])
+
+    hook = model.get_output_embeddings().register_forward_pre_hook(gather)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def open_reader(model: Any, pad: int) -> Reader:
+    """Return what reads texts in the way that is right for the model."""
+    ropes.separate(model)
     if _attends(model):
-        if min(map(len, texts)) <= _turn(model) < max(map(len, texts)):
-            return _Again(model, texts, pad)
-        return _Cached(model, texts, pad, max(len(text) for text in texts))
+        return _Padded(model, pad)
+    if ropes.by_length(model):
+        return _Again(model, pad)
     if model not in _TRIED:
         _TRIED[model] = _try_cache(model)
-    if _TRIED[model]:
-        return _Cached(model, texts, pad, min(len(text) for text in texts))
-    return _Again(model, texts, pad)
+    return _Aligned(model) if _TRIED[model] else _Again(model, pad)
+
+
+def bytes_per_token(model: Any) -> int:
+    """Return what is kept of a token of a text that goes on; 0 where that does not grow with it."""
+    import torch
+
+    reader = open_reader(model, 0)
+    if not isinstance(reader, _Padded):
+        return 0
+    with torch.inference_mode():
+        reader.join([[0]])
+    return reader.nbytes
 
 
 def _try_cache(model: Any) -> bool:
@@ -112,12 +139,14 @@ def cache_is_right(model: Any) -> bool:
     found = []
     try:
         with torch.inference_mode():
-            reader, rows = _Cached(model, [text[:head] for text in texts], 0, head), [0, 1]
-            found.append(reader.read(None))
+            reader, rows = _Aligned(model), [0, 1]
+            found.append(reader.join([text[:head] for text in texts]))
             for step in range(head, _PROBE):
-                if step == leaves and reader.keep([1]):
+                if step == leaves:
+                    reader.keep([1])
                     rows = [1]
-                found.append(reader.read([texts[row][step] for row in rows]))
+                tokens = torch.tensor([texts[row][step] for row in rows], device=model.device)
+                found.append(reader.read(tokens))
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
         return False
     far = [
@@ -129,109 +158,214 @@ def cache_is_right(model: Any) -> bool:
     return max(far) < 0.02 if exact else sorted(far)[len(far) // 2] < 0.3
 
 
-class _Cached:
-    """Texts that go on from a cache: the first `head` tokens at once, on the left what is less."""
+class _Padded:
+    """Texts that end together: on the left the shorter ones have padding, which none attends to."""
 
-    def __init__(self, model: Any, texts: list[list[int]], pad: int, head: int):
+    joins = True
+
+    def __init__(self, model: Any, pad: int):
+        self.model, self.pad = model, pad
+        self.unread: list[int] = []
+        self._lengths: list[int] = []
+        self._cache: Any = None
+        self._mask: Any = None  # (rows, width): 0 on padding
+        self._next: Any = None  # (rows, 1): the position of each row's next token
+
+    def join(self, texts: list[list[int]]) -> Any:
+        import torch
+        from transformers import DynamicCache
+
+        lengths, device = [len(text) for text in texts], self.model.device
+        width = max(lengths)
+        tokens = torch.tensor([[self.pad] * (width - len(text)) + text for text in texts])
+        count = torch.tensor(lengths)[:, None]
+        mask = (torch.arange(width) >= width - count).long().to(device)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        cache = DynamicCache(config=self.model.config)
+        logits = self._forward(tokens.to(device), mask, positions, cache)
+        if self._cache is None:
+            self._cache, self._mask, self._next = cache, mask, count.to(device)
+        else:
+            _append(self._cache, cache)
+            self._mask = _side_by_side(self._mask, mask, dim=1)
+            self._next = torch.cat([self._next, count.to(device)])
+        self._lengths += lengths
+        self.unread += [0] * len(texts)
+        return logits
+
+    def read(self, tokens: Any) -> Any:
         import torch
 
-        self.model = model
-        self.rest = [text[head:][::-1] for text in texts]
-        # Beyond the length where positions turn the texts are read again.
-        turn, begun = _turn(model), [text[:head] for text in texts]
-        self._turn = turn if max(map(len, begun)) <= turn else sys.maxsize
-        self._again = _Again(model, begun, pad)
-        padding = [max(0, head - len(text)) for text in texts]
-        self._tokens = torch.tensor(
-            [[pad] * count + text for count, text in zip(padding, begun, strict=True)],
-            device=model.device,
+        self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)
+        logits = self._forward(tokens[:, None], self._mask, self._next, self._cache)
+        self._next = self._next + 1
+        self._lengths = [length + 1 for length in self._lengths]
+        return logits
+
+    def keep(self, places: list[int]) -> None:
+        import torch
+
+        self._lengths = [self._lengths[place] for place in places]
+        self.unread = [0] * len(places)
+        if not places:
+            self._cache = None
+            return
+        kept = torch.tensor(places, device=self.model.device)
+        width = max(self._lengths)
+        _select(self._cache, kept, width)
+        self._mask, self._next = self._mask[kept, -width:], self._next[kept]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all that is kept."""
+        parts = [part for layer in _filled(self._cache) for part in (layer.keys, layer.values)]
+        return sum(int(part.nbytes) for part in parts)
+
+    def _forward(self, tokens: Any, mask: Any, positions: Any, cache: Any) -> Any:
+        output = self.model(
+            input_ids=tokens,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
         )
-        mask = (torch.arange(head) >= torch.tensor(padding)[:, None]).long().to(model.device)
-        self._mask, self._positions = mask, (mask.cumsum(-1) - 1).clamp(min=0)
+        return output.logits[:, -1].float()
+
+
+def _filled(cache: Any) -> list[Any]:
+    """Return the layers that keep keys and values; others read those of another layer."""
+    return [layer for layer in cache.layers if layer.keys is not None]
+
+
+def _append(cache: Any, new: Any) -> None:
+    """Add the rows of a new cache to another one; both end with their last token."""
+    for layer, added in zip(_filled(cache), _filled(new), strict=True):
+        layer.keys = _side_by_side(layer.keys, added.keys, dim=-2)
+        layer.values = _side_by_side(layer.values, added.values, dim=-2)
+        if layer.is_sliding:
+            layer.cumulative_length = max(layer.cumulative_length, added.cumulative_length)
+
+
+def _select(cache: Any, rows: Any, width: int) -> None:
+    """Keep some rows of a cache, and no more columns than the longest of them has tokens."""
+    for layer in _filled(cache):
+        layer.keys = layer.keys[..., -width:, :].index_select(0, rows)
+        layer.values = layer.values[..., -width:, :].index_select(0, rows)
+        if layer.is_sliding:
+            layer.cumulative_length = width
+
+
+def _side_by_side(one: Any, other: Any, dim: int) -> Any:
+    """Put rows of unlike width together, the narrower ones with zeros on the left."""
+    import torch
+    from torch.nn.functional import pad
+
+    width = max(one.shape[dim], other.shape[dim])
+    behind = [0, 0] * (-1 - dim if dim < 0 else one.dim() - 1 - dim)
+    return torch.cat([pad(part, [*behind, width - part.shape[dim], 0]) for part in (one, other)])
+
+
+class _Aligned:
+    """Texts that begin together: as many tokens as the shortest has at once, then one at a time."""
+
+    joins = False
+
+    def __init__(self, model: Any):
+        self.model = model
+        self.unread: list[int] = []
         self._takes = inspect.signature(model.forward).parameters
         self._name = next((name for name in _CACHES if name in self._takes), "")
         self._cache: Any = None
+        self._width = 0
+        self._rest: list[list[int]] = []  # per row of the cache what is unread, last token first
+        self._places: list[int] = []  # rows of the cache that still go on
 
-    def read(self, tokens: list[int] | None) -> Any:
+    def join(self, texts: list[list[int]]) -> Any:
         import torch
 
-        if tokens is not None:
-            if self._again.add(tokens) > self._turn:
-                return self._again.read(None)
-            self._tokens = torch.tensor(tokens, device=self.model.device)[:, None]
-            self._positions = self._positions[:, -1:] + 1
-            self._mask = torch.cat([self._mask, torch.ones_like(self._mask[:, :1])], dim=1)
-        given = {
-            "attention_mask": self._mask,
-            "position_ids": self._positions,
-            self._name: self._cache,
-        }
+        head = min(len(text) for text in texts)
+        self._rest = [text[head:][::-1] for text in texts]
+        self._places = list(range(len(texts)))
+        self._width, self._cache = 0, None
+        return self._forward(torch.tensor([text[:head] for text in texts]))
+
+    def read(self, tokens: Any) -> Any:
+        import torch
+
+        given = torch.zeros(len(self._rest), dtype=torch.long, device=tokens.device)
+        given[self._places] = tokens
+        if any(self._rest):
+            rest = [self._rest[place].pop() if self._rest[place] else -1 for place in self._places]
+            own = torch.tensor(rest, device=tokens.device)
+            given[self._places] = own.where(own >= 0, tokens)
+        return self._forward(given[:, None])
+
+    def keep(self, places: list[int]) -> None:
+        import torch
+        from transformers import cache_utils
+
+        self._places = [self._places[place] for place in places]
+        self.unread = [self.unread[place] for place in places]
+        # A model's own cache may hold more than its layers say: there, rows that are done stay.
+        own = type(self._cache) is not cache_utils.DynamicCache or any(
+            type(layer).__module__ != cache_utils.__name__ for layer in self._cache.layers
+        )
+        if own or not places:
+            return
+        # `batch_select_indices` is missing where a layer keeps a state, this is not.
+        self._cache.reorder_cache(torch.tensor(self._places, device=self.model.device))
+        self._rest = [self._rest[place] for place in self._places]
+        self._places = list(range(len(places)))
+
+    def _forward(self, tokens: Any) -> Any:
+        import torch
+
+        tokens = tokens.to(self.model.device)
+        begin, self._width = self._width, self._width + tokens.shape[1]
+        mask = torch.ones(len(tokens), self._width, dtype=torch.long, device=tokens.device)
+        positions = torch.arange(begin, self._width, device=tokens.device).expand(len(tokens), -1)
+        given = {"attention_mask": mask, "position_ids": positions, self._name: self._cache}
         output = self.model(
-            input_ids=self._tokens,
+            input_ids=tokens,
             use_cache=True,
             logits_to_keep=1,
             **{name: value for name, value in given.items() if name in self._takes},
         )
         self._cache = getattr(output, self._name)
-        return output.logits[:, -1].float()
-
-    def keep(self, places: list[int]) -> bool:
-        import torch
-        from transformers import cache_utils
-
-        # A model's own cache may hold more than its layers say.
-        own = type(self._cache) is not cache_utils.DynamicCache or any(
-            type(layer).__module__ != cache_utils.__name__ for layer in self._cache.layers
-        )
-        if own:
-            return False
-        kept = torch.tensor(places, device=self.model.device)
-        self._again.keep(places)
-        # `batch_select_indices` is missing where a layer keeps a state, this is not.
-        self._cache.reorder_cache(kept)
-        self._mask, self._positions = self._mask[kept], self._positions[kept]
-        self.rest = [self.rest[place] for place in places]
-        return True
+        self.unread = [len(self._rest[place]) for place in self._places]
+        return output.logits[self._places, -1].float()
 
 
 class _Again:
     """Texts that are read from their beginning at every step."""
 
-    def __init__(self, model: Any, texts: list[list[int]], pad: int):
-        self.model, self.pad = model, pad
-        self.rest: list[list[int]] = [[] for _ in texts]
-        self._texts = [list(text) for text in texts]
+    joins = True
 
-    def read(self, tokens: list[int] | None) -> Any:
+    def __init__(self, model: Any, pad: int):
+        self.model, self.pad = model, pad
+        self.unread: list[int] = []
+        self._texts: list[list[int]] = []
+
+    def join(self, texts: list[list[int]]) -> Any:
+        self._texts += [list(text) for text in texts]
+        self.unread = [0] * len(self._texts)
+        return self._last(self._texts[-len(texts) :])
+
+    def read(self, tokens: Any) -> Any:
+        for text, token in zip(self._texts, tokens.tolist(), strict=True):
+            text.append(token)
+        return self._last(self._texts)
+
+    def keep(self, places: list[int]) -> None:
+        self._texts = [self._texts[place] for place in places]
+        self.unread = [0] * len(places)
+
+    def _last(self, texts: list[list[int]]) -> Any:
         import torch
 
-        self.add(tokens or [])
-        last = [range(len(text) - 1, len(text)) for text in self._texts]
-        return torch.cat(logits_at(self.model, self._texts, last, self.pad))
-
-    def add(self, tokens: list[int]) -> int:
-        """Write the texts on, and return the length of the longest."""
-        for text, token in zip(self._texts, tokens, strict=bool(tokens)):
-            text.append(token)
-        return max(map(len, self._texts))
-
-    def keep(self, places: list[int]) -> bool:
-        self.rest = [self.rest[place] for place in places]
-        self._texts = [self._texts[place] for place in places]
-        return True
-
-
-def _turn(model: Any) -> int:
-    """Return the length beyond which a text's positions are all other ones (LongRoPE).
-
-    Shorter and longer texts cannot share a batch, nor what was kept of a text that grows past it.
-    """
-    turns = [
-        int(rope["original_max_position_embeddings"])
-        for rope in ropes(model.config.get_text_config(decoder=True))
-        if rope.get("rope_type") == "longrope"
-    ]
-    return min(turns, default=sys.maxsize)
+        ends = [range(len(text) - 1, len(text)) for text in texts]
+        return torch.cat(logits_at(self.model, texts, ends, self.pad))
 
 
 def _attends(model: Any) -> bool:

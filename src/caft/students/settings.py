@@ -85,4 +85,7 @@ class Writing(Section):
         "as wrong.",
         ParserPerMode(),
     )
-    batch_size: Count = key("Prompts per generation batch; vLLM chooses its own.", 64)
+    batch_size: Count = key(
+        "Prompts at once, at most; on a GPU no more than its memory holds. vLLM chooses its own.",
+        64,
+    )

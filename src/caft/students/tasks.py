@@ -1,13 +1,13 @@
 """A table that a model makes of a question set, in blocks: what the jobs of a student share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
 from caft.prompting.asked import Prompts
-from caft.running.blocks import Cache, block_rows, compute_in_blocks
+from caft.running.blocks import Cache, Rows, block_rows, compute_in_blocks
 from caft.running.jobs import Progress
 from caft.students.opened import Scorer
 from caft.tables.parquet import SCHEMAS
@@ -24,8 +24,10 @@ class Task:
         code: version of the code (`caft.versions`).
         progress: name of the progress line, its unit, units per item.
         spec: what the table says about its making; with the model it is the key of its blocks.
-        compute: makes the rows of a part of the prompts, and counts what is to be summed.
+        compute: makes the rows of blocks of prompts, in the way of
+            `caft.running.blocks.compute_in_blocks`.
         columns: of the items that enter the rows, beside prompt and answer.
+        counted: columns whose sums are reported.
         in_key: what stands in the key instead of the spec's own.
     """
 
@@ -33,8 +35,9 @@ class Task:
     code: int
     progress: tuple[str, str, int]
     spec: dict[str, Any]
-    compute: Callable[[Prompts, Progress], tuple[pd.DataFrame, dict[str, float]]]
+    compute: Callable[[list[Prompts], Progress], Iterator[Rows]]
     columns: tuple[str, ...] = ()
+    counted: tuple[str, ...] = ()
     in_key: dict[str, Any] = field(default_factory=dict)
 
 
@@ -54,11 +57,12 @@ def make_table(task: Task, scorer: Scorer, prompts: Prompts, cache: Cache) -> Ma
     found = compute_in_blocks(
         task.kind,
         block_rows(prompts.items, prompts.messages, *task.columns),
-        lambda block, progress: task.compute(prompts.part(block), progress),
+        lambda blocks, progress: task.compute([prompts.part(b) for b in blocks], progress),
         {**scorer.key, **task.spec, **task.in_key},
         task.code,
         cache,
         task.progress,
+        task.counted,
     )
     table = found.table
     if "warm_up" in SCHEMAS[task.kind].names:

@@ -1,7 +1,8 @@
 """A Hugging Face model in this process as teacher.
 
-With a temperature above 0 the text also depends on which requests share a batch. The store key
-therefore promises that an answer is bought once, not that a sampled text can be reproduced.
+With a temperature above 0 a text is drawn with the key of its request, whatever else is asked. The
+store key still promises no more than that an answer is bought once: another device, precision or
+library may write another text.
 """
 
 import re
@@ -37,7 +38,7 @@ class Local(Asked):
     max_new_tokens: Count = key("Longest answer.", 512)
     temperature: NotNegative = key("0 is greedy.", 0.0)
     top_p: Number = key("Nucleus of the sampling.", 1.0, gt=0, le=1)
-    batch_size: Count = key("Prompts per batch; each batch is stored at once.", 8)
+    batch_size: Count = key("Prompts at once, at most; an answer is stored when it is complete.", 8)
     dtype: Precision = key("Precision of the teacher.", "auto")
 
     def files(self) -> list[str]:
@@ -100,7 +101,7 @@ class LocalTeacher:
         return self._identity
 
     def answer(self, requests: Iterable[Request | None]) -> Iterator[list[Answer]]:
-        """Generate in batches of like length, as far as the requests allow."""
+        """Generate as far as the requests allow; answers come as they are complete."""
         for lot in lots(requests):
             yield from self._generate(lot)
 
@@ -108,19 +109,18 @@ class LocalTeacher:
         from caft.students.generation import Decoding, generate
 
         model, chat = self._loaded
-        # Other keys, hence another seed, for another sample of the same items.
-        seed = int(digest([request.key for request in requests], 7), 16)
+        # Another key, hence another seed, for another sample of the same item.
+        seeds = [int(digest(request.key, 7), 16) for request in requests]
         started = time.monotonic()
         decoding = Decoding(
             **self.decoding,
-            seed=seed,
             stop_at_answer=True,
             batch_size=self.settings.batch_size,
             place=chat.place("cot"),
         )
         prompts = [request.messages for request in requests]
         stops.check()
-        for batch in generate(model, chat, prompts, decoding):
+        for batch in generate(model, chat, prompts, decoding, seeds=seeds):
             seconds = (time.monotonic() - started) / len(batch)
             yield [
                 Answer(

@@ -7,6 +7,7 @@ from typing import Any
 
 from caft.errors import TrainingError
 from caft.mixtures.recipe import Lora, Recipe
+from caft.students import ropes
 from caft.students.architecture import implementation
 from caft.students.checks import ADAPTER_FILE, check_adapter
 from caft.students.folders import use_job_threads
@@ -146,6 +147,7 @@ def trainable_model(
             use_safetensors=True,
             trust_remote_code=False,
         )
+    ropes.separate(base)  # rows of a batch or a pack do not change each other's positions
     if full:
         return base
     # The adapters are the recipe's, so that its dropout counts; a parent gives their weights.

@@ -58,7 +58,8 @@ def items():
 
 def scored(items, model, tokenizer, variant, context=512, **settings):
     prompts = Asked(items, variant, 1).prompts("direct")
-    return score_items(prompts, Loaded(model, Chat(tokenizer), context), **settings)
+    student = Loaded(model, Chat(tokenizer), context)
+    return pd.DataFrame(score_items(prompts, student, **settings))
 
 
 @pytest.fixture

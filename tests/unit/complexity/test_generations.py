@@ -54,7 +54,14 @@ def made(items, model, tokenizer, variant, seed=1, context=512, **settings):
         Asked(items, variant, seed).prompts("cot"),
         Loaded(model, Chat(tokenizer), context),
     )
-    return generate_items(prompts, student, writing, Sampling(**settings))
+    rows = [
+        row
+        for batch in generate_items(prompts, student, writing, Sampling(**settings))
+        for row in batch
+    ]
+    order = list(items["item_id"])
+    rows.sort(key=lambda row: (row["sample"], order.index(row["item_id"])))
+    return pd.DataFrame(rows)
 
 
 def test_the_statistics_are_those_of_a_plain_pass_over_the_text(items, model, tokenizer, letters):

@@ -44,7 +44,8 @@ def items():
 
 def losses(items, model, tokenizer, variant, context=512, **settings):
     prompts = target_prompts(Asked(items, variant, 1))
-    return likelihoods(prompts, Loaded(model, Chat(tokenizer), context), **settings)
+    student = Loaded(model, Chat(tokenizer), context)
+    return pd.DataFrame(likelihoods(prompts, student, **settings))
 
 
 @pytest.fixture

@@ -73,11 +73,15 @@ def without_system(tokenizer):
     return tokenizer
 
 
+def table_of(batches):
+    return pd.DataFrame([row for rows in batches for row in rows])
+
+
 def answered(items, folder, variant, mode):
     model, tokenizer = load_model(folder), without_system(load_tokenizer(folder))
     prompts = Asked(items, variant, 1).prompts(mode)
     line = Progress("answering", len(items))
-    return evaluate(prompts, Loaded(model, Chat(tokenizer)), mode, SETTINGS, line)
+    return table_of(evaluate(prompts, Loaded(model, Chat(tokenizer)), mode, SETTINGS, line))
 
 
 def test_items_are_answered_and_marked(items, taught, bare):
@@ -140,7 +144,8 @@ def test_what_does_not_fit_into_the_context_is_too_long_and_never_sent(
     def asked(context):
         sent.clear()
         student = Loaded(None, Chat(tokenizer), context)
-        table = evaluate(prompts, student, "direct", settings, Progress("x", len(items)))
+        line = Progress("x", len(items))
+        table = table_of(evaluate(prompts, student, "direct", settings, line))
         return table.set_index("item_id").loc[items["item_id"]]
 
     middle = sorted(lengths)[2]

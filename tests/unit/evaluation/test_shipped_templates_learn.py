@@ -70,7 +70,8 @@ def taught(items, variant, chat, target, rationales):
 
 def answered(items, variant, student, mode):
     prompts = Asked(items, variant, 1).prompts(mode)
-    table = evaluate(prompts, student, mode, SETTINGS, Progress("answering", len(items)))
+    batches = evaluate(prompts, student, mode, SETTINGS, Progress("answering", len(items)))
+    table = pd.DataFrame([row for rows in batches for row in rows])
     return table.set_index("item_id").loc[items["item_id"]]
 
 
@@ -82,7 +83,7 @@ def test_a_student_that_knows_the_answers_gives_them_and_is_scored_so(family, it
     found = answered(items, letters, student, "direct")
     assert found["text"].str.strip().tolist() == [*NUMBERS, *LETTERS]
     assert found["correct"].all() and not found["thought_tokens"].any()
-    scores = score_items(Asked(items, letters, 1).prompts("direct"), student)
+    scores = pd.DataFrame(score_items(Asked(items, letters, 1).prompts("direct"), student))
     assert scores["correct"].all()
     assert scores["single_token_entropy"].max() < 0.2
 

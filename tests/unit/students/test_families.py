@@ -6,7 +6,7 @@ import transformers
 
 from caft.complexity.forward import Row, answer_logits
 from caft.students import reading
-from caft.students.generation import _decode
+from caft.students.decoder import Decoder, Text
 
 TOKENS = 61
 PROMPTS = [2, 9, 12, 24, 14, 7]  # lengths
@@ -124,8 +124,15 @@ def written_alone(model, prompt):
     return new
 
 
-def written(model, texts):
-    return [new for new, _ in _decode(model, texts, 0, lambda one: one.argmax(-1), is_done, None)]
+def decoded(model, texts, is_done=is_done, longest=12, rows=64, measure=None):
+    """Write all texts with one decoder, so many at once; return them in order."""
+    decoder = Decoder(model, 0, is_done, longest, rows, measure)
+    batches = decoder.write(Text(*pair) for pair in enumerate(texts))
+    return sorted((one for done in batches for one in done), key=lambda one: one.index)
+
+
+def written(model, texts, **settings):
+    return [one.new for one in decoded(model, texts, **settings)]
 
 
 @torch.inference_mode()
@@ -135,6 +142,7 @@ def test_a_batch_is_written_and_scored_as_each_text_alone(family):
     alone = [written_alone(model, text) for text in texts]
     assert len({len(new) for new in alone}) > 1
     assert written(model, texts) == alone
+    assert written(model, texts, rows=3) == alone  # the others join later
     assert [written(model, [text])[0] for text in texts[:2]] == alone[:2]
 
     rows = [Row(n, text, len(text) - 2, text[-2:], None, 0) for n, text in enumerate(texts)]
@@ -150,11 +158,10 @@ def test_what_is_measured_belongs_to_the_tokens_that_are_written(family):
     def measure(logits, chosen):
         return torch.stack([chosen.float(), logits.max(-1).values], dim=-1)
 
-    answers = _decode(model, texts, 0, lambda one: one.argmax(-1), is_done, measure)
-    for text, (new, measured) in zip(texts, answers, strict=True):
-        assert [row[0] for row in measured] == new
+    for text, one in zip(texts, decoded(model, texts, measure=measure), strict=True):
+        assert [row[0] for row in one.measured] == one.new
         first = model(input_ids=torch.tensor([text]), use_cache=False).logits[0, -1].max()
-        assert measured[0][1] == pytest.approx(float(first.detach()), rel=1e-3)
+        assert one.measured[0][1] == pytest.approx(float(first.detach()), rel=1e-3)
 
 
 def test_a_cache_that_says_something_else_than_the_text_is_found(caplog):
@@ -194,6 +201,6 @@ def test_no_family_reads_beyond_the_longest_text_of_its_batch():
         lambda _, __, given: positions.append(int(given["position_ids"].max())), with_kwargs=True
     )
     texts = prompts([120, 100, 4])
-    answers = _decode(model, texts, 0, lambda one: one.argmax(-1), lambda new: len(new) == 8, None)
-    assert [len(new) for new, _ in answers] == [8, 8, 8]
+    answers = written(model, texts, is_done=lambda new: len(new) == 8, longest=8)
+    assert [len(new) for new in answers] == [8, 8, 8]
     assert max(positions) == 126

@@ -5,7 +5,7 @@ from tiny import CHATML
 
 from caft.prompting.chat import Chat
 from caft.students.folders import load_model, load_tokenizer
-from caft.students.generation import Decoding, Ending, _batches, generate
+from caft.students.generation import Decoding, Ending, generate, in_order
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +22,9 @@ def asking(*questions):
     return [[{"role": "user", "content": question}] for question in questions]
 
 
-def answers(model, tokenizer, prompts, max_new_tokens=40, **settings):
-    batches = generate(model, Chat(tokenizer), prompts, Decoding(max_new_tokens, **settings))
+def answers(model, tokenizer, prompts, max_new_tokens=40, seeds=(), **settings):
+    decoding = Decoding(max_new_tokens, **settings)
+    batches = generate(model, Chat(tokenizer), prompts, decoding, seeds=seeds)
     found = {answer.index: answer for batch in batches for answer in batch}
     return [found[index] for index in range(len(prompts))]
 
@@ -52,9 +53,15 @@ def test_the_batch_size_changes_no_answer(model, tokenizer, lessons):
         assert [seen(answer) for answer in found] == expected
 
 
-def test_answers_come_in_batches_of_the_asked_size(model, tokenizer, lessons):
-    batches = list(generate(model, Chat(tokenizer), asking(*lessons), Decoding(2, batch_size=2)))
-    assert [len(batch) for batch in batches] == [2, 2, 1]
+def test_no_more_prompts_than_asked_are_read_at_once(model, tokenizer, lessons):
+    rows = []
+    hook = model.register_forward_pre_hook(
+        lambda _, __, given: rows.append(len(given["input_ids"])), with_kwargs=True
+    )
+    decoding = Decoding(2, batch_size=2)
+    batches = list(generate(model, Chat(tokenizer), asking(*lessons), decoding))
+    hook.remove()
+    assert max(rows) == 2
     assert sorted(answer.index for batch in batches for answer in batch) == [0, 1, 2, 3, 4]
 
 
@@ -111,13 +118,21 @@ def test_padding_with_the_end_of_turn_is_not_counted_either(model, taught, lesso
 def test_sampling_follows_its_seed(model, tokenizer):
     prompts = asking("a", "b c", "what is it")
     one, same, other = (
-        [
-            answer.text
-            for answer in answers(model, tokenizer, prompts, 8, temperature=2.0, seed=seed)
-        ]
-        for seed in (1, 1, 2)
+        [answer.text for answer in answers(model, tokenizer, prompts, 8, seeds, temperature=2.0)]
+        for seeds in ([1, 2, 3], [1, 2, 3], [4, 5, 6])
     )
     assert one == same != other
+
+
+def test_what_is_drawn_for_a_prompt_is_the_same_whatever_is_written_beside_it(model, tokenizer):
+    prompts, seeds = asking("a", "b c", "what is it", "12 - 5 ?"), [7, 8, 9, 10]
+    together = answers(model, tokenizer, prompts, 12, seeds, temperature=2.0, batch_size=3)
+    alone = [
+        answers(model, tokenizer, [prompt], 12, [seed], temperature=2.0)[0]
+        for prompt, seed in zip(prompts, seeds, strict=True)
+    ]
+    assert [seen(answer) for answer in together] == [seen(answer) for answer in alone]
+    assert len({answer.text for answer in together}) == 4
 
 
 def test_a_students_shipped_generation_defaults_change_nothing(model, tokenizer, lessons):
@@ -177,7 +192,6 @@ def test_padding_moves_no_token_of_a_model_with_absolute_positions(chatml):
     assert [seen(answer) for answer in together] == [seen(answer) for answer in alone]
 
 
-def test_batches_hold_prompts_of_similar_length():
-    ids = [[0] * length for length in (10, 11, 12, 100, 110, 140, 300)]
-    batches = list(_batches(list(range(7)), ids, 2))
-    assert batches == [[0, 1], [2], [3, 4], [5], [6]]
+def test_the_longest_prompts_begin_and_lots_are_done_in_their_order(monkeypatch):
+    monkeypatch.setattr("caft.students.generation._LOT", 3)
+    assert in_order([[0] * length for length in (1, 3, 2, 7, 5, 9, 4)]) == [1, 2, 0, 5, 3, 4, 6]
