@@ -121,7 +121,8 @@ def _answers(choice: Choice, model: Any, items: int) -> pd.DataFrame:
                 settings,
                 Progress(f"comparing answers ({mode})", len(chosen)),
             )
-            found.append(answers.sort_values("item_id"))
+            rows = [row for part in answers for row in part]
+            found.append(pd.DataFrame(rows).sort_values("item_id"))
     return pd.concat(found)
 
 
