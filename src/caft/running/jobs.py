@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from caft import errors
 from caft.errors import CaftError
 from caft.running import devices, ends, settings_file, stops
 from caft.running.locks import is_snakemake
@@ -60,7 +61,9 @@ def job(snakemake: Any, label: str = "") -> Iterator[logging.Logger]:
             yield log
         log.info("%s: done in %s", name, clock(time.monotonic() - started))
     except CaftError as error:
-        log.error("%s: %s: %s (log: %s)", name, type(error).__name__, error, path)
+        # A kind that only code tells apart is named as the one that users know.
+        kind = next(one for one in type(error).__mro__ if one.__module__ == errors.__name__)
+        log.error("%s: %s: %s (log: %s)", name, kind.__name__, error, path)
         sys.exit(1)
     except (Exception, KeyboardInterrupt) as error:
         if line := ends.foreseen(error, snakemake.rule):

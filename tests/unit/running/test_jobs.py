@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from caft.errors import ItemError
 from caft.running import jobs, stops
 from caft.running.jobs import Progress, clock, job
+from caft.tables.rows import Unread
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_log_holds_the_last_run_only(snakemake):
 
 def test_an_expected_error_is_one_line_that_names_the_log(snakemake, capsys):
     with pytest.raises(SystemExit) as stopped, job(snakemake):
-        raise ItemError("questions.jsonl, row 2: no answer")
+        raise Unread("questions.jsonl, row 2: no answer")  # a kind of ItemError
     assert stopped.value.code == 1
     line = (
         "score_items dataset=sums student=tiny: ItemError: questions.jsonl, row 2: no answer "
