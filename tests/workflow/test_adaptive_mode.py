@@ -55,6 +55,8 @@ def test_the_mode_asks_the_validation_split_and_generates_no_chain_again(project
     assert kinds == dict.fromkeys(["direct", "cot", "direct-validation", "cot-validation"], 3)
     assert all(after[name] == table for name, table in before.items() if ".cot." in name)
     assert "blocks are there from before" in project.second.output
+    (direct,) = (project.folder / "results/predictions/mine/tiny").glob("base.direct.parquet")
+    assert pd.read_parquet(direct)["first_token_entropy"].notna().all()
 
 
 def test_it_has_rows_like_any_other_mode(project):

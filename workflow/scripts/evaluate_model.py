@@ -10,7 +10,7 @@ from pathlib import Path
 
 from caft import layout
 from caft.config.modes import read_view
-from caft.evaluation.evaluate import evaluate_model
+from caft.evaluation.evaluate import Way, evaluate_model
 from caft.evaluation.settings import Evaluation
 from caft.mixtures.plan import in_words
 from caft.prompting.asked import Asked
@@ -37,8 +37,7 @@ with job(snakemake, f"{in_words(snakemake.wildcards.model)}, {snakemake.wildcard
     asked = Asked(items, variant, params.seed)
     subject = Subject(student, trained, Engine.model_validate(params.engine))
     evaluation = Evaluation.model_validate(params.evaluation)
-    split = view.split or params.split
-    entropy = bool(params.get("measured"))
-    table, spec, run = evaluate_model(asked, split, subject, view.mode, evaluation, cache, entropy)
+    way = Way(view.split or params.split, view.mode, entropy=bool(params.get("measured")))
+    table, spec, run = evaluate_model(asked, way, subject, evaluation, cache)
     parquet.write("predictions", table, snakemake.output.predictions, spec, params.code)
     write_json(snakemake.output.run, run)

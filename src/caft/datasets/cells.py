@@ -38,7 +38,7 @@ def missing(records: Iterable[Mapping[str, Any]], selector: str) -> str | None:
     if not path or path[0] not in columns:
         return f"the file has: {', '.join(columns)}"
     try:
-        if any(_holds(select(row, selector)) for row in rows):
+        if any(holds(select(row, selector)) for row in rows):
             return None
         parent = ".".join(path[:-1]) or path[0]
         keys = dict.fromkeys(key for row in rows for key in _keys(select(row, parent)))
@@ -47,8 +47,9 @@ def missing(records: Iterable[Mapping[str, Any]], selector: str) -> str | None:
     return f"below {parent!r} there is: {', '.join(keys) or 'nothing'}"
 
 
-def _holds(value: Any) -> bool:
-    return any(map(_holds, value)) if isinstance(value, list | tuple) else value is not None
+def holds(value: Any) -> bool:
+    """Tell whether a value, or an entry of a list, is there."""
+    return any(map(holds, value)) if isinstance(value, list | tuple) else value is not None
 
 
 def _keys(value: Any) -> Iterator[str]:
@@ -137,7 +138,7 @@ def _beside(record: Mapping[str, Any], column: str) -> str | None:
     """Return the selector of labels that stand beside options below a column."""
     parent, _, _ = column.rpartition(".")
     names = [f"{parent}.{label}" for label in _LABELS if parent]
-    return next((name for name in names if _holds(select(record, name))), None)
+    return next((name for name in names if holds(select(record, name))), None)
 
 
 def _labels(record: Mapping[str, Any], selector: str | None, options: list[Any]) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from caft.datasets import RawRows
-from caft.datasets.cells import best, chosen, classes_in, labelled, missing, options, text
+from caft.datasets.cells import best, chosen, classes_in, holds, labelled, missing, options, text
 from caft.datasets.settings import Parts, Table
 from caft.errors import ItemError
 from caft.tables.hashing import digest
@@ -109,7 +109,7 @@ class Mapper:
                 self._note(row)
                 values = self._values(row)
                 if self._below:
-                    self._held.update(what for what in values if values[what] is not None)
+                    self._held.update(what for what in values if holds(values[what]))
                 source_id = values.get("id") if "id" in self._columns else source_id
                 answer, rationale = self._parted(values)
                 own = split or self._split(values.get("split"))

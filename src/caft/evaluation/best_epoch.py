@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from caft.errors import TrainingError
-from caft.evaluation.evaluate import evaluate_model
+from caft.evaluation.evaluate import Way, evaluate_model
 from caft.evaluation.settings import Evaluation
 from caft.evaluation.together import Question, answer_together
 from caft.prompting.asked import Asked
@@ -60,7 +60,7 @@ def choose_epoch(
     rows: list[dict[str, Any]] = []
     blocks: list[str] = []
     for epoch, subject in subjects.items():
-        predictions, _, run = evaluate_model(asked, SPLIT, subject, mode, settings, cache)
+        predictions, _, run = evaluate_model(asked, Way(SPLIT, mode), subject, settings, cache)
         right = int(predictions["correct"].sum())
         counts = {"n": len(predictions), "correct": right, "accuracy": right / len(predictions)}
         rows.append(

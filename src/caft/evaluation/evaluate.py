@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from caft import versions
 from caft.complexity.distribution import entropies
@@ -118,27 +118,37 @@ def _read(item: dict[str, Any], answer: Any, variant: Prompt, parser: str) -> di
     }
 
 
+class Way(NamedTuple):
+    """Which items a model is asked, and how.
+
+    Attributes:
+        split: of the question set.
+        mode: `direct` or `cot`.
+        entropy: whether that of the first token of direct answers is measured, for mode `adaptive`.
+    """
+
+    split: str
+    mode: str
+    entropy: bool = False
+
+
 def evaluate_model(
     asked: Asked,
-    split: str,
+    way: Way,
     subject: Subject,
-    mode: str,
     settings: Evaluation,
     cache: Cache,
     engine: generation_vllm.Engine | None = None,
-    entropy: bool = False,
 ) -> Made:
     """Load a model and answer one split with it.
 
     Args:
         asked: the question set and its prompt variant.
-        split: which split.
+        way: which items it is asked, and how.
         subject: the model.
-        mode: `direct` or `cot`.
         settings: how it is asked and read.
         cache: where finished blocks of items lie, and which of them are wanted.
         engine: of vLLM, where it answers for several models; by default one of its own.
-        entropy: whether that of the first token of direct answers is measured, for mode `adaptive`.
 
     Returns:
         The predictions table, its provenance, and what differs from run to run (seconds, tokens).
@@ -146,6 +156,7 @@ def evaluate_model(
     Raises:
         ItemError: if the split is to choose a threshold and has no items.
     """
+    split, mode, entropy = way
     measured = entropy and mode == "direct"
     open_model, _ = backend(settings.engine)
     chosen = (asked.items["split"] == split).to_numpy().nonzero()[0].tolist()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from caft import layout
-from caft.evaluation.evaluate import evaluate_model
+from caft.evaluation.evaluate import Way, evaluate_model
 from caft.evaluation.settings import Evaluation
 from caft.prompting.asked import Asked
 from caft.running.blocks import Cache
@@ -62,7 +62,8 @@ def answer_together(
     blocks: list[str] = []
     for subject, _ in adapted:
         for one in questions:
-            _, _, run = evaluate_model(one.asked, split, subject, one.mode, settings, cache, engine)
+            way = Way(split, one.mode)
+            _, _, run = evaluate_model(one.asked, way, subject, settings, cache, engine)
             blocks += run["blocks"]
     counts = {"models": len(adapted), "own_weights": len(opened) - len(adapted)}
     return {**counts, "blocks": sorted(set(blocks))}

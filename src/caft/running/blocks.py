@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -139,34 +139,45 @@ def _place(item_id: str, count: int) -> int:
     return int(item_id[:8], 16) * count >> 32 if count > 1 else 0
 
 
+class Kind(NamedTuple):
+    """A kind of table.
+
+    Attributes:
+        schema: its name.
+        code: version of the code that makes it (`caft.versions`).
+        counted: columns whose sums are reported; the table need not have them.
+    """
+
+    schema: str
+    code: int
+    counted: Sequence[str] = ()
+
+
 def compute_in_blocks(
-    kind: str,
+    made: Kind,
     rows: Sequence[dict[str, Any]],
     compute: Compute,
     key: dict[str, Any],
-    code: int,
     cache: Cache,
     progress: tuple[str, str, int],
-    counted: Sequence[str] = (),
 ) -> Computed:
     """Compute a table block by block; blocks that lie in the cache are read instead.
 
     Args:
-        kind: schema of the table.
+        made: the kind of table.
         rows: per item `item_id` and everything else of it that enters the result.
         compute: makes the rows of some blocks, given the positions of their items in `rows`; yields
             all rows of an item at once, items in any order, and tells the progress of the units it
             has done. A block is written when it is complete.
         key: everything else that enters the result: model, prompt, `device`, precision, settings.
-        code: version of the code (`caft.versions`).
         cache: where blocks lie, and which of them are wanted.
         progress: name of the progress line, its unit, units per item.
-        counted: columns whose sums are reported; the table need not have them.
 
     Returns:
         The table of this job's blocks, read back from their files, so that it has the same bytes
         however many of them were there.
     """
+    kind, code, counted = made
     ids = [row["item_id"] for row in rows]
     blocks = {
         _digest(kind, key, code, [rows[position] for position in positions]): positions

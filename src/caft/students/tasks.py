@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from caft.prompting.asked import Prompts
-from caft.running.blocks import Cache, Rows, block_rows, compute_in_blocks
+from caft.running.blocks import Cache, Kind, Rows, block_rows, compute_in_blocks
 from caft.running.jobs import Progress
 from caft.students.opened import Scorer
 from caft.tables.parquet import SCHEMAS
@@ -55,14 +55,12 @@ def make_table(task: Task, scorer: Scorer, prompts: Prompts, cache: Cache) -> Ma
         the blocks.
     """
     found = compute_in_blocks(
-        task.kind,
+        Kind(task.kind, task.code, task.counted),
         block_rows(prompts.items, prompts.messages, *task.columns),
         lambda blocks, progress: task.compute([prompts.part(b) for b in blocks], progress),
         {**scorer.key, **task.spec, **task.in_key},
-        task.code,
         cache,
         task.progress,
-        task.counted,
     )
     table = found.table
     if "warm_up" in SCHEMAS[task.kind].names:

@@ -95,7 +95,7 @@ def opened(path: str, limits: Limits) -> Iterator[IO[bytes]]:
         if not _unpacker(path):
             yield stream
             return
-        with tempfile.TemporaryFile() as whole:
+        with tempfile.TemporaryDirectory() as folder, (Path(folder) / "whole").open("w+b") as whole:
             size = 0
             try:
                 while block := stream.read(_HEAD):

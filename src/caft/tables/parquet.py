@@ -198,6 +198,11 @@ _HASHED_ROWS = 1000  # unpacked at once
 _OPEN = frozenset({"items"})  # further columns may stand behind the schema's, all of text
 
 
+def optional_columns(name: str) -> list[str]:
+    """Return the columns of a table that it has only where they say something."""
+    return pa.schema(_OPTIONAL.get(name, ())).names
+
+
 def _schema(name: str, columns: Iterable[str]) -> pa.Schema:
     """Return the schema of a table with those of its optional columns that are among `columns`."""
     given = set(columns)

@@ -128,7 +128,7 @@ def test_a_metric_says_what_it_is_made_from(config):
     config["metrics"]["nonsense"] = {}
     assert [line.split(";")[0] for line in problems(config)] == [
         "config: metrics.level.judge: is needed for judge_education_level.",
-        "config: metrics.mine.path: is needed for imported.",
+        "config: metrics.mine.path: is needed for imported, or `hub`",
         "config: metrics.mine.column: is needed for imported.",
         "config: metrics.nonsense: is no known metric",
     ]

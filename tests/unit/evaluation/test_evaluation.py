@@ -5,7 +5,7 @@ import pytest
 import torch
 from harness import change_weights
 
-from caft.evaluation.evaluate import _read, evaluate, evaluate_model
+from caft.evaluation.evaluate import Way, _read, evaluate, evaluate_model
 from caft.evaluation.settings import Evaluation
 from caft.prompting.answers import ABSTAINED, INVALID, TOO_LONG
 from caft.prompting.asked import Asked
@@ -108,8 +108,8 @@ def test_the_entropy_of_the_first_answer_token_is_that_of_the_next_token_distrib
     model, chat = load_model(taught), Chat(without_system(load_tokenizer(taught)))
     prompts, line = Asked(items, bare, 1).prompts("direct"), Progress("x", len(items))
     student = Loaded(model, chat)
-    found = evaluate(prompts, student, "direct", SETTINGS, line, entropy=True)
-    without = evaluate(prompts, student, "direct", SETTINGS, line)
+    found = table_of(evaluate(prompts, student, "direct", SETTINGS, line, entropy=True))
+    without = table_of(evaluate(prompts, student, "direct", SETTINGS, line))
     assert without["first_token_entropy"].isna().all()
     column = "first_token_entropy"
     pd.testing.assert_frame_equal(found.drop(columns=column), without.drop(columns=column))
@@ -165,7 +165,7 @@ def test_what_does_not_fit_into_the_context_is_too_long_and_never_sent(
 def test_one_split_is_answered_by_the_untuned_student(items, student, letters, engine, cache):
     subject = Subject(student / "student.json", None, engine)
     predictions, spec, run = evaluate_model(
-        Asked(items, letters, 1), "test", subject, "direct", SETTINGS, cache
+        Asked(items, letters, 1), Way("test", "direct"), subject, SETTINGS, cache
     )
     assert list(predictions["item_id"]) == ["i0", "i1", "i2", "i3", "i4"]
     assert (spec["mode"], spec["dtype"]) == ("direct", "float32")
@@ -185,7 +185,7 @@ def test_answers_of_an_epoch_name_the_model_and_follow_from_its_weights(
         write_json(folder / "model.json", {**record, "weights_sha256": weights_sha256(folder)})
         subject = Subject(taught / "student.json", folder / "model.json", engine)
         asked = Asked(items, letters, 1)
-        return evaluate_model(asked, "test", subject, "direct", SETTINGS, cache)[1:]
+        return evaluate_model(asked, Way("test", "direct"), subject, SETTINGS, cache)[1:]
 
     spec, first = ask()
     assert (spec["model"], spec["epoch"]) == ("aaaa000000000001", 3)

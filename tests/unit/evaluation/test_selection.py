@@ -24,9 +24,9 @@ def seen(monkeypatch):
     asked = []
     right = {"1": 1, "2": 2, "3": 2}
 
-    def evaluate_model(questions, split, subject, *settings):
+    def evaluate_model(questions, way, subject, *settings):
         epoch = subject.trained_file.parent.name
-        asked.append((set(questions.items["item_id"]), split, epoch))
+        asked.append((set(questions.items["item_id"]), way.split, epoch))
         correct = [place < right[epoch] for place in range(3)]
         run = {"seconds": 1.0, "blocks": [f"of_{epoch}"]}
         return pd.DataFrame({"correct": correct}), {}, run

@@ -103,7 +103,9 @@ def test_rows_and_updates_follow_from_quantiles_before_the_scores_are_known():
 def test_replayed_rows_are_among_those_of_the_stage():
     sure = {"buckets": ["easy", "medium"], "target": "answer", "epochs": 1}
     unsure = {"buckets": ["hard"], "target": "answer", "epochs": 1, "replay": {"items": 0.5}}
-    config = planned(["again"], strategies={"again": {"stages": [sure, unsure]}})
+    given = planned(["sft"]).plain()
+    given["strategies"]["sft"] = {"stages": [sure, unsure]}
+    config = configuration(given)
     first, second = found(config, "train_stage")
     assert (first.rows, second.rows, second.bound) == (12, 6 + 4, "about")
 

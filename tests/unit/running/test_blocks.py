@@ -14,7 +14,7 @@ from caft.complexity.generations import Sampling, generate_with_student
 from caft.complexity.likelihoods import likelihoods_with_student
 from caft.complexity.score import score_with_student
 from caft.errors import CaftError
-from caft.evaluation.evaluate import evaluate_model
+from caft.evaluation.evaluate import Way, evaluate_model
 from caft.evaluation.settings import Evaluation
 from caft.prompting.asked import Asked
 from caft.running import blocks
@@ -78,7 +78,7 @@ def jobs(student, letters, engine):
 
     def answer(items, cache):
         asked = Asked(items, letters, 1)
-        return evaluate_model(asked, "test", subject, "cot", EVALUATION, cache)
+        return evaluate_model(asked, Way("test", "cot"), subject, EVALUATION, cache)
 
     return {
         "scores": ("scores", score),
