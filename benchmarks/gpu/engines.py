@@ -14,7 +14,7 @@ def check(machine: Machine) -> dict[str, Any]:
         raise NotHere("vllm is not installed")
     from dataclasses import replace
 
-    from caft.evaluation.evaluate import evaluate_model
+    from caft.evaluation.evaluate import Way, evaluate_model
     from caft.evaluation.settings import Evaluation
     from caft.evaluation.together import Question, answer_together
     from caft.mixtures.recipe import Recipe
@@ -41,7 +41,9 @@ def check(machine: Machine) -> dict[str, Any]:
     found: dict[str, Any] = {"vllm": taken}
     for name, subject in zip(("base", "adapter"), subjects, strict=True):
         tables = [
-            evaluate_model(asked, "test", subject, "cot", each, cache)[0].sort_values("item_id")
+            evaluate_model(asked, Way("test", "cot"), subject, each, cache)[0].sort_values(
+                "item_id"
+            )
             for each in settings.values()
         ]
         same = [

@@ -2,9 +2,9 @@
 
 Bytes per token and layer are those that autograd keeps of a Qwen2 block (gated MLP, RMSNorm with a
 float32 copy, flash or memory-efficient attention) under bfloat16 autocast: counted on small shapes
-with `torch.autograd.graph.saved_tensors_hooks` (tests/unit/training/test_memory.py), linear in each
-width without a rest. The way of counting is that of Korthikanti et al., arXiv 2205.05198. TRL's
-head keeps no logits (`trl.kernels.chunked_logprob`).
+with `torch.autograd.graph.saved_tensors_hooks` (tests/unit/training/test_training_memory.py),
+linear in each width without a rest. The way of counting is that of Korthikanti et al., arXiv
+2205.05198. TRL's head keeps no logits (`trl.kernels.chunked_logprob`).
 """
 
 from collections.abc import Mapping

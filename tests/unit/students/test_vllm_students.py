@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from caft.errors import ModelError
-from caft.evaluation.evaluate import evaluate_model
+from caft.evaluation.evaluate import Way, evaluate_model
 from caft.evaluation.settings import Evaluation
 from caft.evaluation.together import Question, answer_together, weights_file
 from caft.prompting.asked import Asked
@@ -146,7 +146,7 @@ def test_one_engine_answers_for_all_models_and_modes(answering, subjects, letter
     longest = max(len(chat.prompt(turns, "cot")) for turns in asked.prompts("cot").messages)
     assert started["max_model_len"] == longest + SETTINGS.max_new_tokens.cot
     for subject in subjects:
-        table, _, _ = evaluate_model(asked, "test", subject, "cot", SETTINGS, cache)
+        table, _, _ = evaluate_model(asked, Way("test", "cot"), subject, SETTINGS, cache)
         assert list(table["parsed"]) == 4 * ["[invalid]"]
     assert len(answering.started) == 1, "the answers were there"
 
@@ -154,7 +154,7 @@ def test_one_engine_answers_for_all_models_and_modes(answering, subjects, letter
 def test_a_prompt_that_vllm_has_no_room_for_is_a_row(answering, subjects, letters, tmp_path):
     asked, cache = Asked(QUESTIONS, letters, 1), Cache(tmp_path / "blocks")
     student, *_ = limited(subjects, 300)
-    table, *_ = evaluate_model(asked, "test", student, "cot", SETTINGS, cache)
+    table, *_ = evaluate_model(asked, Way("test", "cot"), student, SETTINGS, cache)
     assert list(table["parsed"]) == [*3 * ["[invalid]"], "[too_long]"]
     assert answering.started[0]["max_model_len"] == 300
     assert vllm.open_scorer(student).spec["context"] == 300
@@ -164,7 +164,7 @@ def test_how_an_engine_runs_is_a_setting(answering, subjects, letters, tmp_path)
     own = Vllm(gpu_memory_utilization=0.5, tensor_parallel_size=2)
     engine = subjects[0].engine.model_copy(update={"vllm": own})
     asked, cache = Asked(QUESTIONS, letters, 1), Cache(tmp_path / "blocks")
-    evaluate_model(asked, "test", replace(subjects[0], engine=engine), "cot", SETTINGS, cache)
+    evaluate_model(asked, Way("test", "cot"), replace(subjects[0], engine=engine), SETTINGS, cache)
     started = answering.started[0]
     assert (started["gpu_memory_utilization"], started["tensor_parallel_size"]) == (0.5, 2)
 
@@ -176,7 +176,7 @@ def test_an_engine_without_room_for_its_longest_text_says_what_to_set(
     answering.refusal += " KV cache is needed. Try decreasing `max_model_len`."
     asked, cache = Asked(QUESTIONS, letters, 1), Cache(tmp_path / "blocks")
     with pytest.raises(ModelError, match=r"raise engine\.vllm\.gpu_memory_utilization, or lower"):
-        evaluate_model(asked, "test", subjects[0], "cot", SETTINGS, cache)
+        evaluate_model(asked, Way("test", "cot"), subjects[0], SETTINGS, cache)
 
 
 def test_a_model_with_weights_of_its_own_is_left_to_its_own_job(
