@@ -146,7 +146,7 @@ def test_the_picture_of_the_rules_is_what_snakemake_says():
 
 
 def test_every_column_of_the_comparison_is_described_in_order(run):
-    made = summary.summarize(configuration(run))
+    made = summary.summarize(configuration(run), summary.read_all(configuration(run)))
     for name, table in zip(("summary", "tables/runs", "tables/comparisons"), made, strict=True):
         assert described(f"results/{name}.csv") == list(table.columns), name
 

@@ -12,6 +12,7 @@ from caft import layout
 from caft.config.modes import read_view
 from caft.evaluation.evaluate import Way, evaluate_model
 from caft.evaluation.settings import Evaluation
+from caft.evaluation.together import weights_file
 from caft.mixtures.plan import in_words
 from caft.prompting.asked import Asked
 from caft.prompting.settings import Prompt
@@ -26,10 +27,9 @@ with job(snakemake, f"{in_words(snakemake.wildcards.model)}, {snakemake.wildcard
     items = parquet.read("items", snakemake.input.item_table)
     params, wildcards = snakemake.params, snakemake.wildcards
     student = Path(layout.at(layout.STUDENT, **wildcards))
-    trained = None if wildcards.model == "base" else Path(snakemake.input.model)
-    if snakemake.input.get("chosen"):
-        epoch = read_json(snakemake.input.chosen)["epoch"]
-        trained = trained.parent / "epochs" / str(epoch) / "model.json"
+    chosen = filter(None, [snakemake.input.get("chosen")])
+    epochs = {Path(file).stem: read_json(file)["epoch"] for file in chosen}
+    trained = weights_file(wildcards.model, epochs)
     variant = Prompt.model_validate(params.prompt)
     view = read_view(wildcards.mode, variant.few_shot)
     variant = variant.model_copy(update={"few_shot": view.shots})

@@ -14,21 +14,22 @@ from caft.report.complexity import complexity_table, thresholds_table
 from caft.report.provenance import provenance
 from caft.report.render import render, tell
 from caft.report.results import Tables
-from caft.report.summary import model_index, summarize
+from caft.report.summary import model_index, read_all, summarize
 from caft.running.jobs import job
 from caft.tables.files import write_csv, write_json
 
 with job(snakemake) as log:
     config = Configuration.model_validate(snakemake.params.config)
     output = snakemake.output
-    summary, runs, comparisons = summarize(config)
+    results = read_all(config)
+    summary, runs, comparisons = summarize(config, results)
     models = model_index(config)
     written = (
         (models, output.models),
         (complexity_table(config), output.complexity),
         (thresholds_table(config), output.thresholds),
         (runs, output.runs),
-        (answering_table(config), output.answering),
+        (answering_table(config, results), output.answering),
         (comparisons, output.comparisons),
         (summary, output.summary),
     )

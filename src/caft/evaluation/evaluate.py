@@ -159,14 +159,13 @@ def evaluate_model(
     split, mode, entropy = way
     measured = entropy and mode == "direct"
     open_model, _ = backend(settings.engine)
-    chosen = (asked.items["split"] == split).to_numpy().nonzero()[0].tolist()
-    if entropy and not chosen:
+    prompts = asked.of_split(split, mode)
+    if entropy and not prompts.messages:
         raise ItemError(
             f"the data set has no items in the split {split}, which mode adaptive needs; give "
             "datasets.<name>.splits a share of validation, or leave adaptive out of run.modes."
         )
     scorer = open_model(subject)
-    prompts = asked.prompts(mode).part(chosen)
     if settings.engine == "vllm":
         limit = settings.max_new_tokens.of(mode)
         own = generation_vllm.Engine(

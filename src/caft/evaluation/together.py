@@ -52,7 +52,10 @@ def answer_together(
     def needed() -> vllm.Needs:
         return vllm.Needs.of(
             vllm.needs(
-                scorer, _of_split(one, split), one.mode, settings.max_new_tokens.of(one.mode)
+                scorer,
+                one.asked.of_split(split, one.mode).messages,
+                one.mode,
+                settings.max_new_tokens.of(one.mode),
             )
             for _, scorer in adapted
             for one in questions
@@ -83,8 +86,3 @@ def weights_file(model: str, epochs: Mapping[str, int]) -> Path | None:
     if digest == model:
         return record
     return record.parent / "epochs" / str(epochs[digest]) / record.name
-
-
-def _of_split(one: Question, split: str) -> Any:
-    chosen = (one.asked.items["split"] == split).to_numpy().nonzero()[0].tolist()
-    return one.asked.prompts(one.mode).part(chosen).messages

@@ -27,6 +27,11 @@ class Asked:
         messages = all_messages(self.items, self.variant, mode, self.seed)
         return Prompts(self.items, messages, self.variant, self.seed)
 
+    def of_split(self, split: str, mode: str) -> "Prompts":
+        """Return the prompts in a mode of the items of one split."""
+        chosen = (self.items["split"] == split).to_numpy().nonzero()[0].tolist()
+        return self.prompts(mode).part(chosen)
+
 
 @dataclass(frozen=True)
 class Prompts:

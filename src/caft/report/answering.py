@@ -1,6 +1,6 @@
 """Accuracy against the tokens that a model writes: a point per mode, and curves between them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from caft.analysis.intervals import UNKNOWN, Estimate
 from caft.config.model import Configuration
 from caft.config.modes import ADAPTIVE
 from caft.evaluation import adaptive
-from caft.report.summary import Asked, Results, read_results, seeds_of, ways_of_asking
+from caft.report.summary import Asked, Results, seeds_of, ways_of_asking
 
 _STEPS = 100  # of a curve, at most
 
@@ -83,27 +83,26 @@ class Pair:
         return self.direct["new_tokens"].to_numpy(dtype=int) + np.where(thinks, chains, 0)
 
 
-def answering_table(config: Configuration) -> pd.DataFrame:
+def answering_table(config: Configuration, every: Iterable[Results]) -> pd.DataFrame:
     """Return accuracy against tokens written, for every strategy as it was asked.
 
     Args:
         config: the prepared configuration.
+        every: the results of each student on each data set.
 
     Returns:
         The columns are described in docs/summary.md. A curve has at most 101 places.
     """
     rows = []
-    for dataset in config.run.datasets:
-        for student in config.run.students:
-            results = read_results(config, dataset, student)
-            for asked in ways_of_asking(config, results.plan):
-                where = {
-                    **results.names,
-                    "strategy": asked.strategy,
-                    "shots": asked.view.shots,
-                    "checkpoint": asked.checkpoint,
-                }
-                rows += [{**where, **point.row()} for point in _points(results, asked)]
+    for results in every:
+        for asked in ways_of_asking(config, results.plan):
+            where = {
+                **results.names,
+                "strategy": asked.strategy,
+                "shots": asked.view.shots,
+                "checkpoint": asked.checkpoint,
+            }
+            rows += [{**where, **point.row()} for point in _points(results, asked)]
     return pd.DataFrame(rows)
 
 

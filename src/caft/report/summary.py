@@ -1,6 +1,6 @@
 """The comparison: one row per data set, student, strategy and mode, with intervals and costs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,11 +84,14 @@ class Asked:
     checkpoint: str
 
 
-def summarize(config: Configuration) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Compare all strategies of a run, reading the tables that the run has written.
+def summarize(
+    config: Configuration, every: Iterable[Results]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Compare all strategies of a run.
 
     Args:
         config: the prepared configuration.
+        every: the results of each student on each data set, as `read_all` reads them.
 
     Returns:
         Per strategy and mode, over all training seeds: accuracy, differences and costs; the same
@@ -98,19 +101,26 @@ def summarize(config: Configuration) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     rows: list[dict[str, Any]] = []
     all_runs: list[pd.DataFrame] = []
     comparisons: list[pd.DataFrame] = []
-    for dataset in config.run.datasets:
-        for student in config.run.students:
-            results = read_results(config, dataset, student)
-            asked = list(ways_of_asking(config, results.plan))
-            runs = runs_table(config, results)
-            rows += [_row(config, results, runs, one) for one in asked]
-            all_runs.append(runs)
-            comparisons += _comparisons(config, results)
+    for results in every:
+        asked = list(ways_of_asking(config, results.plan))
+        runs = runs_table(config, results)
+        rows += [_row(config, results, runs, one) for one in asked]
+        all_runs.append(runs)
+        comparisons += _comparisons(config, results)
     return (
         pd.DataFrame(rows),
         pd.concat(all_runs, ignore_index=True),
         pd.concat(comparisons, ignore_index=True),
     )
+
+
+def read_all(config: Configuration) -> list[Results]:
+    """Read what the run wrote about each student on each data set."""
+    return [
+        read_results(config, dataset, student)
+        for dataset in config.run.datasets
+        for student in config.run.students
+    ]
 
 
 def read_results(config: Configuration, dataset: str, student: str) -> Results:

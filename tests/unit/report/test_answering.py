@@ -5,7 +5,7 @@ from configurations import configuration
 
 from caft.report.answering import Pair, adaptive_curve, answering_table, cap_curve
 from caft.report.predictions import per_question
-from caft.report.summary import summarize
+from caft.report.summary import read_all, summarize
 from caft.tables import parquet
 from caft.tables.files import write_json
 
@@ -65,7 +65,7 @@ def run(tmp_path, monkeypatch):
 
 
 def rows_of(run):
-    return summarize(configuration(run))[0].set_index("mode")
+    return summarize(configuration(run), read_all(configuration(run)))[0].set_index("mode")
 
 
 def test_the_validation_split_chooses_a_threshold_and_the_summary_has_a_row(run):
@@ -95,7 +95,7 @@ def test_without_a_price_the_cost_is_unknown(run):
 
 
 def test_the_table_has_the_modes_and_the_curves(run):
-    table = answering_table(configuration(run))
+    table = answering_table(configuration(run), read_all(configuration(run)))
     points = table.set_index("line")
     assert points.loc["direct", "accuracy"] == 0.5 and points.loc["cot", "accuracy"] == 0.625
     chosen = points.loc["adaptive"]

@@ -10,7 +10,7 @@ from caft.report.complexity import complexity_table, rank_metrics, thresholds_ta
 from caft.report.costs import complexity_costs, saved
 from caft.report.provenance import provenance
 from caft.report.results import as_prompted
-from caft.report.summary import model_index, summarize
+from caft.report.summary import model_index, read_all, summarize
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
 
@@ -178,7 +178,7 @@ def run(tmp_path, monkeypatch):
 
 def compared(run):
     """Return summary, runs and comparisons of a configuration that a test has changed."""
-    return summarize(configuration(run))
+    return summarize(configuration(run), read_all(configuration(run)))
 
 
 @pytest.fixture
