@@ -7,8 +7,9 @@ UV_VERSION := 0.13.9
 
 VENV := .venv
 STAMP := $(VENV)/.installed
-# Commands of the environment first, without activating it.
-IN_ENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+# Commands of the environment first, without activating it. Python may keep what it compiles, also where the shell
+# forbids it, as in many containers: else every job compiles caft anew.
+IN_ENV := PYTHONDONTWRITEBYTECODE= PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 FIND_LINKS := $(foreach folder,$(PIP_FIND_LINKS),--find-links $(folder))
 # What an environment may take, with CUDA libraries unless there are wheels of one's own.
 ENV_GB := $(if $(PIP_FIND_LINKS),2,8)
@@ -49,7 +50,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/python .ci/local_wheels requirements.lock $(PIP_FIND_LINKS) > $(VENV)/requirements.txt
 	if $(VENV)/bin/python -m pip install --quiet uv==$(UV_VERSION); then \
-	  install=("$(VENV)/bin/uv" pip install --quiet --python "$(VENV)/bin/python" $(FIND_LINKS)); \
+	  install=("$(VENV)/bin/uv" pip install --quiet --compile-bytecode --python "$(VENV)/bin/python" $(FIND_LINKS)); \
 	else \
 	  echo "uv $(UV_VERSION) could not be installed; pip does the same, more slowly"; \
 	  install=("$(VENV)/bin/python" -m pip install --quiet); \
