@@ -31,6 +31,9 @@ def project(config, tmp_path_factory):
     config["run"]["strategies"] = ["base", "complexity_mixed", "replayed"]
     config["datasets"]["mine"]["splits"] = {"train": 0.5, "validation": 0.2, "test": 0.3}
     config["students"]["tiny"]["warm_up"] = None
+    # Jobs of a training are found to be of a student by the plan alone.
+    own = {"students": {"tiny": {"mem_mb": 1000}}, "training": {"runtime": 9}}
+    config["engine"]["resources"] = own
     project = Project(tmp_path_factory.mktemp("adaptive") / "project", config)
     project.first = project.run("results/summary.csv")
     project.before = answers_of(project)

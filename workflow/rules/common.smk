@@ -24,8 +24,7 @@ while started.parent_modifier:
 started.globals["CAFT_MODEL"] = plans.InWords()
 
 
-# One engine answers for all models of a student; jobs that share the items of a table have one each.
-ONE_ENGINE = CONFIG.evaluation.engine == "vllm" and CONFIG.engine.shards.evaluation == 1
+ONE_ENGINE = resolve.one_engine(CONFIG)
 
 
 def plain(sections):
@@ -33,37 +32,63 @@ def plain(sections):
     return {name: section.plain() for name, section in sections.items()}
 
 
-def model_memory_mb(wildcards, attempt):
-    """Memory of a model job, more with every retry of the profile."""
-    return CONFIG.engine.mem_mb * attempt
+class JobNeeds:
+    """Threads and resources of a rule, from an input function; `resolve` says what they depend on."""
+
+    def __init__(self, needs):
+        self.needs = needs
+
+    def threads(self, wildcards):
+        return self.needs(wildcards)["threads"]
+
+    @property
+    def resources(self):
+        """GPUs, and memory and minutes, of which there are more with every retry of the profile."""
+        return {
+            "gpu": lambda wildcards: self.needs(wildcards)["gpus"],
+            "mem_mb": lambda wildcards, attempt: self.needs(wildcards)["mem_mb"] * attempt,
+            "runtime": lambda wildcards, attempt: self.needs(wildcards)["runtime"] * attempt,
+        }
 
 
-def model_runtime(wildcards, attempt):
-    """Minutes of a model job, more with every retry of the profile."""
-    return CONFIG.engine.runtime * attempt
+def running_student(part=None):
+    """What a job takes that runs a student; of `training` and `evaluation` perhaps something else."""
+
+    def needs(wildcards):
+        # Of a training the plan knows the student, which has to be looked up only where students differ.
+        student = wildcards.get("student") or (
+            student_of_model(wildcards) if CONFIG.engine.own.students else ""
+        )
+        return resolve.student_needs(CONFIG, student, part)
+
+    return JobNeeds(needs)
 
 
-# What every job that runs a model asks for.
-MODEL_JOB = {"gpu": CONFIG.engine.gpus, "mem_mb": model_memory_mb, "runtime": model_runtime}
+def asking(wildcards):
+    """What a job takes that asks a judge, a teacher, or the teacher of a metric."""
+    if "judge" in wildcards.keys():
+        return resolve.asking_needs(CONFIG, "judges", wildcards.judge)
+    teacher = wildcards.get("teacher") or metric_slice(wildcards).teacher
+    return resolve.asking_needs(CONFIG, "teachers", teacher)
+
+
+# The rules whose jobs run a student.
+RUN_STUDENTS = (
+    *("warm_up_student", "score_items", "generate_chains", "sample_chains", "measure_likelihoods"),
+    *("train_stage", "select_epoch", "answer_student", "evaluate_model"),
+)
+SCORING, TRAINING, EVALUATION = (
+    running_student(),
+    running_student("training"),
+    running_student("evaluation"),
+)
+ASKING = JobNeeds(asking)
 
 
 def asks_for_gpu(job):
     """Whether a job cannot do without a GPU: it asks for one, or runs a student where the device is `cuda`."""
-    runs_student = job.rule.resources.get("mem_mb") is model_memory_mb
+    runs_student = job.rule.name.endswith(RUN_STUDENTS)
     return job.resources.get("gpu") or (runs_student and CONFIG.engine.device == "cuda")
-
-
-def asking_job(wildcards):
-    """Threads, GPUs and memory of a job that asks a judge, a teacher, or the teacher of a metric."""
-    if "judge" in wildcards.keys():
-        asked = CONFIG.judges[wildcards.judge]
-    else:
-        asked = CONFIG.teachers[wildcards.get("teacher") or metric_slice(wildcards).teacher]
-    return resolve.asking_needs(CONFIG.engine, asked)
-
-
-def asking_memory_mb(wildcards, attempt):
-    return asking_job(wildcards)["mem_mb"] * attempt
 
 
 def student_slice(wildcards):
@@ -402,6 +427,11 @@ def stage_inputs(wildcards):
 
     spec = read_json(layout.at(layout.PLANNED_STAGE, **wildcards))
     return [spec["student_file"], *([spec["parent_file"]] if spec["parent_file"] else [])]
+
+
+def student_of_model(wildcards):
+    """Name the student that a planned stage trains."""
+    return Path(stage_inputs(wildcards)[0]).parent.name
 
 
 def evaluated_model(wildcards):

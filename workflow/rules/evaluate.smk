@@ -15,9 +15,9 @@ rule select_epoch:
         "logs/select_epoch/{dataset}.{student}.{digest}.log",
     benchmark:
         "benchmarks/jobs/select_epoch/{dataset}.{student}.{digest}.tsv"
-    threads: CONFIG.engine.threads
+    threads: EVALUATION.threads
     resources:
-        **MODEL_JOB,
+        **EVALUATION.resources,
     message:
         "Choosing the best epoch of {CAFT_MODEL:{wildcards.digest}} on the validation split"
     script:
@@ -49,9 +49,9 @@ if ONE_ENGINE:
             "logs/answer_student/{dataset}.{student}.log",
         benchmark:
             "benchmarks/jobs/answer_student/{dataset}.{student}.tsv"
-        threads: CONFIG.engine.threads
+        threads: EVALUATION.threads
         resources:
-            **MODEL_JOB,
+            **EVALUATION.resources,
         message:
             "Asking {wildcards.student} and its models about {wildcards.dataset}"
         script:
@@ -81,9 +81,9 @@ rule evaluate_model:
         "benchmarks/jobs/evaluate_model/{dataset}.{student}.{model}.{mode}{shard}.tsv"
     wildcard_constraints:
         shard=shard_pattern("evaluation"),
-    threads: CONFIG.engine.threads
+    threads: EVALUATION.threads
     resources:
-        **MODEL_JOB,
+        **EVALUATION.resources,
     message:
         "Asking {CAFT_MODEL:{wildcards.model}} about {wildcards.dataset} ({wildcards.mode})"
     script:

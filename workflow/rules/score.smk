@@ -16,9 +16,9 @@ rule warm_up_student:
         "logs/warm_up_student/{dataset}.{student}.{prompt}.log",
     benchmark:
         "benchmarks/jobs/warm_up_student/{dataset}.{student}.{prompt}.tsv"
-    threads: CONFIG.engine.threads
+    threads: TRAINING.threads
     resources:
-        **MODEL_JOB,
+        **TRAINING.resources,
     message:
         "Warming up {wildcards.student} on {wildcards.dataset}"
     script:
@@ -44,9 +44,9 @@ rule score_items:
         "benchmarks/jobs/score_items/{dataset}.{student}.{scorer}.{prompt}{shard}.tsv"
     wildcard_constraints:
         shard=shard_pattern("scores"),
-    threads: CONFIG.engine.threads
+    threads: SCORING.threads
     resources:
-        **MODEL_JOB,
+        **SCORING.resources,
     message:
         "Scoring {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
     script:
@@ -73,9 +73,9 @@ rule generate_chains:
         "benchmarks/jobs/generate_chains/{dataset}.{student}.{scorer}.{prompt}{shard}.tsv"
     wildcard_constraints:
         shard=shard_pattern("generations"),
-    threads: CONFIG.engine.threads
+    threads: SCORING.threads
     resources:
-        **MODEL_JOB,
+        **SCORING.resources,
     message:
         "Thinking through {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
     script:
@@ -101,9 +101,9 @@ rule measure_likelihoods:
         "benchmarks/jobs/measure_likelihoods/{dataset}.{student}.{scorer}.{prompt}{shard}.tsv"
     wildcard_constraints:
         shard=shard_pattern("generations"),
-    threads: CONFIG.engine.threads
+    threads: SCORING.threads
     resources:
-        **MODEL_JOB,
+        **SCORING.resources,
     message:
         "Measuring the targets of {wildcards.dataset} with {wildcards.student}, {wildcards.scorer}"
     script:

@@ -26,11 +26,9 @@ rule generate_rationales:
         "logs/generate_rationales/{dataset}.{student}.{round}.{teacher}{shard}.log",
     wildcard_constraints:
         shard=shard_pattern("rationales"),
-    threads: lambda wildcards: asking_job(wildcards)["threads"]
+    threads: ASKING.threads
     resources:
-        gpu=lambda wildcards: asking_job(wildcards)["gpus"],
-        mem_mb=asking_memory_mb,
-        runtime=model_runtime,
+        **ASKING.resources,
     message:
         "Collecting rationales of {wildcards.teacher} for {wildcards.dataset}"
     script:
@@ -123,11 +121,9 @@ rule judge_items:
         code=versions.JUDGEMENTS,
     log:
         "logs/judge_items/{dataset}.{judge}.log",
-    threads: lambda wildcards: asking_job(wildcards)["threads"]
+    threads: ASKING.threads
     resources:
-        gpu=lambda wildcards: asking_job(wildcards)["gpus"],
-        mem_mb=asking_memory_mb,
-        runtime=model_runtime,
+        **ASKING.resources,
     message:
         "Judging {wildcards.dataset} with {wildcards.judge}"
     script:
@@ -150,11 +146,9 @@ rule ask_first_tokens:
         code=versions.FIRST_TOKENS,
     log:
         "logs/ask_first_tokens/{dataset}.{metric}.log",
-    threads: lambda wildcards: asking_job(wildcards)["threads"]
+    threads: ASKING.threads
     resources:
-        gpu=lambda wildcards: asking_job(wildcards)["gpus"],
-        mem_mb=asking_memory_mb,
-        runtime=model_runtime,
+        **ASKING.resources,
     message:
         "Asking for the first tokens of {wildcards.dataset}"
     script:

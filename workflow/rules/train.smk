@@ -16,9 +16,9 @@ rule train_stage:
         "logs/train_stage/{digest}.log",
     benchmark:
         "benchmarks/jobs/train_stage/{digest}.tsv"
-    threads: CONFIG.engine.threads
+    threads: TRAINING.threads
     resources:
-        **MODEL_JOB,
+        **TRAINING.resources,
     message:
         "Training {CAFT_MODEL:{wildcards.digest}}"
     script:

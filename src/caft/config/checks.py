@@ -15,6 +15,7 @@ from caft.config.resolve import (
     metrics_analysed,
     prompts_used,
     recipe_of,
+    student_needs,
     teacher_of,
     warm_up_recipe,
 )
@@ -109,18 +110,26 @@ def _check_engine(config: Configuration) -> Iterator[str]:
         )
     elif engine.attention == "flash_attention_2" and engine.device == "cpu":
         yield "engine.attention: flash_attention_2 needs a GPU; set engine.attention: sdpa."
+    for kind in ("students", "teachers", "judges"):
+        defined = getattr(config, kind)
+        for name in getattr(engine.own, kind).keys() - defined.keys():
+            yield f"engine.resources.{kind}.{name}: is not defined{_known(defined)}"
     divided = engine.vllm.tensor_parallel_size if engine.vllm else 1
-    if divided > engine.gpus > 0:
-        yield (
-            f"engine.vllm.tensor_parallel_size: {divided} is more than engine.gpus: {engine.gpus}, "
-            "which a job gets; make both the same number."
-        )
-    started = started_processes(training.launcher or [])
-    if started and engine.device != "cpu" and started > engine.gpus > 0:
-        yield (
-            f"training.launcher: starts {started} processes, and engine.gpus: {engine.gpus} gives "
-            "a job fewer GPUs; make both the same number."
-        )
+    started = started_processes(training.launcher or []) if engine.device != "cpu" else None
+    for student in config.run.students:
+        asking = student_needs(config, student, "evaluation")["gpus"]
+        if divided > asking > 0:
+            yield (
+                f"engine.vllm.tensor_parallel_size: {divided} is more than the {asking} GPUs that "
+                f"a job of {student} gets (engine.gpus); make both the same number."
+            )
+        gpus = student_needs(config, student, "training")["gpus"]
+        if started and started > gpus > 0:
+            yield (
+                f"training.launcher: starts {started} processes, and a job of {student} gets "
+                f"{gpus} GPUs (engine.gpus); make both the same number, for trainings alone with "
+                "engine.resources.training.gpus."
+            )
 
 
 def _check_file_names(config: Configuration) -> Iterator[str]:

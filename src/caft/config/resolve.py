@@ -1,7 +1,7 @@
 """What follows from the configuration."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from caft import layout
 from caft.analysis.ranking import Ranker
@@ -10,7 +10,7 @@ from caft.complexity.settings import MetricSettings
 from caft.config.model import Configuration
 from caft.mixtures.recipe import Recipe
 from caft.mixtures.settings import ResolvedStrategy, StageRows, Strategy, Wanted
-from caft.running.settings import Engine
+from caft.running.settings import Resources
 from caft.teacher.settings import Asked
 
 # Of a warm-up, whatever the stages do: it is short, and no validation rows are at hand.
@@ -299,7 +299,35 @@ def compute_of(config: Configuration, *more: str) -> dict[str, Any]:
     return config.engine.plain("device", "dtype", "attention", *more)
 
 
-def asking_needs(engine: Engine, asked: Asked) -> dict[str, int]:
-    """Return what a job takes that asks: little, unless the model runs in the job."""
-    needs = vars(asked.needs)
-    return {name: getattr(engine, name) for name in needs} if asked.runs_here else dict(needs)
+def one_engine(config: Configuration) -> bool:
+    """Tell whether one job answers for all models of a student: a start of vLLM takes a minute.
+
+    Jobs that share the items of a table have an engine each.
+    """
+    return config.evaluation.engine == "vllm" and config.engine.shards.evaluation == 1
+
+
+def student_needs(
+    config: Configuration, student: str, part: Literal["training", "evaluation"] | None = None
+) -> dict[str, int]:
+    """Return the threads, gpus, mem_mb and runtime of a job that runs a student."""
+    own = config.engine.own
+    sections = [own.students.get(student), getattr(own, part) if part else None]
+    return _needs(config, {}, *sections)
+
+
+def asking_needs(
+    config: Configuration, kind: Literal["teachers", "judges"], name: str
+) -> dict[str, int]:
+    """Return the same of a job that asks: little, unless the model runs in the job."""
+    asked: Asked = getattr(config, kind)[name]
+    usual = {} if asked.runs_here else vars(asked.needs)
+    return _needs(config, usual, getattr(config.engine.own, kind).get(name))
+
+
+def _needs(config: Configuration, usual: dict[str, int], *own: Resources | None) -> dict[str, int]:
+    """Lay what has resources of its own over what is usual, the last one on top."""
+    needs = {**config.engine.plain("threads", "gpus", "mem_mb", "runtime"), **usual}
+    for section in own:
+        needs |= section.plain() if section else {}
+    return needs

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from caft.settings import Count, Natural, Section, Share, key, optional
+from caft.settings import Count, Name, Natural, Section, Share, key, optional
 
 Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -27,12 +27,35 @@ class Vllm(Section):
         "absent."
     )
     tensor_parallel_size: Count = key(
-        "GPUs that a model is divided among, at most `engine.gpus`.", 1
+        "GPUs that a model is divided among, at most those of a job.", 1
     )
     max_model_len: Literal["auto"] | Count = key(
         "Longest prompt with its answer in tokens; a longer one is `[too_long]`. `auto` is the "
         "longest of the job, at most the student's context.",
         "auto",
+    )
+
+
+class Resources(Section):
+    """What some jobs ask for instead; what is absent is as for all others."""
+
+    threads: Count | None = optional("CPU threads of such a job.")
+    gpus: Natural | None = optional("GPUs that it asks for.")
+    mem_mb: Count | None = optional("Memory that it asks for.")
+    runtime: Count | None = optional("Minutes that it asks for.")
+
+
+class OwnResources(Section):
+    """Whose jobs ask for other resources; `training` and `evaluation` count before the student."""
+
+    students: dict[Name, Resources] = key(
+        "Of jobs that run this student or a model trained from it.", {}
+    )
+    teachers: dict[Name, Resources] = key("Of jobs that ask this teacher.", {})
+    judges: dict[Name, Resources] = key("Of jobs that ask this judge.", {})
+    training: Resources = key("Of `train_stage` and `warm_up_student`.", Resources())
+    evaluation: Resources = key(
+        "Of jobs that ask trained models: `evaluate_model` and its like.", Resources()
     )
 
 
@@ -59,11 +82,17 @@ class Engine(Section):
     gpus: Natural = key("GPUs that a job that runs a model asks for.", 0)
     mem_mb: Count = key("Memory that such a job asks for.", 6000)
     runtime: Count = key("Minutes that such a job asks for.", 240)
+    resources: OwnResources | None = optional("Whose jobs ask for other resources than these.")
     shards: Shards = key(
         "Over how many jobs the work on one table is divided; see docs/sharding.md.", Shards()
     )
 
     vllm: Vllm | None = optional("How vLLM runs; for `evaluation.engine: vllm`.")
+
+    @property
+    def own(self) -> OwnResources:
+        """Whose jobs ask for other resources, if anybody's do."""
+        return self.resources or OwnResources()
 
     @property
     def precision(self) -> dict[str, str]:

@@ -717,13 +717,20 @@ def test_the_rows_of_an_update_are_said_once(config, keys, problem, path):
 
 @pytest.mark.parametrize(
     ("engine", "is_refused"),
-    [({"gpus": 1}, True), ({"gpus": 2}, False), ({}, False), ({"gpus": 1, "device": "cpu"}, False)],
+    [
+        ({"gpus": 1}, True),
+        ({"gpus": 2}, False),
+        ({}, False),
+        ({"gpus": 1, "device": "cpu"}, False),
+        ({"gpus": 1, "resources": {"training": {"gpus": 2}}}, False),
+        ({"gpus": 2, "resources": {"students": {"smollm2-135m": {"gpus": 1}}}}, True),
+    ],
 )
 def test_a_launcher_starts_no_more_processes_than_a_job_has_gpus(config, engine, is_refused):
     config["engine"].update(engine)
     config["training"]["launcher"] = ["torchrun", "--nproc-per-node", "2"]
     if is_refused:
-        with pytest.raises(ConfigError, match=r"training\.launcher: starts 2 processes, and engin"):
+        with pytest.raises(ConfigError, match=r"training\.launcher: starts 2 processes, and a job"):
             prepare(config)
     else:
         assert prepare(config).training.launcher
@@ -808,18 +815,45 @@ def test_what_is_told_of_teachers_does_not_depend_on_training_or_evaluation(conf
     assert asked(config) != before
 
 
-@pytest.mark.parametrize("provider", ["openai", "reference"])
-def test_a_job_that_asks_a_model_elsewhere_takes_little(provider):
-    engine = Engine(threads=8, gpus=2, mem_mb=90000)
-    light = {"threads": 1, "gpus": 0, "mem_mb": 2000}
-    assert settings.asking_needs(engine, PROVIDERS[provider].keys) == light
+LARGE = {"threads": 8, "gpus": 2, "mem_mb": 90000, "runtime": 30}
 
 
-@pytest.mark.parametrize("provider", ["local", "vllm_server"])
-def test_a_job_that_runs_the_model_it_asks_takes_what_others_take(provider):
-    engine = Engine(threads=8, gpus=2, mem_mb=90000)
-    taken = {"threads": 8, "gpus": 2, "mem_mb": 90000}
-    assert settings.asking_needs(engine, PROVIDERS[provider].keys) == taken
+@pytest.mark.parametrize(
+    ("provider", "taken"),
+    [
+        *(
+            (name, {**LARGE, "threads": 1, "gpus": 0, "mem_mb": 2000})
+            for name in ("openai", "reference")
+        ),
+        *((name, LARGE) for name in ("local", "vllm_server")),
+    ],
+)
+def test_a_job_takes_little_that_asks_a_model_elsewhere(config, provider, taken):
+    found = prepare(config | {"engine": LARGE})
+    teacher = PROVIDERS[provider].keys.model_construct()
+    found = found.model_copy(update={"teachers": {"asked": teacher}})
+    assert settings.asking_needs(found, "teachers", "asked") == taken
+    own = {"resources": {"teachers": {"asked": {"mem_mb": 7}}, "judges": {"asked": {"gpus": 9}}}}
+    found = found.model_copy(update={"engine": Engine.model_validate(LARGE | own)})
+    assert settings.asking_needs(found, "teachers", "asked") == {**taken, "mem_mb": 7}
+
+
+def test_a_part_of_the_run_asks_before_its_student(config):
+    students = {"smollm2-135m": {"gpus": 1, "mem_mb": 50}}
+    own = {"students": students, "training": {"gpus": 4}, "evaluation": {"runtime": 60}}
+    found = prepare(config | {"engine": {**LARGE, "resources": own}})
+    assert settings.student_needs(found, "smollm2-135m") == {**LARGE, "gpus": 1, "mem_mb": 50}
+    trained = settings.student_needs(found, "smollm2-135m", "training")
+    assert trained == {**LARGE, "gpus": 4, "mem_mb": 50}
+    asked = settings.student_needs(found, "smollm2-135m", "evaluation")
+    assert asked == {**LARGE, "gpus": 1, "mem_mb": 50, "runtime": 60}
+    assert settings.student_needs(found, "other") == LARGE
+
+
+def test_resources_are_of_somebody_who_is_defined(config):
+    config["engine"]["resources"] = {"teachers": {"larg": {"gpus": 1}}}
+    (problem,) = problems(config)
+    assert "engine.resources.teachers.larg: is not defined; known are worked_sol" in problem
 
 
 def test_worked_solutions_hold_no_reasoning_to_train_on(config):

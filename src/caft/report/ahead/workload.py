@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from caft import layout
 from caft.config import modes, resolve, rounds
@@ -33,6 +33,13 @@ from caft.teacher.settings import Asked
 _WHOLE: frozenset[Bucket] = frozenset({"easy", "medium", "hard"})
 _ORDER: dict[Bound, int] = {"exact": 0, "about": 1, "at most": 2, "unknown": 3}
 _SECONDS_PER_HOUR = 3600
+PART_OF_RULE: dict[str, Literal["training", "evaluation"]] = {
+    **dict.fromkeys(["warm_up_student", "train_stage"], "training"),
+    **dict.fromkeys(["select_epoch", "answer_student", "evaluate_model"], "evaluation"),
+}
+"""Whose resources a rule's jobs ask for before those of the student."""
+Who = tuple[Literal["teachers", "judges"], str]
+"""Who is asked: the section, and the name in it."""
 BEFORE = "unknown before `snakemake data`"
 
 
@@ -281,7 +288,8 @@ class _Workload:
         )
 
     def _on_device(self, work: Work, seconds: float | None) -> Work:
-        engine = self.config.engine
+        part = PART_OF_RULE.get(work.step)
+        needs = resolve.student_needs(self.config, work.student or "", part)
         # A rate of each mode has been measured for whole tables, whatever was in them.
         hours = None if seconds is None else seconds / _SECONDS_PER_HOUR
         left = work.left / work.jobs if work.jobs else 0.0
@@ -290,8 +298,8 @@ class _Workload:
             hours=hours,
             hours_left=None if hours is None and left else (hours or 0.0) * left,
             device=self.rates.device,
-            gpus=engine.gpus,
-            mem_mb=engine.mem_mb,
+            gpus=needs["gpus"],
+            mem_mb=needs["mem_mb"],
         )
 
     # Teachers and judges
@@ -307,18 +315,19 @@ class _Workload:
         for dataset in self.config.run.datasets:
             items = self.known.rows(dataset)
             if source == "judgements":
-                asked: Asked = self.config.judges[settings.judge or ""]
+                name: Who = ("judges", settings.judge or "")
                 path = layout.at(layout.JUDGEMENTS, dataset=dataset, judge=settings.judge)
-                rule, times = "judge_items", len(getattr(asked, "questions", [None]))
+                judge = self.config.judges[settings.judge or ""]
+                rule, times = "judge_items", len(getattr(judge, "questions", [None]))
             elif source == "topk":
-                asked = self.config.teachers[settings.teacher or ""]
+                name = ("teachers", settings.teacher or "")
                 path = layout.at(layout.FIRST_TOKENS, dataset=dataset, metric=metric)
                 rule, times = "ask_first_tokens", 1
             else:
                 continue
             requests = _times(items.number, times)
             yield replace(
-                self._bought(rule, dataset, asked, requests, _shared([path], 1)), what=metric
+                self._bought(rule, dataset, name, requests, _shared([path], 1)), what=metric
             )
 
     def _rationales(self, teacher: str, asked_in: list[int]) -> Iterator[Work]:
@@ -341,7 +350,8 @@ class _Workload:
             items = self.known.rows(dataset, "train")
             number = _least(_sum(one.number for one in counts), items.number)
             done = Made(0, 0)
-            parts.append(self._bought("", dataset, asked, _times(number, asked.samples), done))
+            requests = _times(number, asked.samples)
+            parts.append(self._bought("", dataset, ("teachers", teacher), requests, done))
         made = _shared(tables, shards)
         whole = replace(
             parts[0],
@@ -385,9 +395,10 @@ class _Workload:
         return Count(_least(total, items), _worst(one.bound for one in totals))
 
     def _bought(
-        self, rule: str, dataset: str, asked: Asked, requests: float | None, done: Made
+        self, rule: str, dataset: str, name: Who, requests: float | None, done: Made
     ) -> Work:
         """Return what requests take; prompts are as long as those of the first student."""
+        asked: Asked = getattr(self.config, name[0])[name[1]]
         lengths = self.known.lengths(dataset, self.config.run.students[0])
         prompt = _times(requests, lengths.cot if lengths else None)
         completion = _times(requests, asked.expected)
@@ -396,7 +407,7 @@ class _Workload:
             usd = teacher_price(asked, prompt, completion)
         elif asked.free:
             usd = 0.0
-        needs = resolve.asking_needs(self.config.engine, asked)
+        needs = resolve.asking_needs(self.config, *name)
         return _work(
             rule,
             done,
@@ -593,6 +604,11 @@ class _Workload:
                 for model, stage in finals.items():
                     if stage:
                         yield self._chosen(dataset, student, model, stage)
+            if resolve.one_engine(self.config):
+                answered = layout.at(layout.ANSWERED, dataset=dataset, student=student)
+                where: dict[str, str] = {"dataset": dataset, "student": student}
+                # Its answers are counted with the jobs that find them.
+                yield self._on_device(_work("answer_student", _done([answered]), **where), None)
             trained = [model for model, stage in finals.items() if stage]
             names = [*([None] if None in finals else []), *trained * len(run.checkpoints)]
             checkpoints = [None, *run.checkpoints] if None in finals else run.checkpoints
