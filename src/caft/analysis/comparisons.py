@@ -267,6 +267,35 @@ def items_needed(
     return _items_needed(_contrast(one, other).at_least_noisy(), _limit(relevant), comparisons)
 
 
+def detectable_difference(
+    one: ArrayLike,
+    other: ArrayLike,
+    items: int | None = None,
+    seeds: int | None = None,
+    comparisons: int = 1,
+) -> float:
+    """Return the difference that so many items and seeds would show with 80% power.
+
+    As `items_needed`, at the level 0.05 / comparisons and with the variances observed here.
+
+    Args:
+        one: booleans, shape (n_seeds, n_items).
+        other: the same items in the same order, with any number of seeds.
+        items: how many there would be; None for those that there are.
+        seeds: how many each side with several would have; a side with one keeps it.
+        comparisons: tests in the family.
+
+    Returns:
+        A difference of accuracies.
+
+    Raises:
+        ComparisonError: if the items differ in number.
+    """
+    contrast = _contrast(one, other).at_least_noisy()
+    contrast = contrast.with_items(items) if items else contrast
+    return _detectable(contrast.with_seeds(seeds) if seeds else contrast, comparisons)
+
+
 def verdict(
     one: ArrayLike,
     other: ArrayLike,

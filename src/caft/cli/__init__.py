@@ -14,6 +14,7 @@ from caft.shown import block, streams_shown
 GROUPS = {
     "items": "look into a file of questions, and print the configuration that reads it",
     "store": "look after the stored answers of teachers",
+    "power": "which differences a planned run could show, from a finished one",
     "teacher": "what teachers have to be asked for",
     "clean": "remove models that no current or recorded run refers to",
     "export": "take a trained model, or what it was trained on, out of the run",

@@ -349,24 +349,47 @@ def _as_trained(config: Configuration, planned: PlannedStrategy, shots: int) -> 
     return next((view for view in views(config) if (view.mode, view.shots) == wanted), None)
 
 
-def _comparisons(config: Configuration, results: Results) -> Iterator[pd.DataFrame]:
-    """Every pair of strategies, asked alike and each as it was trained."""
+@dataclass(frozen=True)
+class Family:
+    """Strategies that are compared with each other, and what each got right.
+
+    Attributes:
+        mode: that all were asked in, or `as_trained`.
+        shots: worked examples in the prompt.
+        checkpoint: `last` or `best`.
+        correct: by strategy, booleans of shape (n_seeds, n_items).
+    """
+
+    mode: str
+    shots: int
+    checkpoint: str
+    correct: dict[str, np.ndarray]
+
+
+def families(config: Configuration, results: Results) -> Iterator[Family]:
+    """Yield all strategies asked alike, and each as it was trained."""
     names = config.run.strategies
-    families = [(view.mode, view.shots, dict.fromkeys(names, view)) for view in views(config)]
+    ways = [(view.mode, view.shots, dict.fromkeys(names, view)) for view in views(config)]
     for shots in dict.fromkeys(view.shots for view in views(config)):
         asked = {name: _as_trained(config, results.plan.strategies[name], shots) for name in names}
         trained = {name: view for name, view in asked.items() if view}
         if len(trained) == len(names):
-            families.append(("as_trained", shots, trained))
+            ways.append(("as_trained", shots, trained))
     for checkpoint in config.run.checkpoints:
-        for mode, shots, asked_in in families:
+        for mode, shots, asked_in in ways:
             correct = {
                 name: _correct(results, Asked(name, asked_in[name], checkpoint)) for name in names
             }
-            where = {**results.names, "mode": mode, "shots": shots, "checkpoint": checkpoint}
-            relevant = config.run.relevant_difference
-            table = compare_all(correct, relevant).assign(relevant_difference=relevant)
-            yield pd.DataFrame(where, index=table.index).join(table)
+            yield Family(mode, shots, checkpoint, correct)
+
+
+def _comparisons(config: Configuration, results: Results) -> Iterator[pd.DataFrame]:
+    """Every pair of strategies of each family."""
+    relevant = config.run.relevant_difference
+    for family in families(config, results):
+        asked = {"mode": family.mode, "shots": family.shots, "checkpoint": family.checkpoint}
+        table = compare_all(family.correct, relevant).assign(relevant_difference=relevant)
+        yield pd.DataFrame({**results.names, **asked}, index=table.index).join(table)
 
 
 def model_index(config: Configuration) -> pd.DataFrame:

@@ -1,0 +1,83 @@
+"""`caft power`: which differences a planned run could show, from the answers of a finished one."""
+
+import argparse
+from itertools import combinations
+from typing import Any
+
+
+def add_commands(subparsers: Any) -> None:
+    """Add the command; it is called as `run(arguments)`."""
+    from caft.cli import configured
+
+    command = subparsers.add_parser(
+        "power",
+        help="which differences a planned run could show, from a finished one",
+        description="For pairs of strategies, each asked as it was trained: the difference of "
+        "accuracies that a run of so many items and seeds would show with 80%% power, if its "
+        "answers varied as those of the finished run here. caft power --items 500 2000 --seeds 3",
+    )
+    command.add_argument(
+        "strategies",
+        nargs="*",
+        help="the pairs among these; of all strategies of the run where none is named",
+    )
+    for what in ("items", "seeds"):
+        command.add_argument(
+            f"--{what}",
+            nargs="+",
+            type=_count,
+            default=[None],
+            metavar="N",
+            help=f"how many {what} a run would have; those of the finished one by default",
+        )
+    configured.add_options(command)
+    command.set_defaults(run=_power)
+
+
+def _count(word: str) -> int:
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{word} is not at least 1")
+    return number
+
+
+def _power(arguments: argparse.Namespace) -> None:
+    from caft.cli import configured
+    from caft.errors import ConfigError
+    from caft.report.summary import families, read_all
+    from caft.shown import tell
+
+    config = configured.read(arguments)
+    chosen = arguments.strategies or config.run.strategies
+    for name in chosen:
+        if name not in config.run.strategies:
+            known = ", ".join(config.run.strategies)
+            raise ConfigError(f"{name!r} is not in run.strategies of the configuration: {known}.")
+    for results in read_all(config):
+        for family in families(config, results):
+            if family.mode == "as_trained":
+                head = f"{results.dataset}, {results.student}, checkpoint {family.checkpoint}, "
+                tell(head + f"{family.shots} worked examples, each strategy as it was trained")
+                _tell_pairs(family.correct, chosen, arguments.items, arguments.seeds)
+
+
+def _tell_pairs(
+    correct: dict[str, Any], chosen: list[str], items: list[int | None], seeds: list[int | None]
+) -> None:
+    """Print a line per pair, and a column per planned number of items and seeds."""
+    from caft.analysis.comparisons import detectable_difference
+    from caft.shown import tell
+
+    every = len(list(combinations(correct, 2)))
+    width = max(len(name) for name in chosen)
+    planned = [(count, times) for count in items for times in seeds]
+    (found_items,) = {matrix.shape[1] for matrix in correct.values()}
+    found_seeds = max(len(matrix) for matrix in correct.values())
+    heads = [f"{count or found_items} x {times or found_seeds}" for count, times in planned]
+    tell(f"{'items x seeds':{2 * width + 4}}" + "".join(f"{head:>12}" for head in heads))
+    for one, other in combinations([name for name in correct if name in chosen], 2):
+        pair = correct[one], correct[other]
+        cells = [detectable_difference(*pair, *counts, comparisons=every) for counts in planned]
+        tell(f"{one:{width}} vs {other:{width}}" + "".join(f"{cell:12.3f}" for cell in cells))
+    if found_seeds == 1:
+        tell("One seed was trained: what others would differ by is unknown and not in here.")
