@@ -1,5 +1,6 @@
 # Input functions and slices of the config that several rules share.
 from dataclasses import asdict
+from math import log1p
 
 from caft.analysis import TABLES as ANALYSIS_TABLES
 from caft.figures import ANALYSIS_FIGURES, FIGURES

@@ -16,6 +16,7 @@ rule train_stage:
         "logs/train_stage/{digest}.log",
     benchmark:
         "benchmarks/jobs/train_stage/{digest}.tsv"
+    priority: lambda wildcards: log1p(plans.tokens_ahead(wildcards.digest))
     threads: TRAINING.threads
     resources:
         **TRAINING.resources,

@@ -3,9 +3,11 @@
 Rules read it before any job starts, so nothing heavy is imported here; `building` makes it.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -192,8 +194,48 @@ def in_words(model: str) -> str:
     return f"{strategy}{shared}, stage {stage} of {stages}, seed {seed} ({short})"
 
 
+def tokens_ahead(model: str) -> int:
+    """Count the tokens of a model's training and of the longest row of trainings behind it.
+
+    A scheduler that starts with the most of them leaves no core idle at the end, while one long
+    strategy trains its last stage alone.
+
+    Returns:
+        0 for a model that no plan has.
+    """
+    files = _plan_files()
+    written = tuple((path, path.stat().st_mtime_ns) for path in files if path.is_file())
+    return _tokens_ahead(Path.cwd(), written).get(model, 0)
+
+
+@lru_cache(maxsize=1)
+def _tokens_ahead(_folder: Path, _written: tuple[tuple[Path, int], ...]) -> dict[str, int]:
+    stages = {one.model: one for plan in _readable_plans() for _, one in plan.stages()}
+    ahead: dict[str, int] = {}
+    behind: dict[str | None, int] = defaultdict(int)
+    # A stage stands behind the one that it starts from: the last ones come first.
+    for model, stage in reversed(_in_order(stages)):
+        ahead[model] = stage.all_tokens + behind[model]
+        behind[stage.parent] = max(behind[stage.parent], ahead[model])
+    return ahead
+
+
+def _in_order(stages: dict[str, PlannedStage]) -> list[tuple[str, PlannedStage]]:
+    """Return stages so that each stands behind the one that it starts from."""
+
+    def depth(stage: PlannedStage) -> int:
+        parent = stages.get(stage.parent or "")
+        return 1 + depth(parent) if parent else 0
+
+    return sorted(stages.items(), key=lambda named: depth(named[1]))
+
+
+def _plan_files() -> list[Path]:
+    return sorted(Path().glob(layout.any_of(layout.PLAN)))
+
+
 def _readable_plans() -> Iterator[Plan]:
-    for path in sorted(Path().glob(layout.any_of(layout.PLAN))):
+    for path in _plan_files():
         with suppress(*_UNREADABLE):  # left behind by an earlier version
             yield read_plan([path])
 
