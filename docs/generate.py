@@ -96,7 +96,9 @@ def entries(part: Schema, whole: Schema, prefix: str = "") -> Iterator[str]:
     for key, value in part.get("properties", {}).items():
         value = resolve(value, whole)
         inner = list(_inner(value, whole))
-        if "default" in value and not (inner and value["default"]):
+        if "default" in value and not (
+            inner and value["default"] and not isinstance(value["default"], str)
+        ):
             state = f", default `{_plain(value['default'])}`"
         else:
             state = ", required" if key in required else ""

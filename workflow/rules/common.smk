@@ -312,6 +312,10 @@ def metric_source(dataset, student, metric):
         "topk": layout.at(layout.FIRST_TOKENS, dataset=dataset, metric=metric),
         "imported": asked.files(),
         "items": layout.at(layout.ITEMS, dataset=dataset),
+        "metrics": [
+            layout.at(layout.METRICS, dataset=dataset, student=student, metric=part)
+            for part in resolve.parts_of(CONFIG, metric)
+        ],
     }[resolve.source_of(CONFIG, metric)]
 
 
