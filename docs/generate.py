@@ -51,6 +51,7 @@ def _tidy(part: Any) -> Any:
         part.pop("default")
         kinds = [kind for kind in part.pop("anyOf") if kind.get("type") != "null"]
         part = {**part, **(kinds[0] if len(kinds) == 1 else {"anyOf": kinds})}
+    part.pop("later", None)
     if isinstance(part.get("title"), str):
         del part["title"]
     return {key: _tidy(value) for key, value in part.items()}

@@ -14,7 +14,7 @@ from caft.running.settings import Engine
 from caft.teacher.settings import Asked
 
 # Of a warm-up, whatever the stages do: it is short, and no validation rows are at hand.
-_WARM_UP = {"method": "lora", "early_stopping": None, "keep_epochs": False}
+_WARM_UP = {"method": "lora", "loss": "nll", "early_stopping": None, "keep_epochs": False}
 GIVEN = frozenset({"imported", "items"})
 """Sources of metrics whose values nobody computes: they stand in a file or with the questions."""
 STUDENTS_TABLES = {
