@@ -35,7 +35,7 @@ def recipe_of(config: Configuration, own: dict[str, Any]) -> Recipe:
     """Return the training recipe with a strategy's own keys laid over the common ones."""
     common = config.training.plain()
     recipe = {**common, **own, "lora": {**common["lora"], **own.get("lora", {})}}
-    return Recipe.model_validate({name: recipe.get(name) for name in Recipe.model_fields})
+    return Recipe.model_validate({name: recipe[name] for name in Recipe.model_fields if name in recipe})
 
 
 def warm_up_recipe(config: Configuration) -> Recipe:
