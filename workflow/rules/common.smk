@@ -453,7 +453,7 @@ def bucket_scores(wildcards):
         for dataset in DATASETS
         for student in STUDENTS
         for metric in resolve.metrics_used(CONFIG)
-        if resolve.source_of(CONFIG, metric) not in resolve.GIVEN
+        if resolve.source_of(CONFIG, metric) not in {*resolve.GIVEN, "metrics"}
     ]
 
 

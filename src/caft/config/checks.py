@@ -33,7 +33,7 @@ from caft.students.checks import check_source
 from caft.students.settings import Student
 from caft.tables.files import files_in
 from caft.tables.items import GOLD_COLUMNS, ITEM_COLUMNS
-from caft.teacher.settings import Asked
+from caft.teacher.settings import Asked, TeacherKeys
 
 
 def cross_check(config: Configuration) -> Iterator[str]:
@@ -426,7 +426,20 @@ def _teacher_problem(path: str, named: str | None, config: Configuration) -> str
 
 def _check_teacher(config: Configuration, name: str) -> Iterator[str]:
     yield from _check_prompt_of_teacher(config, name)
+    yield from _check_choice(f"teachers.{name}", config.teachers[name])
     yield from _check_section(f"teachers.{name}", config.teachers[name])
+
+
+def _check_choice(path: str, teacher: TeacherKeys) -> Iterator[str]:
+    if teacher.keep == "first":
+        if teacher.choose != "first":
+            yield f"{path}.choose: there is one answer only; set keep: all and samples: 4."
+    elif teacher.own_solutions:
+        yield f"{path}.keep: there is one worked solution of an item; leave the key out."
+    elif teacher.samples == 1:
+        yield f"{path}.samples: is 1, so that keep: all keeps one answer; set 4."
+    elif getattr(teacher, "temperature", None) == 0:
+        yield f"{path}.temperature: 0 gives the same answer each time; set 0.7, or keep: first."
 
 
 def _check_prompt_of_teacher(config: Configuration, name: str) -> Iterator[str]:

@@ -35,7 +35,9 @@ def recipe_of(config: Configuration, own: dict[str, Any]) -> Recipe:
     """Return the training recipe with a strategy's own keys laid over the common ones."""
     common = config.training.plain()
     recipe = {**common, **own, "lora": {**common["lora"], **own.get("lora", {})}}
-    return Recipe.model_validate({name: recipe[name] for name in Recipe.model_fields if name in recipe})
+    return Recipe.model_validate(
+        {name: recipe[name] for name in Recipe.model_fields if name in recipe}
+    )
 
 
 def warm_up_recipe(config: Configuration) -> Recipe:
@@ -87,6 +89,12 @@ def teachers_used(config: Configuration) -> list[str]:
             if strategy.needs_rationales
         }
     )
+
+
+def choosing_teachers(config: Configuration) -> list[str]:
+    """Return the teachers of this run whose answers are chosen by what the student finds likely."""
+    used = teachers_used(config)
+    return [name for name in used if config.teachers[name].choose == "most_likely"]
 
 
 def ways(config: Configuration) -> list[str]:
