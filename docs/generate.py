@@ -51,6 +51,7 @@ def _tidy(part: Any) -> Any:
         part.pop("default")
         kinds = [kind for kind in part.pop("anyOf") if kind.get("type") != "null"]
         part = {**part, **(kinds[0] if len(kinds) == 1 else {"anyOf": kinds})}
+    part.pop("later", None)
     if isinstance(part.get("title"), str):
         del part["title"]
     return {key: _tidy(value) for key, value in part.items()}
@@ -96,7 +97,9 @@ def entries(part: Schema, whole: Schema, prefix: str = "") -> Iterator[str]:
     for key, value in part.get("properties", {}).items():
         value = resolve(value, whole)
         inner = list(_inner(value, whole))
-        if "default" in value and not (inner and value["default"]):
+        if "default" in value and not (
+            inner and value["default"] and not isinstance(value["default"], str)
+        ):
             state = f", default `{_plain(value['default'])}`"
         else:
             state = ", required" if key in required else ""

@@ -25,14 +25,16 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
     )
-    may_be_left_out: ClassVar[frozenset[str]] = frozenset()
+    unwritten: ClassVar[dict[str, Any]] = {}
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        """Note which keys are left out where they have no value."""
-        cls.may_be_left_out = frozenset(
-            name for name, field in cls.model_fields.items() if field.json_schema_extra == _LEFT_OUT
-        )
+        """Note which keys are not written where they have their default, with that default."""
+        cls.unwritten = {
+            name: field.default
+            for name, field in cls.model_fields.items()
+            if field.json_schema_extra in (_LEFT_OUT, _LATER)
+        }
 
     @model_validator(mode="before")
     @classmethod
@@ -50,7 +52,7 @@ class Section(BaseModel):
         return {
             name: value
             for name, value in written.items()
-            if value is not None or name not in self.may_be_left_out
+            if name not in self.unwritten or value != self.unwritten[name]
         }
 
     def plain(self, *names: str) -> dict[str, Any]:
@@ -63,6 +65,7 @@ class Section(BaseModel):
 
 
 _LEFT_OUT: dict[str, Any] = {"left_out": True}
+_LATER: dict[str, Any] = {"later": True}
 
 
 def key(description: str | None, default: Any = ..., **limits: Any) -> Any:
@@ -80,6 +83,17 @@ def key(description: str | None, default: Any = ..., **limits: Any) -> Any:
 def optional(description: str, **limits: Any) -> Any:
     """Describe a key that may be left out; it has no default, and null is the same as no key."""
     return Field(None, description=description, json_schema_extra=_LEFT_OUT, **limits)
+
+
+def later(description: str, default: Any, **limits: Any) -> Any:
+    """Describe a key that came later: with its default nothing is written, and so no digest moves.
+
+    Args:
+        description: as of `key`.
+        default: what earlier versions did.
+        limits: as of `key`.
+    """
+    return Field(default, description=description, json_schema_extra=_LATER, **limits)
 
 
 def in_order(value: Any) -> Any:

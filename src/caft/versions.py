@@ -29,6 +29,7 @@ JUDGEMENTS = 2  # 2: as 4 of RATIONALES; [[7]] or [[8]] is no rating
 # beside an answer, only known endings are complete; what brought no answer fails the job, a refused
 # prompt is a row with its words
 RATIONALES = 4
+CHOICES = 1
 # 2: as LIKELIHOODS, random controls have validation rows; 3: as 4 of RATIONALES; rows and plan know
 # the target `reasoning`, and the plan has the number of updates
 MIXTURES = 3

@@ -76,7 +76,7 @@ def asking(wildcards):
 # The rules whose jobs run a student.
 RUN_STUDENTS = (
     *("warm_up_student", "score_items", "generate_chains", "sample_chains", "measure_likelihoods"),
-    *("train_stage", "select_epoch", "answer_student", "evaluate_model"),
+    *("train_stage", "select_epoch", "answer_student", "evaluate_model", "choose_rationales"),
 )
 SCORING, TRAINING, EVALUATION = (
     running_student(),
@@ -338,6 +338,10 @@ def metric_source(dataset, student, metric):
         "topk": layout.at(layout.FIRST_TOKENS, dataset=dataset, metric=metric),
         "imported": asked.files(),
         "items": layout.at(layout.ITEMS, dataset=dataset),
+        "metrics": [
+            layout.at(layout.METRICS, dataset=dataset, student=student, metric=part)
+            for part in resolve.parts_of(CONFIG, metric)
+        ],
     }[resolve.source_of(CONFIG, metric)]
 
 
@@ -480,7 +484,7 @@ def bucket_scores(wildcards):
         for dataset in DATASETS
         for student in STUDENTS
         for metric in resolve.metrics_used(CONFIG)
-        if resolve.source_of(CONFIG, metric) not in resolve.GIVEN
+        if resolve.source_of(CONFIG, metric) not in {*resolve.GIVEN, "metrics"}
     ]
 
 

@@ -1,3 +1,9 @@
+CHOOSING = resolve.choosing_teachers(CONFIG)
+RATIONALE_SHARD = shard_pattern("rationales")
+if CHOOSING and shards_of("rationales") == 1:
+    RATIONALE_SHARD += "|" + layout.shard_pattern(1, alone=True)
+
+
 # Paid answers go to a store that no rule declares: Snakemake deletes what a rule declares.
 rule generate_rationales:
     input:
@@ -25,7 +31,7 @@ rule generate_rationales:
     log:
         "logs/generate_rationales/{dataset}.{student}.{round}.{teacher}{shard}.log",
     wildcard_constraints:
-        shard=shard_pattern("rationales"),
+        shard=RATIONALE_SHARD,
     threads: ASKING.threads
     resources:
         **ASKING.resources,
@@ -51,6 +57,42 @@ if shards_of("rationales") > 1:
             "Joining the rationales of {wildcards.teacher} for {wildcards.dataset}"
         script:
             "../scripts/merge_rationales.py"
+
+
+if CHOOSING:
+
+    # Their answers come from shards, one at least: what is chosen lies where others' answers lie.
+    ruleorder: choose_rationales > generate_rationales
+
+    if shards_of("rationales") > 1:
+
+        ruleorder: choose_rationales > merge_rationales
+
+    rule choose_rationales:
+        input:
+            item_table=layout.ITEMS,
+            student=layout.STUDENT,
+            shards=shards_of_rationales,
+        output:
+            rationales=layout.RATIONALES,
+            quarantine=layout.REJECTED_ANSWERS,
+            run=layout.run_of(layout.RATIONALES),
+        params:
+            prompt=CONFIG.prompts[CONFIG.prompt].plain(),
+            engine=resolve.compute_of(CONFIG),
+            seed=CONFIG.seed,
+            code=versions.CHOICES,
+        log:
+            "logs/choose_rationales/{dataset}.{student}.{round}.{teacher}.log",
+        wildcard_constraints:
+            teacher="|".join(CHOOSING),
+        threads: SCORING.threads
+        resources:
+            **SCORING.resources,
+        message:
+            "Choosing the rationales of {wildcards.teacher} that {wildcards.student} finds likely"
+        script:
+            "../scripts/choose_rationales.py"
 
 
 rule plan_teacher:

@@ -5,9 +5,12 @@ Outputs   metrics: item_id, value, reason; report: counts; problems: rows of a f
 Settings  params.metric
 """
 
+from pathlib import Path
+
 import pandas as pd
 
 from caft.complexity import METRICS
+from caft.complexity.combine import joined
 from caft.complexity.compute import compute_metric
 from caft.complexity.imported import import_metric
 from caft.complexity.settings import MetricSettings
@@ -25,6 +28,9 @@ with job(snakemake) as log:
         table, problems, counts = import_metric(metric, items)
     elif source == "items":
         table = compute_metric(metric.metric, metric, items, items)
+    elif source == "metrics":
+        parts = {Path(path).stem: parquet.read(source, path) for path in snakemake.input.source}
+        table = compute_metric(metric.metric, metric, joined(parts), items)
     else:
         kind = "generations" if source == "samples" else source
         table = compute_metric(

@@ -33,8 +33,8 @@ class Ranker:
         student: its name.
         buckets: the bucket definition.
         metric: that draws it.
-        scorer: the model that makes the metric, `base`, `warm_up` or `sft.1`; None where no student
-            makes it.
+        scorer: the model that makes the metric, `base`, `warm_up` or `sft.1`; None where the
+            student does not make it.
         trained: whether a stage of training made the metric or the answers: it knows its items.
         reads_label: whether the metric reads the gold answer, so that its area says nothing.
         values: the metrics table.

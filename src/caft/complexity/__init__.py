@@ -29,9 +29,10 @@ class Metric:
         needs: any of `forward` (one forward pass), `generation` (one greedy chain of thought),
             `samples` (several drawn ones), `label` (reads the gold answer), `rationale` (reads the
             reference rationale where there is one), `judge`, `topk` (log-probabilities of an
-            endpoint), `import` (a file of the user's), `column` (of the items themselves).
+            endpoint), `import` (a file of the user's), `column` (of the items themselves),
+            `metrics` (others).
         source: the table it is computed from: scores, generations, samples, likelihoods,
-            judgements, topk, imported or items.
+            judgements, topk, imported, items or metrics.
         compute: called with (table, items, settings); returns item_id, value and reason, a row per
             item in their order.
         unit: of its values.
@@ -75,6 +76,7 @@ METRICS: Registry[Metric] = Registry(
         "judge_reasoning_steps": ".judged:METRICS",
         "imported": ".imported",
         "column": ".column",
+        "combine": ".combine",
     },
 )
 """Every metric by its name in the config, with the module that declares it."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 from caft.complexity import METRICS
-from caft.settings import Count, Number, Positive, Section, key, optional
+from caft.settings import Count, Name, Number, Positive, Section, key, optional
 from caft.tables.files import files_in
 
 if TYPE_CHECKING:
@@ -20,6 +22,18 @@ class Weights(Section):
     mean: Number | None = optional("Weight of the mean entropy; 0 if left out.")
     max: Number | None = optional("Weight of the largest one; 0 if left out.")
     answer: Number | None = optional("Weight of the answer's; 0 if left out.")
+
+
+class Combine(Section):
+    """Several metrics in one."""
+
+    metrics: Annotated[dict[Name, Number], Field(min_length=1)] = key(
+        "Weights of other entries under `metrics`; a negative one turns a metric around."
+    )
+    by: Literal["rank", "value"] = key(
+        "What is added up: each item's rank among the training items, 0 to 1, or the values.",
+        "rank",
+    )
 
 
 class At(Section):
@@ -52,6 +66,14 @@ class MetricSettings(Section):
         "`base`, `warm_up`, the model after a stage (`sft.1`), or `default`: warmed up where the "
         "student has a warm-up.",
         "default",
+    )
+    model: str | None = optional(
+        "Another entry under `students` that scores in the student's place, once for all of them; "
+        "the student itself if absent."
+    )
+    combine: Combine | None = optional(
+        "A weighted sum of other metrics: `{metrics: {a: 1, b: -0.5}, by: rank}`; an entry with "
+        "this key needs no `metric`."
     )
     weights: Weights | None = optional("For `cot_mix`: a third each if absent.")
     samples: Count = key("For `pass_rate`: chains of thought per item.", 4)

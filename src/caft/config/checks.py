@@ -9,13 +9,16 @@ from caft.complexity.settings import MetricSettings
 from caft.config.model import Configuration
 from caft.config.modes import ADAPTIVE, views
 from caft.config.resolve import (
+    STUDENTS_TABLES,
     chosen,
     kind_of,
     metric_of,
     metrics_analysed,
+    parts_of,
     prompts_used,
     recipe_of,
     student_needs,
+    students_used,
     teacher_of,
     warm_up_recipe,
 )
@@ -31,7 +34,7 @@ from caft.students.checks import check_source
 from caft.students.settings import Student
 from caft.tables.files import files_in
 from caft.tables.items import GOLD_COLUMNS, ITEM_COLUMNS
-from caft.teacher.settings import Asked
+from caft.teacher.settings import Asked, TeacherKeys
 
 
 def cross_check(config: Configuration) -> Iterator[str]:
@@ -53,7 +56,7 @@ def lacking(config: Configuration) -> Iterator[str]:
         **{f"teachers.{name}": config.teachers[name] for name in sorted(teachers)},
         **{f"judges.{one.judge}": config.judges[one.judge] for one in metrics if one.judge},
     }
-    for name in config.run.students:
+    for name in students_used(config):
         folder = config.students[name].path
         if folder is not None and not Path(folder).is_dir():
             yield from _check_folder(f"students.{name}", folder)
@@ -218,9 +221,11 @@ def _check_metrics(config: Configuration) -> Iterator[str]:
             yield f"analysis: no metric {name!r}{_known(config.metrics)}"
             return
     used = {buckets.metric for buckets in config.buckets.values()}
-    for name in sorted({*metrics_analysed(config), analysis.outcome, *used}):
-        if name in config.metrics:
-            yield from _check_metric(f"metrics.{name}", metric_of(config, name), config)
+    named = {*metrics_analysed(config), analysis.outcome, *used}.intersection(config.metrics)
+    # What is wrong with a part is told as well; an undefined one is told with its combination.
+    parts = {part for name in named for part in parts_of(config, name) if part in config.metrics}
+    for name in sorted(named | parts):
+        yield from _check_metric(f"metrics.{name}", metric_of(config, name), config)
     yield from _check_analysis(config)
 
 
@@ -252,7 +257,39 @@ def _check_metric(path: str, metric: MetricSettings, config: Configuration) -> I
         yield from _check_judge(path, metric.judge, config)
     if metric.teacher is not None:
         yield from _check_endpoint_of_metric(path, metric.teacher, config)
-    yield from _check_scorer(f"{path}.scored_with", metric.scored_with, config)
+    yield from _check_combination(path, metric, config)
+    if metric.model is None:
+        yield from _check_scorer(f"{path}.scored_with", metric.scored_with, config)
+    else:
+        yield from _check_other_model(path, metric, config)
+
+
+def _check_combination(path: str, metric: MetricSettings, config: Configuration) -> Iterator[str]:
+    if (metric.combine is None) != (metric.metric != "combine"):
+        what = (
+            "is needed for metric: combine" if metric.combine is None else "is of no other metric"
+        )
+        yield f"{path}.combine: {what}; give combine: {{metrics: {{NAME: WEIGHT}}}} without metric."
+    for name in metric.combine.metrics if metric.combine else []:
+        if name not in config.metrics:
+            yield f"{path}.combine.metrics: no metric {name!r}{_known(config.metrics)}"
+        elif config.metrics[name].combine:
+            yield f"{path}.combine.metrics: {name!r} is a combination itself; name its metrics."
+
+
+def _check_other_model(path: str, metric: MetricSettings, config: Configuration) -> Iterator[str]:
+    """Check a metric that another student's model scores."""
+    name = str(metric.model)
+    if METRICS[str(metric.metric)].source not in STUDENTS_TABLES:
+        yield f"{path}.model: no model scores {metric.metric}; leave the key out."
+    elif name not in config.students:
+        yield f"{path}.model: no student {name!r}{_known(config.students)}"
+    elif metric.scored_with not in ("default", "base", "warm_up"):
+        yield f"{path}.scored_with: {name!r} is trained in no stage; give base or warm_up."
+    elif metric.scored_with == "warm_up" and not config.students[name].warm_up:
+        yield f"{path}.scored_with: students.{name} has no warm_up to score with."
+    elif name not in config.run.students:
+        yield from _check_student(f"students.{name}", config.students[name])
 
 
 def _check_item_column(path: str, column: str, config: Configuration) -> Iterator[str]:
@@ -312,7 +349,17 @@ def _check_analysis(config: Configuration) -> Iterator[str]:
     outcome = METRICS.get(kind_of(config, config.analysis.outcome))
     if outcome and outcome.source not in ("scores", "imported"):
         yield f"analysis.outcome: {config.analysis.outcome!r} says of no item whether it is wrong."
-    staged = [name for name in metrics_analysed(config) if "." in config.metrics[name].scored_with]
+    if outcome and config.metrics[config.analysis.outcome].model:
+        yield (
+            f"analysis.outcome: {config.analysis.outcome!r} says what another model answers; name "
+            "a metric without `model`."
+        )
+    staged = [
+        name
+        for name in metrics_analysed(config)
+        for part in parts_of(config, name)
+        if part in config.metrics and "." in config.metrics[part].scored_with
+    ]
     if staged and config.analysis.split != "test":
         yield (
             f"analysis.split: {staged[0]!r} is scored with a trained model, which knows its "
@@ -332,6 +379,8 @@ def _check_strategy(path: str, strategy: Strategy, config: Configuration) -> Ite
                 f"{path}.stages.{number}.replay: no stage before it has items to replay; train on "
                 "bare answers with a part: parts: [{buckets, target: answer}, …]."
             )
+    if strategy.drawn.uniform and strategy.is_random:
+        yield f"{path}.membership.uniform: a random draw takes all at random; leave the key out."
     yield from _check_match(path, strategy, config)
     if strategy.needs_rationales:
         if not config.teachers:
@@ -386,7 +435,20 @@ def _teacher_problem(path: str, named: str | None, config: Configuration) -> str
 
 def _check_teacher(config: Configuration, name: str) -> Iterator[str]:
     yield from _check_prompt_of_teacher(config, name)
+    yield from _check_choice(f"teachers.{name}", config.teachers[name])
     yield from _check_section(f"teachers.{name}", config.teachers[name])
+
+
+def _check_choice(path: str, teacher: TeacherKeys) -> Iterator[str]:
+    if teacher.keep == "first":
+        if teacher.choose != "first":
+            yield f"{path}.choose: there is one answer only; set keep: all and samples: 4."
+    elif teacher.own_solutions:
+        yield f"{path}.keep: there is one worked solution of an item; leave the key out."
+    elif teacher.samples == 1:
+        yield f"{path}.samples: is 1, so that keep: all keeps one answer; set 4."
+    elif getattr(teacher, "temperature", None) == 0:
+        yield f"{path}.temperature: 0 gives the same answer each time; set 0.7, or keep: first."
 
 
 def _check_prompt_of_teacher(config: Configuration, name: str) -> Iterator[str]:
@@ -424,9 +486,11 @@ def _check_parents(config: Configuration) -> Iterator[str]:
                 f"training.{unlike}; give both the same keys, or set start: student."
             )
         for number, stage in enumerate(strategy.stages):
-            scorer = scored_by(config, stage.divided_by) if stage.divided_by else None
-            theirs = config.strategies[scorer].training if scorer else strategy.training
-            if unlike := recipe.unlike(recipe_of(config, theirs)):
+            scorers = scored_by(config, stage.divided_by) if stage.divided_by else set()
+            for scorer in sorted(scorers):
+                unlike = recipe.unlike(recipe_of(config, config.strategies[scorer].training))
+                if not unlike:
+                    continue
                 yield (
                     f"{path}.stages.{number}.divided_by: the buckets {stage.divided_by!r} come "
                     f"from a model of {scorer!r} with other weights than this strategy trains: "

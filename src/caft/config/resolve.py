@@ -14,15 +14,16 @@ from caft.running.settings import Resources
 from caft.teacher.settings import Asked
 
 # Of a warm-up, whatever the stages do: it is short, and no validation rows are at hand.
-_WARM_UP = {"method": "lora", "early_stopping": None, "keep_epochs": False}
+_WARM_UP = {"method": "lora", "loss": "nll", "early_stopping": None, "keep_epochs": False}
 GIVEN = frozenset({"imported", "items"})
 """Sources of metrics whose values nobody computes: they stand in a file or with the questions."""
-_STUDENTS_TABLES = {
+STUDENTS_TABLES = {
     "scores": layout.SCORES,
     "generations": layout.GENERATIONS,
     "samples": layout.SAMPLES,
     "likelihoods": layout.LIKELIHOODS,
 }
+"""The tables that a student's model makes, by the source of metrics."""
 
 
 def teacher_of(config: Configuration, named: str | None) -> str:
@@ -34,7 +35,9 @@ def recipe_of(config: Configuration, own: dict[str, Any]) -> Recipe:
     """Return the training recipe with a strategy's own keys laid over the common ones."""
     common = config.training.plain()
     recipe = {**common, **own, "lora": {**common["lora"], **own.get("lora", {})}}
-    return Recipe.model_validate({name: recipe.get(name) for name in Recipe.model_fields})
+    return Recipe.model_validate(
+        {name: recipe[name] for name in Recipe.model_fields if name in recipe}
+    )
 
 
 def warm_up_recipe(config: Configuration) -> Recipe:
@@ -88,6 +91,12 @@ def teachers_used(config: Configuration) -> list[str]:
     )
 
 
+def choosing_teachers(config: Configuration) -> list[str]:
+    """Return the teachers of this run whose answers are chosen by what the student finds likely."""
+    used = teachers_used(config)
+    return [name for name in used if config.teachers[name].choose == "most_likely"]
+
+
 def ways(config: Configuration) -> list[str]:
     """Return where the questions of this run go, a line for each teacher and judge elsewhere."""
     metrics = [config.metrics[name] for name in {*metrics_used(config), *metrics_analysed(config)}]
@@ -112,10 +121,10 @@ def asking_part(strategy: Strategy) -> Wanted:
 def asking_seeds(seeds: list[int], strategies: Iterable[Wanted]) -> list[int]:
     """Return the training seeds that decide what strategies ask of a teacher.
 
-    Only a random membership differs from seed to seed: without one the first stands for all, so
+    Only what is drawn by chance differs from seed to seed: without it the first stands for all, so
     that a further seed asks nothing again.
     """
-    return seeds if any(strategy.is_random for strategy in strategies) else seeds[:1]
+    return seeds if any(strategy.drawn.by_chance for strategy in strategies) else seeds[:1]
 
 
 def metric_of(config: Configuration, name: str) -> MetricSettings:
@@ -132,7 +141,25 @@ def source_of(config: Configuration, metric: str) -> str:
 
 def kind_of(config: Configuration, metric: str) -> str:
     """Return what is computed under a metric's name: a key of the registry."""
-    return config.metrics[metric].metric or metric
+    given = config.metrics[metric]
+    return given.metric or ("combine" if given.combine else metric)
+
+
+def parts_of(config: Configuration, metric: str) -> list[str]:
+    """Return the metrics that one is made of: those that it combines, or else itself."""
+    combine = config.metrics[metric].combine
+    return sorted(combine.metrics) if combine else [metric]
+
+
+def scored_student(config: Configuration, student: str, metric: str) -> str:
+    """Return the student whose model scores a metric: another one, or the student itself."""
+    return config.metrics[metric].model or student
+
+
+def students_used(config: Configuration) -> list[str]:
+    """Return the students of this run, and those that only score its buckets' metrics."""
+    models = (config.metrics[name].model for name in metrics_used(config))
+    return list(dict.fromkeys([*config.run.students, *(model for model in models if model)]))
 
 
 def prompt_of(config: Configuration, metric: str) -> str:
@@ -155,17 +182,24 @@ def scorer_of(config: Configuration, student: str, metric: str) -> str:
     scorer = config.metrics[metric].scored_with
     if scorer != "default":
         return scorer
-    return "warm_up" if config.students[student].warm_up else "base"
+    model = scored_student(config, student, metric)
+    return "warm_up" if config.students[model].warm_up else "base"
+
+
+def own_scorer(config: Configuration, dataset: str, student: str, metric: str) -> str | None:
+    """Return which of a student's models scores a metric; None where no student or another does."""
+    own = metric_table(config, dataset, student, metric) and not config.metrics[metric].model
+    return scorer_of(config, student, metric) if own else None
 
 
 def metric_table(config: Configuration, dataset: str, student: str, name: str) -> str | None:
     """Return the table of a student that a metric is computed from; None if no student makes it."""
-    if (source := source_of(config, name)) not in _STUDENTS_TABLES:
+    if (source := source_of(config, name)) not in STUDENTS_TABLES:
         return None
     return layout.at(
-        _STUDENTS_TABLES[source],
+        STUDENTS_TABLES[source],
         dataset=dataset,
-        student=student,
+        student=scored_student(config, student, name),
         scorer=scorer_of(config, student, name),
         prompt=prompt_of(config, name),
         metric=name,
@@ -219,8 +253,10 @@ def labelled_metrics(config: Configuration) -> list[str]:
 
 def reads_label(config: Configuration, metric: str) -> bool:
     """Return whether a metric reads the gold answer."""
-    needs = METRICS[kind_of(config, metric)].needs
-    return config.metrics[metric].reads_label or "label" in needs
+    return any(
+        config.metrics[name].reads_label or "label" in METRICS[kind_of(config, name)].needs
+        for name in parts_of(config, metric)
+    )
 
 
 def outcome_table(config: Configuration, dataset: str, student: str) -> str:
@@ -245,16 +281,16 @@ def rankers_of(
 def _ranker(config: Configuration, dataset: str, student: str, buckets: str) -> Ranker:
     metric = config.buckets[buckets].metric
     own = metric_table(config, dataset, student, metric)
-    if own and source_of(config, metric) == "scores":
+    if own and source_of(config, metric) == "scores" and not config.metrics[metric].model:
         judge, outcome = metric, own
     else:
         judge, outcome = config.analysis.outcome, outcome_table(config, dataset, student)
-    scorers = [scorer_of(config, student, name) for name in (metric, judge)]
+    scorers = [scorer_of(config, student, name) for name in (*parts_of(config, metric), judge)]
     return Ranker(
         student=student,
         buckets=buckets,
         metric=metric,
-        scorer=scorers[0] if own else None,
+        scorer=own_scorer(config, dataset, student, metric),
         trained=any("." in scorer for scorer in scorers),
         reads_label=reads_label(config, metric) and not config.analysis.allow_label,
         values=layout.at(layout.METRICS, dataset=dataset, student=student, metric=metric),
@@ -270,8 +306,9 @@ def plotted_metric(config: Configuration) -> str | None:
 
 
 def metrics_used(config: Configuration) -> list[str]:
-    """Return the names of the metrics that this run's buckets are drawn by."""
-    return sorted({config.buckets[name].metric for name in buckets_used(config)})
+    """Return the names of the metrics that this run's buckets are drawn by, with their parts."""
+    own = {config.buckets[name].metric for name in buckets_used(config)}
+    return sorted(own.union(*(parts_of(config, name) for name in own)))
 
 
 def purchase_of(config: Configuration, buckets: str) -> dict[str, Any] | None:

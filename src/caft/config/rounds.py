@@ -4,16 +4,22 @@ from dataclasses import dataclass
 
 from caft.analysis.ranking import Ranker
 from caft.config.model import Configuration
-from caft.config.resolve import chosen, rankers_of, strategies_of_teacher, teachers_used
+from caft.config.resolve import (
+    chosen,
+    parts_of,
+    rankers_of,
+    strategies_of_teacher,
+    teachers_used,
+)
 from caft.errors import ConfigError
 from caft.mixtures.settings import Strategy
 
 
-def scored_by(config: Configuration, buckets: str) -> str | None:
-    """Return the strategy whose stage scores a bucket definition; None for base and warm_up."""
-    metric = config.buckets[buckets].metric
-    strategy, _, stage = config.metrics[metric].scored_with.partition(".")
-    return strategy if stage else None
+def scored_by(config: Configuration, buckets: str) -> set[str]:
+    """Return the strategies whose stages score a bucket definition; none for base and warm_up."""
+    metrics = parts_of(config, config.buckets[buckets].metric)
+    scorers = (config.metrics[name].scored_with.partition(".") for name in metrics)
+    return {strategy for strategy, _, stage in scorers if stage}
 
 
 def round_of(config: Configuration, strategy: str, _above: tuple[str, ...] = ()) -> int:
@@ -33,9 +39,13 @@ def round_of(config: Configuration, strategy: str, _above: tuple[str, ...] = ())
             f"({chain}). Make the stages up to that model a strategy of their own and score with "
             "it; equal stages share their model, so nothing is trained twice."
         )
-    needed = {scored_by(config, name) for name in config.strategies[strategy].divisions()}
+    needed = {
+        name
+        for division in config.strategies[strategy].divisions()
+        for name in scored_by(config, division)
+    }
     above = (*_above, strategy)
-    return 1 + max((round_of(config, name, above) for name in needed if name), default=0)
+    return 1 + max((round_of(config, name, above) for name in sorted(needed)), default=0)
 
 
 def rounds_used(config: Configuration) -> list[int]:

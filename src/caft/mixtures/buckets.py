@@ -1,12 +1,14 @@
 """Easy, medium and hard: a partition of the items by one complexity metric and two thresholds."""
 
+from collections.abc import Mapping
+from math import log1p
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from caft.errors import ConfigError
-from caft.mixtures.settings import Buckets
+from caft.mixtures.settings import Buckets, Draw
 from caft.tables.hashing import unit_interval
 
 BUCKETS = ["easy", "medium", "hard"]
@@ -164,21 +166,67 @@ def sample_per_bucket(
     return ranks.reindex(item_ids.index).le(per_bucket)
 
 
-def random_membership(buckets: pd.DataFrame, seed: int) -> pd.Series:
-    """Redraw bucket membership at random with the same sizes, the control for complexity.
+def drawn_membership(buckets: pd.DataFrame, draw: Draw, seed: int) -> pd.Series:
+    """Redraw bucket membership, with the same sizes or a number of hard items.
+
+    Of the other items the easiest of the same order are easy, as many as before. An item without a
+    complexity stays in its bucket, but for a random draw, which needs none.
 
     Args:
         buckets: rows of a buckets table.
+        draw: how.
         seed: of the draw.
 
     Returns:
-        Bucket names, same index; each bucket has exactly as many items as before.
+        Bucket names, same index.
+
+    Raises:
+        ConfigError: if the weights of a proportional draw are negative.
     """
-    draws = pd.Series(
-        [unit_interval("random_bucket", seed, item) for item in buckets["item_id"]],
-        index=buckets.index,
-    )
-    order = draws.sort_values().index
-    sizes = buckets["bucket"].value_counts()
-    names = [name for name in BUCKETS for _ in range(int(sizes.get(name, 0)))]
-    return pd.Series(names, index=order, dtype=object).reindex(buckets.index)
+    pool = buckets if draw.draw == "random" else buckets[buckets["complexity"].notna()]
+    complexity = dict(zip(pool["item_id"], pool["complexity"], strict=True))
+    sizes = pool["bucket"].value_counts().reindex(BUCKETS, fill_value=0)
+    hard = min(draw.items or int(sizes["hard"]), len(pool))
+    easy = min(int(sizes["easy"]), len(pool) - hard)
+    names = ["easy"] * easy + ["medium"] * (len(pool) - easy - hard) + ["hard"] * hard
+    members = dict(zip(drawn_order(complexity, draw, hard, seed), names, strict=True))
+    return buckets["item_id"].map(members).fillna(buckets["bucket"])
+
+
+def drawn_order(complexity: Mapping[str, float], draw: Draw, hard: int, seed: int) -> list[str]:
+    """Order items so that the last ones are those drawn to be hard.
+
+    Every item has a key of its own, which follows from its id and the seed: one more item displaces
+    one at most. With weights the key is u^(1/w), which draws without replacement in proportion to
+    them (Efraimidis and Spirakis, 10.1016/j.ipl.2005.11.003), here its logarithm.
+
+    Args:
+        complexity: by item_id; the weights of a proportional draw.
+        draw: how.
+        hard: how many are drawn.
+        seed: of the draw.
+
+    Raises:
+        ConfigError: if the weights of a proportional draw are negative.
+    """
+    chance = {item: unit_interval("random_bucket", seed, item) for item in complexity}
+    keys: Mapping[str, float] = {"random": chance}.get(draw.draw, complexity)
+    if draw.draw == "proportional":
+        if (lowest := min(complexity.values(), default=0)) < 0:
+            raise ConfigError(
+                "strategies.<name>.membership: draw: proportional takes complexities as weights, "
+                f"and the lowest is {lowest:g}. Divide by a metric that is never negative "
+                "(buckets.<name>.metric), such as the ranks of this one: combine: {metrics: "
+                "{METRIC: 1}, by: rank}."
+            )
+        keys = {item: _weighted_key(weight, seed, item) for item, weight in complexity.items()}
+    order = sorted(complexity, key=lambda item: (keys[item], chance[item]))
+    uniform = round((draw.uniform or 0) * hard)
+    first = set(sorted(complexity, key=chance.__getitem__)[len(complexity) - uniform :])
+    return [item for item in order if item not in first] + [item for item in order if item in first]
+
+
+def _weighted_key(weight: float, seed: int, item: str) -> float:
+    if weight == 0:
+        return float("-inf")  # drawn when nothing else is left
+    return log1p(-unit_interval("proportional_bucket", seed, item)) / weight

@@ -17,6 +17,7 @@ from caft.settings import (
     Unique,
     Whole,
     key,
+    later,
     optional,
 )
 
@@ -57,6 +58,11 @@ class Recipe(Section):
         "Its schedule; `constant` has no warm-up.", "cosine"
     )
     warmup_share: Number = key("Share of the steps in which it rises.", 0.1, ge=0, lt=1)
+    loss: Literal["nll", "dft"] = later(
+        "What is minimized over the target tokens: -ln p, or -p ln p with a p that has no gradient "
+        "(dynamic fine-tuning, arXiv 2508.05629).",
+        "nll",
+    )
     weight_decay: NotNegative = key("AdamW weight decay.", 0.0)
     batch_size: Literal["auto"] | Count = key(
         "Rows per step, over all processes (packs of rows with `packing: packed`). `auto` takes "

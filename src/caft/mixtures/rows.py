@@ -7,8 +7,8 @@ from itertools import product
 import pandas as pd
 
 from caft.errors import TrainingError
-from caft.mixtures.buckets import random_membership
-from caft.mixtures.settings import BOUGHT, Fallback, Replay, StageRows, Target, Wanted
+from caft.mixtures.buckets import drawn_membership
+from caft.mixtures.settings import BOUGHT, Draw, Fallback, Replay, StageRows, Target, Wanted
 from caft.prompting.chat import Chat
 from caft.prompting.prompts import Messages, all_messages, completion, dump
 from caft.prompting.settings import Prompt
@@ -82,14 +82,14 @@ def membership(buckets: pd.DataFrame, strategy: Wanted, seed: int) -> pd.Series:
 
     Args:
         buckets: a buckets table.
-        strategy: its `membership` says whether buckets are drawn at random, with the same sizes.
+        strategy: its `membership` says whether and how buckets are drawn anew.
         seed: of that draw: the training seed, so that every seed has a control of its own.
     """
-    return _membership(buckets[buckets["sampled"]], strategy, seed)
+    return _membership(buckets[buckets["sampled"]], strategy.drawn, seed)
 
 
-def _membership(rows: pd.DataFrame, strategy: Wanted, seed: int) -> pd.Series:
-    names = random_membership(rows, seed) if strategy.is_random else rows["bucket"]
+def _membership(rows: pd.DataFrame, draw: Draw, seed: int) -> pd.Series:
+    names = rows["bucket"] if draw.keeps_buckets else drawn_membership(rows, draw, seed)
     return pd.Series(names.to_numpy(), index=rows["item_id"])
 
 
@@ -252,12 +252,12 @@ def validation_rows(
 
     No teacher is asked for them: a part that trains on rationales is validated on the data set's
     own worked solutions, where it has any. Rows longer than `max_length` tokens are left out.
-    Where membership is random it is here too: a loss on other buckets would compare unlike things.
+    Where membership is drawn it is here too: a loss on other buckets would compare unlike things.
 
     Args:
         materials: items, prompts and the student.
         buckets: the stage's buckets table, which has the items of all splits.
-        strategy: its `membership` says whether buckets are drawn at random.
+        strategy: its `membership` says whether and how buckets are drawn anew.
         stage: which buckets train on what.
         seed: of that draw.
         max_length: of a row, tokens.
@@ -268,7 +268,8 @@ def validation_rows(
     held_out = buckets[buckets["split"] == "validation"] if "split" in buckets else buckets[:0]
     if held_out.empty:
         return None
-    bucket = _membership(held_out, strategy, seed)
+    draw = strategy.drawn.model_copy(update={"items": None})  # a number is one of training items
+    bucket = _membership(held_out, draw, seed)
     solved = materials.items.dropna(subset="reference_rationale").set_index("item_id")
     texts = solved["reference_rationale"].rename("text").to_frame()
     rows = materials.count(stage_rows(materials, bucket, stage, texts, "drop")[0])

@@ -133,19 +133,55 @@ class Match(Section):
     )
 
 
+class Draw(Section):
+    """Who is in which bucket, drawn anew: as many items as before, or a number of hard ones."""
+
+    draw: Literal["top", "proportional", "random"] = key(
+        "Who is hard: the most complex items, items drawn with weights that are their complexity, "
+        "or any items."
+    )
+    items: Count | None = optional(
+        "How many items are hard, all where there are fewer; as many as the bucket definition says "
+        "if absent."
+    )
+    uniform: Share | None = optional("Share of the hard items that is drawn from all at random.")
+
+    @property
+    def keeps_buckets(self) -> bool:
+        """Whether nothing is drawn: the most complex items are hard already."""
+        return self.draw == "top" and not self.items and not self.uniform
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether every training seed draws others."""
+        return self.draw != "top" or bool(self.uniform)
+
+
+AS_DIVIDED = Draw(draw="top")
+"""The draw that leaves every item in the bucket that the bucket definition says."""
+_MEMBERSHIPS = {"complexity": AS_DIVIDED, "random": Draw(draw="random")}
+
+
 class Wanted(Section):
     """What of a strategy decides which items train on what, and its teacher is asked for."""
 
     stages: Sequence[StageRows] = key("Training stages in order; none is the untuned student.")
     buckets: str = key("Which bucket definition.", "default")
-    membership: Literal["complexity", "random"] = key(
-        "`random` redraws who is in which bucket, with the same sizes.", "complexity"
+    membership: Literal["complexity", "random"] | Draw = key(
+        "`random` redraws who is in which bucket, with the same sizes; a section draws otherwise.",
+        "complexity",
     )
 
     @property
+    def drawn(self) -> Draw:
+        """How its buckets are drawn; `complexity` and `random` are words for two of the draws."""
+        named = self.membership
+        return named if isinstance(named, Draw) else _MEMBERSHIPS[named]
+
+    @property
     def is_random(self) -> bool:
-        """Whether buckets are redrawn at random."""
-        return self.membership == "random"
+        """Whether buckets are redrawn at random, whatever the complexity."""
+        return self.drawn.draw == "random"
 
     @property
     def needs_rationales(self) -> bool:

@@ -388,7 +388,8 @@ def _conditions(facts: Facts) -> list[str]:
 def _whose_complexity(facts: Facts) -> Iterator[str]:
     for _, row in facts.group.thresholds.iterrows():
         if pd.isna(row["scorer"]):
-            yield f"Buckets ({row['buckets']}) come from {row['metric']}, which no student made."
+            told = f"Buckets ({row['buckets']}) come from {row['metric']}"
+            yield f"{told}, which the student did not make."
             continue
         scorer = str(row["scorer"])
         whose = f"{_SCORERS.get(scorer, f'trained ({scorer})')} student"

@@ -19,6 +19,7 @@ from caft.config.resolve import (
     buckets_used,
     kind_of,
     metric_table,
+    own_scorer,
     prompt_of,
     scorer_of,
     source_of,
@@ -49,7 +50,8 @@ def complexity_table(config: Configuration) -> pd.DataFrame:
         for student in config.run.students:
             paths = {metric_table(config, dataset, student, name): name for name in names}
             for path, name in paths.items():
-                if path and source_of(config, name) == "scores":
+                own = not config.metrics[name].model  # else another one's errors would be shown
+                if path and own and source_of(config, name) == "scores":
                     prompt = prompt_of(config, name)
                     scorer = scorer_of(config, student, name)
                     where = {"dataset": dataset, "student": student}
@@ -87,7 +89,7 @@ def _thresholds(config: Configuration, dataset: str, student: str, buckets: str)
         **where,
         "metric": metric,
         "kind": kind_of(config, metric),
-        "scorer": scorer_of(config, student, metric) if made else None,
+        "scorer": own_scorer(config, dataset, student, metric),
         "prompt": prompt_of(config, metric) if made else None,
         "lower": report["lower"],
         "upper": report["upper"],

@@ -8,7 +8,15 @@ import pandas as pd
 from caft import layout
 from caft.complexity import METRICS
 from caft.config.model import Configuration
-from caft.config.resolve import kind_of, metric_table, prompt_of, scorer_of, source_of
+from caft.config.resolve import (
+    kind_of,
+    metric_table,
+    parts_of,
+    prompt_of,
+    scored_student,
+    scorer_of,
+    source_of,
+)
 from caft.mixtures.buckets import BUCKETS
 from caft.mixtures.plan import Plan, PlannedStage, Trained
 from caft.mixtures.rows import wanted_rationales
@@ -139,14 +147,14 @@ def complexity_costs(
 def warm_up_files(config: Configuration, dataset: str, student: str, name: str) -> list[str]:
     """Return the records of the warm-ups that a strategy starts from or is scored with."""
     strategy = config.strategies[name]
-    prompts = {config.prompt} if strategy.start == "warm_up" else set()
+    warmed = {(student, config.prompt)} if strategy.start == "warm_up" else set()
     for metric in metrics_of(config, strategy):
         made = metric_table(config, dataset, student, metric)
         if made and scorer_of(config, student, metric) == "warm_up":
-            prompts.add(prompt_of(config, metric))
+            warmed.add((scored_student(config, student, metric), prompt_of(config, metric)))
     return [
-        layout.at(layout.WARM_UP, dataset=dataset, student=student, prompt=prompt)
-        for prompt in sorted(prompts)
+        layout.at(layout.WARM_UP, dataset=dataset, student=model, prompt=prompt)
+        for model, prompt in sorted(warmed)
     ]
 
 
@@ -190,10 +198,11 @@ def _paid_for(config: Configuration, dataset: str, metric: str) -> pd.DataFrame:
 
 
 def metrics_of(config: Configuration, strategy: Strategy) -> list[str]:
-    """Return the metrics that draw the buckets of a strategy, each once; none if it uses none."""
+    """Return the measured metrics that draw the buckets of a strategy; none if it uses none."""
     if not strategy.tells_buckets_apart:
         return []
-    return list(dict.fromkeys(config.buckets[name].metric for name in strategy.divisions()))
+    own = (config.buckets[name].metric for name in strategy.divisions())
+    return list(dict.fromkeys(part for metric in own for part in parts_of(config, metric)))
 
 
 def energy(runs: Iterable[Mapping[str, Any]]) -> float | None:

@@ -17,6 +17,11 @@ from caft.report.results import REFERENCES, Group, Tables, Verdict
 from caft.report.wording import difference, duration, interval, percent
 
 _TARGETS = {"answer": "answers", "rationale": "rationales", "reasoning": "reasoning"}
+_DRAWS = {
+    "top": "",
+    "proportional": ", hard items drawn in proportion to complexity",
+    "random": ", buckets drawn at random",
+}
 _MARKS = {"better": "▲", "worse": "▼", "alike": "=", "open": "?"}
 
 
@@ -118,7 +123,7 @@ def strategy_in_words(strategy: Strategy) -> str:
         + f", {stage.epochs:g}×"
         for stage in strategy.stages
     )
-    return stages + (", buckets drawn at random" if strategy.is_random else "")
+    return stages + _DRAWS[strategy.drawn.draw]
 
 
 def _buckets(names: Iterable[str]) -> str:

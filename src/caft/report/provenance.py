@@ -14,6 +14,7 @@ from caft import __version__, layout
 from caft.config.model import Configuration
 from caft.config.prepare import prepare
 from caft.config.reading import read_files
+from caft.config.resolve import students_used
 from caft.errors import ConfigError
 from caft.shown import escaped
 from caft.tables import parquet
@@ -58,7 +59,8 @@ def provenance(config: Configuration, models: Iterable[str]) -> dict[str, Any]:
             for name in config.run.datasets
         },
         "students": {
-            name: read_json(layout.at(layout.STUDENT, student=name)) for name in config.run.students
+            name: read_json(layout.at(layout.STUDENT, student=name))
+            for name in students_used(config)
         },
     }
 
@@ -70,7 +72,7 @@ def _cards(config: Configuration, models: Iterable[str]) -> dict[str, dict[str, 
         for table in tables:
             kind = layout.root_of(table).rpartition("/")[2]
             for path in glob(layout.run_of(layout.any_of(table))):
-                if set(Path(path).parts[2:4]) <= {*config.run.datasets, *config.run.students}:
+                if set(Path(path).parts[2:4]) <= {*config.run.datasets, *students_used(config)}:
                     found.setdefault(kind, set()).update(read_json(path).get("gpus", ()))
     records = (Path(layout.at(layout.MODEL, digest=digest)) for digest in models)
     made = (read_json(record) for record in records if record.is_file())

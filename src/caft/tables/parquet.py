@@ -112,6 +112,13 @@ SCHEMAS: dict[str, pa.Schema] = {
             "sampled": _flag,  # a training item that the strategies may use
         }
     ),
+    "rationale_likelihoods": pa.schema(
+        {
+            "item_id": _text,
+            "sample": _count,
+            "log_likelihood": _number,  # mean of ln p over its tokens; null: too long, not finite
+        }
+    ),
     "rationales": pa.schema(
         {
             "item_id": _text,
@@ -191,6 +198,8 @@ _OPTIONAL = {
     "items": pa.schema({"source_order": pa.list_(pa.int64())}),
     # In nats, of a direct answer, where mode adaptive asks for it.
     "predictions": pa.schema({"first_token_entropy": _number}),
+    # Mean of ln p over the tokens, where the most likely of several answers is chosen.
+    "rationales": pa.schema({"log_likelihood": _number}),
 }
 """Columns that a table has only where they say something, behind the others."""
 _METADATA_KEY = b"caft"

@@ -41,6 +41,9 @@ class Policy:
         fallback: for items without an accepted answer: `keep` selects the last from which an answer
             could be read, unless it is too long; `drop` and `train_on_answer` select none.
         thoughts: whether reasoning is trained on, so that answers without any are of no use.
+        keep_all: whether all samples are asked for, whatever is accepted.
+        choose: which accepted one is selected, as the key `choose` of a teacher says it.
+        seed: of a random choice.
     """
 
     parser: str
@@ -49,6 +52,9 @@ class Policy:
     samples: int = 1
     fallback: str = "drop"
     thoughts: bool = False
+    keep_all: bool = False
+    choose: str = "first"
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,8 @@ def policy_of(settings: TeacherKeys, context: int, counter: TokenCounter) -> Pol
         counter=counter,
         samples=settings.samples,
         fallback=settings.fallback,
+        keep_all=settings.keep == "all",
+        choose=settings.choose,
     )
 
 

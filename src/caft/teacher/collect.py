@@ -18,6 +18,7 @@ from caft.tables.parquet import SCHEMAS, records
 from caft.teacher import NOT_TAKEN, Answer, Request, Teacher
 from caft.teacher.acceptance import Policy, Verdict, item_status, policy_of, review
 from caft.teacher.asking import Asking, Setup, obtain, open_asking
+from caft.teacher.choosing import choose, random_keys
 from caft.teacher.money.estimate import Outlook, look_up
 from caft.teacher.reading.reply import model_in
 from caft.teacher.records import make_request
@@ -66,7 +67,7 @@ def collect_wanted(
     items = items[items["item_id"].isin(wanted)]
 
     policy = policy_of(setup.settings, student["context"], setup.counter)
-    policy = replace(policy, thoughts=setup.thoughts)
+    policy = replace(policy, thoughts=setup.thoughts, seed=seed)
 
     def look(teacher: Teacher, store: Store) -> Outlook:
         return look_up(records(items), prompts, teacher, store, setup.counter, policy)
@@ -83,8 +84,9 @@ def collect_rationales(
 ) -> pd.DataFrame:
     """Ask a teacher for one accepted rationale per item; nothing that is stored is asked for again.
 
-    A rejected answer is sampled again, up to `policy.samples` in all. An error is not sampled
-    again: the teacher has made its own attempts, and the next run asks once more.
+    A rejected answer is sampled again, up to `policy.samples` in all, and an accepted one too where
+    the policy keeps all. An error is not sampled again: the teacher has made its own attempts, and
+    the next run asks once more.
 
     Args:
         items: rows of the items table, in the order of asking.
@@ -137,10 +139,10 @@ def collect_rationales(
             answer = answers[request.key]
             verdict = verdict_on(answer, item)
             rows.append(_row(request, answer, verdict))
-            if verdict.reason not in (None, "error"):
+            if verdict.reason != "error" and (verdict.reason or policy.keep_all):
                 pending.append(item)
     table = pd.DataFrame(rows, columns=SCHEMAS["rationales"].names)
-    table["selected"] = _select(table, policy.fallback)
+    table["selected"] = _select(table, policy)
     _report(table)
     errors = list(table["error"][table["reason"] == "error"])
     check_errors(errors, len(items), asking.error_share, asking.path)
@@ -168,14 +170,23 @@ def _row(request: Request, answer: Answer, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _select(table: pd.DataFrame, fallback: str) -> pd.Series:
-    selected = table["accepted"].astype(bool)
-    if fallback == "keep":
+def _select(table: pd.DataFrame, policy: Policy) -> pd.Series:
+    selected = choose(table, _keys(table, policy))
+    if policy.fallback == "keep":
         solved = table["item_id"].isin(table["item_id"][selected])
         # Too long for training stays out: kept or not, the student has no room for it.
         usable = ~solved & (table["parsed"] != INVALID) & (table["reason"] != "too_long")
         selected[table[usable].drop_duplicates("item_id", keep="last").index] = True
     return selected
+
+
+def _keys(table: pd.DataFrame, policy: Policy) -> pd.Series:
+    """Return what accepted answers are chosen by; the most likely one is chosen by a later job."""
+    if policy.choose == "shortest" and policy.counter:
+        return pd.Series(policy.counter.texts(table["text"].fillna("")), index=table.index)
+    if policy.choose == "random":
+        return random_keys(table, policy.seed)
+    return table["sample"]
 
 
 def _report(table: pd.DataFrame) -> None:

@@ -19,6 +19,7 @@ from caft.settings import (
     Unique,
     Whole,
     key,
+    later,
     optional,
 )
 
@@ -182,7 +183,18 @@ class TeacherKeys(Asked):
         "What becomes of an item without an accepted rationale.", "drop"
     )
     max_tokens: Count = key("Longer rationales are not accepted.", 1024)
-    samples: Count = key("Answers per item until one is accepted.", 1)
+    samples: Count = key("Answers per item until one is accepted; with `keep: all` all of them.", 1)
+    keep: Literal["first", "all"] = later(
+        "Whether an item is asked for again once an answer is accepted: `all` asks for all "
+        "`samples`.",
+        "first",
+    )
+    choose: Literal["first", "shortest", "random", "most_likely"] = later(
+        "Which accepted answer is trained on, with `keep: all`: the first, the one with the fewest "
+        "of the student's tokens, a drawn one, or the one most likely per token under the untuned "
+        "student.",
+        "first",
+    )
     require_auc: Share | None = optional(
         "Buy nothing by a metric unless its ROC AUC against the student's own errors is surely so "
         "good: the lower end of its interval; 0.5 is chance. docs/budget.md."

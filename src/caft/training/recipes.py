@@ -98,6 +98,7 @@ def trainer_settings(
         learning_rate=recipe.learning_rate,
         lr_scheduler_type=recipe.schedule,
         warmup_steps=recipe.warmup_share,
+        loss_type=recipe.loss,
         weight_decay=recipe.weight_decay,
         per_device_train_batch_size=rows,
         per_device_eval_batch_size=rows,

@@ -95,9 +95,9 @@ def test_metrics_that_read_the_label_say_so():
 
 def test_every_metric_has_a_function_a_known_source_and_known_needs():
     sources = {"scores", "generations", "samples", "likelihoods", "judgements", "topk"}
-    sources |= {"imported", "items"}
+    sources |= {"imported", "items", "metrics"}
     needs = {"forward", "generation", "samples", "label", "rationale", "judge", "topk"}
-    needs |= {"import", "column"}
+    needs |= {"import", "column", "metrics"}
     for name, metric in METRICS.items():
         assert callable(metric.compute), name
         assert metric.source in sources and metric.needs <= needs and metric.unit, name

@@ -7,7 +7,7 @@ import yaml
 from caft.config import resolve as settings
 from caft.config.modes import asked_views, read_view, views
 from caft.config.prepare import prepare
-from caft.config.rounds import Taught, rounds_used, strategies_of_round, taught
+from caft.config.rounds import Taught, round_of, rounds_used, strategies_of_round, taught
 from caft.errors import ConfigError
 from caft.running.settings import Engine
 from caft.teacher import PROVIDERS
@@ -46,9 +46,11 @@ def test_the_shipped_configuration_is_in_order(config):
     assert prepare(config).run.datasets == ["sums"]
 
 
-def test_the_ten_standard_strategies_are_defined_and_usable(config):
+def test_the_standard_strategies_are_defined_and_usable(config):
     names = ["base", "sft", "distill", "complexity_aware", "random_same_size", "reverse"]
     names += ["curriculum", "hard_only", "mixed", "complexity_mixed"]
+    names += ["proportional", "complexity_aware_replay", "proportional_replay"]
+    names += ["random_same_size_replay"]
     assert sorted(config["strategies"]) == sorted(names)
     config["run"]["strategies"] = names
     assert list(settings.chosen(prepare(config))) == names
@@ -969,3 +971,80 @@ def test_a_metric_of_an_item_column_names_one_that_the_items_have(config):
         "config: metrics.level.column: items of 'sums' have no column 'level'; keep it as "
         "datasets.sums.columns.more: {level: COLUMN OF THE SOURCE}."
     ]
+
+
+def with_metrics(config, **metrics):
+    config["metrics"] |= metrics
+    config["buckets"]["default"]["metric"] = next(iter(metrics))
+    return config
+
+
+def test_a_metric_may_be_scored_by_a_model_that_is_no_student_of_the_run(config):
+    config["students"]["proxy"] = {**config["students"]["smollm2-135m"], "warm_up": None}
+    metric = {"metric": "single_token_entropy", "model": "proxy"}
+    done = prepare(with_metrics(config, small=metric))
+    assert settings.metric_table(done, "sums", "smollm2-135m", "small") == (
+        "data/scores/sums/proxy/base/letters.parquet"
+    )
+    assert settings.students_used(done) == ["smollm2-135m", "proxy"]
+    (ranker,) = settings.rankers_of(
+        done, "sums", "smollm2-135m", [done.strategies["complexity_aware"]]
+    ).values()
+    # It is judged by what the student itself gets wrong.
+    assert ranker.outcome == "data/scores/sums/smollm2-135m/warm_up/letters.parquet"
+    assert (ranker.student, ranker.scorer) == ("smollm2-135m", None)
+
+
+def test_a_combination_waits_for_what_its_metrics_wait_for(config):
+    later = {"metric": "single_token_entropy", "scored_with": "sft.1"}
+    both = {"combine": {"metrics": {"later": 1, "pass_rate": -0.5}}}
+    config["strategies"]["again"] = {**config["strategies"]["hard_only"], "buckets": "again"}
+    config["buckets"]["again"] = {**config["buckets"]["default"], "metric": "both"}
+    config["metrics"] |= {"later": later, "both": both}
+    config["run"]["strategies"].append("again")
+    config["analysis"] = {"metrics": ["margin"]}
+    done = prepare(config)
+    assert round_of(done, "again") == 2
+    assert settings.metrics_used(done) == ["both", "later", "pass_rate", "single_token_entropy"]
+    assert settings.reads_label(done, "both") and not settings.reads_label(done, "later")
+
+
+@pytest.mark.parametrize(
+    ("metric", "problem"),
+    [
+        (
+            {"metric": "margin", "model": "nobody"},
+            "metrics.wrong.model: no student 'nobody'; known are smollm2-135m.",
+        ),
+        (
+            {"metric": "column", "column": "level", "model": "smollm2-135m"},
+            "metrics.wrong.model: no model scores column; leave the key out.",
+        ),
+        (
+            {"metric": "margin", "model": "smollm2-135m", "scored_with": "sft.1"},
+            "metrics.wrong.scored_with: 'smollm2-135m' is trained in no stage; give base or "
+            "warm_up.",
+        ),
+        (
+            {"combine": {"metrics": {"mad": 1}}},
+            "metrics.wrong.combine.metrics: no metric 'mad'; known are",
+        ),
+        (
+            {"combine": {"metrics": {"wrong": 1}}},
+            "metrics.wrong.combine.metrics: 'wrong' is a combination itself; name its metrics.",
+        ),
+        (
+            {"metric": "margin", "combine": {"metrics": {"margin": 1}}},
+            "metrics.wrong.combine: is of no other metric; give combine: {metrics: {NAME: WEIGHT}} "
+            "without metric.",
+        ),
+        (
+            {"metric": "combine"},
+            "metrics.wrong.combine: is needed for metric: combine; give combine: {metrics: {NAME: "
+            "WEIGHT}} without metric.",
+        ),
+    ],
+)
+def test_a_metric_of_other_models_or_metrics_is_checked(config, metric, problem):
+    found = problems(with_metrics(config, wrong=metric))
+    assert any(f"config: {problem}" in line for line in found), found

@@ -1,3 +1,6 @@
+from collections import Counter
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,10 +13,11 @@ from caft.mixtures.buckets import (
     assign_buckets,
     budget_threshold,
     build_buckets,
-    random_membership,
+    drawn_membership,
+    drawn_order,
     thresholds,
 )
-from caft.mixtures.settings import Buckets
+from caft.mixtures.settings import Buckets, Draw
 
 NAN = float("nan")
 
@@ -236,26 +240,113 @@ def test_rows_that_come_or_go_move_no_other_row_in_the_sample():
     assert sampled(whole) & known
 
 
+RANDOM = Draw(draw="random")
+
+
+def divided(**sizes):
+    """Return a buckets table in which the complexity of items rises with their number."""
+    names = [name for name, size in sizes.items() for _ in range(size)]
+    table = pd.DataFrame({"bucket": names, "complexity": [0.01 * n for n in range(len(names))]})
+    return table.assign(item_id=[f"i{n}" for n in range(len(names))])
+
+
+def hard(table, draw, seed=1):
+    return set(table["item_id"][drawn_membership(table, draw, seed) == "hard"])
+
+
 def test_random_membership_keeps_the_sizes_and_changes_the_members():
-    buckets = pd.DataFrame(
-        {
-            "item_id": [f"i{n}" for n in range(40)],
-            "bucket": ["easy"] * 10 + ["medium"] * 18 + ["hard"] * 12,
-        },
-        index=range(100, 140),
-    )
-    drawn = random_membership(buckets, seed=1)
+    buckets = divided(easy=10, medium=18, hard=12).set_axis(range(100, 140))
+    drawn = drawn_membership(buckets, RANDOM, seed=1)
     assert drawn.index.equals(buckets.index)
     assert drawn.value_counts().to_dict() == {"easy": 10, "medium": 18, "hard": 12}
     assert set(drawn.index[drawn == "hard"]) != set(range(128, 140))
-    assert (random_membership(buckets, seed=1) == drawn).all()
-    assert (random_membership(buckets, seed=2) != drawn).any()
+    assert (drawn_membership(buckets, RANDOM, seed=1) == drawn).all()
+    assert (drawn_membership(buckets, RANDOM, seed=2) != drawn).any()
+
+
+def test_random_membership_is_the_draw_that_it_has_always_been():
+    assert hard(divided(easy=4, medium=4, hard=4), RANDOM) == {"i0", "i4", "i10", "i11"}
 
 
 def test_random_membership_does_not_depend_on_complexity():
     # Items that complexity calls hard are drawn hard as often as the size of the bucket says.
-    buckets = pd.DataFrame(
-        {"item_id": [f"i{n}" for n in range(400)], "bucket": ["easy"] * 300 + ["hard"] * 100}
-    )
-    drawn = random_membership(buckets, seed=1)
+    buckets = divided(easy=300, hard=100)
+    drawn = drawn_membership(buckets, RANDOM, seed=1)
     assert 10 <= int((drawn[buckets["bucket"] == "hard"] == "hard").sum()) <= 40
+
+
+@pytest.mark.parametrize("draw", ["top", "proportional", "random"])
+def test_a_number_of_hard_items_leaves_the_easy_ones_as_far_as_it_can(draw):
+    buckets = divided(easy=3, medium=5, hard=4)
+    sizes = {
+        items: drawn_membership(buckets, Draw(draw=draw, items=items), 1).value_counts().to_dict()
+        for items in (2, 10, 99)
+    }
+    assert sizes == {
+        2: {"easy": 3, "medium": 7, "hard": 2},
+        10: {"easy": 2, "hard": 10},
+        99: {"hard": 12},
+    }
+
+
+def test_the_top_is_the_most_complex_items_and_the_least_are_easy():
+    buckets = divided(easy=3, medium=5, hard=4)
+    drawn = drawn_membership(buckets, Draw(draw="top", items=2), 1)
+    assert drawn.tolist() == ["easy"] * 3 + ["medium"] * 7 + ["hard"] * 2
+
+
+def test_an_item_without_a_complexity_stays_where_it_is_and_is_not_drawn():
+    buckets = divided(easy=2, medium=4, hard=2)
+    buckets.loc[[2, 3], "complexity"] = None
+    for seed in range(20):
+        drawn = drawn_membership(buckets, Draw(draw="proportional", items=99), seed)
+        assert drawn.tolist() == ["hard"] * 2 + ["medium"] * 2 + ["hard"] * 4
+
+
+def test_an_item_of_no_complexity_is_drawn_last():
+    found = [
+        drawn_order({"a": 0.0, "b": 0.1, "c": 5.0}, Draw(draw="proportional"), 2, seed)[1:]
+        for seed in range(50)
+    ]
+    assert {frozenset(pair) for pair in found} == {frozenset("bc")}
+
+
+def test_a_proportional_draw_takes_no_negative_weights():
+    with pytest.raises(ConfigError, match="the lowest is -2. .*combine:.*by: rank"):
+        drawn_order({"a": -2.0, "b": 1.0}, Draw(draw="proportional"), 1, 1)
+
+
+def test_a_proportional_draw_includes_items_as_often_as_theory_says():
+    # Drawn one after the other, each in proportion to the weights that are left: a pair's chance
+    # is p_i p_j / (1 - p_i) + p_j p_i / (1 - p_j). Ten pairs, nine degrees of freedom.
+    share = {"a": 0.05, "b": 0.1, "c": 0.2, "d": 0.25, "e": 0.4}
+    draw, seeds = Draw(draw="proportional"), 10_000
+    weights = {item: 7 * one for item, one in share.items()}
+    drawn = Counter(frozenset(drawn_order(weights, draw, 2, seed)[-2:]) for seed in range(seeds))
+    chi_square = 0.0
+    for one, other in combinations(share, 2):
+        p, q = share[one], share[other]
+        expected = seeds * (p * q / (1 - p) + p * q / (1 - q))
+        chi_square += (drawn[frozenset({one, other})] - expected) ** 2 / expected
+    assert chi_square < 21.7  # 0.99 of the distribution
+
+
+@pytest.mark.parametrize("draw", ["top", "proportional", "random"])
+@pytest.mark.parametrize("uniform", [None, 0.4])
+def test_one_more_item_displaces_one_at_most(draw, uniform):
+    how = Draw(draw=draw, items=10, uniform=None if draw == "random" else uniform)
+    buckets = divided(easy=30, medium=20, hard=10).assign(complexity=[1.0, 2.0, 3.0] * 20)
+    for seed in range(20):
+        whole = hard(buckets, how, seed)
+        without = [hard(buckets.drop(row), how, seed) for row in (0, 31, 59)]
+        assert [len(other - whole) for other in without] == [
+            int(item in whole) for item in ("i0", "i31", "i59")
+        ]
+
+
+def test_a_uniform_share_is_drawn_from_all_items():
+    buckets = divided(easy=50, medium=30, hard=20)
+    drawn = hard(buckets, Draw(draw="top", uniform=0.5))
+    top = {f"i{number}" for number in range(80, 100)}
+    assert len(drawn) == 20 and 10 <= len(drawn & top) < 20
+    assert hard(buckets, Draw(draw="top", uniform=1)) == hard(buckets, RANDOM)

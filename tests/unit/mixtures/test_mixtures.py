@@ -63,7 +63,8 @@ def items():
 def buckets():
     rows = [{"item_id": key, "bucket": name, "sampled": True} for key, name in BUCKET.items()]
     rows += [{"item_id": f"i{number}", "bucket": "hard", "sampled": False} for number in (12, 13)]
-    return pd.DataFrame(rows)
+    complexity = {"easy": 0.1, "medium": 0.5, "hard": 0.9}
+    return pd.DataFrame([{**row, "complexity": complexity[row["bucket"]]} for row in rows])
 
 
 def texts_of(texts):

@@ -39,7 +39,7 @@ def inputs(tmp_path, monkeypatch, student, letters, recipe):
     )
     buckets = pd.DataFrame(
         {"item_id": ids, "bucket": ["easy", "medium", "hard"] * 2, "sampled": True}
-    )
+    ).assign(complexity=[0.0, 0.5, 1.0] * 2)
     rationales = pd.DataFrame(
         {
             "item_id": ["i2", "i2", "i5"],

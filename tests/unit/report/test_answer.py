@@ -316,7 +316,7 @@ def test_buckets_from_a_file_are_nobodys_complexity():
         "items": 176, "seen_by_warm_up": 0,
     }  # fmt: skip
     found = only(outcome(accuracies(0.1, 0.3, 0.6, 0.5, 0.4), {}, RANKS, thresholds))
-    assert found.conditions[0] == "Buckets (own) come from grade, which no student made."
+    assert found.conditions[0] == "Buckets (own) come from grade, which the student did not make."
 
 
 def test_every_student_on_every_data_set_has_an_answer_of_its_own():

@@ -90,13 +90,14 @@ def collect(
     max_tokens=50,
     parser="marked",
     budget=lambda store: None,
+    **policy,
 ):
     with Store(folder) as store:
         return collect_rationales(
             pd.DataFrame(items),
             {row["item_id"]: [{"role": "user", "content": row["question"]}] for row in items},
             Asking(teacher, store, budget(store)),
-            Policy(parser, max_tokens, samples=samples, fallback=fallback),
+            Policy(parser, max_tokens, samples=samples, fallback=fallback, **policy),
         )
 
 

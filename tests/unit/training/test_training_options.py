@@ -375,3 +375,43 @@ def test_an_update_has_equally_many_rows_with_any_number_of_processes(
 def test_rows_that_cannot_be_shared_out_are_an_error():
     with pytest.raises(TrainingError, match=r"= 6 rows per update cannot be shared by 4 processe"):
         split_batch(Recipe(batch_size=3, gradient_accumulation=2), 4)
+
+
+def likely(model, student, rows):
+    """Return ln p of every target token under a model."""
+    found = []
+    for row in encode_mixture(rows, load_chat(student)):
+        ids, labels = torch.tensor([row["input_ids"]]), torch.tensor(row["labels"][1:])
+        each, targets = model(ids).logits[0, :-1].log_softmax(-1), labels != -100
+        found.append(each[targets].gather(1, labels[targets][:, None])[:, 0])
+    return torch.cat(found)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_dft_weighs_each_tokens_loss_by_its_probability(train, student, method):
+    record = train(epochs=1, rows=ROWS[:4], method=method, loss="dft")
+    found = likely(load_model(student), student, ROWS[:4])
+    # By arXiv 2508.05629 and TRL: the mean of -p ln p.
+    assert losses(record) == pytest.approx([float(-(found.exp() * found).mean())], rel=1e-4)
+    plain = train("nll", epochs=1, rows=ROWS[:4], method=method)
+    assert losses(plain) == pytest.approx([float(-found.mean())], rel=1e-4)
+
+
+def test_the_gradient_of_dft_takes_the_probability_for_a_constant(train, student):
+    (entry,) = train(epochs=1, rows=ROWS[:4], method="full", loss="dft")["history"]
+    model = load_model(student).requires_grad_(True)
+    found = likely(model, student, ROWS[:4])
+    (-(found.exp().detach() * found).mean()).backward()
+    norm = torch.stack([one.grad.norm() for one in model.parameters()]).norm()
+    assert entry["grad_norm"] == pytest.approx(float(norm), rel=1e-3)
+
+
+def test_the_validation_loss_is_the_same_whatever_is_minimized(train):
+    rates_of_nothing = {"epochs": 1, "learning_rate": 1e-30, "validation": HELD_OUT}
+    nll = losses(train("a", **rates_of_nothing), "validation_loss")
+    assert losses(train("b", loss="dft", **rates_of_nothing), "validation_loss") == nll
+
+
+def test_a_recipe_says_of_its_loss_only_what_is_new(recipe):
+    assert "loss" not in changed(recipe, loss="nll").of_the_model()
+    assert changed(recipe, loss="dft").of_the_model()["loss"] == "dft"

@@ -15,7 +15,15 @@ from caft import layout
 from caft.config import modes, resolve, rounds
 from caft.figures import FIGURES
 from caft.mixtures.recipe import Recipe
-from caft.mixtures.settings import BOUGHT, Bucket, Match, ResolvedStrategy, Stage
+from caft.mixtures.settings import (
+    AS_DIVIDED,
+    BOUGHT,
+    Bucket,
+    Draw,
+    Match,
+    ResolvedStrategy,
+    Stage,
+)
 from caft.report.ahead.known import UNKNOWN, Bound, Count, Known, Lengths
 from caft.report.ahead.rates import Job, Rates
 from caft.report.ahead.sizes import (
@@ -132,9 +140,8 @@ class _Workload:
             for dataset in self.config.run.datasets
             for student in self.config.run.students
         ]
-        self.sizes = {
-            name: size_of(name, self.config.students[name]) for name in self.config.run.students
-        }
+        self.students = resolve.students_used(self.config)
+        self.sizes = {name: size_of(name, self.config.students[name]) for name in self.students}
         self.stages = {pair: self._stages(*pair) for pair in self.pairs}
 
     def all(self) -> Iterator[Work]:
@@ -161,7 +168,7 @@ class _Workload:
                 download_mb=0.0 if section.reads_here or Path(path).is_file() else None,
                 basis=None if rows.number is not None else f"rows: {BEFORE}",
             )
-        for name in self.config.run.students:
+        for name in self.students:
             size, student = self.sizes[name], self.config.students[name]
             done = _done([layout.at(layout.STUDENT, student=name)])
             stays, kept = student_mb(student, size), download_mb(student, size)
@@ -178,46 +185,44 @@ class _Workload:
             )
 
     def warm_ups(self) -> Iterator[Work]:
+        files: dict[str, str] = {}
         for dataset, student in self.pairs:
-            files = [
-                file
-                for name in self.config.run.strategies
-                for file in warm_up_files(self.config, dataset, student, name)
-            ]
-            metrics = resolve.metrics_used(self.config)
-            files += [
-                layout.at(
-                    layout.WARM_UP,
-                    dataset=dataset,
-                    student=student,
-                    prompt=resolve.prompt_of(self.config, metric),
-                )
-                for metric in metrics
-                if resolve.metric_table(self.config, dataset, student, metric)
-                and resolve.scorer_of(self.config, student, metric) == "warm_up"
-            ]
+            for name in self.config.run.strategies:
+                found = warm_up_files(self.config, dataset, student, name)
+                files |= dict.fromkeys(found, dataset)
+            for metric in resolve.metrics_used(self.config):
+                made = resolve.metric_table(self.config, dataset, student, metric)
+                if made and resolve.scorer_of(self.config, student, metric) == "warm_up":
+                    where = {
+                        "dataset": dataset,
+                        "student": resolve.scored_student(self.config, student, metric),
+                        "prompt": resolve.prompt_of(self.config, metric),
+                    }
+                    files[layout.at(layout.WARM_UP, **where)] = dataset
+        for file, dataset in files.items():
+            student, prompt = Path(file).parts[-3:-1]
             warm_up = self.config.students[student].warm_up
             if warm_up is None:
                 continue
-            for file in dict.fromkeys(files):
-                rows = self.known.rows(dataset, "train")
-                number = warm_up.items if rows.number is None else min(warm_up.items, rows.number)
-                lengths = self.known.lengths(dataset, student)
-                each = None if lengths is None else lengths.direct + lengths.answer
-                stage = _Stage(
-                    Path(file).parent.name,
-                    file,
-                    resolve.warm_up_recipe(self.config),
-                    warm_up.epochs,
-                    Count(number, "exact" if rows.bound == "exact" else "at most"),
-                    UNKNOWN if each is None else Count(number * each * warm_up.epochs, "about"),
-                    None,
-                )
-                yield self._trained("warm_up_student", dataset, student, stage, [file])
+            rows = self.known.rows(dataset, "train")
+            number = warm_up.items if rows.number is None else min(warm_up.items, rows.number)
+            lengths = self.known.lengths(dataset, student)
+            each = None if lengths is None else lengths.direct + lengths.answer
+            stage = _Stage(
+                prompt,
+                file,
+                resolve.warm_up_recipe(self.config),
+                warm_up.epochs,
+                Count(number, "exact" if rows.bound == "exact" else "at most"),
+                UNKNOWN if each is None else Count(number * each * warm_up.epochs, "about"),
+                None,
+            )
+            yield self._trained("warm_up_student", dataset, student, stage, [file])
 
     # Complexity
 
     def measuring(self) -> Iterator[Work]:
+        counted: set[str] = set()  # one model may score for several students
         for dataset, student in self.pairs:
             tables: dict[str, str] = {}
             metrics = dict.fromkeys(resolve.metrics_used(self.config))
@@ -231,7 +236,9 @@ class _Workload:
                 if table := resolve.metric_table(self.config, dataset, student, metric):
                     tables.setdefault(table, metric)
             for table, metric in tables.items():
-                yield self._measured(dataset, student, table, metric)
+                if table not in counted:
+                    yield self._measured(dataset, student, table, metric)
+            counted |= tables.keys()
             where: dict[str, str] = {"dataset": dataset, "student": student}
             used = [metric for metric in metrics if self._needs_metric_table(metric)]
             values = [layout.at(layout.METRICS, **where, metric=metric) for metric in used]
@@ -257,10 +264,11 @@ class _Workload:
         writes = 0 if source in ("scores", "likelihoods") else self._most(mode) * times
         shards = self.config.engine.shards
         number = shards.scores if source == "scores" else shards.generations
-        lengths = self.known.lengths(dataset, student)
-        reads = None if lengths is None else lengths.prompt(mode) * times
         scorer = resolve.scorer_of(self.config, student, metric)
-        what, where = f"{metric}, {scorer}", {"dataset": dataset, "student": student}
+        model = resolve.scored_student(self.config, student, metric)
+        lengths = self.known.lengths(dataset, model)
+        reads = None if lengths is None else lengths.prompt(mode) * times
+        what, where = f"{metric}, {scorer}", {"dataset": dataset, "student": model}
         work = _work(rule, _shared([table], number), what=what, **where)
         items = self.known.rows(dataset)
         return self._asked(work, source, items, (reads, writes))
@@ -371,22 +379,23 @@ class _Workload:
         yield replace(whole, download_mb=self._teacher_mb(asked) if whole.left else 0.0)
 
     def _wanted(self, dataset: str, student: str, strategies: list[Any]) -> Count:
-        """Count the items whose rationale strategies want; each random control draws others."""
+        """Count the items whose rationale strategies want; each draw has others."""
         own: dict[str, set[Bucket]] = defaultdict(set)
-        drawn: dict[str, list[frozenset[Bucket]]] = defaultdict(list)
+        drawn: dict[str, list[tuple[frozenset[Bucket], Draw]]] = defaultdict(list)
         for strategy in strategies:
             bought: dict[str, set[Bucket]] = defaultdict(set)
             for stage in strategy.stages:
                 bought[strategy.division_of(stage)] |= stage.bought
             for name, buckets in bought.items():
-                if strategy.is_random:
-                    drawn[name] += [frozenset(buckets)] * len(self.config.run.seeds)
-                else:
+                if strategy.drawn.keeps_buckets:
                     own[name] |= buckets
+                else:
+                    seeds = resolve.asking_seeds(self.config.run.seeds, [strategy])
+                    drawn[name] += [(frozenset(buckets), strategy.drawn)] * len(seeds)
         totals = []
         for name in own | drawn:
-            parts = [*drawn[name], frozenset(own[name])]
-            counts = [self._members(dataset, student, name, part) for part in parts]
+            parts = [*drawn[name], (frozenset(own[name]), AS_DIVIDED)]
+            counts = [self._members(dataset, student, name, *part) for part in parts]
             whole = self._members(dataset, student, name, _WHOLE)
             number = _least(_sum(one.number for one in counts), whole.number)
             totals.append(Count(number, _worst(one.bound for one in counts)))
@@ -484,13 +493,13 @@ class _Workload:
         parts, division = stage.parts_or_itself, strategy.division_of(stage)
         takes_all = len(parts) == 1 and set(parts[0].buckets) == _WHOLE
         if takes_all and not self.config.buckets[division].per_bucket:
-            division, drawn = "", False
+            division, drawn = "", AS_DIVIDED
         else:
-            drawn = strategy.is_random
+            drawn = strategy.drawn
         bought = any(part.target in BOUGHT for part in parts)
         return (
             division,
-            drawn,
+            repr(drawn),
             frozenset((part.target, bucket) for part in parts for bucket in part.buckets),
             (strategy.teacher, strategy.fallback) if bought else None,
             repr(strategy.recipe.of_the_model()),
@@ -509,7 +518,9 @@ class _Workload:
         division = strategy.division_of(stage)
         counts, tokens = [], []
         for part in stage.parts_or_itself:
-            members = self._members(dataset, student, division, frozenset(part.buckets))
+            members = self._members(
+                dataset, student, division, frozenset(part.buckets), strategy.drawn
+            )
             counts.append(members)
             each = None
             if lengths is not None:
@@ -518,7 +529,7 @@ class _Workload:
         if stage.replay:
             parts = [part for one in earlier for part in one.parts_or_itself]
             seen = frozenset(bucket for part in parts for bucket in part.buckets)
-            pool = self._members(dataset, student, strategy.buckets, seen).number
+            pool = self._members(dataset, student, strategy.buckets, seen, strategy.drawn).number
             replayed = None if pool is None else stage.replay.of(round(pool))
             counts.append(Count(replayed, "about"))
             each = None if lengths is None else self._row(lengths, False, None)
@@ -531,13 +542,20 @@ class _Workload:
         return rows, Count(_sum(tokens), each_bound)
 
     def _members(
-        self, dataset: str, student: str, division: str, buckets: frozenset[Bucket]
+        self,
+        dataset: str,
+        student: str,
+        division: str,
+        buckets: frozenset[Bucket],
+        draw: Draw = AS_DIVIDED,
     ) -> Count:
         """Return how many training items are in any of some buckets."""
         items = self.known.rows(dataset, "train")
         if buckets == _WHOLE and not self.config.buckets[division].per_bucket:
             return items
         sizes = self.known.bucket(dataset, student, division)
+        if draw.items:
+            sizes = _with_hard(sizes, draw.items)
         total = _sum(sizes[bucket].number for bucket in sorted(buckets))
         return Count(_least(total, items.number), _worst(sizes[one].bound for one in buckets))
 
@@ -765,6 +783,17 @@ def _sum(values: Any) -> float | None:
 def _least(one: float | None, other: float | None) -> float | None:
     known = [value for value in (one, other) if value is not None]
     return min(known) if known else None
+
+
+def _with_hard(sizes: dict[Bucket, Count], hard: int) -> dict[Bucket, Count]:
+    """Return the sizes of buckets where so many items are hard, whatever else they are."""
+    total, easy = _sum(one.number for one in sizes.values()), sizes["easy"].number
+    if total is None or easy is None:
+        return {**sizes, "hard": Count(hard, "at most")}
+    number = min(hard, total)
+    easy = min(easy, total - number)
+    numbers: dict[Bucket, float] = {"easy": easy, "medium": total - number - easy, "hard": number}
+    return {name: Count(numbers[name], sizes[name].bound) for name in sizes}
 
 
 def _whole(value: float | None) -> int | None:

@@ -36,11 +36,15 @@ _PRIOR_RANGE = (0.5, 1.0, 2.0)
 
 @dataclass(frozen=True)
 class Missing:
-    """An item without a deciding answer: the next request, and how many samples are left to ask."""
+    """An item without a deciding answer: the next request, and how many samples are left to ask.
+
+    With `every` all of them are asked, whatever is accepted.
+    """
 
     request: Request
     prompt_tokens: int
     samples: int
+    every: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,8 @@ def look_up(
 ) -> Outlook:
     """Find the items for which the store has no deciding answer: none accepted, samples left.
 
+    Where the policy keeps all answers, only the last one decides.
+
     Args:
         items: rows of the items table.
         prompts: the prompt of each item, by item_id.
@@ -127,6 +133,7 @@ def look_up(
         policy: which answers are accepted; None where the first one decides, whatever it says.
     """
     samples = policy.samples if policy and teacher.varies else 1
+    every = policy is not None and policy.keep_all
     found: dict[str, tuple[Request, int]] = {}
     identities: set[Identity] = set()
     verdicts: list[Verdict] = []
@@ -149,7 +156,7 @@ def look_up(
                 if request.key in known
             ]
             verdicts += [verdict for _, verdict in reviewed]
-            pending = [item for item, verdict in reviewed if not verdict.accepted]
+            pending = [item for item, verdict in reviewed if every or not verdict.accepted]
         found |= {
             item["item_id"]: (request, samples - sample)
             for item, request in asked
@@ -157,7 +164,7 @@ def look_up(
         }
     counts = counter.prompts([request.messages for request, _ in found.values()])
     missing = {
-        item_id: Missing(request, count, left)
+        item_id: Missing(request, count, left, every)
         for (item_id, (request, left)), count in zip(found.items(), counts, strict=True)
     }
     accepted = sum(verdict.accepted for verdict in verdicts)
@@ -248,7 +255,7 @@ def estimate(
     lengths = dict(zip(CASES, seen.completion or _prior(settings), strict=True))
     found = {}
     for case in CASES:
-        times = [repeats[case](one.samples) for one in missing]
+        times = [float(one.samples) if one.every else repeats[case](one.samples) for one in missing]
         prompt = sum(one.prompt_tokens * count for one, count in zip(missing, times, strict=True))
         completion = sum(times) * lengths[case]
         cost = teacher_price(settings, prompt, completion)
