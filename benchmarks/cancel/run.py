@@ -272,6 +272,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="a new folder, which is kept")
     parser.add_argument("--strikes", nargs="+", choices=STRIKES, default=list(STRIKES))
     settings = parser.parse_args()
+    # A shell that starts this in the background lets all that it starts ignore Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     faults, kinds, kind = {}, settings.strikes, ""
     with (
         workplace(settings.folder) as folder,
