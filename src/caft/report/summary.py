@@ -106,7 +106,7 @@ def summarize(
         runs = runs_table(config, results)
         rows += [_row(config, results, runs, one) for one in asked]
         all_runs.append(runs)
-        comparisons += _comparisons(config, results)
+        comparisons.append(comparisons_table(config, results))
     return (
         pd.DataFrame(rows),
         pd.concat(all_runs, ignore_index=True),
@@ -275,7 +275,7 @@ def _row(
     config: Configuration, results: Results, runs: pd.DataFrame, asked: Asked
 ) -> dict[str, Any]:
     """One row of the summary: what one way of asking gave, over all training seeds."""
-    own, correct = _select(runs, asked), _correct(results, asked)
+    own, correct = _select(runs, asked), correct_answers(results, asked)
     first = own.iloc[0]
     return {
         **{column: first[column] for column in _SAME},
@@ -303,7 +303,7 @@ def _select(runs: pd.DataFrame, asked: Asked) -> pd.DataFrame:
     ]
 
 
-def _correct(results: Results, asked: Asked) -> np.ndarray:
+def correct_answers(results: Results, asked: Asked) -> np.ndarray:
     """What a strategy got right, shape (n_seeds, n_items), items in the order of their id."""
     answers = []
     for seed in seeds_of(results.plan.strategies[asked.strategy]):
@@ -323,13 +323,13 @@ def _savings(config: Configuration, runs: pd.DataFrame, asked: Asked) -> dict[st
 
 def _differences(config: Configuration, results: Results, asked: Asked) -> dict[str, float]:
     """Paired differences to the references: asked alike, and asked as each was trained."""
-    correct = _correct(results, asked)
+    correct = correct_answers(results, asked)
 
     def difference(reference: str, view: View | None) -> Estimate:
         if view is None:
             return UNKNOWN
         return difference_interval(
-            correct, _correct(results, Asked(reference, view, asked.checkpoint))
+            correct, correct_answers(results, Asked(reference, view, asked.checkpoint))
         )
 
     found: dict[str, float] = {}
@@ -378,18 +378,29 @@ def families(config: Configuration, results: Results) -> Iterator[Family]:
     for checkpoint in config.run.checkpoints:
         for mode, shots, asked_in in ways:
             correct = {
-                name: _correct(results, Asked(name, asked_in[name], checkpoint)) for name in names
+                name: correct_answers(results, Asked(name, asked_in[name], checkpoint))
+                for name in names
             }
             yield Family(mode, shots, checkpoint, correct)
 
 
-def _comparisons(config: Configuration, results: Results) -> Iterator[pd.DataFrame]:
-    """Every pair of strategies of each family."""
-    relevant = config.run.relevant_difference
+def comparisons_table(config: Configuration, results: Results) -> pd.DataFrame:
+    """Compare every pair of strategies of each family.
+
+    Args:
+        config: the prepared configuration.
+        results: of one student on one data set.
+
+    Returns:
+        The columns are described in docs/summary.md; the pairs of a mode and checkpoint are one
+        family of tests.
+    """
+    relevant, tables = config.run.relevant_difference, []
     for family in families(config, results):
         asked = {"mode": family.mode, "shots": family.shots, "checkpoint": family.checkpoint}
         table = compare_all(family.correct, relevant).assign(relevant_difference=relevant)
-        yield pd.DataFrame({**results.names, **asked}, index=table.index).join(table)
+        tables.append(pd.DataFrame({**results.names, **asked}, index=table.index).join(table))
+    return pd.concat(tables, ignore_index=True)
 
 
 def model_index(config: Configuration) -> pd.DataFrame:

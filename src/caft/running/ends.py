@@ -25,6 +25,8 @@ _MENDS = {
 _NO_MEMORY = re.compile("out of memory|can't allocate memory|cannot allocate memory", re.IGNORECASE)
 # Libraries that are not written in Python name the number of an error in its text alone.
 _NUMBER = re.compile(r"(?:os error|\[?errno) (\d+)", re.IGNORECASE)
+# What torch says of a file that could not be written whole; it does not say why.
+_CUT = re.compile("PytorchStreamWriter failed writing|inline_container.* unexpected pos")
 _PATH = re.compile(r"'(/[^']+)'")
 _ROWS = (
     "training.batch_size (and raise training.gradient_accumulation as much; in place of auto set "
@@ -79,7 +81,8 @@ def _of_files(error: BaseException) -> str | None:
     number = error.errno if isinstance(error, OSError) else None
     if number is None and (named := _NUMBER.search(text)):
         number = int(named[1])
-    if number is None and os.strerror(errno.ENOSPC).lower() in text.lower():
+    is_full = os.strerror(errno.ENOSPC).lower() in text.lower() or _CUT.search(text)
+    if number is None and is_full:
         number = errno.ENOSPC
     if number not in _MENDS:
         return None

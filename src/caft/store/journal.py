@@ -13,6 +13,7 @@ from hashlib import sha256
 from itertools import chain
 from json import loads
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from caft.running import machine
 from caft.store.record import Contents, Damage, DamagedError, Place
@@ -85,10 +86,8 @@ def probe(folder: Path) -> None:
     Raises:
         OSError: if that fails.
     """
-    path = folder / "journals" / f".{uuid.uuid4().hex}.probe"
-    make_folder(path.parent)
-    with open(path, "wb") as file:
-        path.unlink()  # the file goes however this ends
+    make_folder(folder / "journals")
+    with TemporaryFile(dir=folder / "journals") as file:  # it has no name that a kill could leave
         file.write(bytes(_PROBE))
         file.flush()
         os.fsync(file.fileno())

@@ -58,6 +58,10 @@ def os_error(number, path=None):
             "cannot write or open /data/models/m.pt: no space is left; free some",
         ),
         (
+            RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598"),
+            f"cannot write or open {os.getcwd()}: no space is left; free some",
+        ),
+        (
             FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/mine']"),
             "cannot write temporary files: [Errno 2] No usable temporary directory found in "
             "['/mine']; set TMPDIR to a folder with room",
