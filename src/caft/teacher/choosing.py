@@ -76,7 +76,7 @@ def choose_likely(
     held = prompts.items["item_id"].isin(several["item_id"]).to_numpy().nonzero()[0].tolist()
     prompts = prompts.part(held)
     texts = {
-        item: list(zip(part["sample"].astype(int), part["text"], strict=True))
+        str(item): list(zip(part["sample"].astype(int), part["text"], strict=True))
         for item, part in several.groupby("item_id")
     }
     rows = [
