@@ -133,14 +133,12 @@ def sharded(table: str) -> str:
     return f"{stem}{{shard}}{dot}{suffix}"
 
 
-def shard_pattern(count: int, alone: bool = False) -> str:
+def shard_pattern(count: int) -> str:
     """Return what `{shard}` stands for where so many jobs share a table: nothing for a single one.
-
-    With `alone` a single one is named as well.
 
     `caft.running.blocks.Shard` reads it.
     """
-    return f"[.]shards/[0-9]+-of-{count}" if count > 1 or alone else NO_SHARD
+    return f"[.]shards/[0-9]+-of-{count}" if count > 1 else NO_SHARD
 
 
 def shards_of(stem: str, count: int) -> list[str]:

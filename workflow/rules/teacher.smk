@@ -1,7 +1,7 @@
 CHOOSING = resolve.choosing_teachers(CONFIG)
 RATIONALE_SHARD = shard_pattern("rationales")
 if CHOOSING and shards_of("rationales") == 1:
-    RATIONALE_SHARD += "|" + layout.shard_pattern(1, alone=True)
+    RATIONALE_SHARD += "|[.]shards/1-of-1"
 
 
 # Paid answers go to a store that no rule declares: Snakemake deletes what a rule declares.

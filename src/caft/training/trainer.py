@@ -163,9 +163,9 @@ class StageTrainer(SFTTrainer):
         The Trainer's own is a mean of batches, which depends on how they are cut. It is the same
         loss whatever the training minimizes, so that stages can be compared.
         """
+        settings: Any = self.args
+        minimized, settings.loss_type = settings.loss_type, "nll"
         model: Any = self.model
-        arguments: Any = self.args
-        minimized, arguments.loss_type = arguments.loss_type, "nll"
         model.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self.args.device)
         # A data loader draws from torch's generator: the training's next order must not shift.
@@ -175,7 +175,7 @@ class StageTrainer(SFTTrainer):
                     tokens = (inputs["labels"] != -100).sum()
                     loss = self.compute_loss(model, inputs)
                     sums += torch.stack([loss.double() * tokens, tokens])
-        arguments.loss_type = minimized
+        settings.loss_type = minimized
         total, count = self.accelerator.reduce(sums, "sum").tolist()
         metrics = {"eval_loss": total / count}
         self.log(metrics)

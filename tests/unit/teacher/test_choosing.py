@@ -117,6 +117,15 @@ def test_the_likely_rationale_is_measured_per_token_behind_its_prompt(
     assert second["blocks"] == run["blocks"] and again.equals(found)
 
 
+def test_where_no_item_has_several_nothing_is_measured(several, student, engine, cache):
+    asked, table = several
+    alone = table[table["item_id"] != "a"].reset_index(drop=True)
+    subject = Subject(student / "student.json", None, engine)
+    found, run = choose_likely(alone, asked, subject, cache)
+    assert run["blocks"] == [] and found["log_likelihood"].isna().all()
+    assert chosen(found) == {"b": 2}
+
+
 def test_a_rationale_that_does_not_fit_has_no_likelihood(several, student, tokenizer):
     asked, _ = several
     part = asked.prompts("cot").part([0])
