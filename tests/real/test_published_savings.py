@@ -55,7 +55,7 @@ def test_the_published_savings_come_out_of_real_texts(shipped, real_student, ban
             {"stages": stages, "teacher": "big", "fallback": "drop", "recipe": recipe}
         )
         seeded = SeededStrategy("published", strategy, 1)
-        built = build_stages(materials, seeded, {"default": bands}, texts)
+        built = build_stages(materials, seeded, {"default": bands}, {"big": texts})
         one_pass = [stage.mixture["target_tokens"].sum() for stage in built]
         epochs = [stage.spec["epochs"] for stage in built]
         return sum(one_pass), sum(n * e for n, e in zip(one_pass, epochs, strict=True))

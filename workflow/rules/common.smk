@@ -314,16 +314,27 @@ PICTURES = pictures()
 
 def scoring_model(wildcards):
     """The record of the model that scores; none for the untuned student."""
-    if wildcards.scorer == "base":
+    # Drawn chains are named by their metric, which knows the prompt.
+    prompt = wildcards.get("prompt") or metric_slice(wildcards).prompt
+    return trained_model(wildcards, wildcards.scorer, prompt)
+
+
+def sampled_model(wildcards):
+    """The record of the model that writes where the student is its own teacher; none for others."""
+    sampler = CONFIG.teachers[wildcards.teacher].sampler
+    return trained_model(wildcards, sampler, CONFIG.prompt) if sampler else []
+
+
+def trained_model(wildcards, model, prompt):
+    """The record of `warm_up`, or of a stage such as `sft.1`; none for the untuned student."""
+    if model == "base":
         return []
-    if wildcards.scorer == "warm_up":
-        # Drawn chains are named by their metric, which knows the prompt.
-        prompt = wildcards.get("prompt") or metric_slice(wildcards).prompt
+    if model == "warm_up":
         return layout.at(layout.WARM_UP, **{**wildcards, "prompt": prompt})
-    strategy, stage = wildcards.scorer.split(".")
+    strategy, stage = model.split(".")
     number = rounds.round_of(CONFIG, strategy)
     planned = plan(wildcards.dataset, wildcards.student, [number]).strategies[strategy]
-    # One model scores for all seeds: that of the first.
+    # One model scores, or writes, for all seeds: that of the first.
     stages = planned.seeds[CONFIG.run.seeds[0]].stages
     return ancient(layout.at(layout.MODEL, digest=stages[int(stage) - 1].model))
 
@@ -374,9 +385,13 @@ def planned_strategies(wildcards):
 
 def asking_strategies(wildcards):
     """What the strategies of a round that train on a teacher's rationales ask of it."""
-    of_teacher = resolve.strategies_of_teacher(CONFIG, wildcards.teacher)
-    names = rounds.strategies_of_round(CONFIG, int(wildcards.round))
-    return {name: resolve.asking_part(of_teacher[name]) for name in of_teacher if name in names}
+    return rounds.asked_in_round(CONFIG, wildcards.teacher, int(wildcards.round))
+
+
+def rationales_before(wildcards):
+    """What those have written who are asked before a teacher, which gets what they failed."""
+    names = rounds.asked_before(CONFIG, wildcards.teacher, int(wildcards.round))
+    return [layout.at(layout.RATIONALES, **{**wildcards, "teacher": name}) for name in names]
 
 
 def bucket_files(wildcards, strategies):
@@ -414,8 +429,7 @@ def bucket_tables(wildcards):
 
 
 def rationale_tables(wildcards):
-    strategies = planned_strategies(wildcards).values()
-    teachers = sorted({strategy.teacher for strategy in strategies if strategy.teacher})
+    teachers = rounds.teachers_of_round(CONFIG, int(wildcards.round))
     return [layout.at(layout.RATIONALES, **wildcards, teacher=teacher) for teacher in teachers]
 
 
@@ -456,6 +470,17 @@ def first_buckets(wildcards):
     strategies = rounds.strategies_of_round(CONFIG, 1).values()
     names = sorted({name for strategy in strategies for name in strategy.divisions()})
     return every_pair(layout.BUCKETS, buckets=names)
+
+
+def first_samplers(wildcards):
+    """The warm-ups that are teachers of the first round: what they wrote is known by their weights."""
+    files = [
+        resolve.sampler_file(CONFIG, dataset, student, teacher)
+        for teacher in rounds.teachers_of_round(CONFIG, 1)
+        for dataset in DATASETS
+        for student in STUDENTS
+    ]
+    return [file for file in files if file]
 
 
 def first_rankings(wildcards):

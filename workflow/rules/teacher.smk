@@ -12,6 +12,8 @@ rule generate_rationales:
         buckets=buckets_of_teacher,
         ranking=ranking_tables,
         model=teacher_files,
+        trained=sampled_model,
+        before=rationales_before,
     output:
         rationales=layout.sharded(layout.RATIONALES),
         quarantine=layout.sharded(layout.REJECTED_ANSWERS),
@@ -101,6 +103,7 @@ rule plan_teacher:
         students=expand(layout.STUDENT, student=STUDENTS),
         buckets=first_buckets,
         ranking=first_rankings,
+        trained=first_samplers,
     output:
         report(
             layout.TEACHER_PLAN,

@@ -1,7 +1,9 @@
 """Collect the rationales that this run's strategies need; only what the store lacks is asked for.
 
 Inputs    items, student (its tokenizer counts), buckets; ranking: metrics and answers of the
-          student, where the teacher demands that the metrics rank well
+          student, where the teacher demands that the metrics rank well; trained: the model of the
+          student that writes, where it is its own teacher; before: rationales of the teachers
+          whose failures this one gets
 Outputs   rationales: one row per item and sample; quarantine: answers not accepted, with reasons
           and whether another one of the item was
 Settings  params.teacher, params.strategies, params.rankers, params.prompt, params.engine,
@@ -11,7 +13,7 @@ Settings  params.teacher, params.strategies, params.rankers, params.prompt, para
 from pathlib import Path
 
 from caft.analysis.ranking import Ranker, open_gate
-from caft.mixtures.rows import wanted_by
+from caft.mixtures.rows import solved_in, wanted_by
 from caft.mixtures.settings import Wanted
 from caft.prompting.settings import Prompt
 from caft.running.blocks import Shard
@@ -35,8 +37,13 @@ with job(snakemake) as log:
         f"teachers.{wildcards.teacher}", read_teacher(params.teacher), engine,
         Path(inputs.student), Path(params.store),
         thoughts=any(strategy.needs_reasoning for strategy in strategies.values()),
+        trained_file=Path(inputs.trained) if inputs.get("trained") else None,
     )  # fmt: skip
-    wanted = {name: wanted_by(buckets, [one], params.seeds) for name, one in strategies.items()}
+    before = {Path(path).stem: parquet.read("rationales", path) for path in inputs.before}
+    wanted = {
+        name: wanted_by(buckets, [one], params.seeds, solved_in(before))
+        for name, one in strategies.items()
+    }
     rankers = {name: Ranker(**one) for name, one in params.rankers.items()}
     gate = open_gate(setup.path, setup.settings.require_auc, rankers, items, params.seed)
     rationales = collect_wanted(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from caft.complexity import METRICS
@@ -20,13 +21,20 @@ from caft.config.resolve import (
     student_needs,
     students_used,
     teacher_of,
+    teachers_used,
     warm_up_recipe,
 )
-from caft.config.rounds import round_of, scored_by
+from caft.config.rounds import (
+    asked_before,
+    round_of,
+    rounds_used,
+    scored_by,
+    teachers_of_round,
+)
 from caft.datasets.settings import DatasetSettings
 from caft.errors import ConfigError, ModelError
 from caft.mixtures.recipe import absent
-from caft.mixtures.settings import Buckets, Stage, Strategy
+from caft.mixtures.settings import BOUGHT, DEFAULT, Buckets, Part, Stage, Strategy, Target
 from caft.running.launchers import started_processes
 from caft.settings import Section
 from caft.shown import line
@@ -47,11 +55,7 @@ def cross_check(config: Configuration) -> Iterator[str]:
 def lacking(config: Configuration) -> Iterator[str]:
     """Yield what has to be there before anything runs, though a run can be planned without it."""
     metrics = config.metrics.values()
-    strategies = [one for one in chosen(config).values() if one.needs_rationales]
-    teachers = {
-        *(teacher_of(config, strategy.teacher) for strategy in strategies),
-        *(metric.teacher for metric in metrics if metric.teacher),
-    }
+    teachers = {*teachers_used(config), *(one.teacher for one in metrics if one.teacher)}
     asked: dict[str, Asked] = {
         **{f"teachers.{name}": config.teachers[name] for name in sorted(teachers)},
         **{f"judges.{one.judge}": config.judges[one.judge] for one in metrics if one.judge},
@@ -382,28 +386,56 @@ def _check_strategy(path: str, strategy: Strategy, config: Configuration) -> Ite
     if strategy.drawn.uniform and strategy.is_random:
         yield f"{path}.membership.uniform: a random draw takes all at random; leave the key out."
     yield from _check_match(path, strategy, config)
-    if strategy.needs_rationales:
-        if not config.teachers:
-            yield f"{path}: trains on rationales, but teachers defines no teacher."
-        elif problem := _teacher_problem(path, strategy.teacher, config):
-            yield problem
-        else:
-            name = teacher_of(config, strategy.teacher)
-            yield from _check_teacher(config, name)
-            targets = [part.target for stage in strategy.stages for part in stage.parts_or_itself]
-            if "reasoning" in targets and config.teachers[name].own_solutions:
-                yield (
-                    f"{path}: trains on reasoning, but teachers.{name} gives worked solutions, "
-                    "which have none; use target: rationale, or a teacher that thinks."
-                )
+    if strategy.needs_rationales and not config.teachers:
+        yield f"{path}: trains on rationales, but teachers defines no teacher."
+    else:
+        yield from _check_teachers(path, strategy, config)
     if strategy.start == "warm_up":
         yield from _check_warm_ups(f"{path}.start", "to start from", config)
+
+
+def _check_teachers(path: str, strategy: Strategy, config: Configuration) -> Iterator[str]:
+    """Check the teachers of a strategy: its own, and those that its stages name."""
+    common = teacher_of(config, strategy.teacher)
+    asked: set[tuple[str, Target]] = set()
+    for place, part in _parts(path, strategy):
+        if part.teacher and part.target not in BOUGHT:
+            yield (
+                f"{place}.teacher: bare answers have no teacher; leave it out, or set target: "
+                "rationale."
+            )
+        for name in part.teachers(DEFAULT):
+            if name != DEFAULT and name not in config.teachers:
+                yield f"{place}.teacher: no teacher {name!r}{_known(config.teachers)}"
+            asked.add((name, part.target))
+    targets = {name: {target for one, target in asked if one == name} for name, _ in asked}
+    if DEFAULT in targets:
+        if problem := _teacher_problem(path, strategy.teacher, config):
+            yield problem
+            return
+        targets[common] = targets.pop(DEFAULT) | targets.get(common, set())
+    for name in sorted(targets.keys() & config.teachers.keys()):
+        yield from _check_teacher(config, name)
+        if "reasoning" in targets[name] and config.teachers[name].own_solutions:
+            yield (
+                f"{path}: trains on reasoning, but teachers.{name} gives worked solutions, "
+                "which have none; use target: rationale, or a teacher that thinks."
+            )
+
+
+def _parts(path: str, strategy: Strategy) -> Iterator[tuple[str, Part]]:
+    """Yield the parts of a strategy's stages, and where they stand."""
+    for number, stage in enumerate(strategy.stages):
+        for place, part in enumerate(stage.parts_or_itself):
+            yield f"{path}.stages.{number}" + (f".parts.{place}" if stage.parts else ""), part
 
 
 def _stage_problem(stage: Stage, config: Configuration) -> str | None:
     whole = (stage.buckets is not None, stage.target is not None, stage.parts is not None)
     if whole not in ((True, True, False), (False, False, True)):
         return ": give either buckets and target, or parts."
+    if stage.parts and stage.teacher is not None:
+        return ".teacher: the stage has parts; name the teacher in each part that it is for."
     if stage.divided_by is not None and stage.divided_by not in config.buckets:
         return f".divided_by: no buckets {stage.divided_by!r}{_known(config.buckets)}"
     return None
@@ -437,6 +469,8 @@ def _check_teacher(config: Configuration, name: str) -> Iterator[str]:
     yield from _check_prompt_of_teacher(config, name)
     yield from _check_choice(f"teachers.{name}", config.teachers[name])
     yield from _check_section(f"teachers.{name}", config.teachers[name])
+    if sampler := config.teachers[name].sampler:
+        yield from _check_scorer(f"teachers.{name}.sampled_with", sampler, config)
 
 
 def _check_choice(path: str, teacher: TeacherKeys) -> Iterator[str]:
@@ -472,6 +506,23 @@ def _check_rounds(config: Configuration) -> Iterator[str]:
             yield (
                 f"strategies.{name}.match.strategy: {match.strategy!r} has buckets from another "
                 "model; both must be planned together."
+            )
+    yield from _check_cascades(config)
+
+
+def _check_cascades(config: Configuration) -> Iterator[str]:
+    """Check that teachers are not asked in a circle: one table holds what each of them wrote."""
+    for number in rounds_used(config):
+        names = teachers_of_round(config, number)
+        before = {name: asked_before(config, name, number) for name in names}
+        try:
+            TopologicalSorter(before).prepare()
+        except CycleError as error:
+            circle = " before ".join(error.args[1])
+            yield (
+                f"strategies: stages ask teachers in a circle ({circle}). Name a copy of one of "
+                f"them in one of the lists: teachers.{error.args[1][0]}-again with the same keys; "
+                "they share their answers, so nothing is bought twice."
             )
 
 

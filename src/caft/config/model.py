@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     Judge = JudgeKeys
 else:
     Dataset = _one_of((adapter.settings for adapter in ADAPTERS.values()), "adapter")
-    _judges = [name for name in PROVIDERS if not PROVIDERS[name].keys.own_solutions]
+    _kinds = {name: PROVIDERS[name].keys for name in PROVIDERS}
+    _judges = [name for name, one in _kinds.items() if not (one.own_solutions or one.is_student)]
     Teacher = _one_of((teacher_section(name) for name in PROVIDERS), "provider")
     Judge = _one_of((judge_section(name) for name in _judges), "provider")
 

@@ -9,7 +9,7 @@ from caft.complexity import METRICS
 from caft.complexity.settings import MetricSettings
 from caft.config.model import Configuration
 from caft.mixtures.recipe import Recipe
-from caft.mixtures.settings import ResolvedStrategy, StageRows, Strategy, Wanted
+from caft.mixtures.settings import ResolvedStrategy, Strategy, Wanted
 from caft.running.settings import Resources
 from caft.teacher.settings import Asked
 
@@ -50,26 +50,33 @@ def chosen(config: Configuration) -> dict[str, Strategy]:
     return {name: config.strategies[name] for name in config.run.strategies}
 
 
-def strategies_of_teacher(config: Configuration, teacher: str) -> dict[str, Strategy]:
-    """Return the strategies of this run that train on a teacher's rationales, by name."""
-    return {
-        name: strategy
-        for name, strategy in chosen(config).items()
-        if strategy.needs_rationales and teacher_of(config, strategy.teacher) == teacher
-    }
+def asked_by(config: Configuration, strategy: Strategy) -> dict[str, Wanted]:
+    """Return what of a strategy each of its teachers is asked for, by their names."""
+    common = teacher_of(config, strategy.teacher)
+    parts = (part for stage in strategy.stages for part in stage.parts_or_itself)
+    names = dict.fromkeys(name for part in parts for name in part.teachers(common))
+    return {name: strategy.asked_of(name, common) for name in names}
+
+
+def strategies_of_teacher(config: Configuration, teacher: str) -> dict[str, Wanted]:
+    """Return what the strategies of this run ask of a teacher, by name, if they ask it at all."""
+    asked = {name: asked_by(config, strategy) for name, strategy in chosen(config).items()}
+    return {name: of_each[teacher] for name, of_each in asked.items() if teacher in of_each}
 
 
 def resolved_strategies(config: Configuration) -> dict[str, ResolvedStrategy]:
     """Return the strategies of this run with teacher, fallback policy and recipe filled in."""
     resolved = {}
     for name, strategy in chosen(config).items():
-        teacher = teacher_of(config, strategy.teacher) if strategy.needs_rationales else None
+        common = teacher_of(config, strategy.teacher)
+        fallbacks = {one: config.teachers[one].fallback for one in asked_by(config, strategy)}
         resolved[name] = ResolvedStrategy(
             **{
                 **dict(strategy),
                 "recipe": recipe_of(config, strategy.training),
-                "teacher": teacher,
-                "fallback": config.teachers[teacher].fallback if teacher else "drop",
+                "teacher": common if common in fallbacks else None,
+                "fallback": fallbacks.pop(common, "drop"),
+                "fallbacks": fallbacks or None,
             }
         )
     return resolved
@@ -83,11 +90,7 @@ def trains_on_thoughts(config: Configuration) -> bool:
 def teachers_used(config: Configuration) -> list[str]:
     """Return the teachers that this run's strategies need."""
     return sorted(
-        {
-            teacher_of(config, strategy.teacher)
-            for strategy in chosen(config).values()
-            if strategy.needs_rationales
-        }
+        {name for strategy in chosen(config).values() for name in asked_by(config, strategy)}
     )
 
 
@@ -107,15 +110,6 @@ def ways(config: Configuration) -> list[str]:
         **{f"judge {name}": config.judges[name] for name in sorted(judges)},
     }
     return [f"{who}: {section.way}" for who, section in asked.items() if section.way]
-
-
-def asking_part(strategy: Strategy) -> Wanted:
-    """Return the part of a strategy that decides which items its teacher is asked for."""
-    kept = StageRows.model_fields
-    stages = [
-        StageRows.model_validate(stage.model_dump(include=set(kept))) for stage in strategy.stages
-    ]
-    return Wanted(buckets=strategy.buckets, membership=strategy.membership, stages=stages)
 
 
 def asking_seeds(seeds: list[int], strategies: Iterable[Wanted]) -> list[int]:
@@ -190,6 +184,13 @@ def own_scorer(config: Configuration, dataset: str, student: str, metric: str) -
     """Return which of a student's models scores a metric; None where no student or another does."""
     own = metric_table(config, dataset, student, metric) and not config.metrics[metric].model
     return scorer_of(config, student, metric) if own else None
+
+
+def sampler_file(config: Configuration, dataset: str, student: str, teacher: str) -> str | None:
+    """Return the record of the warm-up that a teacher is; None if it is none."""
+    if config.teachers[teacher].sampler != "warm_up":
+        return None
+    return layout.at(layout.WARM_UP, dataset=dataset, student=student, prompt=config.prompt)
 
 
 def metric_table(config: Configuration, dataset: str, student: str, name: str) -> str | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from caft.analysis.ranking import Ranker
 from caft.config.model import Configuration
 from caft.config.resolve import (
+    asked_by,
     chosen,
     parts_of,
     rankers_of,
@@ -12,38 +13,51 @@ from caft.config.resolve import (
     teachers_used,
 )
 from caft.errors import ConfigError
-from caft.mixtures.settings import Strategy
+from caft.mixtures.settings import Strategy, Wanted
 
 
 def scored_by(config: Configuration, buckets: str) -> set[str]:
     """Return the strategies whose stages score a bucket definition; none for base and warm_up."""
     metrics = parts_of(config, config.buckets[buckets].metric)
-    scorers = (config.metrics[name].scored_with.partition(".") for name in metrics)
-    return {strategy for strategy, _, stage in scorers if stage}
+    scorers = (strategy_of(config.metrics[name].scored_with) for name in metrics)
+    return {strategy for strategy in scorers if strategy}
+
+
+def sampled_by(config: Configuration, teacher: str) -> str | None:
+    """Return the strategy whose stage a teacher is; None for all others."""
+    return strategy_of(config.teachers[teacher].sampler or "")
+
+
+def strategy_of(model: str) -> str | None:
+    """Return the strategy of a model such as `sft.1`; None for `base` and `warm_up`."""
+    strategy, _, stage = model.partition(".")
+    return strategy if stage else None
 
 
 def round_of(config: Configuration, strategy: str, _above: tuple[str, ...] = ()) -> int:
-    """Return when a strategy is planned: 1, or one round after those that its buckets come from.
+    """Return when a strategy is planned: 1, or a round after those whose models it depends on.
+
+    Their models score its buckets, or write its rationales.
 
     Args:
         config: the prepared configuration.
         strategy: its name.
 
     Raises:
-        ConfigError: if its buckets come from its own model, directly or over others.
+        ConfigError: if it depends on its own model, directly or over others.
     """
     if strategy in _above:
         chain = " -> ".join((*_above[_above.index(strategy) :], strategy))
         raise ConfigError(
-            f"strategies.{strategy}: its buckets are scored with a model that is trained on them "
-            f"({chain}). Make the stages up to that model a strategy of their own and score with "
-            "it; equal stages share their model, so nothing is trained twice."
+            f"strategies.{strategy}: its buckets are scored, or its rationales written, with a "
+            f"model that is trained on them ({chain}). Make the stages up to that model a strategy "
+            "of their own and name that one; equal stages share their model, so nothing is trained "
+            "twice."
         )
-    needed = {
-        name
-        for division in config.strategies[strategy].divisions()
-        for name in scored_by(config, division)
-    }
+    own = config.strategies[strategy]
+    needed = {name for division in own.divisions() for name in scored_by(config, division)}
+    sampled = (sampled_by(config, name) for name in asked_by(config, own))
+    needed |= {name for name in sampled if name}
     above = (*_above, strategy)
     return 1 + max((round_of(config, name, above) for name in sorted(needed)), default=0)
 
@@ -68,11 +82,32 @@ def demanded(
     """Return who ranks what a teacher sells in a round, where it demands that they rank well."""
     if config.teachers[teacher].require_auc is None:
         return {}
-    planned = strategies_of_round(config, number)
-    strategies = strategies_of_teacher(config, teacher)
-    return rankers_of(
-        config, dataset, student, [strategies[name] for name in strategies if name in planned]
-    )
+    return rankers_of(config, dataset, student, asked_in_round(config, teacher, number).values())
+
+
+def asked_in_round(config: Configuration, teacher: str, number: int) -> dict[str, Wanted]:
+    """Return what the strategies of a round ask of a teacher, by name, if they ask it at all."""
+    asked = strategies_of_teacher(config, teacher)
+    return {name: asked[name] for name in strategies_of_round(config, number) if name in asked}
+
+
+def teachers_of_round(config: Configuration, number: int) -> list[str]:
+    """Return the teachers that the strategies of a round ask, in the order of their names."""
+    strategies = strategies_of_round(config, number).values()
+    return sorted({name for strategy in strategies for name in asked_by(config, strategy)})
+
+
+def asked_before(config: Configuration, teacher: str, number: int) -> list[str]:
+    """Return the teachers whose answers decide what another is asked for in a round."""
+    asked = asked_in_round(config, teacher, number).values()
+    parts = (part for one in asked for stage in one.stages for part in stage.parts_or_itself)
+    return sorted({name for part in parts for name in part.before})
+
+
+def is_before_others(config: Configuration, teacher: str, number: int) -> bool:
+    """Tell whether any teacher of a round gets what this one failed."""
+    others = teachers_of_round(config, number)
+    return any(teacher in asked_before(config, other, number) for other in others)
 
 
 @dataclass(frozen=True)

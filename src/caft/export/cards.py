@@ -9,6 +9,7 @@ import pandas as pd
 
 from caft.config.modes import ADAPTIVE
 from caft.mixtures.recipe import Recipe
+from caft.mixtures.settings import StageRows
 from caft.report.answer import Answer
 from caft.report.paper_tables import escape_markdown
 from caft.shown import escaped, line
@@ -328,13 +329,20 @@ def _comparison(answer: Answer) -> str:
     )
 
 
-def _teacher(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> str | None:
-    """Return the teacher's name, if any row came from one."""
+def _teachers(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> list[str]:
+    """Return the names of the teachers that rows of these stages may come from."""
     if not any(stage["rationale_rows"] for stage in stages):
-        return None
-    named = config["strategies"][stages[-1]["strategy"]]["teacher"] or config.get("teacher")
+        return []
+    strategy = config["strategies"][stages[-1]["strategy"]]
     # Records of older runs have no common teacher: it was the first one defined.
-    return str(named or next(iter(config["teachers"])))
+    common = strategy["teacher"] or config.get("teacher") or next(iter(config["teachers"]))
+    trained = [
+        StageRows.model_validate({key: given.get(key) for key in StageRows.model_fields})
+        for given, stage in zip(strategy["stages"], stages, strict=False)
+        if stage["rationale_rows"]
+    ]
+    parts = (part for stage in trained for part in stage.parts_or_itself)
+    return list(dict.fromkeys(name for part in parts for name in part.teachers(str(common))))
 
 
 def _rationales(stage: Mapping[str, Any]) -> str:
@@ -353,27 +361,32 @@ def _training(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> st
             for stage in stages
         ),
     ]
-    name = _teacher(stages, config)
     dataset = config["datasets"][stages[-1]["dataset"]]
     source = [_name(dataset[key]) for key in ("id", "package", "generator") if key in dataset]
     origin = _code(" ".join([dataset["adapter"], *source]))
     text = f"Questions: {_code(stages[-1]['dataset'])} ({origin})."
     if terms := dataset.get("terms"):
         text += f" Their terms: {escape_markdown(line(terms))}."
-    if name is None:
+    names = _teachers(stages, config)
+    if not names:
         return f"{text} All targets are bare answers of the data set.\n\n" + "\n".join(lines)
-    teacher = config["teachers"][name]
-    if PROVIDERS[teacher["provider"]].keys.own_solutions:
-        written = "The rationales are the data set's own worked solutions."
-    else:
-        kept = "Where none was accepted, a wrong or incomplete one was kept. "
-        model = _code(_name(teacher.get("model", name)))
-        written = (
-            f"The rationales are answers of the model {model}, accepted if right "
-            f"and complete. {kept if teacher['fallback'] == 'keep' else ''}Its maker's terms may "
-            "limit what may be done with a model that was trained on them."
-        )
+    written = " ".join(_written_by(name, config["teachers"][name]) for name in names)
     return f"{text} {written}\n\n" + "\n".join(lines)
+
+
+def _written_by(name: str, teacher: Mapping[str, Any]) -> str:
+    keys = PROVIDERS[teacher["provider"]].keys
+    if keys.own_solutions:
+        return "The rationales are the data set's own worked solutions."
+    kept = "Where none was accepted, a wrong or incomplete one was kept. "
+    accepted = f"accepted if right and complete. {kept if teacher['fallback'] == 'keep' else ''}"
+    if keys.is_student:
+        return f"The rationales are the student's own answers, {accepted}".rstrip()
+    model = _code(_name(teacher.get("model", name)))
+    return (
+        f"The rationales are answers of the model {model}, {accepted}Its maker's terms may limit "
+        "what may be done with a model that was trained on them."
+    )
 
 
 def _recipe(record: Mapping[str, Any], merged: Mapping[str, Any] | None) -> str:
@@ -403,9 +416,14 @@ def _acceptance(
     spend: Mapping[str, Mapping[str, Any]],
     config: dict[str, Any],
 ) -> str:
-    name = _teacher(stages, config)
-    if name is None:
-        return "None: all targets are bare answers."
+    names = _teachers(stages, config)
+    told = [_accepted_of(name, spend, config["teachers"][name]) for name in names]
+    return "\n\n".join(told) or "None: all targets are bare answers."
+
+
+def _accepted_of(
+    name: str, spend: Mapping[str, Mapping[str, Any]], teacher: Mapping[str, Any]
+) -> str:
     if name not in spend:
         return f"From {_code(name)}; how many were accepted was not recorded."
     counts = spend[name]
@@ -418,7 +436,7 @@ def _acceptance(
         f"{_code(name)} was asked about {counts['items']:.0f} items for all strategies of the run; "
         f"{counts['accepted']:.0f} have an accepted rationale. Rejected: "
         f"{', '.join(rejected) or 'none'}."
-        + _other_models(config["teachers"][name].get("model"), counts.get("answered_by"))
+        + _other_models(teacher.get("model"), counts.get("answered_by"))
     )
 
 

@@ -54,7 +54,7 @@ def build_plan(
                 materials,
                 SeededStrategy(name, strategy, seed),
                 buckets,
-                texts.get(strategy.teacher or "", NO_RATIONALES),
+                texts,
                 read_json(start)["digest"] if start else None,
                 built[strategy.match.strategy] if strategy.match else None,
             )
@@ -98,7 +98,7 @@ def _warn_of_few_updates(plan: Plan) -> None:
 
 def _selected(rationales: pd.DataFrame) -> pd.DataFrame:
     chosen = rationales[rationales["selected"].astype(bool)]
-    return chosen.set_index("item_id")[list(NO_RATIONALES)]
+    return chosen.set_index("item_id")[["accepted", *NO_RATIONALES]]
 
 
 def _trained(stages: list[Stage]) -> Trained:

@@ -1,7 +1,8 @@
 """Mixtures: the exact training table of each stage, and the hash of what is in it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import product
 
 import pandas as pd
@@ -22,7 +23,16 @@ PLACE_OF_TARGET: dict[Target, Place] = {
     "reasoning": "thought",
 }
 NO_RATIONALES = pd.DataFrame(columns=["text", "reasoning"])
+Solved = Callable[[str, Target], frozenset[str]]
+"""Tells the items of which a teacher, by its name, has an accepted rationale for a target."""
+
+
 _COUNTS = ["prompt_tokens", "target_tokens"]
+
+
+def nobody(teacher: str, target: Target) -> frozenset[str]:
+    """Tell that a teacher has solved nothing, where nobody is asked before another."""
+    return frozenset()
 
 
 @dataclass(frozen=True)
@@ -112,37 +122,70 @@ def trained_items(
     return found
 
 
-def wanted_rationales(buckets: Mapping[str, pd.DataFrame], strategy: Wanted, seed: int) -> set[str]:
+def wanted_rationales(
+    buckets: Mapping[str, pd.DataFrame],
+    strategy: Wanted,
+    seed: int,
+    solved_by: Solved = nobody,
+) -> set[str]:
     """Return the items whose rationale a strategy trains on: what its teacher has to be asked.
 
     Args:
         buckets: buckets tables by the name of their definition.
-        strategy: from config.
+        strategy: what is asked of one teacher.
         seed: the training seed.
+        solved_by: what teachers before it in a list have solved.
     """
     wanted: set[str] = set()
     for stage in strategy.stages:
-        if names := stage.bought:
-            bucket = membership(buckets[strategy.division_of(stage)], strategy, seed)
-            wanted |= set(bucket.index[bucket.isin(names)])
+        if not stage.bought:
+            continue
+        bucket = membership(buckets[strategy.division_of(stage)], strategy, seed)
+        for part in stage.parts_or_itself:
+            if part.target in BOUGHT:
+                before = (solved_by(teacher, part.target) for teacher in part.before)
+                members = bucket.index[bucket.isin(part.buckets)]
+                wanted |= set(members).difference(*before)
     return wanted
 
 
 def wanted_by(
-    buckets: Mapping[str, pd.DataFrame], strategies: Iterable[Wanted], seeds: Iterable[int]
+    buckets: Mapping[str, pd.DataFrame],
+    strategies: Iterable[Wanted],
+    seeds: Iterable[int],
+    solved_by: Solved = nobody,
 ) -> set[str]:
     """Return the items whose rationale any of these strategies trains on, with any of these seeds.
 
     Args:
         buckets: buckets tables by the name of their definition.
-        strategies: from config.
+        strategies: what is asked of one teacher.
         seeds: of training, which random membership follows.
+        solved_by: what teachers before it in a list have solved.
     """
     return {
         item
         for strategy, seed in product(strategies, seeds)
-        for item in wanted_rationales(buckets, strategy, seed)
+        for item in wanted_rationales(buckets, strategy, seed, solved_by)
     }
+
+
+def solved_in(rationales: Mapping[str, pd.DataFrame]) -> Solved:
+    """Return what tells the items that a teacher has solved, from rationales tables by teacher."""
+
+    @cache
+    def solved(teacher: str, target: Target) -> frozenset[str]:
+        table = rationales[teacher]
+        return frozenset(table["item_id"][table["accepted"].astype(bool) & usable(table, target)])
+
+    return solved
+
+
+def usable(rationales: pd.DataFrame, target: Target) -> pd.Series:
+    """Tell which rationales can be trained on as a target: for `reasoning` those that show some."""
+    if target != "reasoning":
+        return pd.Series(True, rationales.index)
+    return rationales["reasoning"].fillna("").astype(bool)
 
 
 def stage_rows(
@@ -198,6 +241,15 @@ def stage_rows(
             )
     columns = ["item_id", "target", "messages", "completion", "reasoning"]
     return pd.DataFrame(rows, columns=columns).dropna(axis=1, how="all"), missing
+
+
+def join(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """Join the rows of parts of a stage; what some of them lack is None in theirs."""
+    found = [rows for rows in parts if not rows.empty]
+    if len(found) < 2:
+        return (found or parts)[0]
+    rows = pd.concat(found, ignore_index=True).astype(object)
+    return rows.where(rows.notna(), None)
 
 
 def replay_rows(

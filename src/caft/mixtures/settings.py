@@ -25,6 +25,15 @@ Fallback = Literal["drop", "train_on_answer", "keep"]
 BOUGHT: frozenset[Target] = frozenset({"rationale", "reasoning"})
 """Targets that a teacher writes."""
 _WHOLE = set(get_args(Bucket))
+Teachers = str | Annotated[list[str], Field(min_length=1), Unique]
+"""A teacher, or a cascade of them: the next one is asked for what those before it failed."""
+DEFAULT = "default"
+"""Stands for the teacher of the strategy where a stage or a part names its own."""
+_WHO_WRITES = (
+    "Who writes its rationales, if not the strategy's teacher: a name under `teachers`, or a list "
+    "of them, of which the next is asked for what those before it failed. `default` is the "
+    "strategy's teacher."
+)
 
 
 class HardByMoney(Section):
@@ -61,6 +70,23 @@ class Part(Section):
         "What the model learns to write: the bare answer, the teacher's text, or the teacher's "
         "reasoning as a thought with its text behind it."
     )
+    teacher: Teachers | None = optional(_WHO_WRITES)
+
+    def teachers(self, common: str) -> list[str]:
+        """Return who writes its rationales, in the order of asking; nobody for bare answers.
+
+        Args:
+            common: the strategy's teacher.
+        """
+        if self.target not in BOUGHT:
+            return []
+        named = [self.teacher] if isinstance(self.teacher, str) else self.teacher or [DEFAULT]
+        return list(dict.fromkeys(common if name == DEFAULT else name for name in named))
+
+    @property
+    def before(self) -> list[str]:
+        """Who is asked before the last of its teachers."""
+        return self.teacher[:-1] if isinstance(self.teacher, list) else []
 
 
 class StageRows(Section):
@@ -76,6 +102,7 @@ class StageRows(Section):
     parts: Annotated[list[Part], Field(min_length=1)] | None = optional(
         "Several targets in one stage, shuffled: a list of `{buckets, target}`."
     )
+    teacher: Teachers | None = optional(_WHO_WRITES)
     divided_by: str | None = optional(
         "Another bucket definition for this stage; the strategy's own if absent."
     )
@@ -83,8 +110,22 @@ class StageRows(Section):
     @property
     def parts_or_itself(self) -> list[Part]:
         """The parts; the short form `{buckets, target}` is one part."""
-        itself = {"buckets": self.buckets, "target": self.target}
+        itself = {"buckets": self.buckets, "target": self.target, "teacher": self.teacher}
         return self.parts or [Part.model_validate(itself)]
+
+    def asked_of(self, teacher: str, common: str) -> "StageRows | None":
+        """Return what of it is asked of a teacher, as of `Wanted.asked_of`; None for nothing."""
+        orders = [(part, part.teachers(common)) for part in self.parts_or_itself]
+        if all(order in ([], [teacher]) for _, order in orders):
+            kept = set(StageRows.model_fields) - {"teacher"}
+            unnamed = {"parts": {"__all__": {"teacher"}}}
+            return StageRows.model_validate(self.model_dump(include=kept, exclude=unnamed))
+        own = [
+            part.model_copy(update={"teacher": order[: order.index(teacher) + 1]})
+            for part, order in orders
+            if teacher in order
+        ]
+        return StageRows(parts=own, divided_by=self.divided_by) if own else None
 
     @property
     def bought(self) -> set[Bucket]:
@@ -212,6 +253,19 @@ class Wanted(Section):
             return []
         return [name for name, buckets in bought.items() if buckets]
 
+    def asked_of(self, teacher: str, common: str) -> "Wanted":
+        """Return what of it a teacher is asked for.
+
+        A list of teachers ends with this one there: those before it are asked first.
+
+        Args:
+            teacher: its name.
+            common: the strategy's teacher.
+        """
+        stages = [stage.asked_of(teacher, common) for stage in self.stages]
+        kept = {name: getattr(self, name) for name in Wanted.model_fields}
+        return Wanted.model_validate({**kept, "stages": [stage for stage in stages if stage]})
+
     @property
     def trained_mode(self) -> Literal["direct", "cot"]:
         """The mode it was last trained to answer in; `direct` without any stage."""
@@ -249,4 +303,11 @@ class ResolvedStrategy(Strategy):
 
     teacher: str | None = key("Which teacher writes the rationales; null if none does.")
     fallback: Fallback = key("What an item without an accepted rationale trains on.")
+    fallbacks: dict[str, Fallback] | None = optional(
+        "The same by teacher, of those that stages name; in a list the last one's counts."
+    )
     recipe: Recipe = key("The common recipe with the strategy's own overrides.")
+
+    def fallback_of(self, teacher: str) -> Fallback:
+        """Return what an item trains on that this teacher, the last one asked, has not solved."""
+        return (self.fallbacks or {}).get(teacher, self.fallback)

@@ -1,7 +1,7 @@
 """The stages of a strategy: their mixtures, and the content address of the model each makes."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NotRequired, TypedDict
@@ -12,16 +12,19 @@ from caft import versions
 from caft.errors import TrainingError
 from caft.mixtures.recipe import Recipe
 from caft.mixtures.rows import (
+    NO_RATIONALES,
     Materials,
+    join,
     membership,
     mixture_digest,
     replay_rows,
     split_over_long,
     stage_rows,
     trained_items,
+    usable,
     validation_rows,
 )
-from caft.mixtures.settings import Match, ResolvedStrategy
+from caft.mixtures.settings import Match, Part, ResolvedStrategy, StageRows, Target
 from caft.tables.hashing import digest
 
 
@@ -115,7 +118,7 @@ def build_stages(
     materials: Materials,
     strategy: SeededStrategy,
     buckets: Mapping[str, pd.DataFrame],
-    rationales: pd.DataFrame,
+    rationales: Mapping[str, pd.DataFrame],
     parent: str | None = None,
     matched: list[Stage] | None = None,
 ) -> list[Stage]:
@@ -129,7 +132,7 @@ def build_stages(
         materials: items, prompts and the student.
         strategy: from config.
         buckets: buckets tables by the name of their definition.
-        rationales: the selected answers, as of `stage_rows`.
+        rationales: by teacher, the selected answers: `accepted`, and what `stage_rows` needs.
         parent: digest of the model the first stage starts from.
         matched: the stages of the strategy that `match` names; epochs are scaled to its amount.
 
@@ -149,14 +152,14 @@ def _draft(
     strategy: SeededStrategy,
     number: int,
     buckets: Mapping[str, pd.DataFrame],
-    rationales: pd.DataFrame,
+    rationales: Mapping[str, pd.DataFrame],
 ) -> Draft:
     settings, seed = strategy.settings, strategy.seed
     stage, recipe = settings.stages[number - 1], settings.recipe
     where = f"strategies.{strategy.name}, stage {number}"
     division = buckets[settings.division_of(stage)]
     bucket = membership(division, settings, seed)
-    rows, missing = stage_rows(materials, bucket, stage, rationales, settings.fallback)
+    rows, missing = _written_rows(materials, settings, stage, bucket, rationales)
     if rows.empty and missing:
         lacking = "an accepted answer of the teacher's"
         if settings.needs_reasoning:
@@ -168,7 +171,7 @@ def _draft(
     if stage.replay:
         pool = trained_items(buckets, settings, seed, settings.stages[: number - 1])
         pool -= set(rows["item_id"][rows["target"] == stage.replay.target])
-        rows = pd.concat([rows, replay_rows(materials, pool, stage.replay, seed)])
+        rows = join([rows, replay_rows(materials, pool, stage.replay, seed)])
     longest = min(recipe.max_length, materials.context)
     mixture, over_long = split_over_long(
         materials.count(rows), longest, recipe.max_overlong_share, where
@@ -180,6 +183,50 @@ def _draft(
             "solutions of the data set's own; there are none."
         )
     return Draft(mixture, over_long, missing, validation, recipe, stage.epochs)
+
+
+def _written_rows(
+    materials: Materials,
+    settings: ResolvedStrategy,
+    stage: StageRows,
+    bucket: pd.Series,
+    rationales: Mapping[str, pd.DataFrame],
+) -> tuple[pd.DataFrame, int]:
+    """Build the rows of a stage, each part with what its own teachers wrote."""
+    common = settings.teacher or ""
+    alike: dict[tuple[tuple[str, ...], Target], list[Part]] = {}
+    for part in stage.parts_or_itself:
+        teachers = tuple(part.teachers(common) or [common])
+        target = part.target if len(teachers) > 1 else "rationale"
+        alike.setdefault((teachers, target), []).append(part)
+    rows, missing = [], 0
+    for (teachers, target), parts in alike.items():
+        texts = first_right(rationales, teachers, target)
+        fallback = settings.fallback_of(teachers[-1])
+        found, lacking = stage_rows(materials, bucket, StageRows(parts=parts), texts, fallback)
+        rows.append(found)
+        missing += lacking
+    return join(rows), missing
+
+
+def first_right(
+    rationales: Mapping[str, pd.DataFrame], teachers: Sequence[str], target: Target
+) -> pd.DataFrame:
+    """Return the answer of each item by the first of some teachers who has solved it.
+
+    What none of them has solved is as the last one's `fallback` selected it.
+
+    Args:
+        rationales: as of `build_stages`.
+        teachers: in the order of asking.
+        target: what is trained on.
+    """
+    *before, last = [rationales.get(teacher, NO_RATIONALES) for teacher in teachers]
+    tables = [*(one[one["accepted"].astype(bool) & usable(one, target)] for one in before), last]
+    found = tables[0]
+    for table in tables[1:]:
+        found = pd.concat([found, table[~table.index.isin(found.index)]])
+    return found
 
 
 def _match_factor(drafts: list[Draft], matched: list[Stage], match: Match) -> float:

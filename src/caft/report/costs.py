@@ -9,17 +9,19 @@ from caft import layout
 from caft.complexity import METRICS
 from caft.config.model import Configuration
 from caft.config.resolve import (
+    asked_by,
     kind_of,
     metric_table,
     parts_of,
     prompt_of,
+    sampler_file,
     scored_student,
     scorer_of,
     source_of,
 )
 from caft.mixtures.buckets import BUCKETS
 from caft.mixtures.plan import Plan, PlannedStage, Trained
-from caft.mixtures.rows import wanted_rationales
+from caft.mixtures.rows import solved_in, wanted_rationales
 from caft.mixtures.settings import Strategy
 from caft.report.spend import paid_answers, total_cost, total_tokens
 from caft.running.meter import add
@@ -33,6 +35,8 @@ COUNTS = [
     "metric_prompt_tokens", "metric_completion_tokens",
     "warm_up_items", "warm_up_target_tokens", "warm_up_all_tokens",
 ]  # fmt: skip
+SELF = ["self_answers", "self_tokens", "self_seconds"]
+"""What the student wrote as its own teacher; columns of runs in which it is one."""
 EPOCHS = [f"epochs_{name}" for name in BUCKETS]
 AMOUNTS = [
     "cost_usd", "metric_cost_usd", "score_seconds", "warm_up_seconds", "train_seconds",
@@ -73,24 +77,30 @@ def _records(stages: Iterable[PlannedStage]) -> list[dict[str, Any]]:
 
 
 def teacher_costs(
-    rationales: pd.DataFrame | None,
+    config: Configuration,
+    name: str,
+    rationales: Mapping[str, pd.DataFrame],
     buckets: Mapping[str, pd.DataFrame],
-    strategy: Strategy,
     seed: int,
 ) -> dict[str, Any]:
-    """Return what a strategy's own items cost at its teacher, rejected answers included.
+    """Return what a strategy's own items cost at its teachers, rejected answers included.
 
     Args:
-        rationales: the teacher's table; None for a strategy without one.
+        config: the prepared configuration.
+        name: of the strategy.
+        rationales: rationales tables by teacher.
         buckets: buckets tables by name.
-        strategy: from config.
         seed: of training and of random membership.
     """
-    own = pd.DataFrame(columns=parquet.SCHEMAS["rationales"].names)
-    if rationales is not None:
-        wanted = wanted_rationales(buckets, strategy, seed)
-        own = rationales[rationales["item_id"].isin(wanted)]
-    asked = paid_answers(own)
+    nothing = pd.DataFrame(columns=parquet.SCHEMAS["rationales"].names)
+    tables: dict[bool, list[pd.DataFrame]] = {False: [], True: []}
+    for teacher, strategy in asked_by(config, config.strategies[name]).items():
+        table = rationales[teacher]
+        wanted = wanted_rationales(buckets, strategy, seed, solved_in(rationales))
+        itself = config.teachers[teacher].is_student
+        tables[itself].append(table[table["item_id"].isin(wanted)])
+    own = _joined([*tables[False], *tables[True]], nothing)
+    asked, sampled = (paid_answers(_joined(tables[itself], nothing)) for itself in (False, True))
     return {
         "rationale_items": own["item_id"].nunique(),
         "accepted_items": own.loc[own["accepted"].eq(True), "item_id"].nunique(),
@@ -98,7 +108,14 @@ def teacher_costs(
         "teacher_prompt_tokens": total_tokens(asked, "prompt_tokens"),
         "teacher_completion_tokens": total_tokens(asked, "completion_tokens"),
         "cost_usd": total_cost(asked),
+        "self_answers": len(sampled),
+        "self_tokens": total_tokens(sampled, "completion_tokens"),
+        "self_seconds": float(sampled["seconds"].sum()),
     }
+
+
+def _joined(tables: list[pd.DataFrame], nothing: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat(tables) if tables else nothing
 
 
 def complexity_costs(
@@ -111,7 +128,8 @@ def complexity_costs(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Return what knowing the complexity took; nothing for strategies that do not use it.
 
-    Each table, warm-up and model counts once, however many metrics come from it.
+    Each table, warm-up and model counts once, however many metrics come from it. The model that
+    writes where the student is its own teacher counts like one that scores.
 
     Args:
         config: the prepared configuration.
@@ -132,7 +150,9 @@ def complexity_costs(
         if (path := metric_table(config, dataset, student, metric))
     }
     runs = [read_json(layout.run_of(path)) for path in sources]
-    tuned = _records(_scoring_stages(plan, config.run.seeds[0], sources.values(), set(own)))
+    samplers = [config.teachers[teacher].sampler for teacher in asked_by(config, strategy)]
+    models = [*sources.values(), *(one for one in samplers if one)]
+    tuned = _records(_scoring_stages(plan, config.run.seeds[0], models, set(own)))
     warm_ups = [read_json(file) for file in warm_up_files(config, dataset, student, name)]
     return {
         "score_seconds": sum(run["seconds"] for run in [*runs, *tuned]),
@@ -145,13 +165,16 @@ def complexity_costs(
 
 
 def warm_up_files(config: Configuration, dataset: str, student: str, name: str) -> list[str]:
-    """Return the records of the warm-ups that a strategy starts from or is scored with."""
+    """Return the records of the warm-ups that a strategy starts from, is scored or taught with."""
     strategy = config.strategies[name]
     warmed = {(student, config.prompt)} if strategy.start == "warm_up" else set()
     for metric in metrics_of(config, strategy):
         made = metric_table(config, dataset, student, metric)
         if made and scorer_of(config, student, metric) == "warm_up":
             warmed.add((scored_student(config, student, metric), prompt_of(config, metric)))
+    taught = asked_by(config, strategy)
+    if any(sampler_file(config, dataset, student, teacher) for teacher in taught):
+        warmed.add((student, config.prompt))
     return [
         layout.at(layout.WARM_UP, dataset=dataset, student=model, prompt=prompt)
         for model, prompt in sorted(warmed)

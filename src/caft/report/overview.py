@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from caft.mixtures.buckets import BUCKETS
+from caft.mixtures.settings import Part as TrainedPart
 from caft.mixtures.settings import Strategy
 from caft.report.answer import Answer, answers
 from caft.report.pages import render_page
@@ -118,12 +119,18 @@ def strategy_in_words(strategy: Strategy) -> str:
         return "not trained"
     stages = "; then ".join(
         " and ".join(
-            f"{_TARGETS[part.target]} of {_buckets(part.buckets)}" for part in stage.parts_or_itself
+            f"{_TARGETS[part.target]} of {_buckets(part.buckets)}{_writers(part)}"
+            for part in stage.parts_or_itself
         )
         + f", {stage.epochs:g}×"
         for stage in strategy.stages
     )
     return stages + _DRAWS[strategy.drawn.draw]
+
+
+def _writers(part: TrainedPart) -> str:
+    """Return who writes the rationales of a part that names its own teachers."""
+    return " by " + ", then ".join(part.teachers("the teacher")) if part.teacher else ""
 
 
 def _buckets(names: Iterable[str]) -> str:

@@ -1,6 +1,6 @@
 """The plan: what a run wants of its teachers, has already, and would have to buy."""
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ from caft.analysis.intervals import Estimate
 from caft.analysis.ranking import Gate, Ranker, Ranking, read_ranking, show, warning
 from caft.config import resolve
 from caft.config.model import Configuration
-from caft.config.rounds import strategies_of_round
+from caft.config.rounds import asked_in_round, is_before_others
 from caft.errors import CaftError
 from caft.mixtures.rows import wanted_by
-from caft.mixtures.settings import Strategy
+from caft.mixtures.settings import Target, Wanted
 from caft.prompting.prompts import Messages, all_messages
 from caft.prompting.tokens import TokenCounter
 from caft.store import Store
@@ -64,10 +64,10 @@ def plan_purchases(
     """
     store, run = Store(store_folder), config.run
     rows: list[dict[str, Any]] = []
-    sources = _Sources(config)
+    sources = _Sources(config, store)
     for teacher in resolve.teachers_used(config):
         parts = [
-            _Part(sources, store, dataset, student, teacher)
+            sources.part(dataset, student, teacher)
             for dataset in run.datasets
             for student in run.students
         ]
@@ -81,8 +81,9 @@ def plan_purchases(
 class _Sources:
     """Reads tables once, and renders prompts once, for all teachers and students."""
 
-    def __init__(self, config: Configuration):
-        self.config = config
+    def __init__(self, config: Configuration, store: Store):
+        self.config, self.store = config, store
+        self.part = cache(partial(_Part, self))
         self.items = cache(self._items)
         self.messages = cache(self._messages)
         self.ranking = cache(self._ranking)
@@ -99,14 +100,31 @@ class _Sources:
         texts = all_messages(items, self.config.prompts[prompt], "cot", self.config.seed)
         return dict(zip(items["item_id"], texts, strict=True))
 
-    def wanted(self, dataset: str, student: str, strategy: Strategy) -> set[str]:
+    def wanted(self, dataset: str, student: str, strategy: Wanted) -> set[str]:
         place = {"dataset": dataset, "student": student}
         buckets = {
             name: self.table("buckets", layout.at(layout.BUCKETS, **place, buckets=name))
             for name in strategy.divisions()
         }
         seeds = resolve.asking_seeds(self.config.run.seeds, [strategy])
-        return wanted_by(buckets, [strategy], seeds)
+
+        def solved_by(teacher: str, target: Target) -> frozenset[str]:
+            solved = self.part(dataset, student, teacher).outlook.solved
+            return frozenset(
+                item for item, thinks in solved.items() if thinks or target != "reasoning"
+            )
+
+        return wanted_by(buckets, [strategy], seeds, solved_by)
+
+    def here(self, dataset: str, student: str, teacher: str) -> Here:
+        trained = resolve.sampler_file(self.config, dataset, student, teacher)
+        if trained and not Path(trained).is_file():
+            raise CaftError(f"{trained} is not there yet; make it: snakemake --cores 1 {trained}")
+        return Here(
+            Path(self.store.folder),
+            student=_student_file(student),
+            trained=Path(trained) if trained else None,
+        )
 
     @staticmethod
     def table(name: str, path: str) -> pd.DataFrame:
@@ -122,17 +140,12 @@ def _student_file(student: str) -> Path:
 class _Part:
     """What one teacher is wanted for with one data set and student."""
 
-    def __init__(self, sources: _Sources, store: Store, dataset: str, student: str, teacher: str):
+    def __init__(self, sources: _Sources, dataset: str, student: str, teacher: str):
         config = sources.config
         self.names = {"dataset": dataset, "student": student, "teacher": teacher}
         self.settings = settings = config.teachers[teacher]
         # Buckets of a later round are not known before models are trained.
-        known = strategies_of_round(config, 1)
-        self.strategies = {
-            name: strategy
-            for name, strategy in resolve.strategies_of_teacher(config, teacher).items()
-            if name in known
-        }
+        self.strategies = asked_in_round(config, teacher, 1)
         self.wanted = {
             name: sources.wanted(dataset, student, strategy)
             for name, strategy in self.strategies.items()
@@ -150,10 +163,11 @@ class _Part:
         self.outlook = look_up(
             wanted,
             sources.messages(dataset, settings.prompt),
-            make_teacher(settings, None, Here(Path(store.folder))),
-            store,
+            make_teacher(settings, None, sources.here(dataset, student, teacher)),
+            sources.store,
             counter,
             policy_of(settings, context, counter),
+            reads_all=is_before_others(config, teacher, 1),
         )
 
     @property
@@ -228,7 +242,7 @@ def _figures(
     }
 
 
-def _ranks(gate: Gate, strategy: Strategy, buys: bool) -> dict[str, Any]:
+def _ranks(gate: Gate, strategy: Wanted, buys: bool) -> dict[str, Any]:
     """Return what is known of the metric that a strategy buys by; nothing if it buys by none."""
     weakest = gate.weakest(strategy)
     if weakest is None:

@@ -12,7 +12,7 @@ from caft.analysis.comparisons import compare_all, difference_interval, mean_int
 from caft.analysis.intervals import UNKNOWN, Estimate
 from caft.config.model import Configuration
 from caft.config.modes import View, views
-from caft.config.resolve import buckets_used
+from caft.config.resolve import buckets_used, resolved_strategies, teachers_used
 from caft.config.rounds import rounds_used, taught
 from caft.mixtures.buckets import BUCKETS
 from caft.mixtures.plan import Plan, PlannedStrategy, read_plan
@@ -21,6 +21,7 @@ from caft.report.costs import (
     ANSWERING,
     COUNTS,
     EPOCHS,
+    SELF,
     choice_of_epoch,
     complexity_costs,
     energy,
@@ -227,15 +228,10 @@ def _costs(config: Configuration, results: Results, asked: Asked, seed: int) -> 
     ]
     training["train_seconds"] += sum(run["seconds"] for run in choosing)
     found = {
-        "fallback": _fallback(config, planned),
+        "fallback": _fallback(config, asked.strategy),
         **epochs_by_bucket(trained, config.strategies[asked.strategy]),
         **training,
-        **teacher_costs(
-            results.rationales.get(planned.teacher or ""),
-            results.buckets,
-            config.strategies[asked.strategy],
-            seed,
-        ),
+        **teacher_costs(config, asked.strategy, results.rationales, results.buckets, seed),
         **knowing,
         "evaluate_seconds": answering["seconds"],
         **per_question(
@@ -245,14 +241,21 @@ def _costs(config: Configuration, results: Results, asked: Asked, seed: int) -> 
         ),
         "energy_wh": energy([*scorings, *records, *choosing, answering]),
     }
-    return {
-        column: found[column] for column in ("fallback", *EPOCHS, *COUNTS, *AMOUNTS, *ANSWERING)
-    }
+    columns = ["fallback", *EPOCHS, *COUNTS, *AMOUNTS, *ANSWERING, *_self_columns(config)]
+    return {column: found[column] for column in columns}
 
 
-def _fallback(config: Configuration, planned: PlannedStrategy) -> str | None:
+def _self_columns(config: Configuration) -> list[str]:
+    """The columns of what the student wrote as its own teacher, in runs in which it is one."""
+    return SELF if any(config.teachers[name].is_student for name in teachers_used(config)) else []
+
+
+def _fallback(config: Configuration, strategy: str) -> str | None:
     """What becomes of items without an accepted rationale; None where nobody is asked for one."""
-    return config.teachers[planned.teacher].fallback if planned.teacher else None
+    planned = resolved_strategies(config)[strategy]
+    parts = (part for stage in planned.stages for part in stage.parts_or_itself)
+    last = (names[-1] for part in parts if (names := part.teachers(planned.teacher or "")))
+    return " + ".join(dict.fromkeys(planned.fallback_of(name) for name in last)) or None
 
 
 def _by_bucket(results: Results, definition: str, correct: np.ndarray) -> dict[str, Any]:
@@ -291,6 +294,7 @@ def _row(
         **{column: _whole(own[column].mean(skipna=False)) for column in COUNTS},
         **{column: own[column].mean(skipna=False) for column in (*AMOUNTS, *ANSWERING)},
         **_savings(config, runs, asked),
+        **{column: own[column].mean(skipna=False) for column in _self_columns(config)},
     }
 
 

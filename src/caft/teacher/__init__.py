@@ -141,10 +141,15 @@ class Here:
     Attributes:
         store: folder of the paid answers, where the batch interface keeps its state, too.
         engine: device settings, for a model in this process.
+        student: `student.json` of the student that is taught.
+        trained: `model.json` of its model that writes, where it is its own teacher; None for the
+            untuned one.
     """
 
     store: Path
     engine: Engine = field(default_factory=Engine)
+    student: Path | None = None
+    trained: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,7 @@ PROVIDERS: Registry[Provider[Any]] = Registry(
     {
         "reference": ".reference",
         "local": ".local",
+        "student": ".student",
         "openai": ".endpoint.openai",
         "vllm_server": ".endpoint.vllm_server",
     },

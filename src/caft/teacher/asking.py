@@ -42,6 +42,8 @@ class Setup(Generic[S]):
         student_file: a student's `student.json`; its tokenizer counts what nobody else counts.
         store_folder: the store of its answers, where the batch interface keeps its state, too.
         thoughts: whether its reasoning is trained on.
+        trained_file: `model.json` of the student's model that writes, where the student is its own
+            teacher; None for the untuned one.
     """
 
     path: str
@@ -50,6 +52,7 @@ class Setup(Generic[S]):
     student_file: Path
     store_folder: Path
     thoughts: bool = False
+    trained_file: Path | None = None
 
     @cached_property
     def counter(self) -> TokenCounter:
@@ -129,7 +132,7 @@ def _kept(count: int) -> str:
 
 
 def _teacher_of(setup: Setup[S]) -> Teacher:
-    here = Here(setup.store_folder, setup.engine)
+    here = Here(setup.store_folder, setup.engine, setup.student_file, setup.trained_file)
     return make_teacher(setup.settings, load_tokenizer(setup.student_file.parent), here)
 
 

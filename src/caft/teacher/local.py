@@ -1,4 +1,4 @@
-"""A Hugging Face model in this process as teacher.
+"""A Hugging Face model in this process as teacher: one of its own, or the student itself.
 
 With a temperature above 0 a text is drawn with the key of its request, whatever else is asked. The
 store key still promises no more than that an answer is bought once: another device, precision or
@@ -7,7 +7,7 @@ library may write another text.
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -18,27 +18,38 @@ from caft.running.settings import Precision
 from caft.settings import Count, NotNegative, Number, key, optional
 from caft.students.checks import check_source
 from caft.students.folders import folder_revision, load_chat, load_model, pick_device
+from caft.students.opened import Loaded
 from caft.tables.files import files_in
 from caft.tables.hashing import digest
 from caft.teacher import Answer, Here, Provider, Request, lots
 from caft.teacher.settings import Asked
 
 
-class Local(Asked):
-    """A Hugging Face model in this process."""
+class Writing(Asked):
+    """How a model in this process writes."""
 
     runs_here: ClassVar = True
     free: ClassVar = True
+
+    max_new_tokens: Count = key("Longest answer.", 512)
+    temperature: NotNegative = key("0 is greedy.", 0.0)
+    top_p: Number = key("Nucleus of the sampling.", 1.0, gt=0, le=1)
+    batch_size: Count = key("Prompts at once, at most; an answer is stored when it is complete.", 8)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest answer."""
+        return self.max_new_tokens
+
+
+class Local(Writing):
+    """A Hugging Face model in this process."""
 
     provider: Literal["local"]
     model: str = key("A local folder or a hub id.")
     revision: str | None = optional(
         "Commit of the hub repository; required unless `model` is a local folder."
     )
-    max_new_tokens: Count = key("Longest answer.", 512)
-    temperature: NotNegative = key("0 is greedy.", 0.0)
-    top_p: Number = key("Nucleus of the sampling.", 1.0, gt=0, le=1)
-    batch_size: Count = key("Prompts at once, at most; an answer is stored when it is complete.", 8)
     dtype: Precision = key("Precision of the teacher.", "auto")
 
     def files(self) -> list[str]:
@@ -62,11 +73,6 @@ class Local(Asked):
                 "for a hub id give its revision as well, for a folder check the path.",
             )
 
-    @property
-    def longest(self) -> int:
-        """Tokens of the longest answer."""
-        return self.max_new_tokens
-
 
 def make(settings: Local, tokenizer: Any, here: Here) -> "LocalTeacher":
     """Make the teacher; the student's tokenizer is not used.
@@ -80,15 +86,26 @@ def make(settings: Local, tokenizer: Any, here: Here) -> "LocalTeacher":
             f"teachers: model {settings.model!r} is no folder here; for a hub id give the commit "
             "(40 hex digits) as revision, because a branch can move and answers change unseen."
         )
-    return LocalTeacher(settings, here)
+    return LocalTeacher(settings, lambda: _identity(settings), lambda: _load(settings, here))
 
 
 class LocalTeacher:
     """Generates with a model that is loaded when the first request that is not stored comes."""
 
-    def __init__(self, settings: Local, here: Here):
-        """Read the settings; nothing is loaded yet."""
-        self.settings, self.here = settings, here
+    def __init__(
+        self,
+        settings: Writing,
+        identity: Callable[[], tuple[str, str]],
+        load: Callable[[], Loaded],
+    ):
+        """Read the settings; nothing is loaded yet.
+
+        Args:
+            settings: how it writes.
+            identity: returns the model's id and revision.
+            load: loads it.
+        """
+        self.settings, self._identify, self._load = settings, identity, load
         self.decoding: dict[str, Any] = {
             "max_new_tokens": settings.max_new_tokens,
             "temperature": settings.temperature,
@@ -97,7 +114,7 @@ class LocalTeacher:
         self.varies = settings.temperature > 0
 
     def identify(self, item: Mapping[str, Any]) -> tuple[str, str]:
-        """Return the hub id and commit, or `local` and a hash of the folder, wherever that lies."""
+        """Return the id of the model, and a commit or a hash of its files."""
         return self._identity
 
     def answer(self, requests: Iterable[Request | None]) -> Iterator[list[Answer]]:
@@ -108,7 +125,13 @@ class LocalTeacher:
     def _generate(self, requests: list[Request]) -> Iterator[list[Answer]]:
         from caft.students.generation import Decoding, generate
 
-        model, chat = self._loaded
+        student = self._loaded
+        place = student.place("cot")
+        lengths = [len(student.chat.prompt(one.messages, place)) for one in requests]
+        most = student.context - self.settings.max_new_tokens
+        if long := [one for one, length in zip(requests, lengths, strict=True) if length > most]:
+            yield [_has_no_room(one) for one in long]
+            requests = [one for one in requests if one not in long]
         # Another key, hence another seed, for another sample of the same item.
         seeds = [int(digest(request.key, 7), 16) for request in requests]
         started = time.monotonic()
@@ -116,11 +139,11 @@ class LocalTeacher:
             **self.decoding,
             stop_at_answer=True,
             batch_size=self.settings.batch_size,
-            place=chat.place("cot"),
+            place=place,
         )
         prompts = [request.messages for request in requests]
         stops.check()
-        for batch in generate(model, chat, prompts, decoding, seeds=seeds):
+        for batch in generate(student.model, student.chat, prompts, decoding, seeds=seeds):
             seconds = (time.monotonic() - started) / len(batch)
             yield [
                 Answer(
@@ -141,22 +164,37 @@ class LocalTeacher:
 
     @cached_property
     def _identity(self) -> tuple[str, str]:
-        folder = Path(self.settings.model)
-        if folder.is_dir():
-            return "local", folder_revision(folder)
-        return self.settings.model, self.settings.revision or ""
+        return self._identify()
 
     @cached_property
-    def _loaded(self) -> tuple[Any, Any]:
-        folder = self.settings.model
-        if not Path(folder).is_dir():
-            folder = _fetch(folder, self.settings.revision or "")
-        check_source(Path(folder))
-        # The teacher has a precision of its own.
-        engine = self.here.engine.model_copy(update={"dtype": self.settings.dtype})
-        device, dtype = pick_device(engine)
-        model = load_model(folder, dtype=dtype, device=device, attention=engine.attention)
-        return model, load_chat(folder)
+    def _loaded(self) -> Loaded:
+        return self._load()
+
+
+def _has_no_room(request: Request) -> Answer:
+    # An error, which is not stored: the next run may give the model a longer context.
+    raw = {"error": "the prompt leaves no room for max_new_tokens in the student's context"}
+    return Answer(request.key, "", None, "error", None, None, 0.0, 0.0, raw)
+
+
+def _identity(settings: Local) -> tuple[str, str]:
+    """Return the hub id and commit, or `local` and a hash of the folder, wherever that lies."""
+    folder = Path(settings.model)
+    if folder.is_dir():
+        return "local", folder_revision(folder)
+    return settings.model, settings.revision or ""
+
+
+def _load(settings: Local, here: Here) -> Loaded:
+    folder = settings.model
+    if not Path(folder).is_dir():
+        folder = _fetch(folder, settings.revision or "")
+    check_source(Path(folder))
+    # The teacher has a precision of its own.
+    engine = here.engine.model_copy(update={"dtype": settings.dtype})
+    device, dtype = pick_device(engine)
+    model = load_model(folder, dtype=dtype, device=device, attention=engine.attention)
+    return Loaded(model, load_chat(folder))
 
 
 def _fetch(hub_id: str, revision: str) -> str:

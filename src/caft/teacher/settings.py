@@ -102,6 +102,8 @@ class Asked(Section):
     """Whether answers cost nothing where there are no prices; else their cost is unknown then."""
     own_solutions: ClassVar[bool] = False
     """Whether the answers are the data set's own worked solutions, and no model's."""
+    is_student: ClassVar[bool] = False
+    """Whether the student that is taught writes the answers itself."""
 
     def files(self) -> list[str]:
         """Return the files of a local model, so that a changed one is noticed."""
@@ -114,6 +116,11 @@ class Asked(Section):
     def lacks(self) -> Iterator[tuple[str, str]]:
         """Yield what has to be there before a run, though not before its plan: a key, and what."""
         yield from ()
+
+    @property
+    def sampler(self) -> str | None:
+        """Which model of the student that is taught answers; None where another model does."""
+        return None
 
     @property
     def way(self) -> str | None:

@@ -48,7 +48,7 @@ def test_the_shipped_configuration_is_in_order(config):
 
 def test_the_standard_strategies_are_defined_and_usable(config):
     names = ["base", "sft", "distill", "complexity_aware", "random_same_size", "reverse"]
-    names += ["curriculum", "hard_only", "mixed", "complexity_mixed"]
+    names += ["curriculum", "hard_only", "mixed", "complexity_mixed", "self_easy", "cascade"]
     names += ["proportional", "complexity_aware_replay", "proportional_replay"]
     names += ["random_same_size_replay"]
     assert sorted(config["strategies"]) == sorted(names)
@@ -187,8 +187,9 @@ def test_buckets_cannot_come_from_a_model_that_is_trained_on_them(config):
     divide_after(config, "again.1")
     (problem,) = problems(config)
     assert problem.startswith(
-        "config: strategies.again: its buckets are scored with a model that is trained on them "
-        "(again -> again). Make the stages up to that model a strategy of their own"
+        "config: strategies.again: its buckets are scored, or its rationales written, with a model "
+        "that is trained on them (again -> again). Make the stages up to that model a strategy of "
+        "their own"
     )
 
 
@@ -385,7 +386,7 @@ def test_an_unknown_bucket_definition_of_a_strategy_is_named(config):
 def test_an_unknown_teacher_of_a_strategy_is_named(config):
     config["strategies"]["distill"]["teacher"] = "gpt"
     assert problems(config) == [
-        "config: strategies.distill.teacher: no teacher 'gpt'; known are worked_solutions."
+        "config: strategies.distill.teacher: no teacher 'gpt'; known are self, worked_solutions."
     ]
 
 
@@ -805,7 +806,7 @@ def test_what_is_told_of_teachers_does_not_depend_on_training_or_evaluation(conf
     def asked(config):
         complete = prepare(config)
         parts = settings.strategies_of_teacher(complete, "worked_solutions").values()
-        return taught(complete), [settings.asking_part(part).plain() for part in parts]
+        return taught(complete), [part.plain() for part in parts]
 
     before = asked(config)
     config["run"]["modes"] = ["direct"]

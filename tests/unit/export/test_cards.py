@@ -36,6 +36,7 @@ RECORD = {
         },
     },
 }
+RATIONALES = {"buckets": ["hard"], "target": "rationale", "epochs": 4}
 MERGED = {"dtype": "bfloat16", "changed": 1, "answers": 32, "reworded": 2}
 
 
@@ -58,7 +59,7 @@ def provenance():
             "teachers": {
                 "big": {"provider": "openai", "model": "maker/big-70b", "fallback": "drop"}
             },
-            "strategies": {"mixed": {"teacher": "big"}},
+            "strategies": {"mixed": {"teacher": "big", "stages": [RATIONALES]}},
             "prompts": {"letters": variant},
             "prompt": "letters",
             "run": {"split": "test", "modes": ["direct", "cot"]},
@@ -207,6 +208,16 @@ def test_the_card_names_other_models_that_answered(named, told, mixture, provena
     spend = {"big": {**SPEND["big"], "answered_by": named}}
     card = dataset_card("m", [mixture], [STAGE], spend, provenance)
     assert told in card if told else "Answers came from" not in card
+
+
+def test_every_teacher_of_the_stages_is_named(rows, provenance):
+    teachers = provenance["config"]["teachers"]
+    teachers["self"] = {"provider": "student", "fallback": "drop"}
+    strategy = provenance["config"]["strategies"]["mixed"]
+    strategy["stages"] = [{**RATIONALES, "teacher": ["self", "default"]}]
+    card = model_card("m", RECORD, [STAGE], rows, provenance)
+    assert "The rationales are the student's own answers, accepted if right" in card
+    assert "The rationales are answers of the model `maker/big-70b`" in card
 
 
 def test_the_card_of_bare_answers_has_no_teacher(mixture, provenance):

@@ -401,7 +401,7 @@ def test_no_name_of_this_machine_is_exported(run, monkeypatch, arguments):
         "provider": "local", "model": f"{run}/models/big", "fallback": "drop"
     }  # fmt: skip
     for strategy in config["strategies"].values():
-        strategy["teacher"] = "big"
+        strategy |= {"teacher": "big", "stages": [{"buckets": ["hard"], "target": "rationale"}] * 2}
     write_json("results/provenance.json", provenance)
     index = pd.read_csv("results/models/index.csv").assign(rationale_rows=2)
     index.to_csv("results/models/index.csv", index=False)

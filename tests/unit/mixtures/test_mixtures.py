@@ -92,7 +92,7 @@ def build(items, buckets, rationales, letters, recipe, tokenizer):
 
     def build(plan, **changes):
         materials = {name: changes.pop(name, value) for name, value in made_from.items()}
-        follows = {"recipe": recipe, "fallback": "drop"}
+        follows = {"recipe": recipe, "fallback": "drop", "teacher": "big"}
         resolved = {name: changes.pop(name, value) for name, value in follows.items()}
         seeded = SeededStrategy(
             changes.pop("name", "strategy"),
@@ -100,9 +100,8 @@ def build(items, buckets, rationales, letters, recipe, tokenizer):
             changes.pop("training_seed", 1),
         )
         tables = {"default": changes.pop("buckets", buckets)}
-        return build_stages(
-            Materials(**materials), seeded, tables, **{"rationales": rationales, **changes}
-        )
+        written = {"big": changes.pop("rationales", rationales)}
+        return build_stages(Materials(**materials), seeded, tables, written, **changes)
 
     return build
 

@@ -45,6 +45,7 @@ def inputs(tmp_path, monkeypatch, student, letters, recipe):
             "item_id": ["i2", "i2", "i5"],
             "text": ["wrong", "so [[2]]", "cut"],
             "reasoning": [None, None, None],
+            "accepted": [False, True, False],
             "selected": [False, True, False],
         }
     )

@@ -178,6 +178,7 @@ def test_equal_tables_give_equal_pages():
             SHIPPED["strategies"]["mixed"],
             "answers of easy and medium items and rationales of hard items, 2×",
         ),
+        (SHIPPED["strategies"]["cascade"], "rationales of all items by self, then the teacher, 2×"),
     ],
 )
 def test_what_a_strategy_trains_on_is_told_in_words(section, words):

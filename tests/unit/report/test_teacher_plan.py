@@ -12,7 +12,6 @@ from caft.config.prepare import prepare
 from caft.config.reading import parse
 from caft.errors import BudgetError, CaftError, RankingError
 from caft.mixtures.rows import wanted_by
-from caft.mixtures.settings import Strategy
 from caft.prompting.settings import Prompt
 from caft.prompting.tokens import TokenCounter
 from caft.report.purchases import PLAN, plan_purchases, render, warnings_of
@@ -165,7 +164,7 @@ def answers_of(
             parquet.read("items", "data/items/sums.parquet"),
             wanted_by(
                 {"default": buckets},
-                [Strategy.model_validate(chosen[name]) for name in strategies or chosen],
+                [chosen[name] for name in strategies or chosen],
                 config["run"]["seeds"],
             ),
             Setup(
@@ -175,6 +174,18 @@ def answers_of(
             *(Prompt.model_validate(config["prompts"]["letters"]), config["seed"], shard, may_buy),
         )
     return asked, table
+
+
+def test_the_next_teacher_of_a_list_is_planned_for_what_the_store_does_not_show_as_solved(config):
+    config["teachers"]["large"] = {**config["teachers"]["big"], "model": "large-1"}
+    config["run"]["strategies"] = ["in_turn"]
+    stage = {"buckets": ["hard"], "target": "rationale", "epochs": 1, "teacher": ["big", "large"]}
+    config["strategies"]["in_turn"] = {"stages": [stage]}
+    config = prepare(config).plain()
+    assert planned(config, "in_turn", teacher="large")["to_buy"] == 3, "nobody was asked yet"
+    answers_of(config, lambda item, _: "[[7]]" if item == "i5" else "[[8]]")
+    assert planned(config, "in_turn", teacher="big")["to_buy"] == 0
+    assert planned(config, "in_turn", teacher="large")["wanted"] == 2
 
 
 def test_each_strategy_and_all_of_them_together_have_a_row(config):

@@ -10,7 +10,8 @@ import pandas as pd
 from caft import layout
 from caft.config import resolve
 from caft.config.model import Configuration
-from caft.config.rounds import rounds_used, strategies_of_round
+from caft.config.resolve import sampler_file
+from caft.config.rounds import asked_before, rounds_used, strategies_of_round, teachers_of_round
 from caft.report.ahead.known import Known
 from caft.report.ahead.rates import HERE, Rates
 from caft.report.ahead.sizes import card_bytes
@@ -55,7 +56,8 @@ def _with_purchases(work: list[Work], config: Configuration) -> list[Work]:
     return [
         replace(
             one,
-            bound="about",
+            # The next teacher of a list is asked for less than what is known of those before it.
+            bound="at most" if asked_before(config, one.what or "", 1) else "about",
             rows=found[one.what]["wanted"],
             requests=found[one.what]["requests"],
             tokens=found[one.what]["prompt_tokens"] + found[one.what]["completion_tokens_middle"],
@@ -73,6 +75,7 @@ def _is_divided(config: Configuration) -> bool:
         for strategy in strategies_of_round(config, 1).values()
         for name in strategy.divisions()
     }
+    teachers = teachers_of_round(config, 1)
     files = [
         path
         for dataset in config.run.datasets
@@ -84,6 +87,7 @@ def _is_divided(config: Configuration) -> bool:
                 layout.at(layout.BUCKETS, dataset=dataset, student=student, buckets=name)
                 for name in names
             ),
+            *filter(None, (sampler_file(config, dataset, student, one) for one in teachers)),
         )
     ]
     return all(Path(file).is_file() for file in files)

@@ -23,6 +23,7 @@ from caft.mixtures.settings import (
     Match,
     ResolvedStrategy,
     Stage,
+    Wanted,
 )
 from caft.report.ahead.known import UNKNOWN, Bound, Count, Known, Lengths
 from caft.report.ahead.rates import Job, Rates
@@ -376,7 +377,22 @@ class _Workload:
         )
         if asked.own_solutions:
             whole = replace(whole, requests=0, usd=0.0, tokens=0)
+        if asked.is_student:
+            whole = self._sampled(whole, list(strategies.values()), asked.samples, asked.longest)
         yield replace(whole, download_mb=self._teacher_mb(asked) if whole.left else 0.0)
+
+    def _sampled(self, work: Work, asked: list[Wanted], samples: int, longest: int) -> Work:
+        """Fill in what it takes that students write themselves, at most; nobody shares answers."""
+        seconds, basis = [], ""
+        for dataset, student in self.pairs:
+            lengths = self.known.lengths(dataset, student)
+            reads = 0.0 if lengths is None else lengths.cot
+            job = Job("generations", student, self.sizes[student], reads, longest)
+            rate = self.rates.of(job)
+            texts = _times(self._wanted(dataset, student, asked).number, samples)
+            seconds.append(_times(texts, rate.seconds))
+            basis = rate.basis if texts is not None else BEFORE
+        return self._on_device(replace(work, basis=basis), _sum(seconds))
 
     def _wanted(self, dataset: str, student: str, strategies: list[Any]) -> Count:
         """Count the items whose rationale strategies want; each draw has others."""
@@ -500,8 +516,12 @@ class _Workload:
         return (
             division,
             repr(drawn),
-            frozenset((part.target, bucket) for part in parts for bucket in part.buckets),
-            (strategy.teacher, strategy.fallback) if bought else None,
+            frozenset(
+                (part.target, bucket, *part.teachers(strategy.teacher or ""))
+                for part in parts
+                for bucket in part.buckets
+            ),
+            (strategy.fallback, repr(strategy.fallbacks)) if bought else None,
             repr(strategy.recipe.of_the_model()),
             stage.epochs,
             repr(stage.replay),
@@ -524,7 +544,7 @@ class _Workload:
             counts.append(members)
             each = None
             if lengths is not None:
-                each = self._row(lengths, part.target in BOUGHT, strategy.teacher)
+                each = self._row(lengths, part.teachers(strategy.teacher or ""))
             tokens.append(_times(members.number, each))
         if stage.replay:
             parts = [part for one in earlier for part in one.parts_or_itself]
@@ -532,7 +552,7 @@ class _Workload:
             pool = self._members(dataset, student, strategy.buckets, seen, strategy.drawn).number
             replayed = None if pool is None else stage.replay.of(round(pool))
             counts.append(Count(replayed, "about"))
-            each = None if lengths is None else self._row(lengths, False, None)
+            each = None if lengths is None else self._row(lengths, [])
             tokens.append(_times(replayed, each))
         bound = _worst(one.bound for one in counts)
         if bound == "exact" and strategy.needs_rationales:
@@ -559,10 +579,10 @@ class _Workload:
         total = _sum(sizes[bucket].number for bucket in sorted(buckets))
         return Count(_least(total, items.number), _worst(sizes[one].bound for one in buckets))
 
-    def _row(self, lengths: Lengths, bought: bool, teacher: str | None) -> float:
-        if not bought:
+    def _row(self, lengths: Lengths, teachers: list[str]) -> float:
+        if not teachers:
             return lengths.direct + lengths.answer
-        asked = self.config.teachers[teacher or ""]
+        asked = self.config.teachers[teachers[0]]
         return lengths.cot + (lengths.solution if asked.own_solutions else asked.expected)
 
     def training(self) -> Iterator[Work]:

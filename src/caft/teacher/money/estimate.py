@@ -64,12 +64,14 @@ class Outlook:
         identity: of the teacher.
         reviewed: stored answers that were looked at; only where more samples could follow.
         accepted: how many of them were accepted.
+        solved: the items of these, with whether the answer shows reasoning.
     """
 
     missing: dict[str, Missing]
     identity: Identity = Identity()
     reviewed: int = 0
     accepted: int = 0
+    solved: dict[str, bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def look_up(
     store: Store,
     counter: TokenCounter,
     policy: Policy | None = None,
+    reads_all: bool = False,
 ) -> Outlook:
     """Find the items for which the store has no deciding answer: none accepted, samples left.
 
@@ -131,12 +134,14 @@ def look_up(
         store: of paid answers.
         counter: of prompt tokens.
         policy: which answers are accepted; None where the first one decides, whatever it says.
+        reads_all: whether last samples are looked at as well, so that all that is solved is known.
     """
     samples = policy.samples if policy and teacher.varies else 1
     every = policy is not None and policy.keep_all
     found: dict[str, tuple[Request, int]] = {}
     identities: set[Identity] = set()
     verdicts: list[Verdict] = []
+    solved: dict[str, bool] = {}
     pending = items
     for sample in range(samples):
         asked = [
@@ -144,19 +149,25 @@ def look_up(
             for item in pending
         ]
         identities |= {Identity(request.model_id, request.revision) for _, request in asked}
-        if policy is None or sample == samples - 1:
+        if policy is None or (sample == samples - 1 and not reads_all):
             # The last answer decides whatever it says: keys are enough, and much faster.
             known = store.keys()
         else:
             stored = store.get(request.key for _, request in asked)
             known = set(stored)
-            reviewed = [
-                (item, review(to_answer(stored[request.key]), item, policy))
+            answered = [
+                (item, to_answer(stored[request.key]))
                 for item, request in asked
                 if request.key in known
             ]
-            verdicts += [verdict for _, verdict in reviewed]
-            pending = [item for item, verdict in reviewed if every or not verdict.accepted]
+            reviewed = [(item, one, review(one, item, policy)) for item, one in answered]
+            verdicts += [verdict for _, _, verdict in reviewed]
+            solved |= {
+                item["item_id"]: bool(one.reasoning)
+                for item, one, verdict in reviewed
+                if verdict.accepted
+            }
+            pending = [item for item, _, verdict in reviewed if every or not verdict.accepted]
         found |= {
             item["item_id"]: (request, samples - sample)
             for item, request in asked
@@ -168,7 +179,7 @@ def look_up(
         for (item_id, (request, left)), count in zip(found.items(), counts, strict=True)
     }
     accepted = sum(verdict.accepted for verdict in verdicts)
-    return Outlook(missing, common_identity(identities), len(verdicts), accepted)
+    return Outlook(missing, common_identity(identities), len(verdicts), accepted, solved)
 
 
 def common_identity(identities: Iterable[Identity]) -> Identity:
