@@ -856,7 +856,7 @@ def test_a_part_of_the_run_asks_before_its_student(config):
 def test_resources_are_of_somebody_who_is_defined(config):
     config["engine"]["resources"] = {"teachers": {"larg": {"gpus": 1}}}
     (problem,) = problems(config)
-    assert "engine.resources.teachers.larg: is not defined; known are worked_sol" in problem
+    assert "engine.resources.teachers.larg: is not defined; known are self, wor" in problem
 
 
 def test_worked_solutions_hold_no_reasoning_to_train_on(config):
