@@ -1,4 +1,4 @@
-"""Says when Slurm's controller is away: Snakemake's plugin waits for it without a word."""
+"""What to do while Slurm's controller is away: Snakemake's plugin waits for it without a word."""
 
 import subprocess
 import sys
@@ -11,7 +11,15 @@ _LONGEST_SECONDS = 50.0  # a look that takes longer is no answer
 
 
 def watch() -> None:
-    """Look each minute whether the controller answers, while this process lives."""
+    """Look each minute whether the controller answers, and wait for it, while this process lives.
+
+    Before each look at its jobs the plugin asks the controller how long it remembers them
+    (`MinJobAge`), and turns to `sacct` where it gets no answer. On a cluster without accounting
+    that never answers, and the run would hang when the controller has long been back.
+    """
+    import snakemake_executor_plugin_slurm as plugin
+
+    plugin.get_min_job_age = waiting_for(plugin.get_min_job_age, answers)
     changes = changes_of(answers)
 
     def look() -> None:
@@ -21,6 +29,21 @@ def watch() -> None:
                 print(line, file=sys.stderr, flush=True)
 
     threading.Thread(target=look, daemon=True).start()
+
+
+def waiting_for(
+    ask: Callable[[], int | None], look: Callable[[], bool], pause: float = 1.0
+) -> Callable[[], int | None]:
+    """Return a function that asks, and asks again as long as nobody answers."""
+
+    def asked() -> int | None:
+        while (found := ask()) is None:
+            if look():
+                return ask()  # whatever it says now that it is there
+            time.sleep(pause)
+        return found
+
+    return asked
 
 
 def changes_of(look: Callable[[], bool]) -> Callable[[], str | None]:

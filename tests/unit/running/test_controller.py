@@ -26,3 +26,24 @@ def test_a_failing_ping_is_no_answer_and_a_missing_program_asks_nothing(monkeypa
         program.write_text(f"#!/bin/sh\nexit {status}\n")
         program.chmod(0o755)
         assert controller.answers() is expected
+
+
+def test_a_controller_that_is_away_is_asked_until_it_answers():
+    told, there = iter([None, None, 300]), iter([False, False])
+    assert controller.waiting_for(lambda: next(told), lambda: next(there), pause=0)() == 300
+    told, there = iter([None, None, 300]), iter([False, True])
+    assert controller.waiting_for(lambda: next(told), lambda: next(there), pause=0)() == 300
+    told, there = iter([None, None]), iter([True])
+    assert controller.waiting_for(lambda: next(told), lambda: next(there), pause=0)() is None
+
+
+def test_the_plugin_asks_by_the_name_that_is_replaced(monkeypatch):
+    import snakemake_executor_plugin_slurm as plugin
+
+    asked = []
+    monkeypatch.setattr(plugin, "get_min_job_age", lambda: asked.append("age"))
+    monkeypatch.setattr(controller, "answers", lambda: True)
+    monkeypatch.setattr(controller.threading.Thread, "start", lambda thread: None)
+    controller.watch()
+    assert plugin.get_min_job_age() is None and asked == ["age", "age"]
+    assert "get_min_job_age" in plugin.Executor.check_active_jobs.__code__.co_names
