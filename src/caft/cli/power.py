@@ -30,6 +30,13 @@ def add_commands(subparsers: Any) -> None:
             metavar="N",
             help=f"how many {what} a run would have; those of the finished one by default",
         )
+    command.add_argument(
+        "--comparisons",
+        type=_count,
+        metavar="N",
+        help="pairs that the run compares, which are one family of tests: 28 of eight strategies; "
+        "those of the finished one by default",
+    )
     configured.add_options(command)
     command.set_defaults(run=_power)
 
@@ -58,26 +65,24 @@ def _power(arguments: argparse.Namespace) -> None:
             if family.mode == "as_trained":
                 head = f"{results.dataset}, {results.student}, checkpoint {family.checkpoint}, "
                 tell(head + f"{family.shots} worked examples, each strategy as it was trained")
-                _tell_pairs(family.correct, chosen, arguments.items, arguments.seeds)
+                _tell_pairs(family.correct, chosen, arguments)
 
 
-def _tell_pairs(
-    correct: dict[str, Any], chosen: list[str], items: list[int | None], seeds: list[int | None]
-) -> None:
+def _tell_pairs(correct: dict[str, Any], chosen: list[str], planned: argparse.Namespace) -> None:
     """Print a line per pair, and a column per planned number of items and seeds."""
     from caft.analysis.comparisons import detectable_difference
     from caft.shown import tell
 
-    every = len(list(combinations(correct, 2)))
+    every = planned.comparisons or len(list(combinations(correct, 2)))
     width = max(len(name) for name in chosen)
-    planned = [(count, times) for count in items for times in seeds]
+    plans = [(count, times) for count in planned.items for times in planned.seeds]
     (found_items,) = {matrix.shape[1] for matrix in correct.values()}
     found_seeds = max(len(matrix) for matrix in correct.values())
-    heads = [f"{count or found_items} x {times or found_seeds}" for count, times in planned]
+    heads = [f"{count or found_items} x {times or found_seeds}" for count, times in plans]
     tell(f"{'items x seeds':{2 * width + 4}}" + "".join(f"{head:>12}" for head in heads))
     for one, other in combinations([name for name in correct if name in chosen], 2):
         pair = correct[one], correct[other]
-        cells = [detectable_difference(*pair, *counts, comparisons=every) for counts in planned]
+        cells = [detectable_difference(*pair, *counts, comparisons=every) for counts in plans]
         tell(f"{one:{width}} vs {other:{width}}" + "".join(f"{cell:12.3f}" for cell in cells))
     if found_seeds == 1:
         tell("One seed was trained: what others would differ by is unknown and not in here.")

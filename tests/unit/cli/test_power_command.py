@@ -58,6 +58,13 @@ def test_each_pair_has_a_line_and_each_plan_a_column(finished, capsys):
     assert line.split() == ["sft", "vs", "distill", *(f"{value:.3f}" for value in expected)]
 
 
+def test_a_run_that_compares_more_shows_larger_differences_only(finished, capsys):
+    assert main(["power", "sft", "distill", "--comparisons", "28"]) == 0
+    *_, line = capsys.readouterr().out.splitlines()
+    expected = detectable_difference(finished["sft"], finished["distill"], comparisons=28)
+    assert line.split()[-1] == f"{expected:.3f}"
+
+
 def test_a_strategy_that_the_run_does_not_have_is_named(finished, capsys):
     assert main(["power", "sft", "reverse"]) == 1
     assert "'reverse' is not in run.strategies" in capsys.readouterr().err
