@@ -15,7 +15,8 @@ from caft.config.rounds import asked_before, rounds_used, strategies_of_round, t
 from caft.report.ahead.known import Known
 from caft.report.ahead.rates import HERE, Rates
 from caft.report.ahead.sizes import card_bytes
-from caft.report.ahead.workload import Work, count_work
+from caft.report.ahead.work import Work
+from caft.report.ahead.workload import count_work
 from caft.report.purchases import ALL, plan_purchases
 
 # What the plan of a run follows from, beside the configuration.

@@ -7,25 +7,16 @@ are equal) is counted from what is known now, and says so: `exact`, `about` or `
 import math
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from caft import layout
 from caft.config import modes, resolve, rounds
 from caft.figures import FIGURES
-from caft.mixtures.recipe import Recipe
-from caft.mixtures.settings import (
-    AS_DIVIDED,
-    BOUGHT,
-    Bucket,
-    Draw,
-    Match,
-    ResolvedStrategy,
-    Stage,
-    Wanted,
-)
-from caft.report.ahead.known import UNKNOWN, Bound, Count, Known, Lengths
+from caft.mixtures.settings import AS_DIVIDED, Bucket, Draw, Wanted
+from caft.report.ahead import amounts
+from caft.report.ahead.known import UNKNOWN, Count, Known
 from caft.report.ahead.rates import Job, Rates
 from caft.report.ahead.sizes import (
     download_mb,
@@ -35,12 +26,12 @@ from caft.report.ahead.sizes import (
     student_mb,
     work_mb,
 )
+from caft.report.ahead.trainings import WHOLE, PlannedTraining, Trainings, updates_of
+from caft.report.ahead.work import BEFORE, Made, Work, jobs_of, scaled, shared, work_of
 from caft.report.costs import warm_up_files
 from caft.teacher.money.budget import teacher_price
 from caft.teacher.settings import Asked
 
-_WHOLE: frozenset[Bucket] = frozenset({"easy", "medium", "hard"})
-_ORDER: dict[Bound, int] = {"exact": 0, "about": 1, "at most": 2, "unknown": 3}
 _SECONDS_PER_HOUR = 3600
 PART_OF_RULE: dict[str, Literal["training", "evaluation"]] = {
     **dict.fromkeys(["warm_up_student", "train_stage"], "training"),
@@ -49,78 +40,6 @@ PART_OF_RULE: dict[str, Literal["training", "evaluation"]] = {
 """Whose resources a rule's jobs ask for before those of the student."""
 Who = tuple[Literal["teachers", "judges"], str]
 """Who is asked: the section, and the name in it."""
-BEFORE = "unknown before `snakemake data`"
-
-
-@dataclass(frozen=True)
-class Work:
-    """Some jobs of one kind: what they take, None where nobody knows.
-
-    Attributes:
-        step: their rule.
-        dataset: which.
-        student: which.
-        what: a stage of a strategy, a mode, a teacher …
-        jobs: how many.
-        left: those of them whose result is not there yet.
-        bound: whether the amounts are exact, about so, at most so, or unknown.
-        rows: items that are read, or rows of a mixture.
-        updates: of the weights.
-        tokens: trained on over all epochs, or read and written at most.
-        requests: to a teacher or judge.
-        usd: what they cost.
-        disk_mb: what stays on the disk.
-        work_mb: what is on the disk while a job runs.
-        download_mb: what is fetched.
-        gpus: of a job.
-        mem_mb: of a job.
-        hours: of all jobs, one after the other.
-        hours_left: of those whose result is not there yet.
-        device: where they run.
-        basis: where the hours are from, or why an amount is unknown.
-    """
-
-    step: str
-    dataset: str | None = None
-    student: str | None = None
-    what: str | None = None
-    jobs: int = 1
-    left: int = 1
-    bound: Bound = "exact"
-    rows: int | None = None
-    updates: int | None = None
-    tokens: int | None = None
-    requests: int | None = None
-    usd: float | None = None
-    disk_mb: float | None = None
-    work_mb: float | None = None
-    download_mb: float | None = None
-    gpus: int = 0
-    mem_mb: int | None = None
-    hours: float | None = None
-    hours_left: float | None = None
-    device: str | None = None
-    basis: str | None = None
-
-
-class Made(NamedTuple):
-    """How many jobs there are, and those of them whose result is not there yet."""
-
-    jobs: int
-    left: int
-
-
-@dataclass(frozen=True)
-class _Stage:
-    """A stage to train: what it is called, its model's name here, its rows."""
-
-    what: str
-    model: Any
-    recipe: Recipe
-    epochs: float
-    rows: Count
-    tokens: Count
-    updates: int | None
 
 
 def count_work(known: Known, rates: Rates) -> list[Work]:
@@ -143,7 +62,7 @@ class _Workload:
         ]
         self.students = resolve.students_used(self.config)
         self.sizes = {name: size_of(name, self.config.students[name]) for name in self.students}
-        self.stages = {pair: self._stages(*pair) for pair in self.pairs}
+        self.trainings = {pair: Trainings(known, self.config, *pair) for pair in self.pairs}
 
     def all(self) -> Iterator[Work]:
         yield from self.sources()
@@ -160,21 +79,21 @@ class _Workload:
         for name in self.config.run.datasets:
             rows, path = self.known.rows(name), layout.at(layout.ITEMS, dataset=name)
             section = self.config.datasets[name]
-            yield _work(
+            yield work_of(
                 "ingest_items",
-                _done([path]),
+                jobs_of([path]),
                 dataset=name,
                 bound=rows.bound,
-                rows=_whole(rows.number),
+                rows=amounts.whole(rows.number),
                 download_mb=0.0 if section.reads_here or Path(path).is_file() else None,
                 basis=None if rows.number is not None else f"rows: {BEFORE}",
             )
         for name in self.students:
             size, student = self.sizes[name], self.config.students[name]
-            done = _done([layout.at(layout.STUDENT, student=name)])
+            done = jobs_of([layout.at(layout.STUDENT, student=name)])
             stays, kept = student_mb(student, size), download_mb(student, size)
             fetched = kept if done.left else 0.0
-            yield _work(
+            yield work_of(
                 "prepare_student",
                 done,
                 student=name,
@@ -209,7 +128,7 @@ class _Workload:
             number = warm_up.items if rows.number is None else min(warm_up.items, rows.number)
             lengths = self.known.lengths(dataset, student)
             each = None if lengths is None else lengths.direct + lengths.answer
-            stage = _Stage(
+            stage = PlannedTraining(
                 prompt,
                 file,
                 resolve.warm_up_recipe(self.config),
@@ -243,10 +162,10 @@ class _Workload:
             where: dict[str, str] = {"dataset": dataset, "student": student}
             used = [metric for metric in metrics if self._needs_metric_table(metric)]
             values = [layout.at(layout.METRICS, **where, metric=metric) for metric in used]
-            yield _work("compute_metric", _done(values), **where)
+            yield work_of("compute_metric", jobs_of(values), **where)
             names = resolve.buckets_used(self.config)
             divided = [layout.at(layout.BUCKETS, **where, buckets=name) for name in names]
-            yield _work("assign_buckets", _done(divided), **where)
+            yield work_of("assign_buckets", jobs_of(divided), **where)
 
     def _needs_metric_table(self, metric: str) -> bool:
         """Tell whether a metric's values are computed: of buckets, or imported as an outcome."""
@@ -270,7 +189,7 @@ class _Workload:
         lengths = self.known.lengths(dataset, model)
         reads = None if lengths is None else lengths.prompt(mode) * times
         what, where = f"{metric}, {scorer}", {"dataset": dataset, "student": model}
-        work = _work(rule, _shared([table], number), what=what, **where)
+        work = work_of(rule, shared([table], number), what=what, **where)
         items = self.known.rows(dataset)
         return self._asked(work, source, items, (reads, writes))
 
@@ -289,11 +208,11 @@ class _Workload:
             replace(
                 work,
                 bound=bound,
-                rows=_whole(count),
-                tokens=_whole(_times(count, each)),
+                rows=amounts.whole(count),
+                tokens=amounts.whole(amounts.times(count, each)),
                 basis=BEFORE if unknown else rate.basis,
             ),
-            None if unknown else _times(count, rate.seconds),
+            None if unknown else amounts.times(count, rate.seconds),
         )
 
     def _on_device(self, work: Work, seconds: float | None) -> Work:
@@ -334,9 +253,9 @@ class _Workload:
                 rule, times = "ask_first_tokens", 1
             else:
                 continue
-            requests = _times(items.number, times)
+            requests = amounts.times(items.number, times)
             yield replace(
-                self._bought(rule, dataset, name, requests, _shared([path], 1)), what=metric
+                self._bought(rule, dataset, name, requests, shared([path], 1)), what=metric
             )
 
     def _rationales(self, teacher: str, asked_in: list[int]) -> Iterator[Work]:
@@ -357,11 +276,11 @@ class _Workload:
                 self._wanted(dataset, student, list(strategies.values())) for student in students
             ]
             items = self.known.rows(dataset, "train")
-            number = _least(_sum(one.number for one in counts), items.number)
+            number = amounts.least(amounts.total(one.number for one in counts), items.number)
             done = Made(0, 0)
-            requests = _times(number, asked.samples)
+            requests = amounts.times(number, asked.samples)
             parts.append(self._bought("", dataset, ("teachers", teacher), requests, done))
-        made = _shared(tables, shards)
+        made = shared(tables, shards)
         whole = replace(
             parts[0],
             step="generate_rationales",
@@ -369,11 +288,11 @@ class _Workload:
             what=teacher,
             jobs=made.jobs,
             left=made.left,
-            bound=_worst(part.bound for part in parts),
-            rows=_whole(_sum(part.rows for part in parts)),
-            tokens=_whole(_sum(part.tokens for part in parts)),
-            requests=_whole(_sum(part.requests for part in parts)),
-            usd=_sum(part.usd for part in parts),
+            bound=amounts.worst(part.bound for part in parts),
+            rows=amounts.whole(amounts.total(part.rows for part in parts)),
+            tokens=amounts.whole(amounts.total(part.tokens for part in parts)),
+            requests=amounts.whole(amounts.total(part.requests for part in parts)),
+            usd=amounts.total(part.usd for part in parts),
         )
         if asked.own_solutions:
             whole = replace(whole, requests=0, usd=0.0, tokens=0)
@@ -389,10 +308,10 @@ class _Workload:
             reads = 0.0 if lengths is None else lengths.cot
             job = Job("generations", student, self.sizes[student], reads, longest)
             rate = self.rates.of(job)
-            texts = _times(self._wanted(dataset, student, asked).number, samples)
-            seconds.append(_times(texts, rate.seconds))
+            texts = amounts.times(self._wanted(dataset, student, asked).number, samples)
+            seconds.append(amounts.times(texts, rate.seconds))
             basis = rate.basis if texts is not None else BEFORE
-        return self._on_device(replace(work, basis=basis), _sum(seconds))
+        return self._on_device(replace(work, basis=basis), amounts.total(seconds))
 
     def _wanted(self, dataset: str, student: str, strategies: list[Any]) -> Count:
         """Count the items whose rationale strategies want; each draw has others."""
@@ -408,16 +327,16 @@ class _Workload:
                 else:
                     seeds = resolve.asking_seeds(self.config.run.seeds, [strategy])
                     drawn[name] += [(frozenset(buckets), strategy.drawn)] * len(seeds)
-        totals = []
+        totals, trainings = [], self.trainings[dataset, student]
         for name in own | drawn:
             parts = [*drawn[name], (frozenset(own[name]), AS_DIVIDED)]
-            counts = [self._members(dataset, student, name, *part) for part in parts]
-            whole = self._members(dataset, student, name, _WHOLE)
-            number = _least(_sum(one.number for one in counts), whole.number)
-            totals.append(Count(number, _worst(one.bound for one in counts)))
+            counts = [trainings.members(name, *part) for part in parts]
+            whole = trainings.members(name, WHOLE)
+            number = amounts.least(amounts.total(one.number for one in counts), whole.number)
+            totals.append(Count(number, amounts.worst(one.bound for one in counts)))
         items = self.known.rows(dataset, "train").number
-        total = _sum(one.number for one in totals)
-        return Count(_least(total, items), _worst(one.bound for one in totals))
+        total = amounts.total(one.number for one in totals)
+        return Count(amounts.least(total, items), amounts.worst(one.bound for one in totals))
 
     def _bought(
         self, rule: str, dataset: str, name: Who, requests: float | None, done: Made
@@ -425,22 +344,22 @@ class _Workload:
         """Return what requests take; prompts are as long as those of the first student."""
         asked: Asked = getattr(self.config, name[0])[name[1]]
         lengths = self.known.lengths(dataset, self.config.run.students[0])
-        prompt = _times(requests, lengths.cot if lengths else None)
-        completion = _times(requests, asked.expected)
+        prompt = amounts.times(requests, lengths.cot if lengths else None)
+        completion = amounts.times(requests, asked.expected)
         usd = None
         if prompt is not None and completion is not None:
             usd = teacher_price(asked, prompt, completion)
         elif asked.free:
             usd = 0.0
         needs = resolve.asking_needs(self.config, *name)
-        return _work(
+        return work_of(
             rule,
             done,
             dataset=dataset,
             bound="at most" if requests is not None else "unknown",
-            rows=_whole(requests),
-            tokens=None if prompt is None else _whole((prompt or 0) + (completion or 0)),
-            requests=_whole(requests),
+            rows=amounts.whole(requests),
+            tokens=None if prompt is None else amounts.whole((prompt or 0) + (completion or 0)),
+            requests=amounts.whole(requests),
             usd=usd,
             download_mb=self._teacher_mb(asked) if done.left else 0.0,
             gpus=needs["gpus"],
@@ -460,131 +379,6 @@ class _Workload:
 
     # Training
 
-    def _stages(self, dataset: str, student: str) -> dict[str, dict[int, list[_Stage]]]:
-        """Return the stages of every strategy by training seed; equal ones share a model."""
-        found: dict[str, dict[int, list[_Stage]]] = {}
-        resolved = resolve.resolved_strategies(self.config)
-        # One that matches another's amount follows it.
-        for name, strategy in sorted(resolved.items(), key=lambda one: bool(one[1].match)):
-            planned = self.known.trained(dataset, student, name, rounds.round_of(self.config, name))
-            found[name] = {}
-            for seed in self.config.run.seeds:
-                if seed in planned:
-                    found[name][seed] = [
-                        _Stage(
-                            f"{name}.{number}, seed {seed}", stage.model, strategy.recipe,
-                            stage.epochs, Count(stage.rows), Count(stage.all_tokens),
-                            stage.updates,
-                        )
-                        for number, stage in enumerate(planned[seed].stages, start=1)
-                    ]  # fmt: skip
-                    continue
-                own = self._estimated(dataset, student, name, strategy, seed)
-                if strategy.match:
-                    own = _matched(own, found[strategy.match.strategy][seed], strategy.match)
-                found[name][seed] = own
-        return {name: found[name] for name in resolved}
-
-    def _estimated(
-        self, dataset: str, student: str, name: str, strategy: ResolvedStrategy, seed: int
-    ) -> list[_Stage]:
-        stages: list[_Stage] = []
-        parent: Any = strategy.start
-        for number, stage in enumerate(strategy.stages, start=1):
-            rows, tokens = self._mixture(dataset, student, strategy, number)
-            key = self._key(strategy, stage, seed)
-            parent = (parent, key)
-            recipe = strategy.recipe
-            stages.append(
-                _Stage(
-                    f"{name}.{number}, seed {seed}", parent, recipe, stage.epochs, rows,
-                    Count(_times(tokens.number, stage.epochs), tokens.bound),
-                    _updates(recipe, rows.number, tokens.number, stage.epochs),
-                )
-            )  # fmt: skip
-        return stages
-
-    def _key(self, strategy: ResolvedStrategy, stage: Stage, seed: int) -> Any:
-        """Return what tells a stage's model from others of the same parent, as far as known."""
-        parts, division = stage.parts_or_itself, strategy.division_of(stage)
-        takes_all = len(parts) == 1 and set(parts[0].buckets) == _WHOLE
-        if takes_all and not self.config.buckets[division].per_bucket:
-            division, drawn = "", AS_DIVIDED
-        else:
-            drawn = strategy.drawn
-        bought = any(part.target in BOUGHT for part in parts)
-        return (
-            division,
-            repr(drawn),
-            frozenset(
-                (part.target, bucket, *part.teachers(strategy.teacher or ""))
-                for part in parts
-                for bucket in part.buckets
-            ),
-            (strategy.fallback, repr(strategy.fallbacks)) if bought else None,
-            repr(strategy.recipe.of_the_model()),
-            stage.epochs,
-            repr(stage.replay),
-            repr(strategy.match),
-            seed,
-        )
-
-    def _mixture(
-        self, dataset: str, student: str, strategy: ResolvedStrategy, number: int
-    ) -> tuple[Count, Count]:
-        """Return rows and tokens of one pass over the mixture of a stage, counted from 1."""
-        *earlier, stage = strategy.stages[:number]
-        lengths, items = self.known.lengths(dataset, student), self.known.rows(dataset, "train")
-        division = strategy.division_of(stage)
-        counts, tokens = [], []
-        for part in stage.parts_or_itself:
-            members = self._members(
-                dataset, student, division, frozenset(part.buckets), strategy.drawn
-            )
-            counts.append(members)
-            each = None
-            if lengths is not None:
-                each = self._row(lengths, part.teachers(strategy.teacher or ""))
-            tokens.append(_times(members.number, each))
-        if stage.replay:
-            parts = [part for one in earlier for part in one.parts_or_itself]
-            seen = frozenset(bucket for part in parts for bucket in part.buckets)
-            pool = self._members(dataset, student, strategy.buckets, seen, strategy.drawn).number
-            replayed = None if pool is None else stage.replay.of(round(pool))
-            counts.append(Count(replayed, "about"))
-            each = None if lengths is None else self._row(lengths, [])
-            tokens.append(_times(replayed, each))
-        bound = _worst(one.bound for one in counts)
-        if bound == "exact" and strategy.needs_rationales:
-            bound = "at most"  # a rationale may be refused
-        rows = Count(_least(_sum(one.number for one in counts), items.number), bound)
-        each_bound: Bound = "about" if bound in ("exact", "about") else bound
-        return rows, Count(_sum(tokens), each_bound)
-
-    def _members(
-        self,
-        dataset: str,
-        student: str,
-        division: str,
-        buckets: frozenset[Bucket],
-        draw: Draw = AS_DIVIDED,
-    ) -> Count:
-        """Return how many training items are in any of some buckets."""
-        items = self.known.rows(dataset, "train")
-        if buckets == _WHOLE and not self.config.buckets[division].per_bucket:
-            return items
-        sizes = self.known.bucket(dataset, student, division)
-        if draw.items:
-            sizes = _with_hard(sizes, draw.items)
-        total = _sum(sizes[bucket].number for bucket in sorted(buckets))
-        return Count(_least(total, items.number), _worst(sizes[one].bound for one in buckets))
-
-    def _row(self, lengths: Lengths, teachers: list[str]) -> float:
-        if not teachers:
-            return lengths.direct + lengths.answer
-        asked = self.config.teachers[teachers[0]]
-        return lengths.cot + (lengths.solution if asked.own_solutions else asked.expected)
-
     def training(self) -> Iterator[Work]:
         for dataset, student in self.pairs:
             where = {"dataset": dataset, "student": student}
@@ -592,40 +386,33 @@ class _Workload:
                 layout.at(layout.PLAN, **where, round=number)
                 for number in rounds.rounds_used(self.config)
             ]
-            yield _work("build_mixtures", _done(plans), **where)
-            for stage in self._models(dataset, student).values():
+            yield work_of("build_mixtures", jobs_of(plans), **where)
+            for stage in self.trainings[dataset, student].models().values():
                 path = layout.at(layout.MODEL, digest=stage.model)
                 files = [path] if isinstance(stage.model, str) else [""]
                 yield self._trained("train_stage", dataset, student, stage, files)
 
-    def _models(self, dataset: str, student: str) -> dict[Any, _Stage]:
-        """Return the stages to train, each once."""
-        found: dict[Any, _Stage] = {}
-        for seeds in self.stages[dataset, student].values():
-            for stages in seeds.values():
-                for stage in stages:
-                    found.setdefault(stage.model, stage)
-        return found
-
     def _trained(
-        self, step: str, dataset: str, student: str, stage: _Stage, files: list[str]
+        self, step: str, dataset: str, student: str, stage: PlannedTraining, files: list[str]
     ) -> Work:
         size, recipe, tokens = self.sizes[student], stage.recipe, stage.tokens.number
         rate = self.rates.of(Job("train", student, size))
-        seconds = _times(tokens, rate.seconds)
+        seconds = amounts.times(tokens, rate.seconds)
         stays = model_mb(recipe, size, stage.epochs)
         checkpoints = self.config.training.checkpoint_minutes is not None
-        work = _work(
+        work = work_of(
             step,
-            _done(files),
+            jobs_of(files),
             dataset=dataset,
             student=student,
             what=stage.what,
-            bound=_worst([stage.rows.bound, stage.tokens.bound]),
-            rows=_whole(stage.rows.number),
+            bound=amounts.worst([stage.rows.bound, stage.tokens.bound]),
+            rows=amounts.whole(stage.rows.number),
             updates=stage.updates
-            or _updates(recipe, stage.rows.number, _times(tokens, 1 / stage.epochs), stage.epochs),
-            tokens=_whole(tokens),
+            or updates_of(
+                recipe, stage.rows.number, amounts.times(tokens, 1 / stage.epochs), stage.epochs
+            ),
+            tokens=amounts.whole(tokens),
             disk_mb=stays,
             work_mb=work_mb(recipe, size, checkpoints),
             basis=BEFORE if tokens is None else rate.basis,
@@ -637,7 +424,7 @@ class _Workload:
     def evaluating(self) -> Iterator[Work]:
         run, shards = self.config.run, self.config.engine.shards.evaluation
         for dataset, student in self.pairs:
-            finals = self._finals(dataset, student)
+            finals = self.trainings[dataset, student].finals()
             if "best" in run.checkpoints:
                 for model, stage in finals.items():
                     if stage:
@@ -646,7 +433,7 @@ class _Workload:
                 answered = layout.at(layout.ANSWERED, dataset=dataset, student=student)
                 where: dict[str, str] = {"dataset": dataset, "student": student}
                 # Its answers are counted with the jobs that find them.
-                yield self._on_device(_work("answer_student", _done([answered]), **where), None)
+                yield self._on_device(work_of("answer_student", jobs_of([answered]), **where), None)
             trained = [model for model, stage in finals.items() if stage]
             names = [*([None] if None in finals else []), *trained * len(run.checkpoints)]
             checkpoints = [None, *run.checkpoints] if None in finals else run.checkpoints
@@ -659,9 +446,9 @@ class _Workload:
                     for which in checkpoints
                     for model in self._digests(finals, which)
                 ]  # fmt: skip
-                work = _work(
+                work = work_of(
                     "evaluate_model",
-                    _shared(paths, shards),
+                    shared(paths, shards),
                     dataset=dataset,
                     student=student,
                     what=f"{view.name}, {len(names)} models",
@@ -672,9 +459,9 @@ class _Workload:
                 each = self._asked(
                     work, f"predictions {view.mode}", items, (reads, self._most(view.mode))
                 )
-                yield _scaled(each, len(names))
+                yield scaled(each, len(names))
 
-    def _digests(self, finals: dict[Any, _Stage | None], which: str | None) -> list[str]:
+    def _digests(self, finals: dict[Any, PlannedTraining | None], which: str | None) -> list[str]:
         """Return the names of models at a checkpoint; of None the untuned student alone.
 
         A model that is not planned yet has none, and no file.
@@ -687,23 +474,14 @@ class _Workload:
             if stage
         ]
 
-    def _finals(self, dataset: str, student: str) -> dict[Any, _Stage | None]:
-        """Return the last stage of every strategy and seed, each model once; None is `base`."""
-        found: dict[Any, _Stage | None] = {}
-        for seeds in self.stages[dataset, student].values():
-            for stages in seeds.values():
-                last = stages[-1] if stages else None
-                found.setdefault(last and last.model, last)
-        return found
-
-    def _chosen(self, dataset: str, student: str, model: Any, stage: _Stage) -> Work:
+    def _chosen(self, dataset: str, student: str, model: Any, stage: PlannedTraining) -> Work:
         path = layout.at(layout.SELECTION, dataset=dataset, student=student, digest=model)
         files = [path] if isinstance(model, str) else [""]
         epochs = math.ceil(stage.epochs)
         where = {"dataset": dataset, "student": student}
-        work = _work("select_epoch", _done(files), what=stage.what, **where)
+        work = work_of("select_epoch", jobs_of(files), what=stage.what, **where)
         items = self.known.rows(dataset, "validation")
-        times = Count(_times(items.number, epochs), items.bound)
+        times = Count(amounts.times(items.number, epochs), items.bound)
         lengths = self.known.lengths(dataset, student)
         # The longer mode: which one a model was trained for hardly changes the sum.
         reads = None if lengths is None else lengths.cot
@@ -725,101 +503,9 @@ class _Workload:
             for dataset, student in self.pairs
             for number in rounds.rounds_used(self.config)
         ]
-        yield _work("report", _done([*figures, *tables, *pages]), what="tables, figures and pages")
+        yield work_of(
+            "report", jobs_of([*figures, *tables, *pages]), what="tables, figures and pages"
+        )
 
     def _most(self, mode: str) -> int:
         return self.config.evaluation.max_new_tokens.of(mode)
-
-
-def _done(files: list[str]) -> Made:
-    """Return how many jobs make some files, one each, and how many of them are not there."""
-    return Made(len(files), sum(not Path(file).is_file() for file in files))
-
-
-def _shared(tables: list[str], shards: int) -> Made:
-    """Return the same for tables that several jobs share, and one more joins."""
-    each = shards + 1 if shards > 1 else 1
-    return Made(*(count * each for count in _done(tables)))
-
-
-def _work(step: str, made: Made, **amounts: Any) -> Work:
-    return Work(step, jobs=made.jobs, left=made.left, **amounts)
-
-
-def _scaled(work: Work, times: int) -> Work:
-    """Return the work of so many models, from that of one; jobs are counted already."""
-    return replace(
-        work,
-        tokens=_whole(_times(work.tokens, times)),
-        hours=_times(work.hours, times),
-        hours_left=_times(work.hours_left, times),
-    )
-
-
-def _matched(own: list[_Stage], others: list[_Stage], match: Match) -> list[_Stage]:
-    """Scale the epochs of stages, so that they train as much as others."""
-
-    def amount(stages: list[_Stage]) -> float | None:
-        values = {
-            "tokens": [stage.tokens.number for stage in stages],
-            "steps": [stage.updates for stage in stages],
-            "items": [_times(stage.rows.number, stage.epochs) for stage in stages],
-        }[match.by]
-        return _sum(values)
-
-    mine, theirs = amount(own), amount(others)
-    factor = theirs / mine if mine and theirs is not None else None
-    return [
-        replace(
-            stage,
-            epochs=stage.epochs * (factor or 1),
-            tokens=Count(_times(stage.tokens.number, factor), "about"),
-            updates=None if factor is None else _whole(_times(stage.updates, factor)),
-        )
-        for stage in own
-    ]
-
-
-def _updates(recipe: Recipe, rows: float | None, tokens: float | None, epochs: float) -> int | None:
-    if rows is None:
-        return None
-    if recipe.packing == "packed":
-        if tokens is None:
-            return None
-        rows = math.ceil(tokens / recipe.max_length)
-    return math.ceil(epochs * math.ceil(rows / recipe.rows_per_update))
-
-
-def _times(one: float | None, other: float | None) -> float | None:
-    return None if one is None or other is None else one * other
-
-
-def _sum(values: Any) -> float | None:
-    """Return the sum; None if one of the values is unknown."""
-    listed = list(values)
-    return None if any(value is None for value in listed) else sum(listed)
-
-
-def _least(one: float | None, other: float | None) -> float | None:
-    known = [value for value in (one, other) if value is not None]
-    return min(known) if known else None
-
-
-def _with_hard(sizes: dict[Bucket, Count], hard: int) -> dict[Bucket, Count]:
-    """Return the sizes of buckets where so many items are hard, whatever else they are."""
-    total, easy = _sum(one.number for one in sizes.values()), sizes["easy"].number
-    if total is None or easy is None:
-        return {**sizes, "hard": Count(hard, "at most")}
-    number = min(hard, total)
-    easy = min(easy, total - number)
-    numbers: dict[Bucket, float] = {"easy": easy, "medium": total - number - easy, "hard": number}
-    return {name: Count(numbers[name], sizes[name].bound) for name in sizes}
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else round(value)
-
-
-def _worst(bounds: Any) -> Bound:
-    """Return the bound of a sum: that of its least certain part."""
-    return max(bounds, key=_ORDER.__getitem__, default="exact")
