@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import random
-import time
 
 import pyarrow as pa
 import pytest
@@ -539,11 +538,3 @@ def test_a_table_has_a_row_for_everything_that_was_received(tmp_path):
     assert {row["key"] for row in everything if row["imported"]} == {"d"}
     assert len(everything) == 6
     assert Store(tmp_path / "none").table(["key"]).schema == pa.schema({"key": pa.string()})
-
-
-def test_ten_thousand_answers_are_looked_up_in_seconds(tmp_path):
-    with Store(tmp_path) as store:
-        store.append([record(f"{number:064d}") for number in range(20_000)])
-    started = time.monotonic()
-    assert len(Store(tmp_path).get([f"{number:064d}" for number in range(0, 20_000, 2)])) == 10000
-    assert time.monotonic() - started < 10
