@@ -49,12 +49,19 @@ def _count(word: str) -> int:
 
 
 def _power(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from caft import layout
     from caft.cli import configured
     from caft.errors import ConfigError
+    from caft.report.provenance import check_same
     from caft.report.summary import families, read_all
     from caft.shown import tell
 
-    config = configured.read(arguments)
+    config, made = configured.read(arguments), Path(layout.PROVENANCE)
+    if not made.is_file():
+        raise ConfigError(f"{made}: there is no finished run here; snakemake summary makes it.")
+    check_same(made, [arguments.config, *arguments.configfile])
     chosen = arguments.strategies or config.run.strategies
     for name in chosen:
         if name not in config.run.strategies:

@@ -1,11 +1,19 @@
 """`caft power` says what a planned run could show."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from caft import layout
 from caft.analysis.comparisons import detectable_difference, items_needed, verdict
 from caft.cli import main
+from caft.config.prepare import prepare
+from caft.config.reading import read_files
 from caft.report import summary
+from caft.tables.files import write_json
+
+ROOT = Path(__file__).parents[3]
 
 
 def answers(share, seeds, items=400, luck=0.0):
@@ -37,8 +45,12 @@ def test_more_seeds_show_more_where_seeds_differ_and_no_verdict_says_otherwise()
 
 
 @pytest.fixture
-def finished(monkeypatch):
+def finished(monkeypatch, tmp_path):
     """A finished run of two strategies beside the untuned student."""
+    config = prepare(read_files([ROOT / "config.yaml"]))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").symlink_to(ROOT / "config.yaml")
+    write_json(layout.PROVENANCE, {"config": config.plain()})
     correct = {"base": answers(0.1, 1), "sft": answers(0.3, 2), "distill": answers(0.6, 2)}
     family = summary.Family("as_trained", 0, "last", correct)
     results = summary.Results("sums", "smollm2-135m", None, {}, {}, {})
@@ -68,3 +80,9 @@ def test_a_run_that_compares_more_shows_larger_differences_only(finished, capsys
 def test_a_strategy_that_the_run_does_not_have_is_named(finished, capsys):
     assert main(["power", "sft", "reverse"]) == 1
     assert "'reverse' is not in run.strategies" in capsys.readouterr().err
+
+
+def test_the_answers_are_those_of_this_configuration(finished, tmp_path, capsys):
+    (tmp_path / "my.yaml").write_text("run: {strategies: [base, sft]}\n")
+    assert main(["power", "--configfile", "my.yaml"]) == 1
+    assert "tells of another configuration" in capsys.readouterr().err

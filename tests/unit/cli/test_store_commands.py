@@ -548,7 +548,7 @@ def test_csv_and_parquet_files_are_imported_too(project, suffix):
         (["--model", "other"], "--model: 'other' is not what teachers.big asks, which is 'big'"),
         (["--revision", "r2"], "--revision: 'r2' is not what teachers.big asks, which is ''"),
         (["--prompt", "numbers"], "--prompt: 'numbers' is not what teachers.big asks"),
-        (["--teacher", "small"], "no teacher 'small'; known are big, worked_solutions"),
+        (["--teacher", "small"], "no teacher 'small'; known are big, self, worked_solutions"),
         (["--columns", "id=id,text=answer"], "no column 'answer'; it has id, cot"),
         (["--items", "none.parquet"], "none.parquet: cannot be read"),
     ],
