@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -173,6 +173,13 @@ def read_plan(paths: Iterable[str | Path]) -> Plan:
     return Plan(strategies)
 
 
+class _Entry(NamedTuple):
+    """What the plans of a folder tell of a model: its name for people, and `tokens_ahead`."""
+
+    words: str
+    tokens: int
+
+
 def in_words(model: str) -> str:
     """Name a model by the strategy that has it, for people: `sft, stage 1 of 1, seed 1 (7fd18016)`.
 
@@ -183,15 +190,8 @@ def in_words(model: str) -> str:
         return "the untuned student"
     digest = model.removesuffix(layout.BEST)
     short = f"{digest[:8]}, best epoch" if model != digest else digest[:8]
-    plans = list(_readable_plans())
-    found = {place: plan for plan in plans for place, one in plan.stages() if one.model == digest}
-    if not found:
-        return f"model {short}"
-    (strategy, seed, stage), plan = next(iter(found.items()))
-    others = len({place.strategy for place in found}) - 1
-    shared = f" and {others} more" if others else ""
-    stages = len(plan.strategies[strategy].seeds[seed].stages)
-    return f"{strategy}{shared}, stage {stage} of {stages}, seed {seed} ({short})"
+    found = _entries().get(digest)
+    return f"{found.words} ({short})" if found else f"model {short}"
 
 
 def tokens_ahead(model: str) -> int:
@@ -203,41 +203,45 @@ def tokens_ahead(model: str) -> int:
     Returns:
         0 for a model that no plan has.
     """
-    files = _plan_files()
-    written = tuple((path, path.stat().st_mtime_ns) for path in files if path.is_file())
-    return _tokens_ahead(Path.cwd(), written).get(model, 0)
+    found = _entries().get(model)
+    return found.tokens if found else 0
+
+
+def _entries() -> dict[str, _Entry]:
+    """Return what the plans here tell of each model; they are read again if one was written."""
+    files = sorted(Path().glob(layout.any_of(layout.PLAN)))
+    stats = ((path, path.stat()) for path in files if path.is_file())
+    written = tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats)
+    return _read_entries(Path.cwd(), written)
 
 
 @lru_cache(maxsize=1)
-def _tokens_ahead(_folder: Path, _written: tuple[tuple[Path, int], ...]) -> dict[str, int]:
-    stages = {one.model: one for plan in _readable_plans() for _, one in plan.stages()}
-    ahead: dict[str, int] = {}
-    behind: dict[str | None, int] = defaultdict(int)
-    # A stage stands behind the one that it starts from: the last ones come first.
-    for model, stage in reversed(_in_order(stages)):
-        ahead[model] = stage.all_tokens + behind[model]
-        behind[stage.parent] = max(behind[stage.parent], ahead[model])
-    return ahead
-
-
-def _in_order(stages: dict[str, PlannedStage]) -> list[tuple[str, PlannedStage]]:
-    """Return stages so that each stands behind the one that it starts from."""
-
-    def depth(stage: PlannedStage) -> int:
-        parent = stages.get(stage.parent or "")
-        return 1 + depth(parent) if parent else 0
-
-    return sorted(stages.items(), key=lambda named: depth(named[1]))
-
-
-def _plan_files() -> list[Path]:
-    return sorted(Path().glob(layout.any_of(layout.PLAN)))
-
-
-def _readable_plans() -> Iterator[Plan]:
-    for path in _plan_files():
+def _read_entries(_folder: Path, written: tuple[tuple[Path, int, int], ...]) -> dict[str, _Entry]:
+    stages: dict[str, PlannedStage] = {}
+    behind: dict[str | None, set[str]] = defaultdict(set)
+    places: dict[str, dict[Place, int]] = defaultdict(dict)
+    for path, *_ in written:
         with suppress(*_UNREADABLE):  # left behind by an earlier version
-            yield read_plan([path])
+            plan = read_plan([path])
+            for place, stage in plan.stages():
+                stages[stage.model] = stage
+                behind[stage.parent].add(stage.model)
+                trained = plan.strategies[place.strategy].seeds[place.seed]
+                places[stage.model][place] = len(trained.stages)
+
+    @cache
+    def ahead(model: str) -> int:
+        return stages[model].all_tokens + max(map(ahead, behind[model]), default=0)
+
+    return {model: _Entry(_words(places[model]), ahead(model)) for model in stages}
+
+
+def _words(places: dict[Place, int]) -> str:
+    """Name a model by the first of its places, given with how many stages there are."""
+    (strategy, seed, stage), stages = next(iter(places.items()))
+    others = len({place.strategy for place in places}) - 1
+    shared = f" and {others} more" if others else ""
+    return f"{strategy}{shared}, stage {stage} of {stages}, seed {seed}"
 
 
 class InWords:
