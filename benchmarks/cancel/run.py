@@ -41,7 +41,7 @@ sys.path.extend([str(ROOT / "tests"), str(ROOT / "tests/contract")])
 
 import pandas as pd
 from harness import POLLING, Project, questions, write_questions
-from scripted_server import ScriptedServer, question, reply
+from scripted_server import ScriptedServer, addends, reply
 from tiny import CHATML, build_model, build_tokenizer, save_student
 
 SLURM = ("--profile", "slurm")
@@ -59,8 +59,7 @@ exec {squeue} "$@"
 
 def solve(request: dict[str, Any], times: int) -> dict[str, Any]:
     """Answer `Add 3 and 4.`."""
-    one, other = re.findall(r"Add (\d+) and (\d+)", question(request))[0]
-    return reply(f"So it is [[{int(one) + int(other)}]]")
+    return reply(f"So it is [[{sum(addends(request))}]]")
 
 
 def configuration(folder: Path, url: str) -> dict[str, Any]:

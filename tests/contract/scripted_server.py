@@ -9,6 +9,7 @@ and in the end the most requests that it had at once:
 import asyncio
 import json
 import random
+import re
 import struct
 import sys
 import threading
@@ -67,6 +68,12 @@ def reply(text, finish_reason="stop", usage=(7, 3), **message):
 def question(request):
     """Return the last message of a request, which identifies it in the tests."""
     return request["messages"][-1]["content"] if request["messages"] else ""
+
+
+def addends(request):
+    """Return the numbers of a question such as `Add 3 and 4.`"""
+    one, other = re.search(r"Add (\d+) and (\d+)", question(request)).groups()
+    return int(one), int(other)
 
 
 class ScriptedServer:

@@ -1,12 +1,11 @@
 """A finished run to make changes in, and what is asserted of each promise."""
 
 import copy
-import re
 import shutil
 
 import pytest
 from harness import ROOT, Project, questions, write_questions
-from scripted_server import ScriptedServer, question, reply
+from scripted_server import ScriptedServer, addends, reply
 
 
 @pytest.fixture(scope="module")
@@ -15,8 +14,8 @@ def server():
     with ScriptedServer() as server:
 
         def solve(request, times):
-            one, other = re.search(r"Add (\d+) and (\d+)", question(request)).groups()
-            return reply(f"{one} + {other}. [[{int(one) + int(other)}]]")
+            one, other = addends(request)
+            return reply(f"{one} + {other}. [[{one + other}]]")
 
         server.answer = solve
         yield server

@@ -1,13 +1,12 @@
 """The workflow with a teacher behind an endpoint: a bad key, a killed run, a moved threshold."""
 
 import copy
-import re
 
 import pandas as pd
 import pytest
 from asking import CANARY
 from harness import Project
-from scripted_server import ScriptedServer, reply
+from scripted_server import ScriptedServer, addends, reply
 
 from caft.store import Store
 
@@ -21,9 +20,7 @@ def server():
         def solve(request, times):
             if not server.takes_the_key:
                 return 401, {}, {"error": {"message": f"bad key {CANARY}"}}
-            text = request["messages"][-1]["content"]
-            one, other = re.search(r"Add (\d+) and (\d+)", text).groups()
-            return {**reply(f"{CANARY} [[{int(one) + int(other)}]]"), "echo": CANARY}
+            return {**reply(f"{CANARY} [[{sum(addends(request))}]]"), "echo": CANARY}
 
         server.answer, server.latency = solve, lambda question: 0.05
         yield server

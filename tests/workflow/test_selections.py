@@ -1,12 +1,11 @@
 """Draws, a model that only scores, combined metrics, chosen rationales, a loss: a whole run."""
 
 import copy
-import re
 
 import pandas as pd
 import pytest
 from harness import Project
-from scripted_server import ScriptedServer, reply
+from scripted_server import ScriptedServer, addends, reply
 
 from caft.mixtures.plan import read_plan
 from caft.tables.files import read_json
@@ -20,8 +19,7 @@ def server():
     with ScriptedServer() as server:
 
         def solve(request, times):
-            text = request["messages"][-1]["content"]
-            one, other = map(int, re.search(r"Add (\d+) and (\d+)", text).groups())
+            one, other = addends(request)
             return reply(f"{'well ' * request['seed']}{one} + {other} [[{one + other}]]")
 
         server.answer = solve
