@@ -40,9 +40,9 @@ with job(snakemake) as log:
         trained_file=Path(inputs.trained) if inputs.get("trained") else None,
     )  # fmt: skip
     before = {Path(path).stem: parquet.read("rationales", path) for path in inputs.before}
+    solved_by = solved_in(before)
     wanted = {
-        name: wanted_by(buckets, [one], params.seeds, solved_in(before))
-        for name, one in strategies.items()
+        name: wanted_by(buckets, [one], params.seeds, solved_by) for name, one in strategies.items()
     }
     rankers = {name: Ranker(**one) for name, one in params.rankers.items()}
     gate = open_gate(setup.path, setup.settings.require_auc, rankers, items, params.seed)

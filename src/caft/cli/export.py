@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from caft.cli.numbers import positive
+
 
 def add_commands(subparsers: Any) -> None:
     """Add the command; it is called as `run(arguments)`."""
@@ -32,7 +34,7 @@ def add_commands(subparsers: Any) -> None:
     )
     command.add_argument(
         "--check-items",
-        type=_positive,
+        type=positive,
         default=64,
         metavar="N",
         help="items of each data set that are asked before and after merging; default: %(default)s",
@@ -51,13 +53,6 @@ def add_commands(subparsers: Any) -> None:
         "--yes", action="store_true", help="upload also to a repository that is public"
     )
     command.set_defaults(run=_export)
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
 
 
 def _export(arguments: argparse.Namespace) -> None:

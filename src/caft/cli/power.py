@@ -4,6 +4,8 @@ import argparse
 from itertools import combinations
 from typing import Any
 
+from caft.cli.numbers import positive
+
 
 def add_commands(subparsers: Any) -> None:
     """Add the command; it is called as `run(arguments)`."""
@@ -25,14 +27,14 @@ def add_commands(subparsers: Any) -> None:
         command.add_argument(
             f"--{what}",
             nargs="+",
-            type=_count,
+            type=positive,
             default=[None],
             metavar="N",
             help=f"how many {what} a run would have; those of the finished one by default",
         )
     command.add_argument(
         "--comparisons",
-        type=_count,
+        type=positive,
         metavar="N",
         help="pairs that the run compares, which are one family of tests: 28 of eight strategies; "
         "those of the finished one by default",
@@ -41,27 +43,20 @@ def add_commands(subparsers: Any) -> None:
     command.set_defaults(run=_power)
 
 
-def _count(word: str) -> int:
-    number = int(word)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{word} is not at least 1")
-    return number
-
-
 def _power(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
     from caft import layout
     from caft.cli import configured
     from caft.errors import ConfigError
-    from caft.report.provenance import check_same
+    from caft.report.provenance import check_made_with
     from caft.report.summary import families, read_all
     from caft.shown import tell
 
     config, made = configured.read(arguments), Path(layout.PROVENANCE)
     if not made.is_file():
         raise ConfigError(f"{made}: there is no finished run here; snakemake summary makes it.")
-    check_same(made, [arguments.config, *arguments.configfile])
+    check_made_with(made, config, [arguments.config, *arguments.configfile])
     chosen = arguments.strategies or config.run.strategies
     for name in chosen:
         if name not in config.run.strategies:

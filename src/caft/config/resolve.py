@@ -50,18 +50,26 @@ def chosen(config: Configuration) -> dict[str, Strategy]:
     return {name: config.strategies[name] for name in config.run.strategies}
 
 
+def teachers_of(config: Configuration, strategy: Strategy) -> list[str]:
+    """Return the teachers of a strategy, in the order of its parts."""
+    common = teacher_of(config, strategy.teacher)
+    parts = (part for stage in strategy.stages for part in stage.parts_or_itself)
+    return list(dict.fromkeys(name for part in parts for name in part.teachers(common)))
+
+
 def asked_by(config: Configuration, strategy: Strategy) -> dict[str, Wanted]:
     """Return what of a strategy each of its teachers is asked for, by their names."""
     common = teacher_of(config, strategy.teacher)
-    parts = (part for stage in strategy.stages for part in stage.parts_or_itself)
-    names = dict.fromkeys(name for part in parts for name in part.teachers(common))
-    return {name: strategy.asked_of(name, common) for name in names}
+    return {name: strategy.asked_of(name, common) for name in teachers_of(config, strategy)}
 
 
 def strategies_of_teacher(config: Configuration, teacher: str) -> dict[str, Wanted]:
     """Return what the strategies of this run ask of a teacher, by name, if they ask it at all."""
-    asked = {name: asked_by(config, strategy) for name, strategy in chosen(config).items()}
-    return {name: of_each[teacher] for name, of_each in asked.items() if teacher in of_each}
+    return {
+        name: strategy.asked_of(teacher, teacher_of(config, strategy.teacher))
+        for name, strategy in chosen(config).items()
+        if teacher in teachers_of(config, strategy)
+    }
 
 
 def resolved_strategies(config: Configuration) -> dict[str, ResolvedStrategy]:
@@ -69,7 +77,7 @@ def resolved_strategies(config: Configuration) -> dict[str, ResolvedStrategy]:
     resolved = {}
     for name, strategy in chosen(config).items():
         common = teacher_of(config, strategy.teacher)
-        fallbacks = {one: config.teachers[one].fallback for one in asked_by(config, strategy)}
+        fallbacks = {one: config.teachers[one].fallback for one in teachers_of(config, strategy)}
         resolved[name] = ResolvedStrategy(
             **{
                 **dict(strategy),
@@ -90,7 +98,7 @@ def trains_on_thoughts(config: Configuration) -> bool:
 def teachers_used(config: Configuration) -> list[str]:
     """Return the teachers that this run's strategies need."""
     return sorted(
-        {name for strategy in chosen(config).values() for name in asked_by(config, strategy)}
+        {name for strategy in chosen(config).values() for name in teachers_of(config, strategy)}
     )
 
 
@@ -184,6 +192,15 @@ def own_scorer(config: Configuration, dataset: str, student: str, metric: str) -
     """Return which of a student's models scores a metric; None where no student or another does."""
     own = metric_table(config, dataset, student, metric) and not config.metrics[metric].model
     return scorer_of(config, student, metric) if own else None
+
+
+def warm_up_file(config: Configuration, dataset: str, student: str, metric: str) -> str | None:
+    """Return the record of the warm-up that scores a metric; None if none does."""
+    made = metric_table(config, dataset, student, metric)
+    if not made or scorer_of(config, student, metric) != "warm_up":
+        return None
+    where = {"dataset": dataset, "student": scored_student(config, student, metric)}
+    return layout.at(layout.WARM_UP, **where, prompt=prompt_of(config, metric))
 
 
 def sampler_file(config: Configuration, dataset: str, student: str, teacher: str) -> str | None:

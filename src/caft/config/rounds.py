@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from caft.analysis.ranking import Ranker
 from caft.config.model import Configuration
 from caft.config.resolve import (
-    asked_by,
     chosen,
     parts_of,
     rankers_of,
     strategies_of_teacher,
+    teachers_of,
     teachers_used,
 )
 from caft.errors import ConfigError
@@ -56,7 +56,7 @@ def round_of(config: Configuration, strategy: str, _above: tuple[str, ...] = ())
         )
     own = config.strategies[strategy]
     needed = {name for division in own.divisions() for name in scored_by(config, division)}
-    sampled = (sampled_by(config, name) for name in asked_by(config, own))
+    sampled = (sampled_by(config, name) for name in teachers_of(config, own))
     needed |= {name for name in sampled if name}
     above = (*_above, strategy)
     return 1 + max((round_of(config, name, above) for name in sorted(needed)), default=0)
@@ -94,7 +94,7 @@ def asked_in_round(config: Configuration, teacher: str, number: int) -> dict[str
 def teachers_of_round(config: Configuration, number: int) -> list[str]:
     """Return the teachers that the strategies of a round ask, in the order of their names."""
     strategies = strategies_of_round(config, number).values()
-    return sorted({name for strategy in strategies for name in asked_by(config, strategy)})
+    return sorted({name for strategy in strategies for name in teachers_of(config, strategy)})
 
 
 def asked_before(config: Configuration, teacher: str, number: int) -> list[str]:

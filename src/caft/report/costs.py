@@ -13,11 +13,11 @@ from caft.config.resolve import (
     kind_of,
     metric_table,
     parts_of,
-    prompt_of,
     sampler_file,
-    scored_student,
     scorer_of,
     source_of,
+    teachers_of,
+    warm_up_file,
 )
 from caft.mixtures.buckets import BUCKETS
 from caft.mixtures.plan import Plan, PlannedStage, Trained
@@ -94,9 +94,10 @@ def teacher_costs(
     """
     nothing = pd.DataFrame(columns=parquet.SCHEMAS["rationales"].names)
     tables: dict[bool, list[pd.DataFrame]] = {False: [], True: []}
+    solved_by = solved_in(rationales)
     for teacher, strategy in asked_by(config, config.strategies[name]).items():
         table = rationales[teacher]
-        wanted = wanted_rationales(buckets, strategy, seed, solved_in(rationales))
+        wanted = wanted_rationales(buckets, strategy, seed, solved_by)
         itself = config.teachers[teacher].is_student
         tables[itself].append(table[table["item_id"].isin(wanted)])
     own = _joined([*tables[False], *tables[True]], nothing)
@@ -150,7 +151,7 @@ def complexity_costs(
         if (path := metric_table(config, dataset, student, metric))
     }
     runs = [read_json(layout.run_of(path)) for path in sources]
-    samplers = [config.teachers[teacher].sampler for teacher in asked_by(config, strategy)]
+    samplers = [config.teachers[teacher].sampler for teacher in teachers_of(config, strategy)]
     models = [*sources.values(), *(one for one in samplers if one)]
     tuned = _records(_scoring_stages(plan, config.run.seeds[0], models, set(own)))
     warm_ups = [read_json(file) for file in warm_up_files(config, dataset, student, name)]
@@ -167,18 +168,11 @@ def complexity_costs(
 def warm_up_files(config: Configuration, dataset: str, student: str, name: str) -> list[str]:
     """Return the records of the warm-ups that a strategy starts from, is scored or taught with."""
     strategy = config.strategies[name]
-    warmed = {(student, config.prompt)} if strategy.start == "warm_up" else set()
-    for metric in metrics_of(config, strategy):
-        made = metric_table(config, dataset, student, metric)
-        if made and scorer_of(config, student, metric) == "warm_up":
-            warmed.add((scored_student(config, student, metric), prompt_of(config, metric)))
-    taught = asked_by(config, strategy)
-    if any(sampler_file(config, dataset, student, teacher) for teacher in taught):
-        warmed.add((student, config.prompt))
-    return [
-        layout.at(layout.WARM_UP, dataset=dataset, student=model, prompt=prompt)
-        for model, prompt in sorted(warmed)
-    ]
+    where = {"dataset": dataset, "student": student, "prompt": config.prompt}
+    files = [layout.at(layout.WARM_UP, **where) if strategy.start == "warm_up" else None]
+    files += [warm_up_file(config, dataset, student, one) for one in metrics_of(config, strategy)]
+    files += [sampler_file(config, dataset, student, one) for one in teachers_of(config, strategy)]
+    return sorted({file for file in files if file})
 
 
 def _scoring_stages(

@@ -91,8 +91,22 @@ def check_same(recorded: Path, files: Sequence[Path]) -> None:
     Raises:
         ConfigError: if they are not, or a file cannot be used.
     """
-    config = json.loads(json.dumps(prepare(read_files(files)).plain()))
-    if recorded.is_file() and read_json(recorded)["config"] != config:
+    check_made_with(recorded, prepare(read_files(files)), files)
+
+
+def check_made_with(recorded: Path, config: Configuration, files: Sequence[Path]) -> None:
+    """See the same of a configuration that is read already.
+
+    Args:
+        recorded: as of `check_same`.
+        config: the prepared configuration.
+        files: what it was read from, for the message.
+
+    Raises:
+        ConfigError: if the results are of another one.
+    """
+    given = json.loads(json.dumps(config.plain()))
+    if recorded.is_file() and read_json(recorded)["config"] != given:
         raise ConfigError(
             f"{recorded}: tells of another configuration than {' and '.join(map(str, files))}. "
             "Name the one of the results (make report CONFIG=my.yaml), or run the other one over "

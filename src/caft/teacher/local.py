@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -129,9 +130,10 @@ class LocalTeacher:
         place = student.place("cot")
         lengths = [len(student.chat.prompt(one.messages, place)) for one in requests]
         most = student.context - self.settings.max_new_tokens
-        if long := [one for one, length in zip(requests, lengths, strict=True) if length > most]:
-            yield [_has_no_room(one) for one in long]
-            requests = [one for one in requests if one not in long]
+        fits = [length <= most for length in lengths]
+        if not all(fits):
+            yield [_has_no_room(one) for one, fit in zip(requests, fits, strict=True) if not fit]
+            requests = list(compress(requests, fits))
         # Another key, hence another seed, for another sample of the same item.
         seeds = [int(digest(request.key, 7), 16) for request in requests]
         started = time.monotonic()

@@ -10,7 +10,6 @@ import pandas as pd
 from caft import layout
 from caft.config import resolve
 from caft.config.model import Configuration
-from caft.config.resolve import sampler_file
 from caft.config.rounds import asked_before, rounds_used, strategies_of_round, teachers_of_round
 from caft.report.ahead.known import Known
 from caft.report.ahead.rates import HERE, Rates
@@ -88,7 +87,9 @@ def _is_divided(config: Configuration) -> bool:
                 layout.at(layout.BUCKETS, dataset=dataset, student=student, buckets=name)
                 for name in names
             ),
-            *filter(None, (sampler_file(config, dataset, student, one) for one in teachers)),
+            *filter(
+                None, (resolve.sampler_file(config, dataset, student, one) for one in teachers)
+            ),
         )
     ]
     return all(Path(file).is_file() for file in files)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from caft.config import resolve, rounds
-from caft.config.model import Configuration
 from caft.mixtures.recipe import Recipe
 from caft.mixtures.settings import (
     AS_DIVIDED,
@@ -42,8 +41,8 @@ class Trainings:
         strategies: the stages of each strategy by training seed.
     """
 
-    def __init__(self, known: Known, config: Configuration, dataset: str, student: str):
-        self.known, self.config = known, config
+    def __init__(self, known: Known, dataset: str, student: str):
+        self.known, self.config = known, known.config
         self.dataset, self.student = dataset, student
         self.strategies = self._strategies()
 

@@ -62,7 +62,7 @@ class _Workload:
         ]
         self.students = resolve.students_used(self.config)
         self.sizes = {name: size_of(name, self.config.students[name]) for name in self.students}
-        self.trainings = {pair: Trainings(known, self.config, *pair) for pair in self.pairs}
+        self.trainings = {pair: Trainings(known, *pair) for pair in self.pairs}
 
     def all(self) -> Iterator[Work]:
         yield from self.sources()
@@ -111,14 +111,8 @@ class _Workload:
                 found = warm_up_files(self.config, dataset, student, name)
                 files |= dict.fromkeys(found, dataset)
             for metric in resolve.metrics_used(self.config):
-                made = resolve.metric_table(self.config, dataset, student, metric)
-                if made and resolve.scorer_of(self.config, student, metric) == "warm_up":
-                    where = {
-                        "dataset": dataset,
-                        "student": resolve.scored_student(self.config, student, metric),
-                        "prompt": resolve.prompt_of(self.config, metric),
-                    }
-                    files[layout.at(layout.WARM_UP, **where)] = dataset
+                if file := resolve.warm_up_file(self.config, dataset, student, metric):
+                    files[file] = dataset
         for file, dataset in files.items():
             student, prompt = Path(file).parts[-3:-1]
             warm_up = self.config.students[student].warm_up
