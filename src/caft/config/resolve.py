@@ -362,8 +362,12 @@ def one_engine(config: Configuration) -> bool:
     return config.evaluation.engine == "vllm" and config.engine.shards.evaluation == 1
 
 
+PartOfRun = Literal["training", "evaluation"]
+"""What has resources of its own, whichever the student."""
+
+
 def student_needs(
-    config: Configuration, student: str, part: Literal["training", "evaluation"] | None = None
+    config: Configuration, student: str, part: PartOfRun | None = None
 ) -> dict[str, int]:
     """Return the threads, gpus, mem_mb and runtime of a job that runs a student."""
     own = config.engine.own

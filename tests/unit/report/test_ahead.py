@@ -273,6 +273,18 @@ def test_another_students_rate_is_scaled_by_size():
     assert rate.basis == "measured here with one, by size"
 
 
+def test_jobs_of_a_part_are_planned_with_the_resources_of_their_own():
+    own = {"training": {"gpus": 1, "mem_mb": 40000}}
+    config = planned(["sft"], engine={"device": "auto", "mem_mb": 6000, "resources": own})
+    work = plan_run(config)
+    asked = {one.step: (one.device, one.gpus, one.mem_mb) for one in work if one.device}
+    assert asked["train_stage"] == ("gpu", 1, 40000)
+    assert asked["evaluate_model"] == ("cpu", 0, 6000)
+    told = render(work, config)
+    assert "memory of a job that runs a model: 6000 to 40000 MB, GPUs: 0 to 1" in told
+    assert "hours of cpu and gpu jobs" in told.splitlines()[-1]
+
+
 def test_a_rough_count_is_near_what_tokenizers_say():
     assert RoughCounter().texts(["Calculate 2 - 5 + 3."]) == [11]
 

@@ -119,7 +119,8 @@ def render(work: list[Work], config: Configuration) -> str:
         )
     bounds = {one.bound for one in work}
     lines += [
-        f"memory of a job that runs a model: {config.engine.mem_mb} MB, GPUs: {config.engine.gpus}",
+        f"memory of a job that runs a model: {_range_of(work, 'mem_mb')} MB, "
+        f"GPUs: {_range_of(work, 'gpus')}",
         *_of_cards(work, config),
         f"on the disk while models are trained: {_most(work)}",
         *resolve.ways(config),
@@ -128,6 +129,12 @@ def render(work: list[Work], config: Configuration) -> str:
     if "at most" in bounds:
         lines.append("An amount is an upper bound where plan.csv says `at most`.")
     return "\n".join([*lines, last_line(work)])
+
+
+def _range_of(work: list[Work], what: str) -> str:
+    """Return what jobs ask for that run a model: one number, or the least and the most."""
+    asked = {getattr(one, what) for one in work if one.device}
+    return " to ".join(f"{number}" for number in sorted({min(asked), max(asked)}))
 
 
 def _of_cards(work: list[Work], config: Configuration) -> list[str]:
@@ -149,7 +156,7 @@ def last_line(work: list[Work]) -> str:
     """Return the sum of a plan: jobs, hours, money and what is fetched and kept."""
     jobs, left = sum(one.jobs for one in work), sum(one.left for one in work)
     to_do = [one for one in work if one.left]
-    device = next((one.device for one in work if one.device), "cpu")
+    device = " and ".join(sorted({one.device for one in work if one.device})) or "cpu"
     hours = _total([one.hours_left for one in to_do if one.device and _takes_hours(one)])
     usd = _total([one.usd for one in to_do if one.step in _BUYING])
     disk = _total([one.disk_mb for one in work if one.step in _KEEPING])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from caft import layout
+from caft.config import resolve
 from caft.config.model import Configuration
 from caft.config.modes import read_view
 from caft.report.ahead.sizes import Size, size_of
@@ -91,11 +92,17 @@ class Rates:
 
     def __init__(self, config: Configuration):
         self.config = config
-        self.device = device_of(config)
         self.seen: dict[tuple[str, str], Seen] = defaultdict(Seen)
         for kind, student, seconds, units in _records(config):
             if units and seconds:
                 self.seen[kind, student].add(seconds, units)
+
+    def device_of(self, gpus: int) -> str:
+        """Return where a job runs a model that asks for so many GPUs: `cpu` or `gpu`."""
+        wanted = self.config.engine.device
+        if wanted == "cpu":
+            return "cpu"
+        return "gpu" if wanted == "cuda" or gpus or devices.visible() else "cpu"
 
     def of(self, job: Job) -> Rate:
         """Return how long a unit of a job takes."""
@@ -115,23 +122,18 @@ class Rates:
     def _by_device(self, job: Job) -> Rate:
         if job.size.parameters is None:
             return NO_RATE
-        speed, parameters = DEVICES[self.device], job.size.parameters
+        part: resolve.PartOfRun | None = "training" if job.kind == "train" else None
+        if job.kind.startswith("predictions"):
+            part = "evaluation"
+        needs = resolve.student_needs(self.config, job.student, part)
+        device, parameters = self.device_of(needs["gpus"]), job.size.parameters
+        speed = DEVICES[device]
         if job.kind == "train":
             seconds = 6 * parameters / speed.train
         else:
             seconds = 2 * parameters * (job.reads / speed.read + job.writes / speed.write)
-        cores = self.config.engine.threads if self.device == "cpu" else 1
+        cores = needs["threads"] if device == "cpu" else 1
         return Rate(seconds / cores, f"table of devices: {speed.name}")
-
-
-def device_of(config: Configuration) -> str:
-    """Return where models will run on this machine: `cpu` or `gpu`."""
-    engine = config.engine
-    if engine.device == "cpu":
-        return "cpu"
-    if engine.device == "cuda" or engine.gpus:
-        return "gpu"
-    return "gpu" if devices.visible() else "cpu"
 
 
 def _records(config: Configuration) -> Iterator[tuple[str, str, float, float]]:

@@ -33,7 +33,7 @@ from caft.teacher.money.budget import teacher_price
 from caft.teacher.settings import Asked
 
 _SECONDS_PER_HOUR = 3600
-PART_OF_RULE: dict[str, Literal["training", "evaluation"]] = {
+PART_OF_RULE: dict[str, resolve.PartOfRun] = {
     **dict.fromkeys(["warm_up_student", "train_stage"], "training"),
     **dict.fromkeys(["select_epoch", "answer_student", "evaluate_model"], "evaluation"),
 }
@@ -219,7 +219,7 @@ class _Workload:
             work,
             hours=hours,
             hours_left=None if hours is None and left else (hours or 0.0) * left,
-            device=self.rates.device,
+            device=self.rates.device_of(needs["gpus"]),
             gpus=needs["gpus"],
             mem_mb=needs["mem_mb"],
         )
@@ -358,7 +358,7 @@ class _Workload:
             download_mb=self._teacher_mb(asked) if done.left else 0.0,
             gpus=needs["gpus"],
             mem_mb=needs["mem_mb"],
-            device=self.rates.device if asked.runs_here else None,
+            device=self.rates.device_of(needs["gpus"]) if asked.runs_here else None,
             basis=BEFORE if requests is None else None,
         )
 
