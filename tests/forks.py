@@ -4,6 +4,7 @@ An interpreter with torch, transformers, TRL and Snakemake takes ten seconds to 
 the tests does in it a fraction of one. A fork has nothing of caft loaded: each reads the code anew.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -150,7 +151,20 @@ def _script(arguments: list[str]) -> None:
     runpy.run_path(arguments[0], run_name="__main__")
 
 
-if __name__ == "__main__":
+def _load() -> None:
+    """Load the libraries, and what they build when they are first used."""
     for library in LIBRARIES:
         __import__(library)
+    from snakemake.cli import get_argument_parser
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+    get_argument_parser()
+    get_checkpoint_conversion_mapping("llama")
+    # A fork that looks for garbage would copy the pages of all that it shares.
+    gc.collect()
+    gc.freeze()
+
+
+if __name__ == "__main__":
+    _load()
     serve(socket.socket(fileno=int(sys.argv[1])))
