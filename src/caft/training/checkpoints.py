@@ -54,10 +54,23 @@ def make_room(folder: Path, identity: str) -> None:
 
     Each of a full tuning is three times the model: so two of them are the most that the disk holds.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     newest = keep_usable(folder, identity)
     for checkpoint in folder.glob("checkpoint-*"):
         if checkpoint != newest:
             shutil.rmtree(checkpoint)
+
+
+def fits(folder: Path, size: int) -> bool:
+    """Tell whether the disk has room for a checkpoint of so many bytes; warn if it has not."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        logging.getLogger("caft").warning(
+            "%s: no checkpoint is written, since one takes %.1f GB and %.1f GB are free; make "
+            "room, or set training.checkpoint_folder to a larger disk",
+            *(folder, size / 1e9, free / 1e9),
+        )
+    return free >= size
 
 
 def _is_usable(checkpoint: Path, identity: str) -> bool:

@@ -1,7 +1,7 @@
 """TRL's SFTTrainer with an order of rows that resumes and scales, and an exact validation loss."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from trl import SFTTrainer
 
 from caft.mixtures.recipe import Recipe
 from caft.running.meter import Meter
-from caft.tables.files import read_json, share_weights
-from caft.training.checkpoints import MARK, complete, make_room
+from caft.tables.files import read_json, share_weights, write_json
+from caft.training.checkpoints import MARK, complete, fits, make_room
 from caft.training.steps import count_parts, lengths_of, parts_of
 
 
@@ -63,6 +63,7 @@ class StageTrainer(SFTTrainer):
         order: RowOrder,
         identity: str,
         meter: Meter,
+        kept_as: torch.dtype | None,
         **named: Any,
     ):
         """Take what SFTTrainer takes, and more.
@@ -73,8 +74,10 @@ class StageTrainer(SFTTrainer):
             order: of the rows.
             identity: digest of everything the training depends on.
             meter: counts since the job began; what earlier parts took is added from a checkpoint.
+            kept_as: precision in which whole weights are written; None as they are trained.
             named: for SFTTrainer.
         """
+        self.kept_as = kept_as
         self.recipe, self.order, self.identity, self.meter = recipe, order, identity, meter
         # A step is computed in parts of at most so many; None for all at once.
         self.tokens_at_once: int | None = None
@@ -132,8 +135,10 @@ class StageTrainer(SFTTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         started = time.monotonic()
-        if self.is_world_process_zero():
-            make_room(Path(str(self.args.output_dir)), self.identity)
+        work = Path(str(self.args.output_dir))
+        has_room = self.is_world_process_zero() and self._make_room(work)
+        if not broadcast_object_list([has_room])[0]:
+            return
         # Past SFTTrainer's own, which writes a model card beside the checkpoint.
         super(SFTTrainer, self)._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
@@ -141,12 +146,19 @@ class StageTrainer(SFTTrainer):
             # Between two epochs the next order is still to be drawn.
             within = not float(self.state.epoch).is_integer()
             complete(
-                Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}",
+                work / f"checkpoint-{self.state.global_step}",
                 self.identity,
                 order=self.order.order if within else None,
                 amounts=self.meter.amounts,
             )
         self.checkpoint_seconds = time.monotonic() - started
+
+    def _make_room(self, work: Path) -> bool:
+        """Remove older checkpoints; tell whether the disk then has room for the next."""
+        make_room(work, self.identity)
+        model = self.accelerator.unwrap_model(self.model)
+        weights = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+        return fits(work, 3 * 4 * weights)  # in float32, with two numbers of AdamW for each
 
     def save_weights(self, folder: Path) -> None:
         """Write adapters or whole weights as safetensors; all processes call it, one writes."""
@@ -154,7 +166,13 @@ class StageTrainer(SFTTrainer):
         state = self.accelerator.get_state_dict(self.model_wrapped) if sharded else None
         if self.is_world_process_zero():
             model = self.accelerator.unwrap_model(self.model)
+            if self.kept_as:
+                state = _converted(state or model.state_dict(), self.kept_as)
             model.save_pretrained(folder, state_dict=state, safe_serialization=True)
+            if self.kept_as:
+                name = str(self.kept_as).removeprefix("torch.")
+                config = folder / "config.json"
+                write_json(config, {**read_json(config), "dtype": name})
             share_weights(folder)
 
     def evaluate(self, eval_dataset: Any = None, *_: Any, **__: Any) -> dict[str, float]:
@@ -183,3 +201,12 @@ class StageTrainer(SFTTrainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+
+def _converted(weights: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Convert weights; those that were one tensor under two names (tied) stay one."""
+    made: dict[int, torch.Tensor] = {}
+    for weight in weights.values():
+        if weight.data_ptr() not in made:
+            made[weight.data_ptr()] = weight.to(dtype) if weight.is_floating_point() else weight
+    return {name: made[weight.data_ptr()] for name, weight in weights.items()}

@@ -8,7 +8,7 @@ from configurations import configuration
 
 from caft import layout
 from caft.config.checks import lacking
-from caft.mixtures.recipe import Recipe
+from caft.mixtures.recipe import EarlyStopping, Recipe
 from caft.report.ahead import rates
 from caft.report.ahead.known import Known, RoughCounter
 from caft.report.ahead.outlook import as_table, last_line, plan_run, render
@@ -229,18 +229,21 @@ def test_a_name_tells_how_large_a_model_is(name, parameters):
     assert size_in(name) == parameters
 
 
-def test_full_tuning_takes_float32_weights_and_two_checkpoints_with_their_optimizer():
+def test_full_tuning_keeps_whole_weights_and_two_checkpoints_with_their_optimizer():
     size, full = Size(3e9, ""), Recipe(method="full")
-    assert model_mb(full, size, 5) == 12000
-    assert model_mb(full.model_copy(update={"keep_epochs": True}), size, 5) == 72000
-    assert work_mb(full, size, checkpoints=True) == 72000
-    assert work_mb(full, size, checkpoints=False) == 0
-    assert model_mb(full, Size(None, ""), 5) is None
+    stopped = full.model_copy(update={"early_stopping": EarlyStopping(patience=1)})
+    assert model_mb(full, size, 5, half=False) == 12000
+    assert model_mb(full, size, 5, half=True) == 6000
+    assert model_mb(full.model_copy(update={"keep_epochs": True}), size, 5, half=False) == 72000
+    assert work_mb(full, size, checkpoints=True, half=True) == 72000
+    assert work_mb(full, size, checkpoints=False, half=False) == 0
+    assert work_mb(stopped, size, checkpoints=False, half=True) == 12000
+    assert model_mb(full, Size(None, ""), 5, half=True) is None
 
 
 def test_adapters_of_the_default_student_take_twenty_megabytes():
-    assert model_mb(Recipe(), Size(135e6, ""), 2) == pytest.approx(19.6)
-    assert model_mb(Recipe(lora={"r": 32}), Size(135e6, ""), 2) == pytest.approx(39.2)
+    assert model_mb(Recipe(), Size(135e6, ""), 2, half=True) == pytest.approx(19.6)
+    assert model_mb(Recipe(lora={"r": 32}), Size(135e6, ""), 2, half=False) == pytest.approx(39.2)
 
 
 def test_a_local_student_is_not_fetched():

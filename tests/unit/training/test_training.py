@@ -232,6 +232,22 @@ def test_the_full_method_saves_a_whole_model_that_a_next_stage_goes_on_with(
     assert loss_of(load_model(tmp_path / "two"), rows) == pytest.approx(after, abs=1e-3)
 
 
+def test_what_answers_in_bfloat16_keeps_whole_weights_so(mixture, student, short_recipe, tmp_path):
+    full = changed(short_recipe, method="full")
+    job = StageJob(mixture, student, full, 1, 1)
+    for dtype in ("float32", "bfloat16"):
+        train_stage(job, tmp_path / dtype, Engine(device="cpu", dtype=dtype))
+    whole, half = (
+        load_file(tmp_path / dtype / "model.safetensors") for dtype in ("float32", "bfloat16")
+    )
+    assert set(whole) == set(half), "tied weights are there once"
+    assert all(torch.equal(weight.bfloat16(), half[name]) for name, weight in whole.items())
+    assert read_json(tmp_path / "bfloat16/config.json")["dtype"] == "bfloat16"
+    go_on = StageJob(mixture, student, full, 1, 1, parent=tmp_path / "bfloat16")
+    train_stage(go_on, tmp_path / "next", Engine(device="cpu", dtype="bfloat16"))
+    assert load_file(tmp_path / "next/model.safetensors").keys() == half.keys()
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(
     mixture, student, short_recipe, tmp_path, monkeypatch
 ):

@@ -170,6 +170,18 @@ def test_checkpoints_on_another_disk_are_gone_on_from_and_removed(
     assert not (tmp_path / "disk/model").exists()
 
 
+def test_a_disk_without_room_is_left_without_a_checkpoint(
+    stage, whole, tmp_path, monkeypatch, caplog
+):
+    free = type(shutil.disk_usage(tmp_path))(1e9, 1e9, 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: free)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "complete", lambda *_, **__: pytest.fail("written"))
+        record = train_planned(stage, tmp_path / "model", CPU, checkpoint_minutes=EVERY_STEP)
+    assert same_training(record, whole)
+    assert "set training.checkpoint_folder to a larger disk" in caplog.text
+
+
 def test_a_checkpoint_of_another_training_is_not_used(student, noisy, stage, tmp_path, monkeypatch):
     class Dying(trainer.StageTrainer):
         def _save_checkpoint(self, *arguments):

@@ -104,6 +104,11 @@ class Rates:
             return "cpu"
         return "gpu" if wanted == "cuda" or gpus or devices.visible() else "cpu"
 
+    def computes_in_half(self, gpus: int) -> bool:
+        """Tell whether a job that asks for so many GPUs runs a model in bfloat16."""
+        dtype = self.config.engine.dtype
+        return dtype == "bfloat16" or (dtype == "auto" and self.device_of(gpus) == "gpu")
+
     def of(self, job: Job) -> Rate:
         """Return how long a unit of a job takes."""
         if found := self.seen.get((job.kind, job.student)):

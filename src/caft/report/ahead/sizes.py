@@ -115,18 +115,37 @@ def trained_weights(recipe: Recipe, size: Size) -> float | None:
     return _ADAPTER * recipe.lora.r / 16 * (size.parameters / _ADAPTED) ** (2 / 3)
 
 
-def model_mb(recipe: Recipe, size: Size, epochs: float) -> float | None:
-    """Return what a trained model takes for good: float32 weights, of every epoch if kept."""
+def model_mb(recipe: Recipe, size: Size, epochs: float, half: bool) -> float | None:
+    """Return what a trained model takes for good, with every epoch's weights if they are kept.
+
+    Args:
+        recipe: of its training.
+        size: of the student.
+        epochs: of its training.
+        half: whether it computes in bfloat16, in which whole weights are then kept.
+    """
     weights = trained_weights(recipe, size)
     copies = 1 + (math.ceil(epochs) if recipe.keep_epochs else 0)
-    return None if weights is None else weights * 4 * copies / MB
+    return None if weights is None else weights * _kept_bytes(recipe, half) * copies / MB
 
 
-def work_mb(recipe: Recipe, size: Size, checkpoints: bool) -> float | None:
-    """Return what a training takes while it runs: its checkpoints, and the best epoch's weights."""
+def work_mb(recipe: Recipe, size: Size, checkpoints: bool, half: bool) -> float | None:
+    """Return what a training takes while it runs: its checkpoints, and the best epoch's weights.
+
+    Args:
+        recipe: of the training.
+        size: of the student.
+        checkpoints: whether it writes any.
+        half: as for `model_mb`.
+    """
     weights = trained_weights(recipe, size)
     if weights is None:
         return None
-    copies = _CHECKPOINTS * (1 + _OPTIMIZER) if checkpoints else 0
-    copies += 2 if recipe.early_stopping and not recipe.keep_epochs else 0
-    return weights * 4 * copies / MB
+    each = _CHECKPOINTS * (1 + _OPTIMIZER) * 4 if checkpoints else 0
+    if recipe.early_stopping and not recipe.keep_epochs:
+        each += 2 * _kept_bytes(recipe, half)
+    return weights * each / MB
+
+
+def _kept_bytes(recipe: Recipe, half: bool) -> int:
+    return 2 if half and recipe.method == "full" else 4

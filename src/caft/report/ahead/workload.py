@@ -392,8 +392,9 @@ class _Workload:
         size, recipe, tokens = self.sizes[student], stage.recipe, stage.tokens.number
         rate = self.rates.of(Job("train", student, size))
         seconds = amounts.times(tokens, rate.seconds)
-        stays = model_mb(recipe, size, stage.epochs)
         checkpoints = self.config.training.checkpoint_minutes is not None
+        needs = resolve.student_needs(self.config, student, PART_OF_RULE.get(step))
+        half = self.rates.computes_in_half(needs["gpus"])
         work = work_of(
             step,
             jobs_of(files),
@@ -407,8 +408,8 @@ class _Workload:
                 recipe, stage.rows.number, amounts.times(tokens, 1 / stage.epochs), stage.epochs
             ),
             tokens=amounts.whole(tokens),
-            disk_mb=stays,
-            work_mb=work_mb(recipe, size, checkpoints),
+            disk_mb=model_mb(recipe, size, stage.epochs, half),
+            work_mb=work_mb(recipe, size, checkpoints, half),
             basis=BEFORE if tokens is None else rate.basis,
         )
         return self._on_device(work, seconds)
