@@ -37,7 +37,7 @@ _BLOCK = re.compile(r"^```(\w[\w ]*)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _CHANGING = [  # what differs between two runs: moments, durations, digests, temporary folders
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[.,\d]*(?:\+00:00)?"), "<time>"),
-    (re.compile(r"\b[\d.]+ (?:s|min|h)\b"), "<duration>"),
+    (re.compile(r"\b[\d.]+ (?:s|min|h)\b|\b\d+:\d\d:\d\d\b"), "<duration>"),
     (re.compile(r"\b[0-9a-f]{16}\b"), "<digest>"),
 ]
 

@@ -93,7 +93,6 @@ def likelihoods(
     asked = zip(records(prompts.items), prompts.messages, strict=True)
     for index, (item, turns) in enumerate(asked):
         rationale = item["reference_rationale"]
-        rationale = rationale if isinstance(rationale, str) else None
         place: Place = "cot" if rationale else "direct"
         prompt, target = chat.row(turns, completion(item, variant, rationale), place)
         target = target[:-1]

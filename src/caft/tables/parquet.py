@@ -297,10 +297,19 @@ def _is_of(name: str, columns: list[str]) -> bool:
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a table as dicts, for the few places that render text row by row."""
+    """Return the rows of a table as dicts, for the few places that render text row by row.
+
+    A text that is missing is None, not the number NaN, which counts as true.
+    """
     names = [str(name) for name in table.columns]
-    columns = [table.iloc[:, place].tolist() for place in range(len(names))]
+    columns = [_values(table.iloc[:, place]) for place in range(len(names))]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def _values(column: pd.Series) -> list[Any]:
+    if pd.api.types.is_string_dtype(column.dtype):
+        return column.to_numpy(dtype=object, na_value=None).tolist()
+    return column.tolist()
 
 
 def footer(path: str | Path) -> dict[str, Any]:

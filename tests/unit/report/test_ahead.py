@@ -1,6 +1,7 @@
 """The plan of a whole run, on small configurations: literal numbers."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -8,6 +9,8 @@ from configurations import configuration
 
 from caft import layout
 from caft.config.checks import lacking
+from caft.datasets import load
+from caft.datasets.ingest import ingest_as
 from caft.mixtures.recipe import EarlyStopping, Recipe
 from caft.report.ahead import rates
 from caft.report.ahead.known import Known, RoughCounter
@@ -205,6 +208,19 @@ def test_what_is_there_is_not_left():
     after = plan_run(config)
     assert sum(one.jobs for one in before) == sum(one.jobs for one in after)
     assert sum(one.left for one in before) - sum(one.left for one in after) == 2
+
+
+def test_items_that_are_there_are_planned_as_those_in_their_file():
+    config = planned(["sft"])
+    before = plan_run(config)
+    raw = load(config.datasets["mine"], config.seed, Path(layout.DOWNLOADS))
+    items = ingest_as(config.datasets["mine"], raw, config.seed, "mine").items
+    parquet.write("items", items, layout.at(layout.ITEMS, dataset="mine"), code=1)
+    after = plan_run(config)
+    assert [(one.step, one.rows, one.tokens) for one in before] == [
+        (one.step, one.rows, one.tokens) for one in after
+    ]
+    assert sum(one.left for one in before) - sum(one.left for one in after) == 1
 
 
 def test_shards_are_jobs_and_one_more_joins_them():

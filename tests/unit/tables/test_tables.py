@@ -32,6 +32,12 @@ def test_equal_rows_give_equal_bytes_in_any_order_of_rows_and_columns(tmp_path):
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
+def test_a_text_that_is_missing_is_none_in_a_row(tmp_path):
+    parquet.write("predictions", predictions(), tmp_path / "t.parquet")
+    rows = parquet.records(parquet.read("predictions", tmp_path / "t.parquet"))
+    assert [row["thought"] for row in rows] == [None, "hm"]
+
+
 def test_a_table_is_read_back_as_written_and_sorted_by_item(tmp_path):
     parquet.write("predictions", predictions(), tmp_path / "t.parquet")
     found = parquet.read("predictions", tmp_path / "t.parquet")
