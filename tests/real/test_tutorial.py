@@ -9,7 +9,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pytest
 from harness import ROOT, forks
 
 sys.path.insert(0, str(ROOT / "docs/tutorial"))
@@ -37,9 +36,6 @@ def shell_in(folder: Path) -> pages.Shell:
     return run
 
 
-@pytest.mark.skipif(
-    not os.environ.get("CAFT_LONG"), reason="takes both cores for minutes; CAFT_LONG=1 runs it"
-)
 def test_every_command_of_the_tutorial_works_and_prints_what_the_page_shows(tmp_path):
     pages.lay_out(tmp_path)
     shown = [part for part in pages.cells(pages.PAGE.read_text(encoding="utf-8")) if part.runs]

@@ -256,7 +256,7 @@ class Sequence:
             self.tell(f"cut {path.relative_to(self.project.folder)}")
 
     def kill(self) -> None:
-        seconds = self.random.uniform(1, 15)
+        seconds = self.random.uniform(0.3, 6)  # about what a run takes
         self.project.run_for(seconds, TARGET)
         self.tell(f"kill after {seconds:.1f} s")
 

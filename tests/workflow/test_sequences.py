@@ -3,8 +3,6 @@
 `python benchmarks/sequences/run.py` takes as many as you like.
 """
 
-import os
-
 import pytest
 from sequences import Sequence, World
 
@@ -15,9 +13,6 @@ def world(config, student, tmp_path_factory):
     return World(tmp_path_factory.mktemp("sequences"), config, student)
 
 
-@pytest.mark.skipif(
-    not os.environ.get("CAFT_LONG"), reason="takes both cores for minutes; CAFT_LONG=1 runs it"
-)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_same_command_ends_with_the_tables_of_a_fresh_run(world, seed):
     Sequence(world, seed).go(4)
