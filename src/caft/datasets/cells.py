@@ -61,9 +61,11 @@ def _keys(value: Any) -> Iterator[str]:
 
 def as_text(value: Any) -> str | None:
     """Return a cell as text; null, NaN and the empty string are None."""
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+    if isinstance(value, str):
+        return value or None
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    return value if isinstance(value, str) else str(value)
+    return str(value)
 
 
 def text(value: Any, what: str, selector: str) -> str | None:
