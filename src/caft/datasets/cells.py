@@ -136,6 +136,19 @@ def options(
     return text(value, "the options", column) if isinstance(value, bytes) else value, None
 
 
+def scored(record: Mapping[str, Any], column: str) -> tuple[Any, list[str] | None]:
+    """Return the options that an object scores, `{option: score}`, and as their labels the same.
+
+    A key without a score is none: Parquet and Arrow give every row the keys of all rows.
+    """
+    value = select(record, column)
+    value = parsed(value) if isinstance(value, str) else value
+    if not isinstance(value, Mapping):
+        return value, None
+    found = [str(key) for key, score in value.items() if score is not None]
+    return found, found
+
+
 def _beside(record: Mapping[str, Any], column: str) -> str | None:
     """Return the selector of labels that stand beside options below a column."""
     parent, _, _ = column.rpartition(".")

@@ -84,8 +84,6 @@ class File(TableSettings):
             yield "parts", f"{name!r} is named twice."
         if self.rationales and self.columns.id is None:
             yield "columns", "rationales are joined by id; name the id column."
-        if self.answer_kind == "choice" and self.columns.options is None:
-            yield "columns", "answer_kind is choice; name the options, or set the kind."
 
     def _absent(self) -> Iterator[tuple[str, str]]:
         try:

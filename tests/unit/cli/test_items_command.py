@@ -206,6 +206,15 @@ OTHER = {
         "question": q,
         "mc1_targets": {"choices": o, "labels": [int(n == p) for n in range(3)]},
     },
+    "bigbench": lambda q, o, p: {
+        "input": q,
+        "target_scores": {one: int(n == p) for n, one in enumerate(o)},
+    },
+    "flags": lambda q, o, p: {
+        "stem": q,
+        "answers": [{"answer_text": one, "is_correct": n == p} for n, one in enumerate(o)],
+    },
+    "one_part": lambda q, o, p: {"ctx": q, "endings": o, "label": str(p), "split": "val"},
     "medqa": lambda q, o, p: {
         "question": q,
         "options": [{"key": "ABC"[n], "value": one} for n, one in enumerate(o)],
@@ -237,6 +246,29 @@ def test_open_questions_are_numbers_texts_or_end_in_the_answer(tmp_path, capsys)
         _, config = printed(path, capsys)
         assert config["datasets"]["own"]["answer_kind"] == kind
         assert config["datasets"]["own"]["records"] == "data"
+
+
+@pytest.mark.parametrize(
+    ("answers", "options"), [([True, False], ["yes", "no"]), (["Maybe", "No"], ["Maybe", "No"])]
+)
+def test_answers_of_a_few_words_are_options_that_all_questions_share(
+    answers, options, tmp_path, capsys
+):
+    path = tmp_path / "own.jsonl"
+    rows = [{"question": f"Is {n} even?", "answer": answers[n % 2]} for n in range(30)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    items, _ = read(path, capsys)
+    assert [list(one) for one in items["options"]] == [options] * 30
+    assert list(items["answer"]) == ["A", "B"] * 15
+
+
+@pytest.mark.parametrize("options", ["A) x{n} | B) y{n}", "A. x{n}\nB. y{n}"])
+def test_letters_without_a_list_of_options_are_no_open_answers(options, tmp_path, capsys):
+    path = tmp_path / "own.jsonl"
+    rows = [{"question": f"Q{n}?", "choices": options.format(n=n), "answer": "B"} for n in range(9)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["items", str(path)]) == 1
+    assert "'answer' names options by letters, and no column has them" in capsys.readouterr().err
 
 
 def test_what_no_name_or_value_tells_is_said_with_what_there_is(tmp_path, capsys):
