@@ -220,8 +220,8 @@ def _candidates(values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
     for question in questions:
         answers = [one for one in answers if one != question]
         for one in (one for one in values if _kind(values[one]) == "scores"):
-            columns = {"question": question, "options": one, "answer": one}  # as of BIG-bench
-            yield {"columns": columns, "answer_format": "scores"}
+            scored = {"question": question, "options": one, "answer": one}  # as of BIG-bench
+            yield {"columns": scored, "answer_format": "scores"}
         options = list(_options(values, question))
         for given, right in options:
             for answer in [right] if right else answers:
@@ -232,8 +232,8 @@ def _candidates(values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
                     yield {"columns": columns, **({"answer_format": form} if form else {})}
         for answer in answers if not options else []:
             if shared := _shared(values[answer]):
-                columns = {"question": question, "answer": answer}
-                yield {"columns": columns, "shared_options": shared, "answer_format": "text"}
+                both = {"question": question, "answer": answer}
+                yield {"columns": both, "shared_options": shared, "answer_format": "text"}
             if not _are_letters(values[answer]):
                 yield from _open(question, answer, values[answer])
 
