@@ -7,13 +7,15 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from caft.datasets.file import File
+from caft.datasets import read_section
 from caft.datasets.ingest import Ingested, ingest
 from caft.datasets.mapping import Mapper
 from caft.datasets.parts import guessed
 from caft.errors import ItemError
 from caft.prompting.numbers import canonical_number
 from caft.settings import NAME
+from caft.tables.containers import format_of
+from caft.tables.files import files_in
 from caft.tables.reading import Reading, class_names, parts_of, read_rows
 from caft.tables.rows import Limits, Row, Unread, Unusable
 from caft.tables.selectors import Misfit, parsed, select
@@ -67,20 +69,35 @@ def guess(path: str) -> Guess:
     Raises:
         ItemError: if it cannot be read, or no reading makes items of most rows.
     """
-    parts = parts_of(path)
-    files = [(file, part) for part in parts for file in part.files]
+    of_hub = _files_of_hub(path)
+    parts = [] if of_hub else parts_of(path)
+    files = of_hub or [file for part in parts for file in part.files]
     if not files:
         raise ItemError(f"{path}: no such file.")
-    how, notes, rows = _first_rows(files[0][0])
+    how, notes, rows = _first_rows(files[0])
     section: dict[str, Any] = {"adapter": "file", "path": path, **how}
-    if names := [part.name for part in parts if part.name]:
-        section["parts"] = guessed(names)
+    if of_hub and not how:
+        names = [Path(file).name for file in of_hub]
+        section = {"adapter": "hub", "id": path, "parts": {one: one for one in guessed(names)}}
+    elif names := [part.name for part in parts if part.name]:
+        section["parts"], note = _mapped(names)
+        notes += note
     records = [row for _, row in rows if not isinstance(row, Unusable)]
+    if len(records) < _GOOD * len(rows):
+        number, bad = next((n, row) for n, row in rows if isinstance(row, Unusable))
+        raise ItemError(
+            f"{path}, row {number}: {bad.detail}, like {len(rows) - len(records)} of the first "
+            f"{len(rows)} rows."
+        )
     if not records:
         raise ItemError(f"{path}: the file has no rows.")
-    classes = class_names(files[0][0], Limits(), Reading(**how))
+    classes = class_names(files[0], Limits(), Reading(**how))
     values = _columns(records, classes)
     rest = {what: _named(values, names) for what, names in _OTHERS.items()}
+    if "parts" in section:
+        del rest["split"]
+    if len(files) > 1:  # ids often begin anew in each file, and only one is looked at
+        del rest["id"]
     section["splits"] = _SPLITS
     best: tuple[int, dict[str, Any], Ingested] | None = None
     for candidate in _candidates(values):
@@ -100,6 +117,26 @@ def guess(path: str) -> Guess:
         notes.append("shuffle_options: the right option stands in one place nearly always.")
         made = _tried(whole, rows, classes) or made
     return Guess(whole, made, [*notes, *made.report["warnings"]])
+
+
+def _files_of_hub(path: str) -> list[str]:
+    """Return the files of a local folder in the hub's form: each is named after its split."""
+    folder = Path(path)
+    if not folder.is_dir() or (folder / "dataset_dict.json").is_file():
+        return []
+    files = [file for file in files_in(path, "**") if format_of(file)]
+    found = guessed(Path(file).name for file in files)
+    whole = sum(map(len, found.values())) == len(files)
+    return files if whole and {"train", "test"} <= found.keys() else []
+
+
+def _mapped(names: list[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the split of each part, and a note where one that is no test has to be it."""
+    found = guessed(names)
+    if "test" in found or "validation" not in found:
+        return found, []
+    found["test"] = found.pop("validation")
+    return found, [f"parts: there is no test; {', '.join(found['test'])} stands for it."]
 
 
 def _untold(values: Mapping[str, list[Any]]) -> str:
@@ -345,10 +382,11 @@ def _tried(
     section: dict[str, Any], rows: Iterable[Row], classes: Mapping[str, list[str]]
 ) -> Ingested | None:
     """Return what the rows become, if most become items."""
-    settings = File.model_validate(section)
-    mapper = Mapper(settings, settings.path)
+    settings: Any = read_section(section)
+    name = section.get("path") or section["id"]
+    mapper = Mapper(settings, name)
     try:
-        mapper.add(rows, settings.path, "", classes)
+        mapper.add(rows, name, "", classes)
         made = ingest(
             mapper.done(),
             settings.splits,

@@ -102,7 +102,7 @@ def ingest(
         "drawn_beside_own_splits": _drawn_beside(kept),
         **described(items),
     }
-    report["warnings"] = list(warnings(report, raw.answer_format))
+    report["warnings"] = [*raw.notes, *warnings(report, raw.answer_format)]
     bad.sort(key=lambda entry: (entry["file"], entry["row"]))
     quarantine = pd.DataFrame(bad, columns=SCHEMAS["quarantined_items"].names)
     return Ingested(items, quarantine, report)
