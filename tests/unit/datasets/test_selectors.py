@@ -87,6 +87,9 @@ SHAPES = [
     ),
     ({"m": {"o": ["x", "y"], "r": [0, 1]}}, {"options": "m.o", "answer": "m.r"}, "scores"),
     ({"o": {"x": 0, "y": 1}}, {"options": "o", "answer": "o"}, "scores"),
+    ({"o": [["x", 1], ["y", 2]], "a": "B"}, {"options": "o[][0]", "answer": "a"}, {}),
+    ({"o": '[["x"], ["y"]]', "a": "B"}, {"options": "o[][0]", "answer": "a"}, {}),
+    ({"o": ["x", "y"], "a": [{"t": "y"}]}, {"options": "o", "answer": "a[].t[0]"}, "text"),
     ({"o": "{'x': False, 'y': True, 'z': None}"}, {"options": "o", "answer": "o"}, "scores"),
 ]
 
@@ -108,6 +111,12 @@ def test_options_that_no_column_has_are_those_of_every_question(tmp_path):
     spec = {"shared_options": ["yes", "no"], "answer_format": "text"}
     found = items(tmp_path, rows, {"answer": "a"}, **spec)
     assert found == [(["yes", "no"], "B"), (["yes", "no"], "A"), (["yes", "no"], "B")]
+
+
+def test_brackets_that_are_no_selector_are_a_name(tmp_path):
+    rows = [{"o [-1]": ["x", "y"], "a": ["A", "B"]}]
+    with pytest.raises(ItemError, match=r"no column 'a\[-1\]' \(columns.answer\); the file has: q"):
+        items(tmp_path, rows, {"options": "o [-1]", "answer": "a[-1]"})
 
 
 def test_a_column_of_that_very_name_comes_first(tmp_path):
