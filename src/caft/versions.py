@@ -42,8 +42,9 @@ EVALUATION = 3
 # rejected answers, and who answered, in the spending; 6: epochs by bucket, accepted items and
 # fallback in the summary, the relevant difference beside verdicts, a table of thresholds; 7:
 # figures name their points, complexity has thresholds and area, losses have common axes; 8: what an
-# answer takes, a table and a figure of accuracy against the tokens that models write
-SUMMARY = 8
+# answer takes, a table and a figure of accuracy against the tokens that models write; 9: the choice
+# of rationales that the student finds likely is in the seconds of scoring
+SUMMARY = 9
 OVERVIEW = 1
 ANALYSIS = 2  # 2: rank correlations have intervals
 EXPLORER = 1

@@ -18,8 +18,8 @@ with job(snakemake) as log:
     spec, seed = snakemake.params.dataset, snakemake.params.seed
     name = snakemake.wildcards.dataset
     settings = read_section(spec)
-    raw = load(settings, seed, Path(snakemake.params.downloads))
-    result = ingest_as(settings, raw, seed, name)
+    # Nothing else holds the raw rows, which take more memory than the items.
+    result = ingest_as(settings, load(settings, seed, Path(snakemake.params.downloads)), seed, name)
     require_splits(result.items, settings.splits, name)
     made_by = {"dataset": spec, "seed": seed}
     parquet.write(

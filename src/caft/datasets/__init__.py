@@ -28,6 +28,7 @@ class RawRows:
         answer_format: how a choice answer is given: letter, index0, index1 or text.
         rejected: rows that could not be read, with the columns of quarantined_items.
         blank: how many empty rows of spreadsheets were passed over.
+        notes: what may make results wrong, and is seen only where the rows are read.
     """
 
     rows: list[dict[str, Any]]
@@ -35,6 +36,7 @@ class RawRows:
     answer_format: str = "letter"
     rejected: list[dict[str, Any]] = field(default_factory=list)
     blank: int = 0
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,11 @@ def _keys(value: Any) -> Iterator[str]:
 
 def as_text(value: Any) -> str | None:
     """Return a cell as text; null, NaN and the empty string are None."""
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+    if isinstance(value, str):
+        return value or None
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
-    return value if isinstance(value, str) else str(value)
+    return str(value)
 
 
 def text(value: Any, what: str, selector: str) -> str | None:
@@ -132,6 +134,19 @@ def options(
         ]
         return found, _labels(record, labels or _beside(record, column), found)
     return text(value, "the options", column) if isinstance(value, bytes) else value, None
+
+
+def scored(record: Mapping[str, Any], column: str) -> tuple[Any, list[str] | None]:
+    """Return the options that an object scores, `{option: score}`, and as their labels the same.
+
+    A key without a score is none: Parquet and Arrow give every row the keys of all rows.
+    """
+    value = select(record, column)
+    value = parsed(value) if isinstance(value, str) else value
+    if not isinstance(value, Mapping):
+        return value, None
+    found = [str(key) for key, score in value.items() if score is not None]
+    return found, found
 
 
 def _beside(record: Mapping[str, Any], column: str) -> str | None:

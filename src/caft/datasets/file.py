@@ -9,7 +9,7 @@ from pydantic import Field
 from caft.datasets import Adapter, RawRows
 from caft.datasets.cells import as_text
 from caft.datasets.mapping import Mapper, Records, check_columns, limited, sorted_out
-from caft.datasets.parts import require_parts, suggested
+from caft.datasets.parts import guessed, require_parts, suggested
 from caft.datasets.settings import Parts, TableSettings
 from caft.errors import ItemError
 from caft.settings import Section, key, optional
@@ -84,8 +84,6 @@ class File(TableSettings):
             yield "parts", f"{name!r} is named twice."
         if self.rationales and self.columns.id is None:
             yield "columns", "rationales are joined by id; name the id column."
-        if self.answer_kind == "choice" and self.columns.options is None:
-            yield "columns", "answer_kind is choice; name the options, or set the kind."
 
     def _absent(self) -> Iterator[tuple[str, str]]:
         try:
@@ -136,9 +134,23 @@ def read(settings: File, seed: int, downloads: Path) -> RawRows:
         prefix = "".join(f"{name}/" for name in (part.name, _shard(file, part)) if name)
         mapper.add(rows, file, prefix, names, split)
     raw = mapper.done()
+    raw.notes += _own_names(settings, [Path(file).name for file, _ in files])
     if settings.rationales:
         _join_rationales(raw, settings.rationales, settings)
     return limited(raw, settings.limit)
+
+
+def _own_names(settings: File, files: list[str]) -> Iterator[str]:
+    """Warn of files that are called as splits, where all of them are read as one."""
+    if settings.parts or settings.columns.split:
+        return
+    found = guessed(files)
+    if {"train", "test"} <= found.keys():
+        yield (
+            f"{found['train'][0]} and {found['test'][0]} are read as one set, whose splits are "
+            "drawn; to keep theirs, set `adapter: hub`, the folder as `id`, and "
+            f"{suggested(found)}."
+        )
 
 
 def _shard(file: str, part: Part) -> str | None:

@@ -7,26 +7,33 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from caft.datasets.file import File
+from caft.datasets import read_section
 from caft.datasets.ingest import Ingested, ingest
 from caft.datasets.mapping import Mapper
 from caft.datasets.parts import guessed
 from caft.errors import ItemError
 from caft.prompting.numbers import canonical_number
 from caft.settings import NAME
+from caft.tables.containers import format_of
+from caft.tables.files import files_in
 from caft.tables.reading import Reading, class_names, parts_of, read_rows
 from caft.tables.rows import Limits, Row, Unread, Unusable
 from caft.tables.selectors import Misfit, parsed, select
 
 _ROWS = 1000  # that are looked at
+_SHOWN = 30  # names in a message
 _GOOD = 0.9  # share of rows that a reading has to make items of
 _SPLITS = {"train": 0.6, "validation": 0.1, "test": 0.3}
 
 # Names in the order of preference, in lower case and without signs between words.
 _QUESTION = "question problem stem query frage aufgabe prompt input instruction ctx goal text q"
-_OPTIONS = "options choices endings candidates alternatives antworten auswahl text value answers"
+_OPTIONS = (
+    "options choices endings candidates alternatives antworten auswahl text value answers "
+    "answertext optiontext choicetext content"
+)
 _ANSWER = (
     "answer answerkey gold correctanswer correct label labels answeridx answerindex cop target key "
+    "correctoption correctindex correctanswerindex correctlabel correctchoice iscorrect "
     "solution finalanswer groundtruth right richtig richtigeantwort antwort lösung loesung a"
 )
 _CATEGORY = "category subject subjectname topic domain field kategorie fach thema"
@@ -34,6 +41,7 @@ _ID = "id questionid qid uid uuid idx index nr nummer"
 _RATIONALE = "rationale explanation exp cotcontent solution support reasoning erklärung begründung"
 _SPLIT = "split set part fold"
 _WRONG = ("distractor", "incorrectanswer", "incorrect", "wrong", "wronganswer", "falsch")
+_WORDS = {"yes", "no", "maybe", "true", "false", "ja", "nein", "wahr", "falsch"}
 _NUMBERED = re.compile(r"(?P<stem>.*?)[\s_.-]*(?P<mark>[A-Ja-j]|\d{1,2})$")
 
 
@@ -61,20 +69,35 @@ def guess(path: str) -> Guess:
     Raises:
         ItemError: if it cannot be read, or no reading makes items of most rows.
     """
-    parts = parts_of(path)
-    files = [(file, part) for part in parts for file in part.files]
+    of_hub = _files_of_hub(path)
+    parts = [] if of_hub else parts_of(path)
+    files = of_hub or [file for part in parts for file in part.files]
     if not files:
         raise ItemError(f"{path}: no such file.")
-    how, notes, rows = _first_rows(files[0][0])
+    how, notes, rows = _first_rows(files[0])
     section: dict[str, Any] = {"adapter": "file", "path": path, **how}
-    if names := [part.name for part in parts if part.name]:
-        section["parts"] = guessed(names)
+    if of_hub and not how:
+        names = [Path(file).name for file in of_hub]
+        section = {"adapter": "hub", "id": path, "parts": {one: one for one in guessed(names)}}
+    elif names := [part.name for part in parts if part.name]:
+        section["parts"], note = _mapped(names)
+        notes += note
     records = [row for _, row in rows if not isinstance(row, Unusable)]
+    if len(records) < _GOOD * len(rows):
+        number, bad = next((n, row) for n, row in rows if isinstance(row, Unusable))
+        raise ItemError(
+            f"{path}, row {number}: {bad.detail}, like {len(rows) - len(records)} of the first "
+            f"{len(rows)} rows."
+        )
     if not records:
         raise ItemError(f"{path}: the file has no rows.")
-    classes = class_names(files[0][0], Limits(), Reading(**how))
+    classes = class_names(files[0], Limits(), Reading(**how))
     values = _columns(records, classes)
     rest = {what: _named(values, names) for what, names in _OTHERS.items()}
+    if "parts" in section:
+        del rest["split"]
+    if len(files) > 1:  # ids often begin anew in each file, and only one is looked at
+        del rest["id"]
     section["splits"] = _SPLITS
     best: tuple[int, dict[str, Any], Ingested] | None = None
     for candidate in _candidates(values):
@@ -87,17 +110,47 @@ def guess(path: str) -> Guess:
         if made and not made.report["rejected"]:
             break
     if best is None:
-        there = ", ".join(f"{name} ({_kind(found)})" for name, found in values.items())
-        raise ItemError(
-            f"{path}: no names or values tell question and answer; write `columns` yourself from: "
-            f"{there}."
-        )
+        raise ItemError(f"{path}: {_untold(values)}")
     whole, made = best[1], best[2]
     if any("`shuffle_options: true`" in one for one in made.report["warnings"]):
         whole["shuffle_options"] = True
         notes.append("shuffle_options: the right option stands in one place nearly always.")
         made = _tried(whole, rows, classes) or made
     return Guess(whole, made, [*notes, *made.report["warnings"]])
+
+
+def _files_of_hub(path: str) -> list[str]:
+    """Return the files of a local folder in the hub's form: each is named after its split."""
+    folder = Path(path)
+    if not folder.is_dir() or (folder / "dataset_dict.json").is_file():
+        return []
+    files = [file for file in files_in(path, "**") if format_of(file)]
+    found = guessed(Path(file).name for file in files)
+    whole = sum(map(len, found.values())) == len(files)
+    return files if whole and {"train", "test"} <= found.keys() else []
+
+
+def _mapped(names: list[str]) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the split of each part, and a note where one that is no test has to be it."""
+    found = guessed(names)
+    if "test" in found or "validation" not in found:
+        return found, []
+    found["test"] = found.pop("validation")
+    return found, [f"parts: there is no test; {', '.join(found['test'])} stands for it."]
+
+
+def _untold(values: Mapping[str, list[Any]]) -> str:
+    """Say what there is where nothing was understood."""
+    shown = [f"{name} ({_kind(found)})" for name, found in islice(values.items(), _SHOWN)]
+    more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
+    letters = [one for one in _named(values, _ANSWER, "text") if _are_letters(values[one])]
+    why = (
+        f"{letters[0]!r} names options by letters, and no column has them as a list, nor each in "
+        "a column of its own"
+        if letters
+        else "no names or values tell question and answer"
+    )
+    return f"{why}; write `columns` yourself from: {', '.join(shown)}{more}."
 
 
 def name_of(path: str) -> str:
@@ -160,7 +213,7 @@ def _selectors(value: Any, path: str = "") -> Iterator[str]:
 
 
 def _kind(values: list[Any]) -> str:
-    """Say what most values are: text, number, list, labelled, nothing."""
+    """Say what most values are: text, number, list, labelled, scores, nothing."""
     first = next((one for one in values if one not in (None, "", [])), None)
     if isinstance(first, bool | int | float):
         return "number"
@@ -170,6 +223,9 @@ def _kind(values: list[Any]) -> str:
         plain = all(one is None or isinstance(one, str | int | float) for one in first)
         return "list" if plain else "objects"
     if isinstance(first, Mapping):
+        entries = [one for one in first.values() if one is not None]
+        if len(entries) > 1 and all(isinstance(one, bool | int | float) for one in entries):
+            return "scores"
         plain = len(first) > 1 and all(isinstance(one, str | None) for one in first.values())
         return "labelled" if plain else "object"
     return "nothing"
@@ -200,6 +256,9 @@ def _candidates(values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
     answers = _named(values, _ANSWER, "text", "number", "list", "labelled")
     for question in questions:
         answers = [one for one in answers if one != question]
+        for one in (one for one in values if _kind(values[one]) == "scores"):
+            scored = {"question": question, "options": one, "answer": one}  # as of BIG-bench
+            yield {"columns": scored, "answer_format": "scores"}
         options = list(_options(values, question))
         for given, right in options:
             for answer in [right] if right else answers:
@@ -209,7 +268,11 @@ def _candidates(values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
                 for form in _forms(values[answer]):
                     yield {"columns": columns, **({"answer_format": form} if form else {})}
         for answer in answers if not options else []:
-            yield from _open(question, answer, values[answer])
+            if shared := _shared(values[answer]):
+                both = {"question": question, "answer": answer}
+                yield {"columns": both, "shared_options": shared, "answer_format": "text"}
+            if not _are_letters(values[answer]):
+                yield from _open(question, answer, values[answer])
 
 
 def _options(
@@ -231,6 +294,22 @@ def _options(
             yield [*names, right[0]], right[0]
         elif len(names) > 1:
             yield names, None
+
+
+def _shared(values: list[Any]) -> list[str]:
+    """Return options that all questions share, if the answers are words such as yes and no."""
+    found = [one for one in values if one not in (None, "")]
+    if found and all(isinstance(one, bool) for one in found):
+        return ["yes", "no"]
+    if not all(isinstance(one, str) for one in found):
+        return []
+    words = {one.strip() for one in found}
+    return sorted(words) if len(words) > 1 and {one.casefold() for one in words} <= _WORDS else []
+
+
+def _are_letters(values: list[Any]) -> bool:
+    """Tell whether answers name options, which then have to be somewhere."""
+    return all(re.fullmatch(r"\(?[A-Ja-j][).]?", str(one).strip()) for one in values if one)
 
 
 def _are_scores(values: list[Any]) -> bool:
@@ -287,7 +366,8 @@ def _others(
 
 def _is_split(texts: list[Any]) -> bool:
     names = {str(one) for one in texts}
-    return len(names) <= 10 and sum(bool(guessed([name])) for name in names) == len(names)
+    known = all(guessed([name]) for name in names)
+    return known and len(names) <= 10 and {"train", "test"} <= guessed(names).keys()
 
 
 def _own_splits(columns: Mapping[str, Any], values: Mapping[str, list[Any]]) -> dict[str, Any]:
@@ -302,10 +382,11 @@ def _tried(
     section: dict[str, Any], rows: Iterable[Row], classes: Mapping[str, list[str]]
 ) -> Ingested | None:
     """Return what the rows become, if most become items."""
-    settings = File.model_validate(section)
-    mapper = Mapper(settings, settings.path)
+    settings: Any = read_section(section)
+    name = section.get("path") or section["id"]
+    mapper = Mapper(settings, name)
     try:
-        mapper.add(rows, settings.path, "", classes)
+        mapper.add(rows, name, "", classes)
         made = ingest(
             mapper.done(),
             settings.splits,

@@ -49,7 +49,11 @@ class Hub(TableSettings):
         if isinstance(self.parts, Parts) and (name := self.parts.doubled()):
             yield "parts", f"{name!r} is named twice."
         if not self.revision and not Path(self.id).is_dir():
-            yield "revision", "pin the data set to a commit, or results cannot be repeated."
+            yield (
+                "revision",
+                f"there is no folder {self.id} here; fetch the data set into it, or, if that is "
+                "its id on the hub, pin the data set to a commit, or results cannot be repeated.",
+            )
 
     def split_of(self) -> dict[str, str | None]:
         """Return the parts to read, and the split of each; None where it is drawn."""

@@ -70,41 +70,22 @@ def ingest(
     good, bad = [], list(raw.rejected)
     for row in raw.rows:
         try:
-            good.append({**row, **_content(row, raw.answer_kind, raw.answer_format, shuffle)})
+            made = _content(row, raw.answer_kind, raw.answer_format, shuffle, seed)
         except _BadRow as problem:
             reason, detail = problem.args
             bad.append(_quarantined(row, reason, detail))
+        else:
+            good.append({**row, **made})
     rows_read = len(raw.rows) + len(raw.rejected)
     bad.sort(key=lambda entry: (entry["file"], entry["row"]))
     _check_share(bad, rows_read, source, max_bad_share)
     _check_source_ids(good)
     kept = _distinct(good)
-    split_of = _splits(good, splits, seed)
-    records = [
-        {
-            "item_id": row["item_id"],
-            "question": row["question"],
-            "options": row["options"],
-            "answer": row["answer"],
-            "answer_kind": raw.answer_kind,
-            "category": row["category"],
-            "reference_rationale": (row["rationale"] or "").strip() or None,
-            "source": source,
-            "source_id": row["source_id"],
-            "split": split_of[_question_key(row)],
-            **row.get("more", {}),
-        }
-        for row in kept
-    ]
-    further = dict.fromkeys(name for row in kept for name in row.get("more", {}))
-    columns = [*SCHEMAS["items"].names, *(["source_order"] if shuffle else []), *further]
-    items = pd.DataFrame(records, columns=columns)
-    if shuffle:
-        items["source_order"] = [row["order"] for row in kept]
+    items = _table(kept, raw.answer_kind, source, shuffle, _splits(good, splits))
     items, close = _without_overlap(items, max_overlap)
     bad += [_quarantined(kept[place], "overlaps_test", detail) for place, detail in close]
-    sizes = [len(record["options"]) for record in records if record["options"]]
-    groups = Counter(_question_key(row) for row in kept)
+    sizes = [len(row["options"]) for row in kept if row["options"]]
+    groups = Counter(row["draw"] for row in kept)
     report = {
         "rows_read": rows_read,
         "rejected": dict(Counter(entry["reason"] for entry in bad)),
@@ -121,10 +102,37 @@ def ingest(
         "drawn_beside_own_splits": _drawn_beside(kept),
         **described(items),
     }
-    report["warnings"] = list(warnings(report, raw.answer_format))
+    report["warnings"] = [*raw.notes, *warnings(report, raw.answer_format)]
     bad.sort(key=lambda entry: (entry["file"], entry["row"]))
     quarantine = pd.DataFrame(bad, columns=SCHEMAS["quarantined_items"].names)
     return Ingested(items, quarantine, report)
+
+
+def _table(
+    rows: list[dict[str, Any]],
+    answer_kind: str,
+    source: str,
+    shuffle: bool,
+    split_of: dict[float, str],
+) -> pd.DataFrame:
+    """Return the items table of checked rows, in their order."""
+    columns: dict[str, Any] = {
+        "item_id": [row["item_id"] for row in rows],
+        "question": [row["question"] for row in rows],
+        "options": [row["options"] for row in rows],
+        "answer": [row["answer"] for row in rows],
+        "answer_kind": answer_kind,
+        "category": [row["category"] for row in rows],
+        "reference_rationale": [(row["rationale"] or "").strip() or None for row in rows],
+        "source": source,
+        "source_id": [row["source_id"] for row in rows],
+        "split": [split_of[row["draw"]] for row in rows],
+    }
+    if shuffle:
+        columns["source_order"] = [row["order"] for row in rows]
+    for name in dict.fromkeys(name for row in rows for name in row.get("more", {})):
+        columns[name] = [row.get("more", {}).get(name) for row in rows]
+    return pd.DataFrame(columns)
 
 
 def ingest_as(settings: DatasetSettings, raw: RawRows, seed: int, source: str) -> Ingested:
@@ -175,8 +183,14 @@ def require_splits(items: pd.DataFrame, splits: Splits, source: str) -> None:
             )
 
 
-def _content(row: dict[str, Any], kind: str, answer_format: str, shuffle: bool) -> dict[str, Any]:
-    """Return a row's checked options, canonical answer and item_id, and what was done to them."""
+def _content(
+    row: dict[str, Any], kind: str, answer_format: str, shuffle: bool, seed: int
+) -> dict[str, Any]:
+    """Return a row's checked options, canonical answer and item_id, and what was done to them.
+
+    `draw` follows from the seed and the question in small letters and with single spaces, so that
+    questions that are equal but for those share a split.
+    """
     for key in ("question", "answer", "category", "rationale", "source_id"):
         _check_text(key, row[key])
     for key, text in row.get("more", {}).items():
@@ -206,8 +220,14 @@ def _content(row: dict[str, Any], kind: str, answer_format: str, shuffle: bool) 
         order = shuffled(row["question"], options)
         answer = _LETTERS[order.index(_LETTERS.index(answer))]
         options = [options[place] for place in order]
-    key = item_id(row["question"], options, answer)
-    return {"options": options, "answer": answer, "item_id": key, "order": order, "marked": marked}
+    return {
+        "options": options,
+        "answer": answer,
+        "item_id": item_id(row["question"], options, answer),
+        "draw": unit_interval("split", seed, " ".join(nfc(row["question"].casefold()).split())),
+        "order": order,
+        "marked": marked,
+    }
 
 
 def shuffled(question: str, options: list[str]) -> list[int]:
@@ -243,6 +263,8 @@ def _check_text(what: str, text: str | None) -> None:
 
 
 def _encodable(text: str) -> bool:
+    if text.isascii():
+        return True
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -293,10 +315,6 @@ def _letter(answer: str, options: list[str], answer_format: str) -> str:
 
 def _option_key(option: str) -> str:
     return nfc(option.strip())
-
-
-def _question_key(row: dict[str, Any]) -> str:
-    return " ".join(nfc(row["question"].casefold()).split())
 
 
 def _quarantined(row: dict[str, Any], reason: str, detail: str) -> dict[str, Any]:
@@ -351,19 +369,18 @@ def _hashed(row: dict[str, Any]) -> str:
     return canonical_json({key: row[key] for key in ("question", "options", "answer")})
 
 
-def _splits(rows: list[dict[str, Any]], splits: Splits, seed: int) -> dict[str, str]:
-    """Map each question text to its split: a source's own split first, else a draw by hash.
+def _splits(rows: list[dict[str, Any]], splits: Splits) -> dict[float, str]:
+    """Return the split of each draw: the source's own split first, else what the draw says.
 
-    The draw depends on seed and text alone: equal texts stay together, new rows move no old one.
+    Equal questions have equal draws, so they stay together; new rows move no old one.
     """
-    official: dict[str, set[str | None]] = {}
+    own: dict[float, set[str | None]] = {}
     for row in rows:
-        official.setdefault(_question_key(row), set()).add(row["split"])
-    result = {}
-    for key, given in official.items():
-        chosen = next((split for split in _BY_PRIORITY if split in given), None)
-        result[key] = chosen or _drawn(unit_interval("split", seed, key), splits)
-    return result
+        own.setdefault(row["draw"], set()).add(row["split"])
+    return {
+        draw: next((split for split in _BY_PRIORITY if split in given), _drawn(draw, splits))
+        for draw, given in own.items()
+    }
 
 
 def _drawn(u: float, splits: Splits) -> str:

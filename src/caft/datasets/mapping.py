@@ -5,7 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from caft.datasets import RawRows
-from caft.datasets.cells import best, chosen, classes_in, holds, labelled, missing, options, text
+from caft.datasets.cells import (
+    best,
+    chosen,
+    classes_in,
+    holds,
+    labelled,
+    missing,
+    options,
+    scored,
+    text,
+)
 from caft.datasets.settings import Parts, Table
 from caft.errors import ItemError
 from caft.tables.hashing import digest
@@ -183,11 +193,11 @@ class Mapper:
     def _values(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return what a row has for each named thing; the options' labels are among it."""
         values: dict[str, Any] = {}
+        if self._table.shared_options:
+            values["options"] = list(self._table.shared_options)
         for name, column in self._columns.items():
             if name == "options":
-                values["options"], values["labels"] = options(
-                    row, column, self._columns.get("labels")
-                )
+                values["options"], values["labels"] = self._options(row, column)
             elif name not in ("labels", "answer"):
                 values[name] = text(select(row, column), name, column)
         given, labels = values.get("options"), values.get("labels")
@@ -205,6 +215,12 @@ class Mapper:
         else:
             values["answer"] = text(value, "answer", answer)
         return values
+
+    def _options(self, row: dict[str, Any], column: Any) -> tuple[Any, list[str] | None]:
+        both = isinstance(column, str) and column == self._columns["answer"]
+        if both and self._table.answer_format == "scores":
+            return scored(row, column)
+        return options(row, column, self._columns.get("labels"))
 
 
 def check_columns(

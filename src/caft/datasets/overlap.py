@@ -1,6 +1,8 @@
 """Questions that stand in two splits, nearly or in parts."""
 
+import re
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -10,9 +12,12 @@ import pyarrow.compute as pc
 GRAM = 13
 """Words of a run that two questions share by no accident (GPT-3, arXiv 2005.14165, appendix C)."""
 
-_ROWS = 10_000  # questions whose words are in memory at once
-_MARKS = r"""[\s\p{Z}.,;:!?"'`()\[\]{}_“”‘’«»…]+"""
-_PRIME = np.uint64(1_099_511_628_211)  # of FNV-1a, odd, so that no word is lost
+_CHARACTERS = 1 << 20  # of questions whose words are in memory at once
+_MARKS = """.,;:!?"'`()[]{}_"""
+_MARK = rf"[\s\x{{0B}}\x{{1C}}-\x{{1F}}\x{{85}}\p{{Z}}{re.escape(_MARKS)}“”‘’«»…]+"
+_SPACE = ord(" ")
+_BASE = 1_099_511_628_211  # of FNV-1a, odd, so that no word is lost
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # of splitmix64
 
 
 def overlaps(questions: pd.Series, split: pd.Series) -> pd.DataFrame:
@@ -36,13 +41,13 @@ def overlaps(questions: pd.Series, split: pd.Series) -> pd.DataFrame:
     if test.all() or not test.any():
         return found
     parts = list(_parts(questions[test]))
-    texts = np.unique(np.concatenate([keys for keys, _, _ in parts]))
-    runs = np.unique(np.concatenate([runs for _, runs, _ in parts]))
+    texts = np.sort(np.concatenate([keys for keys, _, _ in parts]))
+    runs = np.sort(np.concatenate([runs for _, runs, _ in parts]))
     equal, share = [], []
     for keys, own, owner in _parts(questions[~test]):
         counts = np.bincount(owner, minlength=len(keys))
-        hits = np.bincount(owner, weights=np.isin(own, runs), minlength=len(keys))
-        same = np.isin(keys, texts) & (keys != 0)
+        hits = np.bincount(owner[_among(own, runs)], minlength=len(keys))
+        same = _among(keys, texts) & (keys != 0)
         of_all = np.divide(hits, counts, out=np.zeros(len(keys)), where=counts > 0)
         equal.append(same)
         share.append(np.where(same, 1.0, of_all))
@@ -51,35 +56,92 @@ def overlaps(questions: pd.Series, split: pd.Series) -> pd.DataFrame:
     return found
 
 
+def _among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Tell which values are among known ones, which are sorted."""
+    found = np.zeros(len(values), bool)
+    if len(known):
+        order = np.argsort(values)  # neighbours are looked for in the same memory
+        values = values[order]
+        places = np.searchsorted(known, values)
+        found[order] = known[np.minimum(places, len(known) - 1)] == values
+    return found
+
+
 def _parts(questions: pd.Series) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield, for some questions at a time, their hashes, their runs, and whose each run is.
 
     The hash of a question without a word is 0.
     """
-    for start in range(0, len(questions), _ROWS):
-        texts = pa.array(questions.iloc[start : start + _ROWS], pa.large_string())
-        plain = pc.replace_substring_regex(pc.utf8_lower(texts), _MARKS, " ")
-        plain = pc.utf8_trim_whitespace(plain)
-        empty = pc.equal(plain, "").to_numpy(zero_copy_only=False)
-        keys = np.where(empty, np.uint64(0), _hashes(plain))
-        yield keys, *_runs(pc.utf8_split_whitespace(plain))
+    block = questions.str.len().cumsum() // _CHARACTERS
+    for _, some in questions.groupby(block.to_numpy(), sort=False):
+        letters, bounds = _letters(pa.array(some, pa.large_string()))
+        starts, ends = _words(letters, bounds)
+        words = _hashes(letters, starts, ends)
+        first = np.searchsorted(starts, bounds)  # the first word of each question
+        owner = np.repeat(np.arange(len(some)), np.diff(first))
+        run = np.arange(max(0, len(words) - GRAM + 1))
+        run = run[owner[run] == owner[run + GRAM - 1]]
+        yield _hashes(words, first[:-1], first[1:]), _hashes(words, run, run + GRAM), owner[run]
 
 
-def _hashes(texts: pa.Array) -> np.ndarray:
-    objects = texts.to_numpy(zero_copy_only=False).astype(object)
-    return pd.util.hash_array(objects, categorize=False)
+def _letters(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Return texts in UTF-8 one behind the other, in lower case, marks as spaces; and their ends.
+
+    Returns:
+        The bytes; and where each text begins, with the end of the last one behind.
+    """
+    other = pc.invert(pc.string_is_ascii(texts))
+    plain = pc.replace_substring_regex(pc.utf8_lower(texts.filter(other)), _MARK, " ")
+    texts = pc.replace_with_mask(texts, other, plain)
+    _, offsets, letters = texts.buffers()
+    bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    whole = np.frombuffer(letters or b"", np.uint8)[bounds[0] : bounds[-1]]
+    return _plain_bytes()[whole], bounds - bounds[0]
 
 
-def _runs(words: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Return the hash of each run of 13 words, and the place of the text that it is from."""
-    lengths = pc.list_value_length(words).to_numpy(zero_copy_only=False).astype(np.int64)
-    flat = pc.list_flatten(words).dictionary_encode()
-    hashes = _hashes(flat.dictionary)[flat.indices.to_numpy(zero_copy_only=False)]
-    starts = max(0, len(hashes) - GRAM + 1)
-    runs = np.zeros(starts, np.uint64)
-    for offset in range(GRAM):
-        runs *= _PRIME
-        runs ^= hashes[offset : offset + starts]
-    owner = np.repeat(np.arange(len(lengths)), lengths)
-    whole = owner[:starts] == owner[GRAM - 1 :] if starts else np.zeros(0, bool)
-    return runs[whole], owner[:starts][whole]
+@cache
+def _plain_bytes() -> np.ndarray:
+    """Return for each byte what it is in lower case and without marks, as far as it is ASCII.
+
+    None of them is 0, so that words of other lengths have other hashes.
+    """
+    table = np.arange(256, dtype=np.uint8)
+    table[ord("A") : ord("Z") + 1] += ord("a") - ord("A")
+    table[[0, *range(9, 14), *range(28, 32), *map(ord, _MARKS)]] = _SPACE
+    return table
+
+
+def _words(letters: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return where words begin and end; none goes on in the next text."""
+    inside = np.zeros(len(letters) + 2, np.int8)
+    inside[1:-1] = letters != _SPACE
+    change = np.diff(inside)
+    starts, ends = change[:-1] > 0, change[1:] < 0
+    first = bounds[:-1][np.diff(bounds) > 0]
+    starts[first] |= inside[1:-1][first] > 0
+    ends[first[1:] - 1] |= inside[1:-1][first[1:] - 1] > 0
+    return np.flatnonzero(starts), np.flatnonzero(ends) + 1
+
+
+def _hashes(values: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Hash ranges of values by polynomials modulo 2**64; equal ranges are equal wherever they are.
+
+    With p[k] = base**k, the hash of values a[i:j] is sum(a[k] * p[k] for k in i..j-1) / p[i], where
+    the sum is the difference of two sums from the beginning (Karp & Rabin 1987). It is mixed, so
+    that hashes of hashes are no plain sums; that of an empty range is 0.
+    """
+    length = 1 << len(values).bit_length()  # so that most parts share their powers
+    up, down = _powers(_BASE, length), _powers(pow(_BASE, -1, 1 << 64), length)
+    sums = np.zeros(len(values) + 1, np.uint64)
+    np.cumsum(values * up[: len(values)], out=sums[1:])
+    found = (sums[ends] - sums[starts]) * down[starts]
+    found ^= found >> np.uint64(32)
+    found *= _MIX
+    return found ^ (found >> np.uint64(29))
+
+
+@cache
+def _powers(base: int, count: int) -> np.ndarray:
+    powers = np.full(count, base, np.uint64)
+    powers[0] = 1
+    return np.multiply.accumulate(powers)

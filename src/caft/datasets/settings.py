@@ -24,7 +24,8 @@ class Columns(Section):
     question: str = key("The question.")
     options: str | Annotated[list[str], Field(min_length=2)] | None = optional(
         "One column (a list, a JSON list or a Python list as text, or an object `{A: …}` whose "
-        "keys are labels), or a list of columns, one per option."
+        "keys are labels), or a list of columns, one per option. Where `answer` names the same "
+        "object and `answer_format` is `scores`, its keys are the options: `{yes: 1, no: 0}`."
     )
     labels: str | None = optional(
         "The row's own labels of its options, where answers name them (`choices.label`). If "
@@ -153,6 +154,10 @@ class Table(Section):
         "letter",
     )
     answer_kind: Literal["choice", "numeric", "text"] = key("Kind of answer.", "choice")
+    shared_options: Annotated[list[str], Field(min_length=2)] | None = optional(
+        'Options of every question where no column has them, in quotes: `["yes", "no"]`. '
+        "With `answer_format: text` a truth value is the answer yes or no, or true or false."
+    )
     answer_regex: str | None = optional("A regular expression whose one group is the answer.")
 
 
@@ -174,6 +179,19 @@ class TableSettings(Table, LimitedSettings):
         return Limits(
             self.max_cell_mb or default.max_cell_mb, self.max_file_mb or default.max_file_mb
         )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong between the keys."""
+        yield from super().problems()
+        options, shared = self.columns.options, self.shared_options
+        if self.answer_kind == "choice" and options is None and shared is None:
+            yield (
+                "columns",
+                "answer_kind is choice; name the options, or give `shared_options`, or set the "
+                "kind to numeric or text.",
+            )
+        if shared is not None and (options is not None or self.answer_kind != "choice"):
+            yield "shared_options", "are for choices without `columns.options`; leave one out."
 
     @property
     def item_columns(self) -> frozenset[str]:

@@ -10,6 +10,7 @@ from caft.complexity import METRICS
 from caft.config.model import Configuration
 from caft.config.resolve import (
     asked_by,
+    choosing_teachers,
     kind_of,
     metric_table,
     parts_of,
@@ -19,6 +20,7 @@ from caft.config.resolve import (
     teachers_of,
     warm_up_file,
 )
+from caft.config.rounds import round_of
 from caft.mixtures.buckets import BUCKETS
 from caft.mixtures.plan import Plan, PlannedStage, Trained
 from caft.mixtures.rows import solved_in, wanted_rationales
@@ -127,10 +129,11 @@ def complexity_costs(
     plan: Plan,
     own: Iterable[str],
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return what knowing the complexity took; nothing for strategies that do not use it.
+    """Return what scoring took: of items, if the strategy uses their complexity, and of rationales.
 
     Each table, warm-up and model counts once, however many metrics come from it. The model that
-    writes where the student is its own teacher counts like one that scores.
+    writes where the student is its own teacher counts like one that scores, and so does the choice
+    of the rationale that the student finds most likely.
 
     Args:
         config: the prepared configuration.
@@ -150,7 +153,8 @@ def complexity_costs(
         for metric in metrics
         if (path := metric_table(config, dataset, student, metric))
     }
-    runs = [read_json(layout.run_of(path)) for path in sources]
+    chosen = _chosen_rationales(config, dataset, student, name)
+    runs = [read_json(layout.run_of(path)) for path in [*sources, *chosen]]
     samplers = [config.teachers[teacher].sampler for teacher in teachers_of(config, strategy)]
     models = [*sources.values(), *(one for one in samplers if one)]
     tuned = _records(_scoring_stages(plan, config.run.seeds[0], models, set(own)))
@@ -163,6 +167,16 @@ def complexity_costs(
         },
         **_paid(config, dataset, metrics),
     }, [*runs, *tuned, *warm_ups]
+
+
+def _chosen_rationales(config: Configuration, dataset: str, student: str, name: str) -> list[str]:
+    """Return the tables of a strategy's rationales that the student has chosen from."""
+    choosing = set(teachers_of(config, config.strategies[name])) & set(choosing_teachers(config))
+    where = {"dataset": dataset, "student": student}
+    return [
+        layout.at(layout.RATIONALES, **where, round=round_of(config, name), teacher=teacher)
+        for teacher in sorted(choosing)
+    ]
 
 
 def warm_up_files(config: Configuration, dataset: str, student: str, name: str) -> list[str]:

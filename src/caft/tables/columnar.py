@@ -12,7 +12,7 @@ from pyarrow import ipc
 from caft.errors import ItemError
 from caft.tables.rows import Limits, Row, Unusable, require_size
 
-_ROWS = 256  # of a file at once
+_ROWS = 1024  # of a file at once
 
 
 def class_names(schema: pa.Schema) -> dict[str, list[str]]:
@@ -47,17 +47,25 @@ def parquet_rows(path: str, file: IO[bytes], limits: Limits) -> Iterator[Row]:
         metadata = pq.read_metadata(file)
         groups = range(metadata.num_row_groups)
         require_size(path, sum(metadata.row_group(n).total_byte_size for n in groups), limits)
-        # Texts that are repeated stay one text until they are weighed.
-        columns = (metadata.schema.column(n) for n in range(metadata.num_columns))
-        texts = [one.path for one in columns if one.physical_type == "BYTE_ARRAY"]
-        with pq.ParquetFile(file, read_dictionary=texts) as table:
-            for batch in table.iter_batches(_ROWS):
-                for weight, row in _rows_in(batch, limits):
-                    number, size = number + 1, size + weight
-                    require_size(path, size, limits)
-                    yield number, row
+        for batch in _parquet_batches(file, metadata):
+            for weight, row in _rows_in(batch, limits):
+                number, size = number + 1, size + weight
+                require_size(path, size, limits)
+                yield number, row
     except (OSError, MemoryError, pa.ArrowException) as error:
         raise ItemError(f"{path}: cannot be read as Parquet ({str(error)[:300]}).") from error
+
+
+def _parquet_batches(file: IO[bytes], metadata: pq.FileMetaData) -> Iterator[pa.RecordBatch]:
+    """Yield rows of a Parquet file; texts that are repeated stay one text until they are weighed.
+
+    Arrow cannot do so in lists that go on in the next row group, so each group is read by itself.
+    """
+    columns = (metadata.schema.column(n) for n in range(metadata.num_columns))
+    texts = [one.path for one in columns if one.physical_type == "BYTE_ARRAY"]
+    table = pq.ParquetFile(file, read_dictionary=texts)
+    for group in range(metadata.num_row_groups):
+        yield from table.iter_batches(_ROWS, row_groups=[group])
 
 
 def arrow_rows(path: str, file: IO[bytes], limits: Limits) -> Iterator[Row]:

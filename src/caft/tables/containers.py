@@ -145,11 +145,16 @@ def really(path: str, given: FileFormat | None) -> FileFormat:
         if head.lstrip().startswith(mark):
             raise ItemError(f"{path}: {words}.")
     found = next((kind for mark, kind in _BINARY.items() if head.startswith(mark)), None)
+    if head[257:262] == b"ustar":
+        raise ItemError(f"{path}: is a tar archive; unpack it and name a file of it.")
     if head.startswith(b"PK\x03\x04"):
         found = _zip(path)
     if found and given and given != found:
         raise ItemError(f"{path}: is a file of the format {found}; set `format: {found}`.")
     kind = given or found or format_of(path)
+    if kind in ("csv", "tsv") and not given and _looks(head) == "json":
+        told = f"{path}: begins like JSON, whatever its name says; set `format: jsonl`, or {kind}."
+        raise Unread(told, format="jsonl")
     if kind is None:
         looks = _looks(head)
         raise Unread(

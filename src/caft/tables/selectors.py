@@ -6,12 +6,13 @@ import json
 import re
 import tokenize
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 _LONGEST_LIST = 100_000  # characters of a text that is read as a list in Python's words
 _STEP = re.compile(r"\[(\d*)\]")
+_PART = re.compile(r"([^\[\]]*)((?:\[\d*\])*)")
 
 
 class Misfit(Exception):
@@ -22,36 +23,52 @@ def select(record: Mapping[str, Any], selector: str) -> Any:
     """Return what a selector finds in a row; None where there is nothing.
 
     A column of that very name comes first. Otherwise `a.b` is `b` in the object `a`, `a[2]` the
-    third entry of a list, and `a[].b`, or `a.b` where `a` is a list, `b` of every entry. A text
-    that holds JSON, as nested values do in CSV, is read.
+    third entry of a list, `a[][2]` that of every entry, and `a[].b`, or `a.b` where `a` is a list,
+    `b` of every entry. A text that holds JSON, as nested values do in CSV, is read.
     """
-    if selector in record:
-        return record[selector]
-    value: Any = record
-    for step in steps(selector):
-        value = _step(value, step)
+    return record[selector] if selector in record else _walk(record, steps(selector))
+
+
+def _walk(value: Any, path: Sequence[str | int | None]) -> Any:
+    for place, step in enumerate(path, start=1):
+        if step is not None:
+            value = _step(value, step)
+        elif isinstance(next(iter(path[place:]), None), int):  # names look into lists anyway
+            several = _opened(value)
+            return [_walk(one, path[place:]) for one in several] if _is_list(several) else None
     return value
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
 @cache
-def steps(selector: str) -> tuple[str | int, ...]:
-    """Part a selector: names of keys, and numbers of entries."""
-    found: list[str | int] = []
+def steps(selector: str) -> tuple[str | int | None, ...]:
+    """Part a selector: names of keys, numbers of entries, and None for every entry.
+
+    What has other brackets is the name of a column.
+    """
+    found: list[str | int | None] = []
     for part in selector.split("."):
-        name, *_ = part.split("[", maxsplit=1)
-        found += [name] if name else []
-        found += [int(number) for number in _STEP.findall(part) if number]
+        if not (match := _PART.fullmatch(part)):
+            return (selector,)
+        found += [match[1]] if match[1] else []
+        found += [int(number) if number else None for number in _STEP.findall(match[2])]
     return tuple(found)
 
 
 def _step(value: Any, step: str | int) -> Any:
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        value = parsed(value)
-    if isinstance(value, list | tuple):
+    value = _opened(value)
+    if _is_list(value):
         if isinstance(step, int):
             return value[step] if step < len(value) else None
         return [_step(one, step) for one in value]
     return value.get(step) if isinstance(value, Mapping) else None
+
+
+def _opened(value: Any) -> Any:
+    return parsed(value) if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") else value
 
 
 def parsed(text: str) -> Any:

@@ -39,6 +39,11 @@ def rows(path: str, file: IO[bytes], sheet: str | None, limits: Limits) -> Itera
             elif not header:
                 header = [None if value is None else str(value).strip() for value in values]
                 require_header(f"{path}, row {number}", header)
+                if len(header) - header.count(None) == 1:
+                    raise ItemError(
+                        f"{path}, row {number}: has one value and names no columns; delete what "
+                        "stands above the row with their names."
+                    )
             else:
                 found = zip(header, values, strict=False)
                 yield number, {name: value for name, value in found if name}

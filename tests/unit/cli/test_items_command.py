@@ -120,6 +120,16 @@ def test_rows_of_a_workbook_have_the_numbers_of_the_sheet(tmp_path):
     assert (rows[2][1].reason, rows[3][1]["ID"]) == ("blank_row", 3)
 
 
+def test_a_title_above_the_table_is_told(tmp_path, capsys):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["My questions"], [], US[:-1], [1, "Q?", "a", "b", "c", "A"]):
+        book.active.append(row)
+    book.save(tmp_path / "q.xlsx")
+    assert main(["items", str(tmp_path / "q.xlsx")]) == 1
+    assert "row 1: has one value and names no columns" in capsys.readouterr().err
+
+
 def test_a_date_that_excel_made_of_a_fraction_is_refused(tmp_path):
     openpyxl = pytest.importorskip("openpyxl")
     import datetime
@@ -181,6 +191,26 @@ def test_parquet_as_the_hub_has_it_is_read_at_the_first_try(tmp_path, capsys):
     assert section["columns"]["id"] == "id"
 
 
+@pytest.mark.parametrize("below", ["", "data"])
+def test_a_folder_whose_files_are_called_as_splits_keeps_them(below, tmp_path, capsys):
+    (tmp_path / "mine/data").mkdir(parents=True)
+    (tmp_path / "mine/README.md").write_text("---\nlicense: mit\n---\n")
+    parts = {"train": TRUE[:30], "dev": TRUE[30:33], "test": TRUE[33:]}
+    for part, held in parts.items():
+        rows = [arc(number, *one) for number, one in enumerate(held)]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"mine/data/{part}-0.parquet")
+    _, config = printed(tmp_path / "mine" / below, capsys)
+    (section,) = config["datasets"].values()
+    assert section["adapter"] == "hub"
+    settings = read_section(section)
+    made = ingest_as(settings, load(settings, 1, tmp_path), 1, "own")
+    assert made.report["by_split"] == {"train": 30, "validation": 3, "test": 7}
+    plain = {**section, "adapter": "file", "path": str(tmp_path / "mine/data")}
+    settings = read_section({key: plain[key] for key in plain if key not in ("id", "parts")})
+    made = ingest_as(settings, load(settings, 1, tmp_path), 1, "own")
+    assert "whose splits are drawn; to keep theirs, set" in made.report["warnings"][0]
+
+
 OTHER = {
     "mmlu": lambda q, o, p: {"question": q, "choices": o, "answer": p, "subject": "law"},
     "pro": lambda q, o, p: {"question": q, "options": o, "answer": "ABC"[p], "answer_index": p},
@@ -206,6 +236,15 @@ OTHER = {
         "question": q,
         "mc1_targets": {"choices": o, "labels": [int(n == p) for n in range(3)]},
     },
+    "bigbench": lambda q, o, p: {
+        "input": q,
+        "target_scores": {one: int(n == p) for n, one in enumerate(o)},
+    },
+    "flags": lambda q, o, p: {
+        "stem": q,
+        "answers": [{"answer_text": one, "is_correct": n == p} for n, one in enumerate(o)],
+    },
+    "one_part": lambda q, o, p: {"ctx": q, "endings": o, "label": str(p), "split": "val"},
     "medqa": lambda q, o, p: {
         "question": q,
         "options": [{"key": "ABC"[n], "value": one} for n, one in enumerate(o)],
@@ -237,6 +276,48 @@ def test_open_questions_are_numbers_texts_or_end_in_the_answer(tmp_path, capsys)
         _, config = printed(path, capsys)
         assert config["datasets"]["own"]["answer_kind"] == kind
         assert config["datasets"]["own"]["records"] == "data"
+
+
+@pytest.mark.parametrize(
+    ("answers", "options"), [([True, False], ["yes", "no"]), (["Maybe", "No"], ["Maybe", "No"])]
+)
+def test_answers_of_a_few_words_are_options_that_all_questions_share(
+    answers, options, tmp_path, capsys
+):
+    path = tmp_path / "own.jsonl"
+    rows = [{"question": f"Is {n} even?", "answer": answers[n % 2]} for n in range(30)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    items, _ = read(path, capsys)
+    assert [list(one) for one in items["options"]] == [options] * 30
+    assert list(items["answer"]) == ["A", "B"] * 15
+
+
+def test_lines_that_are_no_objects_are_told_with_the_first_of_them(tmp_path, capsys):
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"question": "Q?", "answer": "w"},\n' * 9)
+    assert main(["items", str(path)]) == 1
+    assert "row 1: the line is no JSON" in capsys.readouterr().err
+
+
+def test_a_saved_set_without_test_is_tested_on_its_validation_part(tmp_path, capsys):
+    import datasets
+
+    rows = [arc(number, *one) for number, one in enumerate(TRUE)]
+    parts = {"train": rows[:30], "dev": rows[30:]}
+    whole = {name: datasets.Dataset.from_list(part) for name, part in parts.items()}
+    datasets.DatasetDict(whole).save_to_disk(tmp_path / "set")
+    items, section = read(tmp_path / "set", capsys)
+    assert section["parts"] == {"train": ["train"], "test": ["dev"]}
+    assert items["split"].value_counts().to_dict() == {"train": 30, "test": 10}
+
+
+@pytest.mark.parametrize("options", ["A) x{n} | B) y{n}", "A. x{n}\nB. y{n}"])
+def test_letters_without_a_list_of_options_are_no_open_answers(options, tmp_path, capsys):
+    path = tmp_path / "own.jsonl"
+    rows = [{"question": f"Q{n}?", "choices": options.format(n=n), "answer": "B"} for n in range(9)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["items", str(path)]) == 1
+    assert "'answer' names options by letters, and no column has them" in capsys.readouterr().err
 
 
 def test_what_no_name_or_value_tells_is_said_with_what_there_is(tmp_path, capsys):

@@ -615,7 +615,11 @@ def test_choice_items_need_an_options_column(config, tmp_path):
     (tmp_path / "q.jsonl").write_text("")
     spec = {"path": str(tmp_path / "q.jsonl"), "columns": {"question": "q", "answer": "a"}}
     assert "name the options" in problems(file_dataset(copy.deepcopy(config), **spec))[0]
-    prepare(file_dataset(config, **spec, answer_kind="numeric"))
+    prepare(file_dataset(copy.deepcopy(config), **spec, answer_kind="numeric"))
+    prepare(file_dataset(copy.deepcopy(config), **spec, shared_options=["yes", "no"]))
+    spec["columns"]["options"] = "o"
+    (told,) = problems(file_dataset(config, **spec, shared_options=["yes", "no"]))
+    assert told.startswith("config: datasets.own.shared_options: are for choices without")
 
 
 def test_a_hub_data_set_is_pinned_unless_it_is_a_folder(config, tmp_path):

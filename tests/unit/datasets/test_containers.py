@@ -178,6 +178,7 @@ KINDS = [
     (b"%PDF-1.7", "is a PDF"),
     (b"\x80\x04\x95", "is a pickle, which may run code and is never opened"),
     (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    (b"q.csv" + bytes(252) + b"ustar", "is a tar archive; unpack it"),
     (b"\n<!DOCTYPE html><html>", "is a web page; download the file itself"),
     (gzip.compress(b"abc" * 1000)[:-9], "cannot be unpacked"),
     (b"\xfd7zXZ\x00damaged", "cannot be unpacked"),
@@ -203,6 +204,9 @@ def test_the_wrong_format_is_told_with_the_right_one(tmp_path):
     path = tmp_path / "q.bin"
     path.write_bytes(parquet(ROWS))
     assert content(follow(path, section(path))) == ROWS
+    named = tmp_path / "q.csv"
+    named.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    assert content(follow(named, section(named))) == ROWS
     with pytest.raises(ItemError, match=r"is a file of the format parquet; set `format: parquet`"):
         load(read_section(section(path, format="csv")), 1, tmp_path)
 

@@ -86,6 +86,11 @@ SHAPES = [
         "scores",
     ),
     ({"m": {"o": ["x", "y"], "r": [0, 1]}}, {"options": "m.o", "answer": "m.r"}, "scores"),
+    ({"o": {"x": 0, "y": 1}}, {"options": "o", "answer": "o"}, "scores"),
+    ({"o": [["x", 1], ["y", 2]], "a": "B"}, {"options": "o[][0]", "answer": "a"}, {}),
+    ({"o": '[["x"], ["y"]]', "a": "B"}, {"options": "o[][0]", "answer": "a"}, {}),
+    ({"o": ["x", "y"], "a": [{"t": "y"}]}, {"options": "o", "answer": "a[].t[0]"}, "text"),
+    ({"o": "{'x': False, 'y': True, 'z': None}"}, {"options": "o", "answer": "o"}, "scores"),
 ]
 
 
@@ -99,6 +104,19 @@ def test_truth_values_name_yes_and_no(tmp_path):
     rows = [{"o": ["No", "Yes"], "a": True}, {"o": ["true", "false"], "a": False}]
     found = items(tmp_path, rows, {"options": "o", "answer": "a"}, answer_format="text")
     assert [answer for _, answer in found] == ["B", "B"]
+
+
+def test_options_that_no_column_has_are_those_of_every_question(tmp_path):
+    rows = [{"a": False}, {"a": True}, {"a": None}, {"a": "no"}]
+    spec = {"shared_options": ["yes", "no"], "answer_format": "text"}
+    found = items(tmp_path, rows, {"answer": "a"}, **spec)
+    assert found == [(["yes", "no"], "B"), (["yes", "no"], "A"), (["yes", "no"], "B")]
+
+
+def test_brackets_that_are_no_selector_are_a_name(tmp_path):
+    rows = [{"o [-1]": ["x", "y"], "a": ["A", "B"]}]
+    with pytest.raises(ItemError, match=r"no column 'a\[-1\]' \(columns.answer\); the file has: q"):
+        items(tmp_path, rows, {"options": "o [-1]", "answer": "a[-1]"})
 
 
 def test_a_column_of_that_very_name_comes_first(tmp_path):
@@ -119,6 +137,7 @@ def test_structs_maps_and_class_names_of_parquet(tmp_path):
             "a": ["C", "B"],
             "l": ["l", "k"],
             "n": [1, 0],
+            "t": [{"A word": 0, "Both": 1}, {"Other": 1, "Both": 0}],
         }
     )
     features = {"n": {"names": ["no", "yes"], "_type": "ClassLabel"}}
@@ -128,6 +147,9 @@ def test_structs_maps_and_class_names_of_parquet(tmp_path):
     structs = read(path, {"options": "s", "answer": "a", "category": "n.name"}).items
     assert [list(one) for one in structs["options"]] == [["x", "y", "z"], ["p", "q"]]
     assert list(structs["answer"]) == ["C", "B"]
+    scored = read(path, {"options": "t", "answer": "t"}, answer_format="scores").items
+    assert [list(one) for one in scored["options"]] == [["A word", "Both"], ["Both", "Other"]]
+    assert list(scored["answer"]) == ["B", "B"]
     assert list(structs["category"]) == ["yes", "no"]
     maps = read(path, {"options": "m", "answer": "l"}).items
     assert list(maps["answer"]) == ["B", "A"]

@@ -160,6 +160,19 @@ def test_money_is_at_most_that_of_all_samples():
     assert answers < bought.usd < answers + 8 * 100 * 1 / 1e6
 
 
+def test_the_choice_of_likely_rationales_is_work_of_its_own():
+    chosen = {**TEACHER, "keep": "all", "choose": "most_likely"}
+    config = planned(["bought"], teachers={"large": chosen})
+    (asked,), (read,) = found(config, "generate_rationales"), found(config, "choose_rationales")
+    assert (asked.jobs, read.jobs, read.left) == (1, 1, 1)
+    assert (read.what, read.student, read.rows, read.bound) == ("large", "one", 4, "at most")
+    assert read.device == "cpu" and read.hours and read.tokens > 4 * 2 * 100
+    assert not found(planned(["bought"]), "choose_rationales")
+    shards = {"shards": {"rationales": 3}}
+    config = planned(["bought"], teachers={"large": chosen}, engine=shards)
+    assert found(config, "generate_rationales")[0].jobs == 3, "and none that joins their tables"
+
+
 def test_a_price_that_nobody_knows_is_no_price_of_zero():
     config = planned(["bought"], teachers={"large": {**TEACHER, "prices": None}})
     assert found(config, "generate_rationales")[0].usd is None

@@ -311,6 +311,22 @@ def test_only_a_strategy_that_tells_buckets_apart_pays_for_scoring(summary):
     assert summary.loc[("distill", "cot"), KNOWING].tolist() == [0, 0, 0, 0, 0]
 
 
+def test_whoever_trains_on_likely_rationales_pays_for_finding_them(run):
+    run["teachers"]["w"] = {
+        "provider": "openai",
+        "base_url": "http://127.0.0.1:9/v1",
+        "model": "m",
+        "samples": 2,
+        "keep": "all",
+        "choose": "most_likely",
+    }
+    taken = {"seconds": 5.0, "energy_wh": None}
+    write_json("data/rationales/sums/tiny/1/w.run.json", taken)
+    costs = compared(run)[0].set_index(["strategy", "mode"])["score_seconds"]
+    assert (costs["distill", "cot"], costs["complexity_aware", "cot"]) == (5, 7 + 5)
+    assert costs["sft", "direct"] == 0
+
+
 def test_scores_that_two_definitions_share_are_paid_once(run):
     """The second stage is divided by another metric of the same forward pass."""
     run["buckets"]["second"] = {"metric": "margin"}

@@ -124,6 +124,15 @@ def test_a_row_of_a_parquet_file_that_unpacks_to_too_much_is_not_unpacked(tmp_pa
     assert reasons(read(path, Limits(max_cell_mb=0.1))) == ["too_large", "ok", "ok"]
 
 
+def test_lists_that_lie_in_several_row_groups_are_read(tmp_path):
+    options = [[f"option {place} of question {row}" for place in range(4)] for row in range(500)]
+    path = tmp_path / "own.parquet"
+    pq.write_table(pa.table({"q": options}), path, row_group_size=300)
+    rows = read(path)
+    assert [number for number, _ in rows] == list(range(1, 501))
+    assert [row["q"] for _, row in rows] == options
+
+
 def test_bytes_and_moments_that_are_no_text_cost_their_row_alone(tmp_path):
     offsets = pa.array([0, 2, 4], pa.int32()).buffers()[1]
     texts = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"\xff\xfeab")])

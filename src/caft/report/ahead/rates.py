@@ -155,7 +155,8 @@ def _records(config: Configuration) -> Iterator[tuple[str, str, float, float]]:
     for path in glob(layout.any_of(layout.WARM_UP)):
         record = read_json(path)
         yield "train", Path(path).parts[-3], record.get("seconds", 0), record.get("all_tokens", 0)
-    for table in (layout.SCORES, layout.GENERATIONS, layout.SAMPLES, layout.LIKELIHOODS):
+    measured = (layout.SCORES, layout.GENERATIONS, layout.SAMPLES, layout.LIKELIHOODS)
+    for table in (*measured, layout.RATIONALES):
         kind = layout.root_of(table).rpartition("/")[2]
         for path in glob(layout.run_of(layout.any_of(table))):
             run = read_json(path)

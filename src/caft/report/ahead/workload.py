@@ -231,6 +231,8 @@ class _Workload:
             yield from self._asked_for_metric(metric)
         for taught in rounds.taught(self.config):
             yield from self._rationales(taught.teacher, taught.rounds)
+            if taught.teacher in resolve.choosing_teachers(self.config):
+                yield from self._likelihoods_of_rationales(taught.teacher, taught.rounds)
 
     def _asked_for_metric(self, metric: str) -> Iterator[Work]:
         source, settings = resolve.source_of(self.config, metric), self.config.metrics[metric]
@@ -275,6 +277,8 @@ class _Workload:
             requests = amounts.times(number, asked.samples)
             parts.append(self._bought("", dataset, ("teachers", teacher), requests, done))
         made = shared(tables, shards)
+        if teacher in resolve.choosing_teachers(self.config):  # which joins what the jobs wrote
+            made = Made(*(count * shards for count in jobs_of(tables)))
         whole = replace(
             parts[0],
             step="generate_rationales",
@@ -293,6 +297,24 @@ class _Workload:
         if asked.is_student:
             whole = self._sampled(whole, list(strategies.values()), asked.samples, asked.longest)
         yield replace(whole, download_mb=self._teacher_mb(asked) if whole.left else 0.0)
+
+    def _likelihoods_of_rationales(self, teacher: str, asked_in: list[int]) -> Iterator[Work]:
+        """Yield what it takes that students read all rationales of a teacher, to choose by them."""
+        asked = self.config.teachers[teacher]
+        strategies = list(resolve.strategies_of_teacher(self.config, teacher).values())
+        for dataset, student in self.pairs:
+            where: dict[str, Any] = {"dataset": dataset, "student": student}
+            tables = [
+                layout.at(layout.RATIONALES, **where, round=number, teacher=teacher)
+                for number in asked_in
+            ]
+            lengths = self.known.lengths(dataset, student)
+            reads = None if lengths is None else asked.samples * (lengths.cot + asked.expected)
+            work = work_of("choose_rationales", jobs_of(tables), what=teacher, **where)
+            wanted = self._wanted(dataset, student, strategies)
+            read = self._asked(work, "rationales", wanted, (reads, 0))
+            # Of the rationales only those are read that are accepted, and not alone.
+            yield replace(read, bound="unknown" if wanted.number is None else "at most")
 
     def _sampled(self, work: Work, asked: list[Wanted], samples: int, longest: int) -> Work:
         """Fill in what it takes that students write themselves, at most; nobody shares answers."""
