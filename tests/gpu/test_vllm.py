@@ -52,7 +52,9 @@ def wide(chatml, tmp_path_factory):
     )
     folder = tmp_path_factory.mktemp("models")
     save_student(LlamaForCausalLM(config), chatml, folder / "student")
-    lora = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    lora = LoraConfig(
+        r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM"
+    )
     get_peft_model(LlamaForCausalLM.from_pretrained(folder / "student"), lora).save_pretrained(
         folder / "adapter"
     )
