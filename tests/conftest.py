@@ -120,6 +120,23 @@ def letters(bare):
 
 
 @pytest.fixture
+def choices():
+    """Make so many items of the test split, each with two options."""
+    import pandas as pd
+
+    def make(count):
+        item = {"options": ["one", "two"], "answer": "A", "answer_kind": "choice"}
+        item |= {"reference_rationale": None, "split": "test"}
+        numbers = range(count)
+        asked = [
+            {"item_id": f"{n:016x}", "question": f"Which is {n} + 5 ?", **item} for n in numbers
+        ]
+        return pd.DataFrame(asked)
+
+    return make
+
+
+@pytest.fixture
 def engine():
     """Engine settings of a small CPU."""
     from caft.running.settings import Engine

@@ -6,8 +6,9 @@ Prompts are MMLU-Pro's and chains as long as those that an 8B model has publishe
 files, lengths are drawn that are like them. A tiny random student writes each text to its length.
 `steps` are passes of the model, those that read prompts included; the least possible number is all
 tokens / rows at once. `one batch after another` is what a loop without refills takes, sorted by the
-length of the prompts. The lengths of the default run's chains are measured with `--predictions`, a
-table of `results/predictions`.
+length of the prompts. `lengths known` is the same loop with the longest texts first: nobody knows
+them, but no order can be much better. The lengths of the default run's chains are measured with
+`--predictions`, a table of `results/predictions`.
 """
 
 import argparse
@@ -72,18 +73,22 @@ def student() -> Any:
 
 
 def written(
-    model: Any, prompts: Sequence[list[int]], lengths: Sequence[int], rows: int
+    model: Any,
+    prompts: Sequence[list[int]],
+    lengths: Sequence[int],
+    rows: int,
+    known: bool = False,
 ) -> tuple[list[list[int]], int, float]:
-    """Write each prompt on to its length; return the texts, the passes and the seconds."""
+    """Write each prompt on to its length; return the texts, the passes and the CPU seconds."""
     passes: list[int] = []
     hook = model.register_forward_pre_hook(lambda *_: passes.append(1))
     left = {tuple(prompt): length for prompt, length in zip(prompts, lengths, strict=True)}
     texts = [Length(index, prompt, left[tuple(prompt)]) for index, prompt in enumerate(prompts)]
-    order = sorted(texts, key=lambda text: -len(text.prompt))
+    order = sorted(texts, key=lambda text: -(text.length if known else len(text.prompt)))
     decoder = Decoder(model, 0, lambda new: False, max(lengths), rows)
-    started = time.monotonic()
+    started = time.process_time()
     done = [text for part in decoder.write(order) for text in part]
-    seconds = time.monotonic() - started
+    seconds = time.process_time() - started
     hook.remove()
     return [text.new for text in sorted(done, key=lambda text: text.index)], len(passes), seconds
 
@@ -137,12 +142,13 @@ def main() -> None:
     ]
     for rows in arguments.rows:
         texts, passes, seconds = written(model, prompts, news, rows)
+        _, least, _ = written(model, prompts, news, rows, known=True)
         before = one_after_another(lengths, rows)
         same = texts[: len(alone)] == alone
         print(
-            f"{rows} rows: {passes} passes, {passes * rows / total:.2f} of the least; one batch "
-            f"after another {before} ({before * rows / total:.2f}); {seconds:.0f} s; as one by "
-            f"one: {same}"
+            f"{rows} rows: {passes} passes, {passes * rows / total:.2f} of the least; lengths "
+            f"known {least} ({least * rows / total:.2f}); one batch after another {before} "
+            f"({before * rows / total:.2f}); {seconds:.0f} CPU s; as one by one: {same}"
         )
 
 

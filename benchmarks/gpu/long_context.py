@@ -60,7 +60,7 @@ def check(machine: Machine) -> dict[str, Any]:
     with torch.inference_mode():
         whole = torch.tensor([ids + first.tokens], device=model.device)
         logs = model(input_ids=whole, use_cache=False).logits[0].float().log_softmax(-1)
-    crossed = [place for place in range(len(first.tokens)) if len(ids) + place >= switch]
+    crossed = [place for place in range(len(first.tokens)) if len(ids) + place > switch]
     apart = max(
         abs(first.measured[place][1] - float(logs[len(ids) + place - 1, first.tokens[place]]))
         for place in crossed

@@ -34,5 +34,4 @@ def _entropies(folder: Any, items: Any, dtype: str, device: str) -> Any:
 
     prompts = Asked(items, letters(), 1).prompts("direct")
     made = score_items(prompts, Loaded(load_model(folder, dtype, device), load_chat(folder), 8192))
-    rows = made if isinstance(made, pd.DataFrame) else [row for part in made for row in part]
-    return pd.DataFrame(rows).set_index("item_id")["single_token_entropy"].sort_index()
+    return pd.DataFrame(made).set_index("item_id")["single_token_entropy"].sort_index()

@@ -23,7 +23,7 @@ def check(machine: Machine) -> dict[str, Any]:
         if torch.cuda.device_count() < 2:
             raise NotHere("one card")
     student = machine.student()
-    recipe = changed(Recipe(), learning_rate=1e-4, batch_size=4)
+    recipe = changed(Recipe(), learning_rate=1e-2, batch_size=4)
     stage = plan_stage(machine.folder, student, recipe, 1, rows(16, 10))
     one = train_planned(stage, machine.folder / "one", machine.engine())
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]

@@ -9,9 +9,10 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from caft.errors import ModelError
-from caft.evaluation.evaluate import backend
 from caft.prompting.chat import Chat
 from caft.running.settings import Engine as Settings
+from caft.students import vllm as students_vllm
+from caft.students.engines import generate_with
 from caft.students.folders import load_tokenizer
 from caft.students.generation import Decoding, generate
 from caft.students.opened import Subject, open_scorer
@@ -49,7 +50,10 @@ class Engine:
             if token in asked.stop_token_ids or any(stop in text for stop in asked.stop or ()):
                 reason = "stop"
                 break
-        return SimpleNamespace(outputs=[SimpleNamespace(token_ids=new, finish_reason=reason)])
+        written = SimpleNamespace(token_ids=new, finish_reason=reason, logprobs=None)
+        if hasattr(asked, "logprobs"):
+            written.logprobs = [{token: SimpleNamespace(logprob=-token / 100)} for token in new]
+        return SimpleNamespace(outputs=[written])
 
 
 @pytest.fixture(autouse=True)
@@ -93,9 +97,10 @@ def scripted(tokenizer, answers):
     )
 
 
-def answers(engine, tokenizer, questions, limit, **settings):
+def answers(engine, tokenizer, questions, limit, seeds=(), logprobs=False, **settings):
     decoding = Decoding(limit, **settings)
-    batches = generate_vllm(VllmModel(engine), Chat(tokenizer), asking(*questions), decoding)
+    model, prompts = VllmModel(engine, "cuda"), asking(*questions)
+    batches = generate_vllm(model, Chat(tokenizer), prompts, decoding, seeds, logprobs)
     found = {answer.index: answer for batch in batches for answer in batch}
     return [found[index] for index in range(len(questions))]
 
@@ -161,6 +166,35 @@ def test_an_answer_goes_on_behind_brackets_that_mark_nothing(taught):
     assert asked.max_tokens == 60 - (len(again[0]["prompt_token_ids"]) - listed.prompt_tokens)
 
 
+def test_a_sample_has_its_seed_and_goes_on_with_another_one(taught):
+    tokenizer = load_tokenizer(taught)
+    first = tokenizer("a[b[1]]")["input_ids"]
+    whole = [*first, *tokenizer(" so [[2]]")["input_ids"]]
+    engine = scripted(tokenizer, {"a": whole, "b": [tokenizer.eos_token_id]})
+    listed, empty = answers(
+        *(engine, tokenizer, ["a", "b"], 60, [7, 8], True),
+        **{"temperature": 0.7, "top_p": 0.9, "stop_at_answer": True},
+    )
+    asked = [one for _, sampled, _ in engine.calls for one in sampled]
+    assert {(one.temperature, one.top_p, one.logprobs) for one in asked} == {(0.7, 0.9, 0)}
+    assert [one.seed for one in asked[:2]] == [7, 8]
+    assert asked[2].seed not in (7, 8) and len(asked) == 3
+    assert listed.text == "a[b[1]] so [[2]]"
+    assert listed.measured == [[-token / 100] for token in listed.tokens]
+    assert empty.measured == [] and empty.new_tokens == 1
+
+
+def test_prompts_are_given_in_lots_so_that_a_kill_loses_one_at_most(taught, monkeypatch):
+    monkeypatch.setitem(students_vllm._LOT, "cuda", 2)
+    tokenizer = load_tokenizer(taught)
+    engine = scripted(tokenizer, {name: [tokenizer.eos_token_id] for name in "abcde"})
+    model, decoding = VllmModel(engine, "cuda"), Decoding(7)
+    batches = generate_vllm(model, Chat(tokenizer), asking(*"abcde"), decoding)
+    assert [answer.index for answer in next(batches)] == [0, 1]
+    assert len(engine.calls) == 1
+    assert [[answer.index for answer in batch] for batch in batches] == [[2, 3], [4]]
+
+
 def test_an_answer_that_fills_the_context_ends_there(taught):
     tokenizer = load_tokenizer(taught)
     engine = scripted(tokenizer, {"a": tokenizer("one two")["input_ids"]})
@@ -216,7 +250,9 @@ def test_a_whole_model_replaces_the_student(vllm, taught, tmp_path):
     assert (settings["model"], settings["tokenizer"]) == (str(tmp_path / "d2"), str(taught))
 
 
-@pytest.mark.parametrize("adapter, message", [({"r": 600}, "rank 512"), ({"use_dora": 1}, "DoRA")])
+@pytest.mark.parametrize(
+    "adapter, message", [({"r": 600}, "rank 512"), ({"r": 4, "use_dora": True}, "DoRA")]
+)
 def test_an_adapter_that_vllm_does_not_know_is_refused(vllm, taught, tmp_path, adapter, message):
     record = trained(tmp_path / "d3", "lora", **adapter)
     with pytest.raises(ModelError, match=f"{message}.*evaluation.engine: transformers"):
@@ -238,5 +274,4 @@ def test_a_missing_vllm_says_what_to_install(monkeypatch, taught):
 
 
 def test_the_setting_chooses_the_engine():
-    assert backend("vllm") == (open_vllm, generate_vllm)
-    assert backend("transformers") == (open_scorer, generate)
+    assert (generate_with("vllm"), generate_with("transformers")) == (generate_vllm, generate)

@@ -11,8 +11,13 @@ from caft.students import whole
 from caft.tables.files import files_in
 from caft.tables.hashing import fingerprints
 
-# What chains of thought depend on: which engine evaluates says nothing about them.
+# What chains of thought depend on: greedy ones are always written with transformers.
 CHAIN_SETTINGS = CONFIG.evaluation.plain("max_new_tokens", "parser", "batch_size")
+
+# Params of samples, and of a student that is its own teacher, where vLLM writes: other runs' jobs are as they were.
+VLLM = CONFIG.evaluation.engine == "vllm"
+WRITER = {"writer": CONFIG.evaluation.engine} if VLLM else {}
+WRITING_ENGINE = resolve.compute_of(CONFIG, *(["vllm"] if VLLM else []))
 
 # A param of evaluation in runs with mode adaptive alone: other runs' jobs are as they were.
 MEASURED = {"measured": "first_token_entropy"} if modes.ADAPTIVE in CONFIG.run.modes else {}

@@ -115,10 +115,11 @@ use rule generate_chains as sample_chains with:
         table=layout.sharded(layout.SAMPLES),
         run=layout.run_of(layout.sharded(layout.SAMPLES)),
     params:
+        **WRITER,
         prompt=lambda wildcards: CONFIG.prompts[metric_slice(wildcards).prompt].plain(),
         evaluation=CHAIN_SETTINGS,
         sampling=lambda wildcards: resolve.sampling_of(CONFIG, wildcards.metric),
-        engine=resolve.compute_of(CONFIG),
+        engine=WRITING_ENGINE,
         seed=CONFIG.seed,
         code=versions.SAMPLES,
     log:

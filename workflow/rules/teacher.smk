@@ -18,6 +18,7 @@ rule generate_rationales:
         rationales=layout.sharded(layout.RATIONALES),
         quarantine=layout.sharded(layout.REJECTED_ANSWERS),
     params:
+        **WRITER,
         teacher=lambda wildcards: CONFIG.teachers[wildcards.teacher].plain(),
         files=lambda wildcards: fingerprints(teacher_files(wildcards)),
         strategies=lambda wildcards: plain(asking_strategies(wildcards)),
@@ -26,7 +27,7 @@ rule generate_rationales:
         ),
         rankers=rankers,
         prompt=lambda wildcards: CONFIG.prompts[CONFIG.teachers[wildcards.teacher].prompt].plain(),
-        engine=resolve.compute_of(CONFIG),
+        engine=WRITING_ENGINE,
         seed=CONFIG.seed,
         store=layout.TEACHER_STORE,
         code=versions.RATIONALES,

@@ -19,8 +19,9 @@ from caft.prompting.chat import Chat
 from caft.prompting.settings import Prompt
 from caft.running.blocks import Cache, Rows
 from caft.running.jobs import Progress
-from caft.students.generation import Decoding, Generated, generate
-from caft.students.opened import Loaded, Subject, open_scorer
+from caft.students.engines import generate_with, open_writer
+from caft.students.generation import Decoding, Generated
+from caft.students.opened import Loaded, Subject
 from caft.students.settings import Writing
 from caft.students.tasks import Made, Task, make_table
 from caft.tables.hashing import digest
@@ -57,14 +58,18 @@ def generate_with_student(
     Args:
         asked: the question set and its prompt variant; its seed is that of the sampling too.
         subject: the student, or a model trained from it.
-        writing: how long it may think, and how the answer is read.
+        writing: how long it may think, how the answer is read, and what writes samples. Greedy
+            chains are written with transformers: vLLM gives no entropies over the vocabulary.
         cache: where finished blocks of items lie, and which of them are wanted.
         sampling: what is drawn.
 
     Returns:
         The generations table, its provenance, and what differs from run to run (seconds, tokens).
     """
-    scorer = open_scorer(subject)
+    if not sampling.temperature:
+        writing = writing.model_copy(update={"engine": "transformers"})
+    prompts, limit = asked.prompts("cot"), writing.max_new_tokens.cot
+    scorer = open_writer(writing.engine, subject, prompts.messages, "cot", limit)
     settings = {"max_new_tokens": writing.max_new_tokens.cot, "parser": writing.parser.cot}
     spec = {**scorer.spec, "prompt": asked.variant.plain(), **settings, **asdict(sampling)}
 
@@ -83,7 +88,7 @@ def generate_with_student(
         counted=("new_tokens",),
         in_key={"seed": asked.seed if sampling.temperature else None},
     )
-    return make_table(task, scorer, asked.prompts("cot"), cache)
+    return make_table(task, scorer, prompts, cache)
 
 
 def generate_items(
@@ -141,14 +146,18 @@ def generate_items(
         for index, sample in texts
     ]
     messages = [prompts.messages[index] for index, _ in texts]
+    # Of samples only whether the numbers are finite is of use.
+    measured = {"logprobs": True} if writing.engine == "vllm" else {"measure": token_statistics}
+    write = generate_with(writing.engine)
     found: dict[int, Rows] = {}
-    for batch in generate(student.model, chat, messages, decoding, token_statistics, seeds):
+    for batch in write(student.model, chat, messages, decoding, seeds=seeds, **measured):
         progress.advance(len(batch))
         for answer in batch:
             index, sample = texts[answer.index]
-            values = _row(chat, asked[index], answer, prompts.variant, parser)
-            kept = {**values, **_NO_LISTS} if sampling.temperature else values
-            found.setdefault(index, []).append(row(index, sample, kept))
+            values = _row(asked[index], answer, prompts.variant, parser)
+            if not sampling.temperature:
+                values |= _per_token(chat, answer, values["status"])
+            found.setdefault(index, []).append(row(index, sample, values))
         complete = [index for index, rows in found.items() if len(rows) == samples]
         yield [one for index in complete for one in found.pop(index)]
 
@@ -172,31 +181,37 @@ def token_statistics(logits: Any, chosen: Any) -> Any:
 
 
 _LISTS = ("entropies", "logprobs", "gaps")
-_NO_LISTS = dict.fromkeys(("tokens", *_LISTS, "answer_start", "sentence_ends"))
 
 
-def _row(
-    chat: Chat, item: dict[str, Any], answer: Generated, variant: Prompt, parser: str
-) -> dict[str, Any]:
-    measured = np.array(answer.measured, dtype=np.float32).reshape(-1, len(_LISTS))
+def _row(item: dict[str, Any], answer: Generated, variant: Prompt, parser: str) -> dict[str, Any]:
     row = {
         "text": answer.text,
         "finish_reason": answer.finish_reason,
-        "tokens": np.array(answer.tokens, dtype=np.int32),
         "new_tokens": answer.new_tokens,
         "thought_tokens": answer.thought_tokens,
     }
-    if not np.isfinite(measured).all():
+    if not np.isfinite([number for step in answer.measured for number in step]).all():
         return {"status": "non_finite_logits", **row}
     kind = item["answer_kind"]
     options = 0 if item["options"] is None else len(item["options"])
     parsed = parse(answer.text, parser, kind, options, variant.labels, variant.abstain)
-    start, ends = answer_and_sentences(chat.tokenizer, answer.tokens, answer.thought_tokens)
     return {
         "status": "ok",
         **row,
         "parsed": parsed,
         "correct": parsed not in (INVALID, ABSTAINED) and equal(parsed, item["answer"], kind),
+    }
+
+
+def _per_token(chat: Chat, answer: Generated, status: str) -> dict[str, Any]:
+    """Return the tokens and, where all numbers are finite, the lists and places of them."""
+    tokens = np.array(answer.tokens, dtype=np.int32)
+    if status != "ok":
+        return {"tokens": tokens}
+    measured = np.array(answer.measured, dtype=np.float32).reshape(-1, len(_LISTS))
+    start, ends = answer_and_sentences(chat.tokenizer, answer.tokens, answer.thought_tokens)
+    return {
+        "tokens": tokens,
         **dict(zip(_LISTS, measured.T, strict=True)),
         "answer_start": start,
         "sentence_ends": np.array(ends, dtype=np.int32),

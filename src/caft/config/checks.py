@@ -8,9 +8,12 @@ from caft.config.metric_checks import check_metrics
 from caft.config.model import Configuration
 from caft.config.modes import ADAPTIVE, views
 from caft.config.resolve import (
+    asking_needs,
     chosen,
+    metrics_used,
     prompts_used,
     recipe_of,
+    source_of,
     student_needs,
     students_used,
     teacher_of,
@@ -29,6 +32,7 @@ from caft.mixtures.settings import Buckets
 from caft.running.launchers import started_processes
 from caft.settings import Section
 from caft.shown import line
+from caft.students import vllm
 from caft.tables.files import files_in
 from caft.tables.items import GOLD_COLUMNS, ITEM_COLUMNS
 from caft.teacher.settings import Asked
@@ -56,6 +60,8 @@ def lacking(config: Configuration) -> Iterator[str]:
     for path, section in asked.items():
         for key, problem in section.lacks():
             yield f"{path}.{key}: {problem}"
+    if config.evaluation.engine == "vllm" and (missing := vllm.missing()):
+        yield missing
 
 
 def _check_names(config: Configuration) -> Iterator[str]:
@@ -115,10 +121,7 @@ def _check_engine(config: Configuration) -> Iterator[str]:
     for student in config.run.students:
         asking = student_needs(config, student, "evaluation")["gpus"]
         if divided > asking > 0:
-            yield (
-                f"engine.vllm.tensor_parallel_size: {divided} is more than the {asking} GPUs that "
-                f"a job of {student} gets (engine.gpus); make both the same number."
-            )
+            yield _too_divided(divided, asking, student)
         gpus = student_needs(config, student, "training")["gpus"]
         if started and started > gpus > 0:
             yield (
@@ -126,6 +129,38 @@ def _check_engine(config: Configuration) -> Iterator[str]:
                 f"{gpus} GPUs (engine.gpus); make both the same number, for trainings alone with "
                 "engine.resources.training.gpus."
             )
+
+
+def _too_divided(divided: int, gpus: int, who: str) -> str:
+    return (
+        f"engine.vllm.tensor_parallel_size: {divided} is more than the {gpus} GPUs that a job of "
+        f"{who} gets (engine.gpus); make both the same number."
+    )
+
+
+def _check_vllm(config: Configuration) -> Iterator[str]:
+    """Check that vLLM can write with all that is trained, sampled and its own teacher."""
+    if config.evaluation.engine != "vllm":
+        return
+    recipes = {
+        f"strategies.{name}.training.lora" if "lora" in one.training else "training.lora": recipe
+        for name, one in chosen(config).items()
+        if one.stages and (recipe := recipe_of(config, one.training)).method == "lora"
+    }
+    for path, recipe in recipes.items():
+        if problem := vllm.adapter_problem(recipe.lora.r, recipe.lora.variant == "dora"):
+            yield f"{path}: {problem}"
+    divided = config.engine.vllm.tensor_parallel_size if config.engine.vllm else 1
+    writers = {
+        name: asking_needs(config, "teachers", name)["gpus"]
+        for name in teachers_used(config)
+        if config.teachers[name].is_student
+    }
+    if any(source_of(config, name) == "samples" for name in metrics_used(config)):
+        writers |= {name: student_needs(config, name)["gpus"] for name in config.run.students}
+    for name, gpus in writers.items():
+        if divided > gpus > 0:
+            yield _too_divided(divided, gpus, name)
 
 
 def _check_file_names(config: Configuration) -> Iterator[str]:
@@ -258,6 +293,7 @@ _BETWEEN_SECTIONS = (
     check_parents,
     _check_validation,
     _check_adaptive,
+    _check_vllm,
     _check_examples,
     _check_placeholders,
 )

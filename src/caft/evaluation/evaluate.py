@@ -1,6 +1,6 @@
 """Evaluation: ask a model every test item in one mode, greedily, and read its answers."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,18 +13,12 @@ from caft.prompting.asked import Asked, Prompts, joined
 from caft.prompting.settings import Prompt
 from caft.running.blocks import Cache, Rows
 from caft.running.jobs import Progress
-from caft.students import vllm as generation_vllm
-from caft.students.generation import Decoding, generate
-from caft.students.opened import Loaded, Scorer, Subject, open_scorer
+from caft.students import vllm
+from caft.students.engines import generate_with, open_writer
+from caft.students.generation import Decoding
+from caft.students.opened import Loaded, Scorer, Subject
 from caft.students.tasks import Made, Task, make_table
 from caft.tables.parquet import records
-
-
-def backend(engine: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return what opens a model and what generates with it, for a value of `evaluation.engine`."""
-    if engine == "vllm":
-        return generation_vllm.open_scorer, generation_vllm.generate
-    return open_scorer, generate
 
 
 def evaluate(
@@ -51,7 +45,7 @@ def evaluate(
         `[invalid]` and counts as wrong.
     """
     items = records(prompts.items)
-    _, ask = backend(settings.engine)
+    ask = generate_with(settings.engine)
     parser = settings.parser.of(mode)
     decoding = Decoding(
         settings.max_new_tokens.of(mode),
@@ -138,7 +132,7 @@ def evaluate_model(
     subject: Subject,
     settings: Evaluation,
     cache: Cache,
-    engine: generation_vllm.Engine | None = None,
+    engine: vllm.Engine | None = None,
 ) -> Made:
     """Load a model and answer one split with it.
 
@@ -158,21 +152,16 @@ def evaluate_model(
     """
     split, mode, entropy = way
     measured = entropy and mode == "direct"
-    open_model, _ = backend(settings.engine)
     prompts = asked.of_split(split, mode)
     if entropy and not prompts.messages:
         raise ItemError(
             f"the data set has no items in the split {split}, which mode adaptive needs; give "
             "datasets.<name>.splits a share of validation, or leave adaptive out of run.modes."
         )
-    scorer = open_model(subject)
-    if settings.engine == "vllm":
-        limit = settings.max_new_tokens.of(mode)
-        own = generation_vllm.Engine(
-            subject.engine.vllm,
-            lambda: generation_vllm.needs(scorer, prompts.messages, mode, limit),
-        )
-        scorer = (engine or own).answering(scorer)
+    limit = settings.max_new_tokens.of(mode)
+    scorer = open_writer(settings.engine, subject, prompts.messages, mode, limit)
+    if engine:
+        scorer = engine.answering(scorer)
 
     def answer(blocks: list[Prompts], progress: Progress) -> Iterator[Rows]:
         return evaluate(joined(blocks), scorer.loaded, mode, settings, progress, measured)

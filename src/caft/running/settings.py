@@ -20,7 +20,7 @@ class Shards(Section):
 
 
 class Vllm(Section):
-    """How vLLM runs in a job, where `evaluation.engine` is `vllm`."""
+    """How vLLM runs in a job that it writes in, where `evaluation.engine` is `vllm`."""
 
     gpu_memory_utilization: Annotated[Share, Field(gt=0)] | None = optional(
         "Share of each GPU's memory that vLLM takes for weights and cache; vLLM's own default if "

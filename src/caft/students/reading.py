@@ -378,10 +378,8 @@ def _attends(model: Any) -> bool:
     takes = inspect.signature(model.forward).parameters
     if not {"attention_mask", "position_ids", "past_key_values"} <= set(takes):
         return False
-    known = (
-        cache_utils.DynamicLayer,
-        cache_utils.DynamicSlidingWindowLayer,
-        cache_utils.DummyLayer,
-    )
+    names = ("DynamicLayer", "DynamicSlidingWindowLayer", "DummyLayer")
+    # transformers before 5.20, which vLLM 0.32 asks for, has no layer without a state of its own.
+    known = [getattr(cache_utils, name) for name in names if hasattr(cache_utils, name)]
     layers = cache_utils.DynamicCache(config=model.config).layers
     return all(type(layer) in known for layer in layers)

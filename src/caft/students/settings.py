@@ -12,6 +12,10 @@ else:
     Parser = Literal[tuple(PARSERS)]
 
 
+WritingEngine = Literal["transformers", "vllm"]
+"""What lets a student write: the loop of `caft.students.generation`, or vLLM."""
+
+
 class WarmUp(Section):
     """A short answer-only tuning for scoring alone."""
 
@@ -88,4 +92,10 @@ class Writing(Section):
     batch_size: Count = key(
         "Prompts at once, at most; on a GPU no more than its memory holds. vLLM chooses its own.",
         64,
+    )
+    engine: WritingEngine = key(
+        "What writes the answers of the evaluation, the samples of `pass_rate` and the answers of "
+        "teachers with `provider: student`; vLLM has to be installed and needs a GPU "
+        "(docs/evaluation.md).",
+        "transformers",
     )

@@ -1,4 +1,4 @@
-"""Generation with vLLM, in this process: the other engine of the evaluation.
+"""Generation with vLLM, in this process: the other engine that students write with.
 
 The same prompts as token ids, the same ends of an answer and the same reading of its tokens as in
 `caft.students.generation`; vLLM orders and batches the prompts by itself. It computes norm and head
@@ -8,8 +8,8 @@ them in float32 and merges it, so in bfloat16 near ties may fall differently.
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,20 @@ from caft.students.checks import check_adapter, check_folder
 from caft.students.generation import Decoding, Ending, Generated
 from caft.students.opened import Scorer, Subject
 from caft.tables.files import read_json
+from caft.tables.hashing import digest
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM knows them
+# Prompts that are given to vLLM together, by device: what is written of them is kept when all are
+# complete. A GPU has hundreds under way, and is less busy at the end of each lot.
+_LOT = {"cpu": 64, "cuda": 4096}
 
 
 @dataclass(frozen=True)
 class VllmModel:
-    """A started vLLM engine, and the adapter that its answers are written with."""
+    """A started vLLM engine, its device, and the adapter that its answers are written with."""
 
     engine: Any
+    device: str
     adapter: Any = None
 
 
@@ -121,71 +126,111 @@ class Engine:
         from vllm.lora.request import LoRARequest
 
         folder, adapter = opened.weights
+        device = opened.spec["device"]
         if adapter:
             check_adapter(adapter)
         self.started = self.started or _start(opened, folder, self.settings, self.needed())
         if adapter is None:
-            return VllmModel(self.started)
+            return VllmModel(self.started, device)
         number = self.adapters.setdefault(adapter, len(self.adapters) + 1)
         name = f"{number}-{adapter.name}"
-        return VllmModel(self.started, LoRARequest(name, number, str(adapter.resolve())))
+        return VllmModel(self.started, device, LoRARequest(name, number, str(adapter.resolve())))
 
 
 def generate(
-    model: VllmModel, chat: Chat, prompts: list[Messages], decoding: Decoding
+    model: VllmModel,
+    chat: Chat,
+    prompts: list[Messages],
+    decoding: Decoding,
+    seeds: Sequence[int] = (),
+    logprobs: bool = False,
 ) -> Iterator[list[Generated]]:
-    """Continue chat prompts greedily.
+    """Continue chat prompts.
 
     Args:
         model: of an opened scorer.
         chat: tokenizer and chat template of the model.
         prompts: chat messages, one list per prompt.
-        decoding: greedy; its `batch_size` is not used: vLLM fills its batches by the memory it has.
+        decoding: its `batch_size` is not used: vLLM fills its batches by the memory it has.
+        seeds: of what is drawn for each prompt, with a temperature. vLLM draws other texts with
+            them than `caft.students.generation` does.
+        logprobs: whether the log-probability of each token is measured, in nats, before any
+            temperature.
 
     Yields:
-        Answers as they are complete; `index` is the position in `prompts`.
+        Answers as a lot of them is complete; `index` is the position in `prompts`.
     """
-    from vllm import SamplingParams
-
     ending = Ending(chat, decoding)
     ids = [chat.prompt(messages, decoding.place) for messages in prompts]
-    new: list[list[int]] = [[] for _ in prompts]
-    waiting = list(range(len(prompts)))
-    while waiting:
-        outputs = model.engine.generate(
-            [{"prompt_token_ids": ids[index] + new[index]} for index in waiting],
-            [
-                SamplingParams(
-                    temperature=0.0,
-                    max_tokens=decoding.max_new_tokens - len(new[index]),
-                    # Ours alone: the model's own list may hold other tokens, or lack one.
-                    ignore_eos=True,
-                    stop_token_ids=sorted(ending.ends),
-                    stop=["]]"] if decoding.stop_at_answer else None,
-                    include_stop_str_in_output=True,
-                )
-                for index in waiting
-            ],
-            lora_request=model.adapter,
-            use_tqdm=False,
-        )
-        done = []
-        for index, output in zip(waiting, outputs, strict=True):
-            new[index] += output.outputs[0].token_ids
-            # "]]" also closes a list inside a list: without "[[" before it, the answer goes on.
-            if ending.is_reached(new[index]) or output.outputs[0].finish_reason != "stop":
-                done.append(index)
-        yield [ending.answer(index, len(ids[index]), new[index], []) for index in done]
-        waiting = sorted(set(waiting) - set(done))
+    texts = [Text(index, prompt, seeds[index] if seeds else 0) for index, prompt in enumerate(ids)]
+    size = _LOT[model.device]
+    for begin in range(0, len(texts), size):
+        waiting = texts[begin : begin + size]
+        while waiting:
+            _write(model, waiting, ending, decoding, logprobs)
+            done = [text for text in waiting if text.done]
+            yield [ending.answer(one.index, len(one.prompt), one.new, one.measured) for one in done]
+            waiting = [text for text in waiting if not text.done]
+
+
+@dataclass
+class Text:
+    """A prompt and what is written behind it."""
+
+    index: int
+    prompt: list[int]
+    seed: int
+    new: list[int] = field(default_factory=list)
+    measured: list[list[float]] = field(default_factory=list)
+    done: bool = False
+
+
+def _write(
+    model: VllmModel, texts: list[Text], ending: Ending, decoding: Decoding, logprobs: bool
+) -> None:
+    """Let vLLM write texts up to their ends, or up to a `]]` that is none."""
+    outputs = model.engine.generate(
+        [{"prompt_token_ids": text.prompt + text.new} for text in texts],
+        [_sampling(text, ending, decoding, logprobs) for text in texts],
+        lora_request=model.adapter,
+        use_tqdm=False,
+    )
+    for text, output in zip(texts, outputs, strict=True):
+        (written,) = output.outputs
+        text.new += written.token_ids
+        if logprobs:
+            steps = zip(written.token_ids, written.logprobs, strict=True)
+            text.measured += [[step[token].logprob] for token, step in steps]
+        # "]]" also closes a list inside a list: without "[[" before it, the answer goes on.
+        text.done = ending.is_reached(text.new) or written.finish_reason != "stop"
+
+
+def _sampling(text: Text, ending: Ending, decoding: Decoding, logprobs: bool) -> Any:
+    from vllm import SamplingParams
+
+    drawn: dict[str, Any] = {}
+    if decoding.temperature:
+        # A text that goes on is not drawn with the numbers that it began with.
+        seed = int(digest([text.seed, len(text.new)], 7), 16) if text.new else text.seed
+        drawn = {"top_p": decoding.top_p, "seed": seed}
+    if logprobs:
+        drawn["logprobs"] = 0  # of the token that is written, and of no other
+    return SamplingParams(
+        temperature=decoding.temperature,
+        max_tokens=decoding.max_new_tokens - len(text.new),
+        # Ours alone: the model's own list may hold other tokens, or lack one.
+        ignore_eos=True,
+        stop_token_ids=sorted(ending.ends),
+        stop=["]]"] if decoding.stop_at_answer else None,
+        include_stop_str_in_output=True,
+        **drawn,
+    )
 
 
 def _device(wanted: str) -> str:
     """Return the device that the installed vLLM runs on, `cuda` or `cpu`."""
-    if find_spec("vllm") is None:
-        raise ModelError(
-            "evaluation.engine: vLLM is not installed; `pip install vllm` into an environment with "
-            "a GPU, or set evaluation.engine: transformers."
-        )
+    if problem := missing():
+        raise ModelError(problem)
     # The job is a script without a main guard, which vLLM's own processes would run once more.
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
@@ -268,12 +313,28 @@ def _rank(adapter: Path | None) -> int:
     if adapter is None:
         return 0
     settings = read_json(adapter / "adapter_config.json")
-    if settings.get("use_dora"):
-        raise ModelError(f"{adapter}: vLLM cannot use DoRA; set evaluation.engine: transformers.")
-    rank = next((rank for rank in _RANKS if rank >= settings["r"]), None)
-    if rank is None:
-        raise ModelError(
-            f"{adapter}: vLLM knows adapters up to rank {_RANKS[-1]}, this one has "
-            f"{settings['r']}; set evaluation.engine: transformers."
+    if problem := adapter_problem(settings["r"], settings.get("use_dora", False)):
+        raise ModelError(f"{adapter}: {problem}")
+    return next(rank for rank in _RANKS if rank >= settings["r"])
+
+
+def adapter_problem(rank: int, dora: bool) -> str | None:
+    """Say why vLLM cannot write with adapters of a rank, and what to change; None if it can."""
+    if dora:
+        return "vLLM cannot use DoRA; set evaluation.engine: transformers."
+    if rank > _RANKS[-1]:
+        return (
+            f"vLLM knows adapters up to rank {_RANKS[-1]}, not {rank}; set "
+            "evaluation.engine: transformers."
         )
-    return rank
+    return None
+
+
+def missing() -> str | None:
+    """Say how to get vLLM; None if it is installed."""
+    if find_spec("vllm"):
+        return None
+    return (
+        "evaluation.engine: vLLM is not installed; `pip install vllm` into an environment with a "
+        "GPU, or set evaluation.engine: transformers."
+    )

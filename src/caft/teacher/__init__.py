@@ -1,6 +1,6 @@
 """Teachers: who writes rationales, behind one small interface."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import takewhile
@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from caft.errors import ConfigError
+from caft.prompting.prompts import Messages
 from caft.registry import Registry
 from caft.running.settings import Engine
+from caft.students.settings import WritingEngine
 from caft.teacher.keys import exposed
 from caft.teacher.settings import Asked
 
@@ -144,12 +146,16 @@ class Here:
         student: `student.json` of the student that is taught.
         trained: `model.json` of its model that writes, where it is its own teacher; None for the
             untuned one.
+        writer: what lets a student write.
+        prompts: all that may be asked; vLLM is started for the longest that fits.
     """
 
     store: Path
     engine: Engine = field(default_factory=Engine)
     student: Path | None = None
     trained: Path | None = None
+    writer: WritingEngine = "transformers"
+    prompts: Sequence[Messages] = ()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from caft.errors import BudgetError, TeacherError
+from caft.prompting.prompts import Messages
 from caft.prompting.tokens import TokenCounter
 from caft.running import stops
 from caft.running.jobs import Progress
 from caft.running.settings import Engine
 from caft.store import Store
 from caft.students.folders import load_tokenizer
+from caft.students.settings import WritingEngine
 from caft.teacher import Answer, Here, Request, Teacher, make_teacher
 from caft.teacher.money.budget import Budget, amounts_of, show
 from caft.teacher.money.estimate import Outlook, open_budget, without_limits
@@ -44,6 +46,7 @@ class Setup(Generic[S]):
         thoughts: whether its reasoning is trained on.
         trained_file: `model.json` of the student's model that writes, where the student is its own
             teacher; None for the untuned one.
+        writer: what lets a student write.
     """
 
     path: str
@@ -53,6 +56,7 @@ class Setup(Generic[S]):
     store_folder: Path
     thoughts: bool = False
     trained_file: Path | None = None
+    writer: WritingEngine = "transformers"
 
     @cached_property
     def counter(self) -> TokenCounter:
@@ -88,18 +92,23 @@ class Asking:
 
 
 @contextmanager
-def open_asking(setup: Setup[S], look: Callable[[Teacher, Store], Outlook]) -> Iterator[Asking]:
+def open_asking(
+    setup: Setup[S],
+    look: Callable[[Teacher, Store], Outlook],
+    prompts: Sequence[Messages] = (),
+) -> Iterator[Asking]:
     """Make the teacher, open the store, and see that the budget reaches.
 
     Args:
         setup: whom to ask.
         look: finds what the store lacks; called only where there are limits.
+        prompts: all that may be asked, for a teacher that is started for the longest of them.
 
     Raises:
         BudgetError: if the budget cannot reach for what is not stored; nothing is asked then.
         Interrupted: after a stop, saying what was kept.
     """
-    teacher, settings = _teacher_of(setup), setup.settings
+    teacher, settings = _teacher_of(setup, prompts), setup.settings
     if settings.way:
         log.info("%s: %s", setup.path.replace("s.", " ", 1), settings.way)
     with Store(setup.store_folder) as store:
@@ -131,8 +140,11 @@ def _kept(count: int) -> str:
     return f"{count} answers stored, {lost}; the same command goes on"
 
 
-def _teacher_of(setup: Setup[S]) -> Teacher:
-    here = Here(setup.store_folder, setup.engine, setup.student_file, setup.trained_file)
+def _teacher_of(setup: Setup[S], prompts: Sequence[Messages]) -> Teacher:
+    here = Here(
+        *(setup.store_folder, setup.engine, setup.student_file, setup.trained_file),
+        *(setup.writer, prompts),
+    )
     return make_teacher(setup.settings, load_tokenizer(setup.student_file.parent), here)
 
 

@@ -72,7 +72,8 @@ def collect_wanted(
     def look(teacher: Teacher, store: Store) -> Outlook:
         return look_up(records(items), prompts, teacher, store, setup.counter, policy)
 
-    with open_asking(setup, look) as asking:
+    may_be_asked = [prompts[item] for item in items["item_id"]]
+    with open_asking(setup, look, may_be_asked) as asking:
         if may_buy:
             may_buy(look(asking.teacher, asking.store).missing)
         own = items[[shard.has(item) for item in items["item_id"]]]

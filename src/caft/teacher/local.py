@@ -20,6 +20,7 @@ from caft.settings import Count, NotNegative, Number, key, optional
 from caft.students.checks import check_source
 from caft.students.folders import folder_revision, load_chat, load_model, pick_device
 from caft.students.opened import Loaded
+from caft.students.settings import WritingEngine
 from caft.tables.files import files_in
 from caft.tables.hashing import digest
 from caft.teacher import Answer, Here, Provider, Request, lots
@@ -98,6 +99,7 @@ class LocalTeacher:
         settings: Writing,
         identity: Callable[[], tuple[str, str]],
         load: Callable[[], Loaded],
+        writer: WritingEngine = "transformers",
     ):
         """Read the settings; nothing is loaded yet.
 
@@ -105,12 +107,16 @@ class LocalTeacher:
             settings: how it writes.
             identity: returns the model's id and revision.
             load: loads it.
+            writer: the engine that it is loaded for. Answers of vLLM have keys of their own in the
+                store: it draws others.
         """
         self.settings, self._identify, self._load = settings, identity, load
+        self._writer = writer
         self.decoding: dict[str, Any] = {
             "max_new_tokens": settings.max_new_tokens,
             "temperature": settings.temperature,
             "top_p": settings.top_p,
+            **({"engine": writer} if writer != "transformers" else {}),
         }
         self.varies = settings.temperature > 0
 
@@ -124,7 +130,8 @@ class LocalTeacher:
             yield from self._generate(lot)
 
     def _generate(self, requests: list[Request]) -> Iterator[list[Answer]]:
-        from caft.students.generation import Decoding, generate
+        from caft.students.engines import generate_with
+        from caft.students.generation import Decoding
 
         student = self._loaded
         place = student.place("cot")
@@ -138,14 +145,17 @@ class LocalTeacher:
         seeds = [int(digest(request.key, 7), 16) for request in requests]
         started = time.monotonic()
         decoding = Decoding(
-            **self.decoding,
+            self.settings.max_new_tokens,
+            self.settings.temperature,
+            self.settings.top_p,
             stop_at_answer=True,
             batch_size=self.settings.batch_size,
             place=place,
         )
         prompts = [request.messages for request in requests]
         stops.check()
-        for batch in generate(student.model, student.chat, prompts, decoding, seeds=seeds):
+        write = generate_with(self._writer)
+        for batch in write(student.model, student.chat, prompts, decoding, seeds=seeds):
             seconds = (time.monotonic() - started) / len(batch)
             yield [
                 Answer(

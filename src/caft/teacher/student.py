@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 
 from caft.errors import ConfigError
 from caft.settings import Count, NotNegative, key
-from caft.students.opened import Loaded, Subject, open_scorer
+from caft.students.engines import open_writer
+from caft.students.opened import Loaded, Subject
 from caft.students.whole import read_record
 from caft.tables.files import read_json
 from caft.tables.hashing import digest
@@ -54,9 +55,10 @@ def make(settings: Itself, tokenizer: Any, here: Here) -> LocalTeacher:
     subject = Subject(here.student, here.trained, here.engine)
 
     def load() -> Loaded:
-        return open_scorer(subject).loaded
+        limit = settings.max_new_tokens
+        return open_writer(here.writer, subject, here.prompts, "cot", limit).loaded
 
-    return LocalTeacher(settings, lambda: identity(subject), load)
+    return LocalTeacher(settings, lambda: identity(subject), load, here.writer)
 
 
 def identity(subject: Subject) -> tuple[str, str]:

@@ -159,10 +159,12 @@ def trainable_model(
 
 
 def _without_weights(folder: Path, attention: str) -> Any:
-    """Build a model that takes no memory for its weights; its buffers are computed, none is read.
+    """Build a model whose weights nobody has written; its buffers are computed, none is read.
 
     transformers 5.23 reads all weights in every process, whatever accelerate's
-    `fsdp_cpu_ram_efficient_loading` says.
+    `fsdp_cpu_ram_efficient_loading` says. Memory that nobody writes takes no room, but each weight
+    has an address: accelerate 1.15 finds an optimizer's weights by it, and on the device `meta` all
+    have the same, so that this process would train the last of them alone.
     """
     import torch
     from accelerate import init_empty_weights
@@ -176,6 +178,7 @@ def _without_weights(folder: Path, attention: str) -> Any:
             attn_implementation=implementation(attention),
             trust_remote_code=False,
         )
+    model._apply(lambda one: torch.empty_like(one, device="cpu") if one.is_meta else one)
     model.tie_weights()
     return model
 

@@ -901,6 +901,43 @@ def test_the_threshold_of_adaptive_answers_needs_validation_items_and_entropies(
     ]
 
 
+def test_what_vllm_cannot_write_with_is_refused_before_anything_is_trained(config, monkeypatch):
+    monkeypatch.setattr("caft.students.vllm.find_spec", lambda name: None)
+    config["evaluation"]["engine"] = "vllm"
+    config["strategies"]["sft"]["training"] = {"lora": {"r": 600}}
+    config["training"]["lora"]["variant"] = "dora"
+    told = [
+        "config: strategies.sft.training.lora: vLLM cannot use DoRA; set evaluation.engine: "
+        "transformers.",
+        "config: training.lora: vLLM cannot use DoRA; set evaluation.engine: transformers.",
+    ]
+    assert sorted(problems(config)) == told
+    config["training"]["lora"]["variant"] = "lora"
+    assert problems(config) == [
+        "config: strategies.sft.training.lora: vLLM knows adapters up to rank 512, not 600; set "
+        "evaluation.engine: transformers."
+    ]
+    config["strategies"]["sft"]["training"]["method"] = "full"
+    assert problems(config) == [
+        "config: evaluation.engine: vLLM is not installed; `pip install vllm` into an environment "
+        "with a GPU, or set evaluation.engine: transformers."
+    ]
+
+
+def test_vllm_divides_a_model_among_the_gpus_of_every_job_that_writes(config, monkeypatch):
+    monkeypatch.setattr("caft.students.vllm.find_spec", lambda name: None)
+    config["evaluation"]["engine"] = "vllm"
+    config["engine"] |= {"gpus": 1, "vllm": {"tensor_parallel_size": 2}}
+    config["engine"]["resources"] = {"evaluation": {"gpus": 2}}
+    assert not any("tensor_parallel" in problem for problem in problems(config))
+    config["teachers"]["self"] = {"provider": "student"}
+    config["teacher"] = "self"
+    assert problems(config) == [
+        "config: engine.vllm.tensor_parallel_size: 2 is more than the 1 GPUs that a job of self "
+        "gets (engine.gpus); make both the same number."
+    ]
+
+
 def test_a_quantile_without_the_mode_is_refused(config):
     config["run"]["adaptive"] = {"quantile": 0.5}
     assert problems(config) == [

@@ -139,7 +139,7 @@ def test_what_does_not_fit_into_the_context_is_too_long_and_never_sent(
             for n, turns in enumerate(messages)
         ]
 
-    monkeypatch.setattr("caft.evaluation.evaluate.backend", lambda engine: (None, ask))
+    monkeypatch.setattr("caft.evaluation.evaluate.generate_with", lambda engine: ask)
 
     def asked(context):
         sent.clear()

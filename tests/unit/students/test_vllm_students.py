@@ -6,20 +6,24 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-import pandas as pd
 import pytest
 
+from caft.complexity.generations import Sampling, generate_with_student
 from caft.errors import ModelError
 from caft.evaluation.evaluate import Way, evaluate_model
 from caft.evaluation.settings import Evaluation
 from caft.evaluation.together import Question, answer_together, weights_file
 from caft.prompting.asked import Asked
-from caft.running.blocks import Cache
 from caft.running.settings import Engine, Vllm
 from caft.students import vllm
 from caft.students.folders import load_chat
 from caft.students.opened import Subject
+from caft.students.settings import TokensPerMode, Writing
 from caft.tables.files import write_json
+from caft.teacher import Here, make_teacher
+from caft.teacher.asking import Setup
+from caft.teacher.collect import collect_wanted
+from caft.teacher.sections import read_teacher
 
 
 @pytest.fixture
@@ -67,26 +71,18 @@ def test_vllm_runs_on_the_device_that_is_asked_for(installed, found, wanted, gpu
             vllm._device(wanted)
 
 
-QUESTIONS = pd.DataFrame(
-    [
-        {
-            "item_id": f"{number:016x}",
-            "question": f"Which is {number}?" + " and so" * (40 if number == 3 else 0),
-            "options": ["one", "two"],
-            "answer": "A",
-            "answer_kind": "choice",
-            "reference_rationale": None,
-            "split": "test",
-        }
-        for number in range(4)
-    ]
-)
+@pytest.fixture
+def asked(choices, letters):
+    """Four questions; the last one is long."""
+    items = choices(4)
+    items.loc[3, "question"] += " and so" * 40
+    return Asked(items, letters, 1)
 
 
 @pytest.fixture
 def answering(installed, monkeypatch, student):
     """Engines that end every answer at once; the state tells how they were started and asked."""
-    end = sorted(load_chat(student).ends)[0]
+    installed.written, installed.logprob = sorted(load_chat(student).ends)[:1], -0.5
 
     class LLM:
         def __init__(self, **given):
@@ -99,7 +95,10 @@ def answering(installed, monkeypatch, student):
             for prompt, sampled in zip(prompts, params, strict=True):
                 assert len(prompt["prompt_token_ids"]) + sampled.max_tokens <= longest
             installed.asked.append(lora_request and lora_request[:2])
-            answer = SimpleNamespace(token_ids=[end], finish_reason="stop")
+            installed.sampled += params
+            tokens = installed.written
+            numbers = [{token: SimpleNamespace(logprob=installed.logprob)} for token in tokens]
+            answer = SimpleNamespace(token_ids=tokens, finish_reason="stop", logprobs=numbers)
             return [SimpleNamespace(outputs=[answer]) for _ in prompts]
 
     sys.modules["vllm"].LLM = LLM
@@ -108,7 +107,8 @@ def answering(installed, monkeypatch, student):
     request.LoRARequest = lambda *given: given
     for name, made in (("vllm.lora", ModuleType("vllm.lora")), ("vllm.lora.request", request)):
         monkeypatch.setitem(sys.modules, name, made)
-    installed.device, installed.refusal, installed.asked = "cpu", None, []
+    installed.device, installed.refusal = "cpu", None
+    installed.asked, installed.sampled = [], []
     return installed
 
 
@@ -130,11 +130,15 @@ def limited(subjects, length):
     return [replace(subject, engine=engine) for subject in subjects]
 
 
+def longest(subjects, asked):
+    chat = load_chat(subjects[0].student_file.parent)
+    return max(len(chat.prompt(turns, "cot")) for turns in asked.prompts("cot").messages)
+
+
 SETTINGS = Evaluation(engine="vllm")
 
 
-def test_one_engine_answers_for_all_models_and_modes(answering, subjects, letters, tmp_path):
-    asked, cache = Asked(QUESTIONS, letters, 1), Cache(tmp_path / "blocks")
+def test_one_engine_answers_for_all_models_and_modes(answering, subjects, asked, cache):
     questions = [Question(asked, mode) for mode in ("direct", "cot")]
     told = answer_together(questions, "test", subjects, SETTINGS, cache)
     assert told["models"] == 3 and len(told["blocks"]) == 6
@@ -142,17 +146,14 @@ def test_one_engine_answers_for_all_models_and_modes(answering, subjects, letter
     assert started["max_lora_rank"] == 16
     assert not {"gpu_memory_utilization", "tensor_parallel_size"} & set(started)
     assert answering.asked == 2 * [None] + 2 * [("1-adapter-4", 1)] + 2 * [("2-adapter-12", 2)]
-    chat = load_chat(subjects[0].student_file.parent)
-    longest = max(len(chat.prompt(turns, "cot")) for turns in asked.prompts("cot").messages)
-    assert started["max_model_len"] == longest + SETTINGS.max_new_tokens.cot
+    assert started["max_model_len"] == longest(subjects, asked) + SETTINGS.max_new_tokens.cot
     for subject in subjects:
         table, _, _ = evaluate_model(asked, Way("test", "cot"), subject, SETTINGS, cache)
         assert list(table["parsed"]) == 4 * ["[invalid]"]
     assert len(answering.started) == 1, "the answers were there"
 
 
-def test_a_prompt_that_vllm_has_no_room_for_is_a_row(answering, subjects, letters, tmp_path):
-    asked, cache = Asked(QUESTIONS, letters, 1), Cache(tmp_path / "blocks")
+def test_a_prompt_that_vllm_has_no_room_for_is_a_row(answering, subjects, asked, cache):
     student, *_ = limited(subjects, 300)
     table, *_ = evaluate_model(asked, Way("test", "cot"), student, SETTINGS, cache)
     assert list(table["parsed"]) == [*3 * ["[invalid]"], "[too_long]"]
@@ -160,34 +161,90 @@ def test_a_prompt_that_vllm_has_no_room_for_is_a_row(answering, subjects, letter
     assert vllm.open_scorer(student).spec["context"] == 300
 
 
-def test_how_an_engine_runs_is_a_setting(answering, subjects, letters, tmp_path):
+def test_how_an_engine_runs_is_a_setting(answering, subjects, asked, cache):
     own = Vllm(gpu_memory_utilization=0.5, tensor_parallel_size=2)
     engine = subjects[0].engine.model_copy(update={"vllm": own})
-    asked, cache = Asked(QUESTIONS, letters, 1), Cache(tmp_path / "blocks")
     evaluate_model(asked, Way("test", "cot"), replace(subjects[0], engine=engine), SETTINGS, cache)
     started = answering.started[0]
     assert (started["gpu_memory_utilization"], started["tensor_parallel_size"]) == (0.5, 2)
 
 
 def test_an_engine_without_room_for_its_longest_text_says_what_to_set(
-    answering, subjects, letters, tmp_path
+    answering, subjects, asked, cache
 ):
     answering.refusal = "To serve at least one request with the model's max seq len (8192), ..."
     answering.refusal += " KV cache is needed. Try decreasing `max_model_len`."
-    asked, cache = Asked(QUESTIONS, letters, 1), Cache(tmp_path / "blocks")
     with pytest.raises(ModelError, match=r"raise engine\.vllm\.gpu_memory_utilization, or lower"):
         evaluate_model(asked, Way("test", "cot"), subjects[0], SETTINGS, cache)
 
 
 def test_a_model_with_weights_of_its_own_is_left_to_its_own_job(
-    answering, subjects, letters, tmp_path
+    answering, subjects, asked, cache, tmp_path
 ):
     write_json(tmp_path / "full/model.json", {"method": "full", "spec": {}})
     full = replace(subjects[0], trained_file=tmp_path / "full/model.json")
-    questions = [Question(Asked(QUESTIONS, letters, 1), "direct")]
-    cache = Cache(tmp_path / "blocks")
+    questions = [Question(asked, "direct")]
     told = answer_together(questions, "test", [subjects[0], full], SETTINGS, cache)
     assert (told["models"], told["own_weights"]) == (1, 1)
+
+
+WRITING = Writing(max_new_tokens=TokensPerMode(cot=5), engine="vllm")
+
+
+def test_samples_are_drawn_by_one_engine_and_are_never_taken_for_the_other_ones(
+    answering, subjects, asked, cache
+):
+    short, sampling = longest(subjects, asked) + 4, Sampling(2, 0.7)
+    student, *_ = limited(subjects, short)
+    table, spec, run = generate_with_student(asked, student, WRITING, cache, sampling)
+    assert list(table["status"]) == [*6 * ["ok"], *2 * ["too_long"]]
+    assert len(answering.started) == 1 and spec["libraries"]["vllm"] == "0.19.0"
+    assert {one.temperature for one in answering.sampled} == {0.7}
+    assert len({one.seed for one in answering.sampled}) == 6
+    other = WRITING.model_copy(update={"engine": "transformers"})
+    _, _, apart = generate_with_student(asked, student, other, cache, sampling)
+    assert not set(run["blocks"]) & set(apart["blocks"])
+
+
+def test_a_logit_that_is_not_finite_is_seen_in_samples(answering, subjects, asked, cache):
+    answering.written, answering.logprob = [5, *answering.written], float("nan")
+    table, *_ = generate_with_student(asked, subjects[0], WRITING, cache, Sampling(1, 0.7))
+    assert set(table["status"]) == {"non_finite_logits"}
+
+
+def test_greedy_chains_and_their_statistics_stay_with_transformers(
+    answering, subjects, asked, cache
+):
+    table, *_ = generate_with_student(asked, subjects[0], WRITING, cache)
+    assert not answering.started
+    assert table["entropies"].map(len).min() > 0
+
+
+@pytest.mark.parametrize("trained", [0, 1])
+def test_a_student_teaches_itself_with_one_engine(answering, subjects, asked, trained, tmp_path):
+    keys = {"provider": "student", "max_new_tokens": 9, "samples": 2}
+    setup = Setup(
+        *("teachers.self", read_teacher(keys), subjects[0].engine, subjects[0].student_file),
+        tmp_path / "store",
+        trained_file=subjects[trained].trained_file,
+        writer="vllm",
+    )
+    if trained:
+        record = {"method": "lora", "weights_sha256": {}, "spec": {}}
+        write_json(subjects[trained].trained_file, record)
+    wanted = set(asked.items["item_id"])
+    table = collect_wanted(asked.items, wanted, setup, asked.variant, 1)
+    assert list(table["reason"]) == 8 * ["unparsed"]
+    (started,) = answering.started
+    assert started["max_model_len"] == longest(subjects, asked) + 9
+    assert len({one.seed for one in answering.sampled}) == 8
+    plain, own = (
+        make_teacher(
+            read_teacher(keys), None, Here(tmp_path, student=subjects[0].student_file, **on)
+        )
+        for on in ({}, {"writer": "vllm"})
+    )
+    assert own.decoding == {**plain.decoding, "engine": "vllm"}
 
 
 @pytest.mark.parametrize(("length", "is_told"), [(4096, False), (4097, True)])

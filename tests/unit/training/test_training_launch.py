@@ -7,7 +7,9 @@ from stages import CPU, changed, mixture_of, plan_stage
 
 from caft.errors import TrainingError
 from caft.mixtures.recipe import EarlyStopping
+from caft.students.folders import load_model
 from caft.training import is_trained, train_planned
+from caft.training.recipes import trainable_model
 
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
 CONFIG = Path(__file__).parents[3] / "config/accelerate"
@@ -40,6 +42,24 @@ def test_two_processes_train_what_one_trains(student, recipe, tmp_path, log):
     assert sorted(one["files"]) == sorted(two["files"])
     assert "epoch 2: validation loss" in log.text
     assert log.text.count("epoch 2: validation loss") == 2  # one line per training
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_process_that_is_given_its_weights_has_an_address_for_each(
+    student, recipe, method, monkeypatch
+):
+    """accelerate finds the weights that an optimizer moves by their addresses."""
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "true")
+    monkeypatch.setenv("RANK", "1")
+    given = trainable_model(student, None, changed(recipe, method=method), "float32", "sdpa")
+    weights = [weight for weight in given.parameters() if weight.requires_grad]
+    assert len({weight.data_ptr() for weight in weights}) == len(weights) > 10
+    whole = load_model(student, "float32", "cpu")
+    base = given.get_base_model() if method == "lora" else given
+    assert base.lm_head.weight is base.model.embed_tokens.weight
+    computed = dict(base.named_buffers())
+    assert computed and all((computed[name] == one).all() for name, one in whole.named_buffers())
 
 
 def test_a_launched_process_fails_with_its_reason(student, recipe, tmp_path, log):
