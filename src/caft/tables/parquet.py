@@ -259,8 +259,11 @@ def write(
 
 
 def is_current(name: str, path: str | Path) -> bool:
-    """Tell whether a file is there and has the columns of its table in this version."""
-    return Path(path).is_file() and _is_of(name, pq.read_schema(path).names)
+    """Tell whether a file is there, is whole and has its table's columns in this version."""
+    try:
+        return _is_of(name, pq.read_schema(path).names)
+    except (OSError, pa.ArrowInvalid):
+        return False
 
 
 def read(name: str, *paths: str | Path) -> pd.DataFrame:
@@ -308,13 +311,20 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _values(column: pd.Series) -> list[Any]:
     if pd.api.types.is_string_dtype(column.dtype):
-        return column.to_numpy(dtype=object, na_value=None).tolist()
+        return column.astype(object).where(column.notna(), None).tolist()
     return column.tolist()
 
 
 def footer(path: str | Path) -> dict[str, Any]:
-    """Return what made a table: `{table, content, spec, code}` from the file's footer."""
-    metadata = pq.read_schema(path).metadata or {}
+    """Return what made a table: `{table, content, spec, code}` from the file's footer.
+
+    Raises:
+        CaftError: if the file is missing or no Parquet file.
+    """
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowInvalid) as error:
+        raise CaftError(f"{path}: cannot be read ({error}); delete it and run again.") from error
     return json.loads(metadata.get(_METADATA_KEY, b"{}"))
 
 

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,6 +32,16 @@ def test_equal_rows_give_equal_bytes_in_any_order_of_rows_and_columns(tmp_path):
     parquet.write("predictions", table, tmp_path / "one", {"mode": "cot"}, 1)
     parquet.write("predictions", turned, tmp_path / "other", {"mode": "cot"}, 1)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_a_cut_table_is_not_current_and_is_told_how_to_be_mended(tmp_path):
+    path = tmp_path / "t.parquet"
+    parquet.write("predictions", predictions(), path)
+    path.write_bytes(path.read_bytes()[:-9])
+    assert not parquet.is_current("predictions", path)
+    for reading in (parquet.footer, partial(parquet.read, "predictions")):
+        with pytest.raises(CaftError, match=r"t\.parquet: cannot be read.*delete it and run again"):
+            reading(path)
 
 
 def test_a_text_that_is_missing_is_none_in_a_row(tmp_path):
