@@ -8,11 +8,11 @@ import pandas as pd
 
 from caft.analysis.metric_tables import ALL, Metrics, metric_values
 from caft.analysis.study import Study
-from caft.figures.style import PALETTE, RIGHT, WRONG, pyplot, short
+from caft.figures.style import PALETTE, RIGHT, WIDTH, WRONG, pyplot, short, words
 
 NOTE = "† reads the gold answer, so it cannot serve as a predictor"
 _FEW = 10  # below so many right or wrong answers an interval means little
-_STYLES = ["-", "--", ":"]
+_COLUMNS = 3  # of small panels
 
 
 def draw(study: Study, tables: Mapping[str, pd.DataFrame], title: str) -> dict[str, Any]:
@@ -57,23 +57,22 @@ def plot_distributions(
     overall = _overall(quality)
     values = metric_values(metrics, split)
     answers = wrong.reindex(values.index)
-    figure, panels = _panels(len(overall), 1.9)
+    figure, panels = _panels(len(overall), 1.5)
     for axis, (name, row) in zip(panels, overall.iterrows(), strict=True):
         known = values[name][answers.notna()].dropna()
         missed = answers[known.index].astype(bool)
         edges = _edges(known)
-        for part, colour, label in (
-            (known[~missed], RIGHT, "right"),
-            (known[missed], WRONG, "wrong"),
-        ):
+        for part, colour in ((known[~missed], RIGHT), (known[missed], WRONG)):
             shown = part.clip(edges[0], edges[-1])
             shares = np.full(len(shown), 1 / max(len(shown), 1))
             axis.hist(shown, edges, weights=shares, color=colour, alpha=0.35)
-            axis.hist(shown, edges, weights=shares, color=colour, histtype="step", label=label)
-        axis.set_title(_heading(str(name), row), loc="left", fontsize=8)
-        axis.tick_params(labelsize=7)
+            axis.hist(shown, edges, weights=shares, color=colour, histtype="step")
+        axis.set_title(_heading(str(name), row), loc="left")
+    if panels:
+        corner = panels[: figure.axes[0].get_gridspec().ncols][-1]
+        words(corner, [("right", RIGHT), ("wrong", WRONG)], above=32)
     figure.supylabel("share of each group", fontsize=9)
-    return _finish(figure, title, overall["reads_label"].any(), _handles(panels))
+    return _finish(figure, title, overall["reads_label"].any())
 
 
 def plot_roc(
@@ -89,36 +88,29 @@ def plot_roc(
         split: the split that `quality` is about; None for all.
 
     Returns:
-        A matplotlib figure; the legend is sorted by area.
+        A matplotlib figure, one panel per metric, the largest area first, with the others in grey.
     """
     overall = _overall(quality)
     judged = overall[overall["roc_auc"].notna()]
     values = metric_values(metrics, split)
     answers = wrong.reindex(values.index)
-    figure, axis = pyplot().subplots(figsize=(9, 5.2), layout="constrained")
-    axis.plot([0, 1], [0, 1], color="0.7", linewidth=1, zorder=0)
-    for place, (name, row) in enumerate(judged.iterrows()):
+    curves = []
+    for name in judged.index:
         known = values[name][answers.notna()].dropna()
-        axis.plot(
-            *_curve(known.to_numpy(), answers[known.index].to_numpy(dtype=bool)),
-            color=PALETTE[place % len(PALETTE)],
-            linestyle=_STYLES[place // len(PALETTE) % len(_STYLES)],
-            linewidth=1.4,
-            label=f"{_area(row)}  {_name(str(name), row['reads_label'])}",
-        )
-    axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axis.set_xlabel("share of right answers above the threshold")
-    axis.set_ylabel("share of wrong answers above the threshold")
-    if len(judged):
-        axis.legend(
-            frameon=False,
-            loc="upper left",
-            bbox_to_anchor=(1.02, 1),
-            title="area [95% interval]",
-            alignment="left",
-            handlelength=2.6,
-        )
-    return _finish(figure, title, judged["reads_label"].any())
+        curves.append(_curve(known.to_numpy(), answers[known.index].to_numpy(dtype=bool)))
+    figure, panels = _panels(len(judged), 1.7, sharex=True, sharey=True)
+    for axis, (name, row), own in zip(panels, judged.iterrows(), curves, strict=True):
+        for curve in curves:
+            axis.plot(*curve, color="0.85", linewidth=0.8)
+        axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle=":")
+        axis.plot(*own, color=PALETTE[0], linewidth=1.6)
+        axis.set(xlim=(0, 1), ylim=(0, 1))
+        axis.set_title(_heading(str(name), row), loc="left")
+    figure.supylabel("share of wrong answers above the threshold", fontsize=9)
+    under = (
+        "across: share of right answers above the threshold;\ngrey: other metrics; dotted: chance"
+    )
+    return _finish(figure, title, judged["reads_label"].any(), under)
 
 
 def plot_category_auc(
@@ -145,7 +137,7 @@ def plot_category_auc(
     figure, axes = pyplot().subplots(
         1,
         len(names),
-        figsize=(2.4 + 2.6 * len(names), 1.4 + 0.2 * max(4, len(order))),
+        figsize=(WIDTH, 1.6 + 0.2 * max(4, len(order))),
         sharex=True,
         sharey=True,
         squeeze=False,
@@ -161,16 +153,16 @@ def plot_category_auc(
         hollow = few[["n_wrong", "right"]].min(axis=1) < _FEW
         for chosen, face in ((~hollow, PALETTE[0]), (hollow, "white")):
             _dots(axis, part[chosen], part[chosen]["category"].map(order), face)
-        axis.set_title(_heading(name, whole), loc="left", fontsize=8)
-        axis.grid(axis="x", alpha=0.3)
-        axis.set_xlabel("ROC AUC, 95% interval")
+        axis.set_title(_heading(name, whole), loc="left")
+        axis.grid(axis="x")
     counts = sorting.set_index("category")["n"]
-    axes[0, 0].set_yticks(
-        range(len(order)), [f"{short(name)} ({counts[name]})" for name in order], fontsize=8
-    )
+    axes[0, 0].set_yticks(range(len(order)), [f"{short(name)} ({counts[name]})" for name in order])
     axes[0, 0].set_ylim(-0.7, len(order) - 0.3)
-    note = "line and band: all categories; dotted: chance; hollow: fewer than 10 right or 10 wrong"
-    return _finish(figure, title, overall.loc[names, "reads_label"].any(), under=note)
+    note = (
+        "across: ROC AUC, 95% interval; line and band: all categories; dotted: chance;\n"
+        "hollow: fewer than 10 right or 10 wrong answers"
+    )
+    return _finish(figure, title, overall.loc[names, "reads_label"].any(), note)
 
 
 def plot_correlation(
@@ -195,15 +187,16 @@ def plot_correlation(
     if not order:
         return _finish(pyplot().figure(figsize=(4.5, 1)), f"{title}: one metric alone", False)
     cells = matrix.loc[order, order].to_numpy()
-    size = 2.6 + 0.36 * max(4, len(order))
-    figure, axis = pyplot().subplots(figsize=(size + 0.6, size), layout="constrained")
+    size = min(WIDTH, 3.2 + 0.36 * max(4, len(order)))
+    figure, axis = pyplot().subplots(figsize=(size, size - 0.6), layout="constrained")
     colours = pyplot().get_cmap("PuOr_r").with_extremes(bad="0.85")
     image = axis.imshow(np.ma.masked_invalid(cells), cmap=colours, vmin=-1, vmax=1)
     for row, column in np.argwhere(np.isfinite(cells)):
         value = cells[row, column]
         ink = "white" if abs(value) > 0.7 else "black"
         text = f"{value:.2f}".replace("0.", ".").replace("1.00", "1")
-        axis.text(column, row, text, ha="center", va="center", fontsize=7, color=ink)
+        size = 7 if len(order) <= _FEW else 5.5
+        axis.text(column, row, text, ha="center", va="center", fontsize=size, color=ink)
     shown = [_name(name, name in reads_label) for name in order]
     axis.set_xticks(range(len(order)), shown, rotation=45, ha="right", rotation_mode="anchor")
     axis.set_yticks(range(len(order)), shown)
@@ -224,24 +217,19 @@ def plot_complexity_accuracy(table: pd.DataFrame, title: str) -> Any:
         A matplotlib figure, one panel per metric in the table's order.
     """
     groups = list(table.groupby("metric", sort=False))
-    figure, panels = _panels(len(groups), 1.8, sharex=True, sharey=True)
+    figure, panels = _panels(len(groups), 1.4, sharex=True, sharey=True)
     for axis, (name, part) in zip(panels, groups, strict=True):
         axis.axhline(np.average(part["accuracy"], weights=part["n"]), color="0.6", linewidth=0.8)
         band = (part["accuracy_low"], part["accuracy_high"])
         axis.fill_between(part["rank"], *band, color=RIGHT, alpha=0.2, linewidth=0)
         style = {"color": RIGHT, "markersize": 3, "linewidth": 1.2, "clip_on": False}
         axis.plot(part["rank"], part["accuracy"], "o-", **style)
-        axis.set_title(_name(str(name), part["reads_label"].any()), loc="left", fontsize=8)
+        axis.set_title(_name(str(name), part["reads_label"].any()), loc="left")
         axis.set(xlim=(0, 1), ylim=(0, 1))
-        axis.grid(alpha=0.3)
-        axis.tick_params(labelsize=7)
+        axis.grid()
     figure.supylabel("accuracy, 95% interval", fontsize=9)
-    return _finish(
-        figure,
-        title,
-        table["reads_label"].any(),
-        under="across: share of items that are less complex; line: all items",
-    )
+    under = "across: share of items that are less complex; line: all items"
+    return _finish(figure, title, table["reads_label"].any(), under)
 
 
 def plot_calibration(table: pd.DataFrame, title: str) -> Any:
@@ -259,7 +247,7 @@ def plot_calibration(table: pd.DataFrame, title: str) -> Any:
     axis.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axis.set_xlabel("probability of the best option")
     axis.set_ylabel("share right, 95% interval")
-    axis.grid(alpha=0.3)
+    axis.grid()
     if len(table):
         across = (table["confidence_low"], table["confidence_high"])
         axis.hlines(table["accuracy"], *across, color=RIGHT, linewidth=1, alpha=0.5)
@@ -267,9 +255,7 @@ def plot_calibration(table: pd.DataFrame, title: str) -> Any:
         axis.vlines(table["confidence"], *upward, color=RIGHT, linewidth=1.5)
         axis.plot(table["confidence"], table["accuracy"], "o", color=RIGHT, clip_on=False)
         error, count = table["calibration_error"].iloc[0], table["n"].sum()
-        axis.set_title(
-            f"expected calibration error {error:.3f}, {count} items", loc="left", fontsize=8
-        )
+        axis.set_title(f"expected calibration error {error:.3f}, {count} items", loc="left")
     return _finish(figure, title, False)
 
 
@@ -280,12 +266,12 @@ def _overall(quality: pd.DataFrame) -> pd.DataFrame:
 
 
 def _panels(count: int, height: float, **shared: bool) -> tuple[Any, list[Any]]:
-    columns = min(5, max(1, int(np.ceil(np.sqrt(count)))))
+    columns = min(_COLUMNS, max(1, count))
     lines = max(1, -(-count // columns))
     figure, axes = pyplot().subplots(
         lines,
         columns,
-        figsize=(max(4.5, 2.3 * columns), 1.2 + height * lines),
+        figsize=(WIDTH, 1.0 + height * lines),
         squeeze=False,
         layout="constrained",
         **shared,
@@ -295,20 +281,12 @@ def _panels(count: int, height: float, **shared: bool) -> tuple[Any, list[Any]]:
     return figure, list(axes.flat[:count])
 
 
-def _finish(
-    figure: Any, title: str, marked: Any, handles: Any = None, under: str | None = None
-) -> Any:
+def _finish(figure: Any, title: str, marked: Any, under: str | None = None) -> Any:
     figure.suptitle(title, x=0.01, ha="left", fontsize=10, fontweight="bold")
     notes = [text for text in (under, NOTE if marked else None) if text]
     if notes:
         figure.supxlabel("\n".join(notes), x=0.01, ha="left", fontsize=8)
-    if handles:
-        figure.legend(handles=handles, loc="outside upper right", ncols=2, frameon=False)
     return figure
-
-
-def _handles(panels: list[Any]) -> Any:
-    return panels[0].get_legend_handles_labels()[0] if panels else None
 
 
 def _name(name: str, reads_label: Any) -> str:
@@ -316,7 +294,7 @@ def _name(name: str, reads_label: Any) -> str:
 
 
 def _area(row: Any) -> str:
-    return f"{row['roc_auc']:.3f} [{row['roc_auc_low']:.3f}, {row['roc_auc_high']:.3f}]"
+    return f"{row['roc_auc']:.2f} [{row['roc_auc_low']:.2f}, {row['roc_auc_high']:.2f}]"
 
 
 def _heading(name: str, row: Any) -> str:

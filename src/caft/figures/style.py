@@ -82,10 +82,16 @@ def span(rows: pd.DataFrame) -> tuple[float, float]:
     return max(low - pad, 0.0 - _EDGE), min(high + pad, 1.0 + _EDGE)
 
 
-def words(axis: Any, texts: Iterable[tuple[str, str]], inside: bool = False) -> None:
-    """Write words in their colours at a panel's upper right corner: they are its legend."""
+def words(axis: Any, texts: Iterable[tuple[str, str]], above: int = 4) -> None:
+    """Write words in their colours over a panel's upper right corner: they are its legend.
+
+    Args:
+        axis: the panel.
+        texts: words and colours, from left to right.
+        above: points between the panel and the words.
+    """
     place: Any = axis
-    where, anchor = (1.0, 1.0), (0, -12 if inside else 4)
+    where, anchor = (1.0, 1.0), (0, above)
     for text, colour in reversed(list(texts)):
         place = axis.annotate(
             text,

@@ -70,7 +70,7 @@ def plot_losses(
         axis.tick_params(labelbottom=True)
     validated = any(table["validation_loss"].notna().any() for table in tables.values())
     named = [("training", TRAINING), *([("validation", VALIDATION)] if validated else [])]
-    words(axes[0, 0], named, inside=True)
+    words(axes[0, 0], named, above=-12)
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel("loss, nats per token", fontsize=9)
     save(figure, SimpleNamespace(svg=path_svg, png=path_png))

@@ -22,7 +22,7 @@ from caft.figures.analysis import (
     plot_correlation,
     plot_roc,
 )
-from caft.figures.style import save
+from caft.figures.style import PALETTE, save
 
 NAMES = ["single_token_entropy", "margin", "gold_loss"]
 LABEL = {"gold_loss"}
@@ -133,31 +133,34 @@ def test_a_distribution_sums_to_one_per_group():
     assert sum(patch.get_height() for patch in filled) == pytest.approx(2.0)
 
 
-def test_the_legend_of_the_roc_curves_is_sorted_by_area():
+def test_the_panels_of_the_roc_curves_are_sorted_by_area():
     metrics, items, wrong = study()
     quality = metric_quality(metrics, items, wrong, Judging(draws=20), reads_label=LABEL)
-    legend = plot_roc(metrics, wrong, quality, "t").axes[0].get_legend()
-    shown = [text.get_text() for text in legend.get_texts()]
-    assert [text.split("  ")[1] for text in shown] == ["single token entropy", "margin"]
-    whole = quality[quality["category"] == "(all)"]["roc_auc"]
-    assert [text[:5] for text in shown] == [f"{area:.3f}" for area in whole[:2]]
+    titles = [
+        axis.get_title(loc="left") for axis in visible(plot_roc(metrics, wrong, quality, "t"))
+    ]
+    assert [title.split("\n")[0] for title in titles] == ["single token entropy", "margin"]
+    areas = quality[quality["category"] == "(all)"]["roc_auc"]
+    assert [title.split("AUC ")[1][:4] for title in titles] == [f"{area:.2f}" for area in areas[:2]]
 
 
 def test_the_area_under_the_drawn_curve_is_the_area_of_the_table():
     metrics, items, wrong = study(count=5000, names=["m"])
     quality = metric_quality(metrics, items, wrong, Judging(draws=2))
-    curve = plot_roc(metrics, wrong, quality, "t").axes[0].get_lines()[1]
+    curve = plot_roc(metrics, wrong, quality, "t").axes[0].get_lines()[-1]
     assert len(curve.get_xdata()) <= 500
     area = np.trapezoid(curve.get_ydata(), curve.get_xdata())
     assert area == pytest.approx(quality["roc_auc"].iloc[0], abs=2e-3)
 
 
-def test_twenty_metrics_have_twenty_different_lines():
+def test_each_of_twenty_metrics_has_a_panel_where_it_stands_out():
     names = [f"metric_{place}" for place in range(20)]
     metrics, items, wrong = study(names=names)
     quality = metric_quality(metrics, items, wrong, Judging(draws=2))
-    lines = plot_roc(metrics, wrong, quality, "t").axes[0].get_lines()[1:]
-    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 20
+    panels = visible(plot_roc(metrics, wrong, quality, "t"))
+    assert len(panels) == 20
+    colours = [[line.get_color() for line in panel.get_lines()] for panel in panels]
+    assert all(own.count(PALETTE[0]) == 1 and len(own) == 22 for own in colours)
 
 
 def test_categories_are_sorted_by_the_first_metrics_area():
