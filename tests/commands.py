@@ -29,7 +29,7 @@ def command_lines(text: str, spans: bool = True) -> Iterator[list[str]]:
         yield [
             word.strip("[]")
             for word in takewhile(lambda word: word != "|", shlex.split(found, comments=True))
-            if word.strip("[]…") and word != "..."
+            if word.strip("[]…") and word not in ("...", "2>&1")
         ]
 
 

@@ -202,6 +202,7 @@ def obtain(
                 answers[key] = read_back(answers[key], records[key], stored, prices)
             tell_oddities([(unique[one.key], answers[one.key]) for one in good], asking.told)
             watch.look(answers[answer.key] for answer in batch)
+            stream.looked_at(batch)
             line.advance(len(batch) + needless, note([answers[answer.key] for answer in batch]))
     stops.check()
     if stream.skipped:
@@ -237,7 +238,6 @@ class _Stream:
         """Settle stored answers; return how many requests others have made needless since then."""
         if self.budget:
             self.budget.settle(*batch)
-        self._back += len(batch)
         if time.monotonic() - self._looked >= _SECONDS_BETWEEN_LOOKS:
             self.store.refresh()
             self._elsewhere = self.store.keys()
@@ -246,6 +246,10 @@ class _Stream:
             self._looked = time.monotonic()
         since, self._told = self.skipped - self._told, self.skipped
         return since
+
+    def looked_at(self, batch: list[Answer]) -> None:
+        """Count answers as back that the watch has seen: before, they would be in neither count."""
+        self._back += len(batch)
 
     def _pull(self, requests: list[Request]) -> Iterator[Request | None]:
         for request in requests:

@@ -146,8 +146,9 @@ def train_stage(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DONE_FILE).unlink(missing_ok=True)
         checkpoint = checkpoints.keep_usable(work, identity)
-    trainer = _trainer(job, model, chat, settings, rows, identity, meter, dtype)
+    trainer = _trainer(job, model, chat, settings, rows, identity, meter)
     trainer.tokens_at_once = fitted.tokens
+    trainer.kept_as = dtype if (recipe.method, dtype) == ("full", "bfloat16") else None
     if recipe.packing != "none":
         trainer.add_callback(CheckIsolation(rows))
     _add_callbacks(trainer, folder, job, checkpoint_minutes)
@@ -260,10 +261,7 @@ def _trainer(
     rows: list[dict[str, list[int]]],
     identity: str,
     meter: Meter,
-    dtype: str,
 ) -> Any:
-    import torch
-
     from caft.training.trainer import RowOrder, StageTrainer
 
     recipe, validation = job.recipe, job.validation
@@ -288,8 +286,6 @@ def _trainer(
         order=order,
         identity=identity,
         meter=meter,
-        # What answers questions in bfloat16 needs no more than half of what float32 takes.
-        kept_as=torch.bfloat16 if (recipe.method, dtype) == ("full", "bfloat16") else None,
     )
 
 

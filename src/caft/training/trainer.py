@@ -63,7 +63,6 @@ class StageTrainer(SFTTrainer):
         order: RowOrder,
         identity: str,
         meter: Meter,
-        kept_as: torch.dtype | None,
         **named: Any,
     ):
         """Take what SFTTrainer takes, and more.
@@ -74,13 +73,13 @@ class StageTrainer(SFTTrainer):
             order: of the rows.
             identity: digest of everything the training depends on.
             meter: counts since the job began; what earlier parts took is added from a checkpoint.
-            kept_as: precision in which whole weights are written; None as they are trained.
             named: for SFTTrainer.
         """
-        self.kept_as = kept_as
         self.recipe, self.order, self.identity, self.meter = recipe, order, identity, meter
         # A step is computed in parts of at most so many; None for all at once.
         self.tokens_at_once: int | None = None
+        # Whole weights are written in this precision; None as they are trained.
+        self.kept_as: str | None = None
         self.checkpoint_seconds = 0.0  # that the last one took
         super().__init__(*arguments, **named)
 
@@ -167,12 +166,12 @@ class StageTrainer(SFTTrainer):
         if self.is_world_process_zero():
             model = self.accelerator.unwrap_model(self.model)
             if self.kept_as:
-                state = _converted(state or model.state_dict(), self.kept_as)
+                # What answers questions in bfloat16 needs half of what float32 takes.
+                state = _converted(state or model.state_dict(), getattr(torch, self.kept_as))
             model.save_pretrained(folder, state_dict=state, safe_serialization=True)
             if self.kept_as:
-                name = str(self.kept_as).removeprefix("torch.")
                 config = folder / "config.json"
-                write_json(config, {**read_json(config), "dtype": name})
+                write_json(config, {**read_json(config), "dtype": self.kept_as})
             share_weights(folder)
 
     def evaluate(self, eval_dataset: Any = None, *_: Any, **__: Any) -> dict[str, float]:

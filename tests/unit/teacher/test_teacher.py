@@ -11,7 +11,7 @@ from caft.errors import BudgetError, ConfigError, TeacherError
 from caft.running.settings import Engine
 from caft.store import Store
 from caft.tables import parquet
-from caft.teacher import Answer, Here, make_teacher
+from caft.teacher import Answer, Here, asking, make_teacher
 from caft.teacher.acceptance import REASONS, Policy, Verdict, item_status, quarantine, review
 from caft.teacher.asking import Asking
 from caft.teacher.collect import collect_rationales
@@ -99,6 +99,31 @@ def collect(
             Asking(teacher, store, budget(store)),
             Policy(parser, max_tokens, samples=samples, fallback=fallback, **policy),
         )
+
+
+class Pulled(Scripted):
+    """A teacher whose other thread asks for more while the first answers are being read."""
+
+    def answer(self, requests):
+        self.stream, self.more = iter(requests), []
+        lot = list(islice(self.stream, self.batch))
+        yield [self._one(request) for request in lot]
+
+    def pull(self, *_):
+        self.more.append(next(self.stream, None))
+
+
+def test_no_more_are_asked_while_the_first_are_being_read(tmp_path, monkeypatch):
+    teacher = Pulled({f"i{n}": ["CUT so"] for n in range(9)}, batch=3)
+    monkeypatch.setattr(asking, "tell_oddities", teacher.pull)
+    with Store(tmp_path) as store, pytest.raises(TeacherError, match="none of the first 3"):
+        collect_rationales(
+            pd.DataFrame([item(f"i{n}") for n in range(9)]),
+            {f"i{n}": [{"role": "user", "content": f"question {n}"}] for n in range(9)},
+            Asking(teacher, store, patience=3),
+            Policy("marked", None),
+        )
+    assert teacher.more == [None]
 
 
 def outcome(table):
