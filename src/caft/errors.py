@@ -41,6 +41,10 @@ class StoreError(CaftError):
     """The store of paid answers cannot be read or written; what it holds is kept."""
 
 
+class CutError(CaftError, ValueError):
+    """A file that a run has written is not whole."""
+
+
 class ExportError(CaftError):
     """A model cannot be exported or uploaded; nothing is left where it was to go."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caft import shown
+from caft.errors import CutError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,8 +100,15 @@ def _cell(value: Any) -> Any:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file that a run has written.
+
+    Raises:
+        CutError: if it is not whole.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CutError(f"{path}: is not whole ({error}); delete it and run again.") from error
 
 
 def ends_well(path: str | Path) -> bool:

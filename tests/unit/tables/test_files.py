@@ -4,6 +4,7 @@ import stat
 import pytest
 import safetensors.numpy
 
+from caft.errors import CutError
 from caft.tables.files import atomic_path, read_json, share_weights, write_json, write_text
 
 
@@ -50,6 +51,13 @@ def test_the_umask_says_who_may_read_and_write_what_is_made(tmp_path, umask, fil
     made = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
     assert made == {"a": folder, "b": folder, "note.txt": file, "model.safetensors": file}
     assert (tmp_path / "a" / "b" / "note.txt").read_bytes() == "é".encode()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": "b', b'{"a": "\xc3'])
+def test_json_that_was_cut_is_named_with_its_mend(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(CutError, match=r"a\.json: is not whole \(.*\); delete it and run again\."):
+        read_json(tmp_path / "a.json")
 
 
 def test_json_is_written_readably_and_read_back(tmp_path):
