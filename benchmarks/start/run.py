@@ -11,6 +11,7 @@ tokenizer: AutoTokenizer has to find it then, and imports torch for that.
 
 import argparse
 import ast
+import contextlib
 import json
 import resource
 import subprocess
@@ -89,14 +90,20 @@ def main() -> None:
     parser.add_argument("--student", type=Path, default=Path("data/models/smollm2-135m"))
     parser.add_argument("--scripts", nargs="+", default=list(OPENS))
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--collecting", action="store_true", help="garbage, during imports too")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.collecting:
+        import caft.running.imports
+
+        caft.running.imports.importing = contextlib.nullcontext
     if arguments.one:
         print(json.dumps(measure(*arguments.one, arguments.student)))
         return
     print("| job | opens | CPU seconds | peak MB | torch |\n|---|---|---|---|---|")
     for script, opens in {"": "auto", **{one: OPENS[one] for one in arguments.scripts}}.items():
         command = [sys.executable, __file__, "--student", str(arguments.student)]
+        command += ["--collecting"] if arguments.collecting else []
         command += ["--one", script, opens]
         took = [
             json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
