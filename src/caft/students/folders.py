@@ -8,6 +8,7 @@ from caft.errors import ModelError
 from caft.prompting.chat import Chat
 from caft.prompting.settings import Template
 from caft.running import devices
+from caft.running.imports import importing
 from caft.running.settings import Engine
 from caft.students.architecture import describe, final_norm, implementation
 from caft.students.checks import check_adapter, check_folder, check_source, without_code
@@ -109,6 +110,7 @@ def prepare_student(
         "files": {path.name: path.stat().st_size for path in _parts(folder)},
         **describe(folder, settings.context, attention, chat),
         "template": {"settings": settings.template.plain(), "found": shape.for_people()},
+        "tokenizer": type(chat.tokenizer).__name__,
     }
     write_json(folder / STUDENT_FILE, student)
     return student
@@ -183,13 +185,23 @@ def load_tokenizer(folder: Path | str) -> Any:
     Raises:
         ModelError: if it needs code of the folder's own.
     """
-    from transformers import AutoTokenizer
-
     with without_code(folder):
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        tokenizer = _tokenizer_class(Path(folder)).from_pretrained(folder, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def _tokenizer_class(folder: Path) -> Any:
+    """Return the class that AutoTokenizer chose when the student was prepared, or AutoTokenizer.
+
+    AutoTokenizer imports torch to choose, which a job that only needs the tokenizer can do without.
+    """
+    import transformers
+
+    record = folder / STUDENT_FILE
+    name = read_json(record).get("tokenizer", "") if record.is_file() else ""
+    return getattr(transformers, name, None) or transformers.AutoTokenizer
 
 
 def pick_device(engine: Engine) -> tuple[str, str]:
@@ -273,8 +285,10 @@ def load_model(
         ModelError: if the weights are not safetensors, a config names code, or the model needs
             float32.
     """
-    import torch
-    from transformers import AutoModelForCausalLM
+    with importing():
+        import torch
+        import transformers.modeling_utils  # noqa: F401 - the next one imports it late
+        from transformers import AutoModelForCausalLM
 
     use_job_threads()
     check_folder(Path(folder))

@@ -17,6 +17,7 @@ from caft.mixtures.settings import BOUGHT
 from caft.mixtures.stages import StageSpec
 from caft.prompting.chat import Chat
 from caft.running import devices
+from caft.running.imports import importing
 from caft.running.meter import Meter
 from caft.running.settings import Engine
 from caft.students.folders import STUDENT_FILE, load_chat, pick_device
@@ -104,15 +105,16 @@ def train_stage(
         TrainingError: if the loss is not finite, packed rows would see each other, the rows of an
             update cannot be shared by the processes, or an early end lacks validation rows.
     """
-    from accelerate import PartialState
-    from transformers import set_seed
-    from transformers.utils import logging as hf_logging
-
-    from caft.training.callbacks import CheckIsolation
-
     device, dtype = pick_device(engine)
     if device == "cuda":
         check_compiler()
+    with importing():
+        from accelerate import PartialState
+        from transformers import set_seed
+        from transformers.utils import logging as hf_logging
+
+        import caft.training.trainer  # noqa: F401 - for what it imports, which is most
+        from caft.training.callbacks import CheckIsolation
     meter = Meter(device)
     hf_logging.disable_progress_bar()
     recipe, validation = job.recipe, job.validation

@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -38,6 +40,48 @@ def test_a_local_student_is_linked_and_described(student, tmp_path):
     assert described["revision"] == folder_revision(student)
     assert json.loads((folder / "student.json").read_text()) == described
     assert load_model(folder).config.hidden_size == 32
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        ("PreTrainedTokenizerFast", "TokenizersBackend"),
+        ("LlamaTokenizerFast", "TokenizersBackend"),  # whose file is none of Llama 2
+        ("Qwen2TokenizerFast", "Qwen2Tokenizer"),
+        ("GPT2Tokenizer", "GPT2Tokenizer"),
+        ("NobodysTokenizer", "TokenizersBackend"),
+    ],
+)
+def test_a_prepared_student_has_the_tokenizer_that_transformers_chooses(
+    copied, tmp_path, named, found
+):
+    config = copied / "tokenizer_config.json"
+    write_json(config, {**json.loads(config.read_text()), "tokenizer_class": named})
+    described = prepare_student(Student(path=str(copied)), tmp_path / "mine", tmp_path)
+    assert described["tokenizer"] == found
+    chosen = transformers.AutoTokenizer.from_pretrained(copied)
+    loaded = load_tokenizer(tmp_path / "mine")
+    text = "<|im_start|>user\n What is 12 + 5 ?\tÄ  [[A]]<|im_end|>"
+    assert type(loaded) is type(chosen)
+    assert loaded(text)["input_ids"] == chosen(text)["input_ids"]
+    assert loaded.special_tokens_map == chosen.special_tokens_map
+
+
+def test_a_class_that_transformers_does_not_know_is_found_again(student, copied):
+    record = copied / "student.json"
+    write_json(record, {**json.loads(record.read_text()), "tokenizer": "OfLaterVersions"})
+    assert load_tokenizer(copied).get_vocab() == load_tokenizer(student).get_vocab()
+
+
+def test_the_tokenizer_of_a_prepared_student_needs_no_torch(student, tmp_path):
+    prepare_student(Student(path=str(student)), tmp_path / "mine", tmp_path)
+    code = (
+        "import sys, caft.mixtures.building, caft.report.samples\n"
+        "from caft.students.folders import load_chat\n"
+        "load_chat(sys.argv[1]).prompt([{'role': 'user', 'content': 'a'}], 'direct')\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "mine")], check=True)
 
 
 def test_nothing_is_left_of_a_student_from_elsewhere(student, copied, tmp_path):
