@@ -50,8 +50,9 @@ the sizes of what the job has written: a file that was cut or lost is made again
 job reads it. Your own files count by their content, up to 64 MB by a hash, above by size and
 time; weights are compared with their record again before they are loaded.
 
-Random sequences of such edits, moves, losses, cuts and kills are tried as well: after each the
-same command has to end with the tables of a fresh run (`python benchmarks/sequences/run.py`).
+Random sequences of such edits, moves, losses, cuts and kills, of restored files and damaged weights
+are tried as well: after each the same command has to end with the tables of a fresh run
+(`python benchmarks/sequences/run.py`).
 
 Each step of the code has a number in `src/caft/versions.py`; when the number is raised, the step
 runs again. Snakemake notices a changed script as well. The jobs of that script then find what they

@@ -11,7 +11,7 @@ import os
 import random
 import re
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -21,11 +21,15 @@ TARGET = "results/summary.csv"
 LONGEST = 8  # steps
 _MEASURED = re.compile("seconds|minutes|hours|energy|_wh|created|per_second")
 _ADVICE = re.compile(r"rm (?:-r )?([\w./-]+)|([\w./-]+): [^\n]*delete it and run again")
-_INPUTS = ("sums.jsonl", "student", "run.yaml")
+_BY_TIME = ("--rerun-triggers", "mtime")  # as somebody's own profile may say
 
 QUESTIONS = ("first", "edited", "further")
 STUDENTS = ("first", "other")
-CONFIGS = ("first", "quantiles", "seeds", "recipe", "prompt", "one_round", "precision")
+SCORES = ("first", "reversed")
+CONFIGS = (
+    *("first", "quantiles", "seeds", "two_seeds", "recipe", "prompt", "one_round", "precision"),
+    *("imported", "shards"),
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Inputs:
     questions: str = "first"
     student: str = "first"
     config: str = "first"
+    scores: str = "first"  # of people, in a table that the config `imported` divides by
 
 
 def rows(name: str) -> list[dict]:
@@ -43,6 +48,13 @@ def rows(name: str) -> list[dict]:
     if name == "edited":
         found[5]["question"] = found[5]["question"].replace("Add", "Sum")
     return found
+
+
+def write_scores(file: Path, name: str) -> None:
+    """Write a score for every question: those that are reversed make a file of the same size."""
+    values = range(10, 27) if name == "first" else range(26, 9, -1)
+    lines = [f"{row['id']},{value}" for row, value in zip(questions(17), values, strict=True)]
+    file.write_text("\n".join(["source_id,value", *lines]) + "\n")
 
 
 def settings(base: dict, name: str) -> dict:
@@ -66,6 +78,8 @@ def settings(base: dict, name: str) -> dict:
         config["buckets"]["default"] = {"quantiles": [0.25, 0.5]}
     elif name == "seeds":
         config["run"]["seeds"] = [2]
+    elif name == "two_seeds":
+        config["run"]["seeds"] = [1, 2]
     elif name == "recipe":
         config["strategies"]["complexity_aware"]["training"] = {"learning_rate": 0.02}
     elif name == "prompt":
@@ -74,6 +88,16 @@ def settings(base: dict, name: str) -> dict:
         config["run"]["strategies"] = ["base", "complexity_aware"]
     elif name == "precision":
         config["engine"]["dtype"] = "bfloat16"
+    elif name == "imported":
+        config["metrics"]["people"] = {
+            "metric": "imported",
+            "path": "scores.csv",
+            "column": "value",
+        }
+        config["buckets"]["default"] = {"metric": "people", "quantiles": [0.25, 0.75]}
+    elif name == "shards":
+        kinds = ["scores", "generations", "rationales", "evaluation"]
+        config["engine"]["shards"] = dict.fromkeys(kinds, 2)
     return config
 
 
@@ -86,16 +110,22 @@ class World:
     student: Path
     known: dict[Inputs, dict[str, bytes]] = field(default_factory=dict)
 
+    @property
+    def backup(self) -> Path:
+        """A folder in which a run of the first inputs has ended."""
+        return self.folder / "finished"
+
     def project(self, name: str, inputs: Inputs) -> Project:
         """Make a folder with these inputs in which nothing has run."""
         project = Project(self.folder / name, settings(self.base, inputs.config))
         write_questions(project.folder / "sums.jsonl", rows(inputs.questions))
+        write_scores(project.folder / "scores.csv", inputs.scores)
         self.put_student(project, inputs.student)
         return project
 
     def finished(self, name: str, inputs: Inputs) -> Project:
         """Make a folder in which a run of these inputs has ended; one run is made for all."""
-        whole = self.folder / "finished"
+        whole = self.backup
         if not whole.exists():
             self.project(whole.name, inputs).run(TARGET)
             self.known[inputs] = tables(whole)
@@ -112,6 +142,8 @@ class World:
 
     def fresh(self, inputs: Inputs) -> dict[str, bytes]:
         """Return the tables of a run in a new folder; each set of inputs is run once."""
+        if inputs.config != "imported":
+            inputs = replace(inputs, scores="first")
         if inputs not in self.known:
             project = self.project(f"fresh-{len(self.known)}", inputs)
             project.run(TARGET)
@@ -134,6 +166,12 @@ def _lasting(path: Path) -> bytes:
     table = pd.read_csv(io.BytesIO(path.read_bytes()), dtype=str, keep_default_na=False)
     kept = [name for name in table if not _MEASURED.search(name)]
     return table[kept].to_csv(index=False).encode()
+
+
+def _restore(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    shutil.copy2(source, target, follow_symlinks=False)
 
 
 class Sequence:
@@ -161,7 +199,11 @@ class Sequence:
             self.edit_config,
             self.edit_questions,
             self.swap_student,
+            self.swap_scores,
             self.move,
+            self.restore,
+            self.restore_a_file,
+            self.damage_weights,
             *[self.lose_a_file, self.cut_a_file] * 3,
             *[self.kill] * 2,
             self.lose_snakemake,
@@ -171,8 +213,9 @@ class Sequence:
 
     def run(self) -> None:
         """Give the command, do what its message says, and compare with a fresh run."""
-        for _ in range(4):
-            output, code = self.project._fork(TARGET)
+        options = _BY_TIME if self.random.random() < 0.25 else ()
+        for _ in range(6):
+            output, code = self.project._fork(TARGET, *options)
             if not code:
                 break
             advice = {"".join(found).rstrip(".") for found in _ADVICE.findall(output)}
@@ -181,7 +224,7 @@ class Sequence:
                 self.tell(f"follow: rm -r {name}")
                 path = self.project.folder / name
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        self.tell("run")
+        self.tell(" ".join(["run", *options]))
         assert not code, f"{self}\n{output[-5000:]}"
         made, fresh = tables(self.project.folder), self.world.fresh(self.inputs)
         assert set(made) == set(fresh), f"{self}\n{set(made) ^ set(fresh)}"
@@ -197,7 +240,7 @@ class Sequence:
         return f"seed {self.seed}: " + "; ".join(self.told)
 
     def now(self, **changed: str) -> None:
-        self.inputs = Inputs(**{**vars(self.inputs), **changed})
+        self.inputs = replace(self.inputs, **changed)
 
     def edit_config(self) -> None:
         name = self.random.choice(CONFIGS)
@@ -217,6 +260,16 @@ class Sequence:
         self.now(student=name)
         self.world.put_student(self.project, name)
         self.tell(f"student {name}{self.age(*(self.project.folder / 'student').iterdir())}")
+
+    def swap_scores(self) -> None:
+        """Put the table of scores of a name in the place of the one that is there, by `mv`."""
+        name = self.random.choice(SCORES)
+        self.now(scores=name)
+        file = self.project.folder / "scores.csv"
+        other = file.with_name("other.csv")
+        write_scores(other, name)
+        self.tell(f"scores {name}{self.age(other)}")
+        os.replace(other, file)
 
     def age(self, *files: Path) -> str:
         """Make files older than everything that was made of them, every other time."""
@@ -254,6 +307,35 @@ class Sequence:
             content = path.read_bytes()
             path.write_bytes(content[: self.random.randrange(len(content) or 1)])
             self.tell(f"cut {path.relative_to(self.project.folder)}")
+
+    def damage_weights(self) -> None:
+        """Turn a few bits of weights over, as a bad disk does: size and time stay."""
+        files = sorted(self.project.folder.glob("[dr]*/**/*.safetensors"))
+        made = [path for path in files if not path.is_symlink()]
+        if not made:
+            return
+        path = self.random.choice(made)
+        time, content = path.stat().st_mtime_ns, bytearray(path.read_bytes())
+        content[-1] ^= 0x55
+        path.write_bytes(content)
+        os.utime(path, ns=(time, time))
+        self.tell(f"damage {path.relative_to(self.project.folder)}")
+
+    def restore(self) -> None:
+        """Unpack what the first run has made over what is there, with its times."""
+        for name in ("data", "results"):
+            for path in sorted((self.world.backup / name).rglob("*")):
+                if path.is_file() or path.is_symlink():
+                    _restore(path, self.project.folder / path.relative_to(self.world.backup))
+        self.tell("restore all")
+
+    def restore_a_file(self) -> None:
+        """Bring a file of the first run back, with its time."""
+        path = self.a_file()
+        name = path and path.relative_to(self.project.folder)
+        if name and (self.world.backup / name).is_file():
+            _restore(self.world.backup / name, path)
+            self.tell(f"restore {name}")
 
     def kill(self) -> None:
         seconds = self.random.uniform(0.3, 6)  # about what a run takes

@@ -19,6 +19,7 @@ from caft.tables.rows import BLANK, Limits
 from caft.tables.selectors import select
 
 _LIMITS = Limits()
+_READ_AT_ONCE = 1_000_000  # bytes
 
 
 class RationaleFile(Section):
@@ -73,6 +74,11 @@ class File(TableSettings):
         except ItemError:  # told by `problems`
             found = []
         return [*(found or [self.path]), *([self.rationales.path] if self.rationales else [])]
+
+    @property
+    def reads_at_once(self) -> bool:
+        """Whether the files are so small that reading them takes about a second."""
+        return sum(Path(file).stat().st_size for file in self.files()) <= _READ_AT_ONCE
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """Yield what is wrong between the keys, and files that are not there."""

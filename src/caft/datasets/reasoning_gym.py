@@ -27,6 +27,11 @@ class ReasoningGym(DatasetSettings):
     answers: Literal["numeric", "choice", "text"] = key("Form of the answers.", "numeric")
     options: Whole = key("Options per question with `answers: choice`.", 4, ge=2, le=26)
 
+    @property
+    def reads_at_once(self) -> bool:
+        """Whether so few questions are made that it takes about a second."""
+        return self.size <= 5000
+
 
 def read(settings: ReasoningGym, seed: int, downloads: Path) -> RawRows:
     """Generate questions; some may be equal, ingest collapses them.

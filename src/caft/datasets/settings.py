@@ -92,6 +92,11 @@ class DatasetSettings(Section):
     reads_here: ClassVar[bool] = False
     """Whether reading it needs no network, so that a plan may count its items before a run."""
 
+    @property
+    def reads_at_once(self) -> bool:
+        """Whether reading it takes about a second, so that a dry run may count its items too."""
+        return False
+
     splits: Splits = key(
         "Shares of the items; each item's split follows from its question text and the seed alone."
     )

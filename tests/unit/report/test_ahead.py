@@ -9,7 +9,7 @@ from configurations import configuration
 
 from caft import layout
 from caft.config.checks import lacking
-from caft.datasets import load
+from caft.datasets import file, load
 from caft.datasets.ingest import ingest_as
 from caft.mixtures.recipe import EarlyStopping, Recipe
 from caft.report.ahead import rates
@@ -293,6 +293,30 @@ def test_hours_follow_what_was_measured_here():
     assert stage.hours == pytest.approx(stage.tokens * 0.05 / 3600, rel=1e-3)
 
 
+def answered_here(items, new_tokens):
+    path = layout.at(layout.PREDICTIONS, dataset="mine", student="one", model="x", mode="cot")
+    write_json(layout.run_of(path), {"seconds": 2.0, "items": items, "new_tokens": new_tokens})
+
+
+def test_answers_are_as_long_as_those_of_models_that_have_answered_here():
+    config = planned(["sft"])
+    direct, cot = found(config, "evaluate_model")
+    assert cot.bound == "at most"
+    answered_here(items=10, new_tokens=30)
+    unchanged, counted = found(config, "evaluate_model")
+    assert unchanged == direct
+    assert counted.bound == "about"
+    longest = config.evaluation.max_new_tokens.of("cot")
+    assert cot.tokens - counted.tokens == 4 * (longest - 3)
+    answered_here(items=10, new_tokens=300_000)  # under a larger limit
+    assert found(config, "evaluate_model")[1].tokens == cot.tokens
+
+
+def test_the_line_says_where_hours_are_an_upper_bound():
+    config = planned(["base"])
+    assert ", at most " in last_line(plan_run(config))
+
+
 def test_another_students_rate_is_scaled_by_size():
     two = {
         "one": {"hub": "m/A-1B", "revision": "a" * 40},
@@ -321,8 +345,10 @@ def test_a_rough_count_is_near_what_tokenizers_say():
     assert RoughCounter().texts(["Calculate 2 - 5 + 3."]) == [11]
 
 
-def test_without_reading_sources_no_question_file_is_opened():
+def test_without_reading_sources_only_small_question_files_are_opened(monkeypatch):
     config = planned(["sft"])
+    assert Known(config, reads_sources=False).rows("mine").number == 20
+    monkeypatch.setattr(file, "_READ_AT_ONCE", 100)  # bytes
     assert Known(config, reads_sources=False).rows("mine").number is None
     assert count_work(Known(config, reads_sources=False), Rates(config))[0].rows is None
 

@@ -89,7 +89,7 @@ class Known:
     Args:
         config: the prepared configuration.
         reads_sources: whether question sets that need no network are read where their items
-            tables are not there yet, which can take seconds.
+            tables are not there yet, which can take minutes; else only those that are small.
     """
 
     def __init__(self, config: Configuration, reads_sources: bool = True):
@@ -105,12 +105,14 @@ class Known:
         if Path(path).is_file():
             return parquet.read("items", path)
         section = self.config.datasets[dataset]
-        if not (self.reads_sources and section.reads_here):
+        if not section.reads_here:
             return None
         try:
+            if not (self.reads_sources or section.reads_at_once):
+                return None
             raw = load(section, self.config.seed, Path(layout.DOWNLOADS))
             made = ingest_as(section, raw, self.config.seed, dataset)
-        except CaftError:
+        except (CaftError, OSError):
             return None  # the run itself says what is wrong
         return made.items
 

@@ -33,7 +33,7 @@ def plan_run(config: Configuration, reads_sources: bool = True) -> list[Work]:
     Args:
         config: the prepared configuration.
         reads_sources: whether question sets that need no network are read where their items
-            tables are not there yet, which can take seconds.
+            tables are not there yet, which can take minutes; else only those that are small.
     """
     work = count_work(Known(config, reads_sources), Rates(config))
     return _with_purchases(work, config) if reads_sources else work
@@ -157,12 +157,14 @@ def last_line(work: list[Work]) -> str:
     jobs, left = sum(one.jobs for one in work), sum(one.left for one in work)
     to_do = [one for one in work if one.left]
     device = " and ".join(sorted({one.device for one in work if one.device})) or "cpu"
-    hours = _total([one.hours_left for one in to_do if one.device and _takes_hours(one)])
+    timed = [one for one in to_do if one.device and _takes_hours(one)]
+    hours = _total([one.hours_left for one in timed])
+    most = "at most " if not hours[1] and any(one.bound == "at most" for one in timed) else ""
     usd = _total([one.usd for one in to_do if one.step in _BUYING])
     disk = _total([one.disk_mb for one in work if one.step in _KEEPING])
     fetched = _total([one.download_mb for one in to_do if one.step in _FETCHING])
     return (
-        f"plan: {left} of {jobs} jobs left, {_said(hours, '{:.2f}')} hours of {device} jobs, "
+        f"plan: {left} of {jobs} jobs left, {most}{_said(hours, '{:.2f}')} hours of {device} jobs, "
         f"{_said(usd, '{:.2f}')} USD, {_said(disk, '{:.2f}', 1e3)} GB of models, "
         f"{_said(fetched, '{:.2f}', 1e3)} GB to fetch"
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from caft import layout
 from caft.config import resolve
@@ -44,10 +44,17 @@ HERE = "measured here"
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds for one token or item, and how they are known; None where they are not."""
+    """Seconds for one token or item, and how they are known; None where they are not.
+
+    Attributes:
+        seconds: for one unit.
+        basis: where they are from.
+        writes: mean tokens that this student's answers had here, where they were counted.
+    """
 
     seconds: float | None
     basis: str
+    writes: float | None = None
 
 
 NO_RATE = Rate(None, "unknown: the size of the student is")
@@ -78,12 +85,14 @@ class Seen:
 
     seconds: float = 0.0
     units: float = 0.0
+    writes: float = 0.0
     jobs: int = 0
 
-    def add(self, seconds: float, units: float) -> None:
+    def add(self, seconds: float, units: float, writes: float) -> None:
         """Count one more job."""
         self.seconds += seconds
         self.units += units
+        self.writes += writes
         self.jobs += 1
 
 
@@ -93,9 +102,9 @@ class Rates:
     def __init__(self, config: Configuration):
         self.config = config
         self.seen: dict[tuple[str, str], Seen] = defaultdict(Seen)
-        for kind, student, seconds, units in _records(config):
+        for kind, student, seconds, units, writes in _records(config):
             if units and seconds:
-                self.seen[kind, student].add(seconds, units)
+                self.seen[kind, student].add(seconds, units, writes)
 
     def device_of(self, gpus: int) -> str:
         """Return where a job runs a model that asks for so many GPUs: `cpu` or `gpu`."""
@@ -112,7 +121,8 @@ class Rates:
     def of(self, job: Job) -> Rate:
         """Return how long a unit of a job takes."""
         if found := self.seen.get((job.kind, job.student)):
-            return Rate(found.seconds / found.units, f"{HERE} ({found.jobs} jobs)")
+            writes = found.writes / found.units if found.writes else None
+            return Rate(found.seconds / found.units, f"{HERE} ({found.jobs} jobs)", writes)
         others = [
             (found, size_of(name, self.config.students[name]).parameters, name)
             for (kind, name), found in self.seen.items()
@@ -141,8 +151,8 @@ class Rates:
         return Rate(seconds / cores, f"table of devices: {speed.name}")
 
 
-def _records(config: Configuration) -> Iterator[tuple[str, str, float, float]]:
-    """Yield kind, student, seconds and units of every record of earlier work."""
+def _records(config: Configuration) -> Iterator[tuple[str, str, float, float, float]]:
+    """Yield kind, student, seconds, units and written tokens of every record of earlier work."""
     revisions = {
         read_json(path)["revision"]: name
         for name in config.students
@@ -151,18 +161,23 @@ def _records(config: Configuration) -> Iterator[tuple[str, str, float, float]]:
     for path in glob(layout.any_of(layout.MODEL)):
         record = read_json(path)
         student = revisions.get((record.get("spec") or {}).get("student_revision"), "")
-        yield "train", student, record.get("seconds", 0), record.get("all_tokens", 0)
+        yield "train", student, record.get("seconds", 0), record.get("all_tokens", 0), 0
     for path in glob(layout.any_of(layout.WARM_UP)):
-        record = read_json(path)
-        yield "train", Path(path).parts[-3], record.get("seconds", 0), record.get("all_tokens", 0)
+        record, student = read_json(path), Path(path).parts[-3]
+        yield "train", student, record.get("seconds", 0), record.get("all_tokens", 0), 0
     measured = (layout.SCORES, layout.GENERATIONS, layout.SAMPLES, layout.LIKELIHOODS)
     for table in (*measured, layout.RATIONALES):
         kind = layout.root_of(table).rpartition("/")[2]
         for path in glob(layout.run_of(layout.any_of(table))):
             run = read_json(path)
-            yield kind, Path(path).parts[3], run.get("seconds", 0), run.get("items", 0)
+            yield kind, Path(path).parts[3], *_took(run)
     for path in glob(layout.run_of(layout.any_of(layout.PREDICTIONS))):
         run, view = read_json(path), Path(path).name.split(".")[1]
         mode = read_view(view, 0).mode
         kind = f"predictions {mode}"
-        yield kind, Path(path).parts[3], run.get("seconds", 0), run.get("items", 0)
+        yield kind, Path(path).parts[3], *_took(run)
+
+
+def _took(run: dict[str, Any]) -> tuple[float, float, float]:
+    """Return seconds, items and tokens that were written; those of a sampler are not counted."""
+    return run.get("seconds", 0), run.get("items", 0), run.get("new_tokens", 0)

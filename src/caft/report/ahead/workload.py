@@ -190,13 +190,20 @@ class _Workload:
     def _asked(
         self, work: Work, kind: str, items: Count, tokens: tuple[float | None, float]
     ) -> Work:
-        """Fill in what reading and writing for items takes; `tokens` are read and written each."""
-        reads, writes = tokens
+        """Fill in what reading and writing for items takes; `tokens` are read and written each.
+
+        What is written is at most so much, unless this student's answers have been counted here.
+        """
+        reads, most = tokens
         student = work.student or ""
+        rate = self.rates.of(Job(kind, student, self.sizes[student], reads or 0.0, most))
+        writes = most if rate.writes is None else min(rate.writes, most)
         each = None if reads is None else reads + writes
-        rate = self.rates.of(Job(kind, student, self.sizes[student], reads or 0.0, writes))
         unknown = items.number is None or (reads is None and "table of" in rate.basis)
-        bound = "at most" if writes and items.number is not None else items.bound
+        bound = items.bound
+        if most and items.number is not None:
+            counted = rate.writes is not None and items.bound in ("exact", "about")
+            bound = "about" if counted else "at most"
         count = items.number if items.number is not None else None
         return self._on_device(
             replace(
@@ -293,7 +300,7 @@ class _Workload:
             usd=amounts.total(part.usd for part in parts),
         )
         if asked.own_solutions:
-            whole = replace(whole, requests=0, usd=0.0, tokens=0)
+            whole = replace(whole, requests=0, usd=0.0, tokens=0, hours=0.0, hours_left=0.0)
         if asked.is_student:
             whole = self._sampled(whole, list(strategies.values()), asked.samples, asked.longest)
         yield replace(whole, download_mb=self._teacher_mb(asked) if whole.left else 0.0)
