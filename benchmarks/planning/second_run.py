@@ -78,7 +78,9 @@ def _read_tokens(folder: Path, run_file: Path) -> int:
     """Return how many tokens the prompts of an evaluation have, by the student's own template."""
     _, mode, _, _ = run_file.name.split(".")
     *_, dataset, student, _ = run_file.parts
-    tokenizer = AutoTokenizer.from_pretrained(folder / "data/models" / student)
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder / "data/models" / student, trust_remote_code=False
+    )
     items = pd.read_parquet(folder / f"data/items/{dataset}.parquet")
     asked = items[items["split"] == CONFIG.run.split]
     messages = all_messages(asked, CONFIG.prompts[CONFIG.prompt], mode, CONFIG.seed)

@@ -38,7 +38,7 @@ with job(snakemake) as log:
         Path(inputs.student), Path(params.store),
         thoughts=any(strategy.needs_reasoning for strategy in strategies.values()),
         trained_file=Path(inputs.trained) if inputs.get("trained") else None,
-        writer=params.get("writer", "transformers"),
+        writes_with=params.get("writer", "transformers"),
     )  # fmt: skip
     before = {Path(path).stem: parquet.read("rationales", path) for path in inputs.before}
     solved_by = solved_in(before)
