@@ -72,9 +72,10 @@ def test_a_draw_without_a_wrong_answer_is_left_out_of_the_interval():
 
 
 def test_draws_in_blocks_count_the_same_as_draws_at_once(monkeypatch):
-    assert statistics._blocks(2000, 1_000_000) == [5] * 400
-    assert statistics._blocks(7, 2_000_000) == [2, 2, 2, 1]
-    assert statistics._blocks(3, 10_000_000) == [1, 1, 1]
+    assert statistics._blocks(2000, 1_000_000) == [16] * 125
+    assert statistics._blocks(2000, 1000) == [320] * 6 + [80]
+    assert statistics._blocks(35, 10_000_000) == [16, 16, 3]
+    assert statistics._blocks(3, 10_000_000) == [3]
     wrong, complexity = [True, False] * 50, list(range(100))
     at_once = roc_auc(complexity, wrong, draws=101)
     monkeypatch.setattr(statistics, "_blocks", lambda draws, width: [10] * 10 + [1])
