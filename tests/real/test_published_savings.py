@@ -6,7 +6,7 @@ import pytest
 from caft.mixtures.recipe import Recipe
 from caft.mixtures.rows import Materials
 from caft.mixtures.settings import ResolvedStrategy
-from caft.mixtures.stages import SeededStrategy, build_stages
+from caft.mixtures.stages import SeededStrategy, build_stages, draft_stages
 from caft.prompting.settings import Prompt
 from caft.report.costs import saved
 from caft.students.folders import load_chat
@@ -55,7 +55,8 @@ def test_the_published_savings_come_out_of_real_texts(shipped, real_student, ban
             {"stages": stages, "teacher": "big", "fallback": "drop", "recipe": recipe}
         )
         seeded = SeededStrategy("published", strategy, 1)
-        built = build_stages(materials, seeded, {"default": bands}, {"big": texts})
+        drafts = draft_stages(materials, seeded, {"default": bands}, {"big": texts})
+        built = build_stages(materials, drafts, seeded)
         one_pass = [stage.mixture["target_tokens"].sum() for stage in built]
         epochs = [stage.spec["epochs"] for stage in built]
         return sum(one_pass), sum(n * e for n, e in zip(one_pass, epochs, strict=True))

@@ -9,9 +9,9 @@ import pandas as pd
 from caft import layout, versions
 from caft.mixtures.plan import Place, Plan, PlannedStage, PlannedStrategy, Trained
 from caft.mixtures.recipe import FEW
-from caft.mixtures.rows import NO_RATIONALES, Materials, mixture_digest, mixture_table
+from caft.mixtures.rows import NO_RATIONALES, Materials, mixture_table
 from caft.mixtures.settings import BOUGHT, ResolvedStrategy
-from caft.mixtures.stages import SeededStrategy, Stage, build_stages
+from caft.mixtures.stages import Draft, SeededStrategy, Stage, build_stages, draft_stages
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
 
@@ -45,16 +45,19 @@ def build_plan(
     trained: dict[str, dict[int, Trained]] = {name: {} for name in strategies}
     over_long = []
     places: dict[str, Place] = {}  # the first one of each model
+    drafts: dict[str, list[Draft]] = {}
     for seed in seeds:
         built: dict[str, list[Stage]] = {}
         # A strategy that matches another one's amount is built after it.
         for name, strategy in sorted(strategies.items(), key=lambda one: bool(one[1].match)):
             start = warm_up_file if strategy.start == "warm_up" else None
+            seeded = SeededStrategy(name, strategy, seed)
+            if strategy.follows_seed or name not in drafts:
+                drafts[name] = draft_stages(materials, seeded, buckets, texts)
             built[name] = build_stages(
                 materials,
-                SeededStrategy(name, strategy, seed),
-                buckets,
-                texts,
+                drafts[name],
+                seeded,
                 read_json(start)["digest"] if start else None,
                 built[strategy.match.strategy] if strategy.match else None,
             )
@@ -102,9 +105,10 @@ def _selected(rationales: pd.DataFrame) -> pd.DataFrame:
 
 
 def _trained(stages: list[Stage]) -> Trained:
+    trained = [stage.mixture["item_id"] for stage in stages]
     return Trained(
         final=stages[-1].model if stages else "base",
-        items=len({item for stage in stages for item in stage.mixture["item_id"]}),
+        items=pd.concat(trained).nunique() if trained else 0,
         stages=[_planned(stage) for stage in stages],
     )
 
@@ -118,9 +122,8 @@ def _write_stage(stage: Stage, place: Place, student_file: Path, parent_file: Pa
         "student_file": str(student_file),
         "parent_file": str(parent_file) if parent_file else None,
     }
-    if stage.validation is not None:
-        name = mixture_digest(stage.validation)
-        planned["validation_file"] = _write_rows(stage.validation, name)
+    if stage.validation is not None and stage.validation_digest:
+        planned["validation_file"] = _write_rows(stage.validation, stage.validation_digest)
     write_json(layout.at(layout.PLANNED_STAGE, digest=stage.model), planned)
 
 

@@ -297,6 +297,11 @@ class Strategy(Wanted):
     )
     training: dict[str, Any] = key("Overrides of single keys of `training`.", {})
 
+    @property
+    def follows_seed(self) -> bool:
+        """Whether the rows of its stages are drawn anew for every training seed."""
+        return self.drawn.by_chance or any(stage.replay for stage in self.stages)
+
 
 class ResolvedStrategy(Strategy):
     """A strategy with what follows for it from the rest of the configuration."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, NotRequired, TypedDict
 
 import pandas as pd
@@ -69,6 +69,7 @@ class Stage:
         spec: everything that went into `model`, for the training job.
         updates: how often the training changes the weights; an early end makes them fewer.
         validation: rows whose loss is measured after every epoch; None without any.
+        validation_digest: of these.
     """
 
     mixture: pd.DataFrame
@@ -79,6 +80,7 @@ class Stage:
     spec: StageSpec
     updates: int
     validation: pd.DataFrame | None = None
+    validation_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,34 +115,58 @@ class Draft:
     recipe: Recipe
     epochs: float
 
+    @cached_property
+    def digest(self) -> str:
+        """The mixture's digest."""
+        return mixture_digest(self.mixture)
 
-def build_stages(
+    @cached_property
+    def validation_digest(self) -> str | None:
+        """That of the validation rows."""
+        return None if self.validation is None else mixture_digest(self.validation)
+
+
+def draft_stages(
     materials: Materials,
     strategy: SeededStrategy,
     buckets: Mapping[str, pd.DataFrame],
     rationales: Mapping[str, pd.DataFrame],
-    parent: str | None = None,
-    matched: list[Stage] | None = None,
-) -> list[Stage]:
-    """Resolve a strategy to its stages: mixtures, and the digest each model will be found under.
-
-    A model's digest covers parent, mixture, recipe, epochs, training seed, student revision,
-    precision and the training code's version, so strategies that share a first stage share its
-    model.
+) -> list[Draft]:
+    """Build the rows of a strategy's stages; they follow the seed only if `follows_seed` says so.
 
     Args:
         materials: items, prompts and the student.
         strategy: from config.
         buckets: buckets tables by the name of their definition.
         rationales: by teacher, the selected answers: `accepted`, and what `stage_rows` needs.
-        parent: digest of the model the first stage starts from.
-        matched: the stages of the strategy that `match` names; epochs are scaled to its amount.
 
     Raises:
         TrainingError: if a stage has nothing to train on or too many over-long rows.
     """
     numbers = range(1, len(strategy.settings.stages) + 1)
-    drafts = [_draft(materials, strategy, number, buckets, rationales) for number in numbers]
+    return [_draft(materials, strategy, number, buckets, rationales) for number in numbers]
+
+
+def build_stages(
+    materials: Materials,
+    drafts: list[Draft],
+    strategy: SeededStrategy,
+    parent: str | None = None,
+    matched: list[Stage] | None = None,
+) -> list[Stage]:
+    """Resolve a strategy's drafts to stages, each with the digest its model will be found under.
+
+    A model's digest covers parent, mixture, recipe, epochs, training seed, student revision,
+    precision and the training code's version, so strategies that share a first stage share its
+    model.
+
+    Args:
+        materials: what the rows were made from.
+        drafts: of `draft_stages`.
+        strategy: from config.
+        parent: digest of the model the first stage starts from.
+        matched: the stages of the strategy that `match` names; epochs are scaled to its amount.
+    """
     match, factor = strategy.settings.match, 1.0
     if match and matched is not None:
         factor = _match_factor(drafts, matched, match)
@@ -280,13 +306,7 @@ def _chain(
     stages: list[Stage] = []
     for draft in drafts:
         epochs = draft.epochs if factor == 1 else round(draft.epochs * factor, 6)
-        spec = stage_spec(
-            *(parent, draft.mixture, draft.recipe, epochs, seed),
-            *(materials.revision, materials.precision),
-        )
-        if draft.recipe.early_stopping and draft.validation is not None:
-            # Elsewhere validation rows are only looked at: they change no weight.
-            spec["validation"] = mixture_digest(draft.validation)
+        spec = stage_spec(parent, draft, epochs, seed, materials.revision, materials.precision)
         model = digest(spec)
         stages.append(
             Stage(
@@ -298,6 +318,7 @@ def _chain(
                 spec=spec,
                 updates=updates_of(draft.mixture, draft.recipe, epochs),
                 validation=draft.validation,
+                validation_digest=draft.validation_digest,
             )
         )
         parent = model
@@ -306,17 +327,17 @@ def _chain(
 
 def stage_spec(
     parent: str | None,
-    mixture: pd.DataFrame,
-    recipe: Recipe,
+    draft: Draft,
     epochs: float,
     seed: int,
     revision: str,
     precision: Mapping[str, str],
 ) -> StageSpec:
     """Return everything that goes into a trained model; its hash is the model's name."""
+    recipe = draft.recipe
     spec: StageSpec = {
         "parent": parent,
-        "mixture": mixture_digest(mixture),
+        "mixture": draft.digest,
         "recipe": recipe.of_the_model(),
         "epochs": epochs,
         "seed": seed,
@@ -324,9 +345,12 @@ def stage_spec(
         "precision": dict(precision),
         "code": versions.TRAINING,
     }
-    if recipe.starts_above_zero(updates_of(mixture, recipe, epochs)):
+    if recipe.starts_above_zero(updates_of(draft.mixture, recipe, epochs)):
         # Not in other specs: what their models are named by stays as it was.
         spec["short"] = versions.SHORT_TRAINING
+    if recipe.early_stopping and draft.validation_digest:
+        # Elsewhere validation rows are only looked at: they change no weight.
+        spec["validation"] = draft.validation_digest
     return spec
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from caft.mixtures.recipe import Recipe
 from caft.mixtures.rows import count_tokens, mixture_table, split_over_long
-from caft.mixtures.stages import stage_spec
+from caft.mixtures.stages import Draft, stage_spec
 from caft.mixtures.warm_up import warm_up_rows, warm_up_sample
 from caft.prompting.asked import Asked
 from caft.running.settings import Engine
@@ -44,7 +44,7 @@ def warm_up(
     """
     student = read_json(student_file)
     sample = warm_up_sample(asked.items, settings.items, asked.seed)
-    rows, _ = split_over_long(
+    rows, over_long = split_over_long(
         count_tokens(
             warm_up_rows(asked.items, sample, asked.variant, asked.seed),
             load_chat(student_file.parent),
@@ -54,7 +54,8 @@ def warm_up(
         "warm_up",
     )
     epochs = settings.epochs
-    spec = stage_spec(None, rows, recipe, epochs, asked.seed, student["revision"], engine.precision)
+    draft = Draft(rows, over_long, 0, None, recipe, epochs)
+    spec = stage_spec(None, draft, epochs, asked.seed, student["revision"], engine.precision)
     about = {"sample": sorted(sample), "digest": digest(spec)}
     if is_trained(folder):
         record = read_json(folder / DONE_FILE)

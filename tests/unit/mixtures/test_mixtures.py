@@ -17,7 +17,7 @@ from caft.mixtures.rows import (
     wanted_rationales,
 )
 from caft.mixtures.settings import Replay, ResolvedStrategy, StageRows, Strategy, Wanted
-from caft.mixtures.stages import SeededStrategy, build_stages
+from caft.mixtures.stages import SeededStrategy, build_stages, draft_stages
 from caft.mixtures.warm_up import warm_up_rows, warm_up_sample
 from caft.prompting.chat import Chat
 
@@ -101,7 +101,9 @@ def build(items, buckets, rationales, letters, recipe, tokenizer):
         )
         tables = {"default": changes.pop("buckets", buckets)}
         written = {"big": changes.pop("rationales", rationales)}
-        return build_stages(Materials(**materials), seeded, tables, written, **changes)
+        made_of = Materials(**materials)
+        drafts = draft_stages(made_of, seeded, tables, written)
+        return build_stages(made_of, drafts, seeded, **changes)
 
     return build
 
