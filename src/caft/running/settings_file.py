@@ -5,10 +5,12 @@ cleaned folder or `--rerun-triggers mtime` loses that knowledge, and what is the
 with today's settings. The settings files lie beside the data, and Snakemake compares their time in
 any case.
 
-Beside each lies a list of what the job has written, with sizes: a file that was cut or lost since
-then makes the job run again, whether or not another job reads it.
+Beside each lies a list of what the job has written, with sizes, and of the settings file that it
+was written with: a file that was cut or lost since then makes the job run again, whether or not
+another job reads it.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,11 @@ from caft.tables.hashing import digest
 def keep(path: Path, settings: Any, lost: bool = False) -> None:
     """Write a job's settings file anew where it does not say what makes the output today.
 
+    What is written is unlike all that was there before: Snakemake takes an input that is newer as
+    unchanged if its content is the one that it has recorded, which may be older than the outputs
+    that lie here, as after a backup was restored. Where the outputs were made with the settings of
+    today, the file that they were made with is written again, so that nothing runs.
+
     Args:
         path: of the settings file.
         settings: everything that decides about the output but its input files.
@@ -32,8 +39,14 @@ def keep(path: Path, settings: Any, lost: bool = False) -> None:
     Raises:
         CaftError: if the file cannot be written.
     """
-    known = _read(path)
-    now = {"settings": digest(settings), "lost": known.get("lost", 0) + lost}
+    wanted, known = digest(settings), _read(path)
+    made_with = _listed(path).get("made_with", {})
+    if not lost and made_with.get("settings") == wanted:
+        now = made_with
+    elif not lost and known.get("settings") == wanted:
+        now = known
+    else:
+        now = {"settings": wanted, "written": time.time_ns()}
     if known != now:
         try:
             write_json(path, now)
@@ -47,20 +60,24 @@ def keep(path: Path, settings: Any, lost: bool = False) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         known = read_json(path)
-        return {"settings": str(known["settings"]), "lost": int(known["lost"])}
+        return known if isinstance(known["settings"], str) else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
 @contextmanager
 def listed(snakemake: Any) -> Iterator[None]:
-    """List what a job writes, once it has ended well; while it runs there is no list."""
+    """List what a job writes and with which settings, once it has ended well.
+
+    While the job runs there is no list.
+    """
     path = Path(layout.job_settings(snakemake.rule, snakemake.wildcards))
-    outputs = _list_of(path)
+    outputs, made_with = _list_of(path), _read(path)
     outputs.unlink(missing_ok=True)
     yield
     if path.exists():
-        write_json(outputs, {str(name): Path(name).stat().st_size for name in snakemake.output})
+        sizes = {str(name): Path(name).stat().st_size for name in snakemake.output}
+        write_json(outputs, {"made_with": made_with, "sizes": sizes})
 
 
 def has_lost(path: Path, outputs: Iterable[str]) -> bool:
@@ -76,11 +93,20 @@ def has_lost(path: Path, outputs: Iterable[str]) -> bool:
     first, *others = map(Path, outputs)
     if not first.exists():
         return False
-    try:
-        sizes = dict(read_json(_list_of(path)))
-    except (OSError, ValueError, TypeError):
+    sizes = _listed(path).get("sizes")
+    if sizes is None:
         return not all(map(ends_well, (first, *others)))
     return not has_sizes(".", sizes)
+
+
+def _listed(path: Path) -> dict[str, Any]:
+    """Return what a job has listed: `made_with`, its settings file, and `sizes`; {} if lost."""
+    try:
+        listed = dict(read_json(_list_of(path)))
+    except (OSError, ValueError, TypeError):
+        return {}
+    # An earlier version listed sizes alone.
+    return listed if "made_with" in listed else {"sizes": listed}
 
 
 def _list_of(path: Path) -> Path:
