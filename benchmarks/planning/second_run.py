@@ -17,10 +17,10 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from transformers import AutoTokenizer
 
 from caft.config.reading import parse
 from caft.prompting.prompts import all_messages
+from caft.students.folders import load_chat
 
 ROOT = Path(__file__).parents[2]
 CONFIG = parse(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")))
@@ -78,15 +78,11 @@ def _read_tokens(folder: Path, run_file: Path) -> int:
     """Return how many tokens the prompts of an evaluation have, by the student's own template."""
     _, mode, _, _ = run_file.name.split(".")
     *_, dataset, student, _ = run_file.parts
-    tokenizer = AutoTokenizer.from_pretrained(folder / "data/models" / student)
+    chat = load_chat(folder / "data/models" / student)
     items = pd.read_parquet(folder / f"data/items/{dataset}.parquet")
     asked = items[items["split"] == CONFIG.run.split]
     messages = all_messages(asked, CONFIG.prompts[CONFIG.prompt], mode, CONFIG.seed)
-    prompts = [
-        tokenizer.apply_chat_template(one, tokenize=False, add_generation_prompt=True)
-        for one in messages
-    ]
-    return sum(len(found) for found in tokenizer(prompts, add_special_tokens=False)["input_ids"])
+    return sum(len(chat.prompt(one, mode)) for one in messages)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ tokenizer: AutoTokenizer has to find it then, and imports torch for that.
 import argparse
 import ast
 import contextlib
+import importlib
 import json
 import resource
 import subprocess
@@ -35,9 +36,8 @@ def open_auto(student: Path) -> None:
     """Load the tokenizer as any script would."""
     from transformers import AutoTokenizer
 
-    AutoTokenizer.from_pretrained(student).apply_chat_template(
-        [{"role": "user", "content": "a"}], tokenize=True
-    )
+    tokenizer = AutoTokenizer.from_pretrained(student, trust_remote_code=False)
+    tokenizer.apply_chat_template([{"role": "user", "content": "a"}], tokenize=True)
 
 
 def open_chat(student: Path) -> None:
@@ -76,8 +76,15 @@ def measure(script: str, opens: str, student: Path) -> dict[str, object]:
     """Start a job in this process, and return what that took."""
     if script:
         body = ast.parse((SCRIPTS / f"{script}.py").read_text(encoding="utf-8")).body
-        imports = [line for line in body if isinstance(line, ast.Import | ast.ImportFrom)]
-        exec(compile(ast.Module(imports, []), script, "exec"), {})
+        for line in body:
+            if isinstance(line, ast.Import):
+                for one in line.names:
+                    importlib.import_module(one.name)
+            elif isinstance(line, ast.ImportFrom) and line.module:
+                module = importlib.import_module(line.module)
+                for one in line.names:
+                    if not hasattr(module, one.name):
+                        importlib.import_module(f"{line.module}.{one.name}")
     opening = {"auto": open_auto, "chat": open_chat, "student": open_student}
     opening.get(opens, open_training)(student)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000

@@ -20,7 +20,7 @@ from harness import Project, change_weights, questions, write_questions
 TARGET = "results/summary.csv"
 LONGEST = 8  # steps
 _MEASURED = re.compile("seconds|minutes|hours|energy|_wh|created|per_second")
-_ADVICE = re.compile(r"rm (?:-r )?([\w./-]+)|([\w./-]+): [^\n]*delete it and run again")
+_ADVICE = re.compile(r"rm (?:-r )?([\w./-]+)|([\w.-]+/[\w./-]+): [^\n]*delete it and run again")
 _BY_TIME = ("--rerun-triggers", "mtime")  # as somebody's own profile may say
 
 QUESTIONS = ("first", "edited", "further")

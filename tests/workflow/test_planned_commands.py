@@ -49,6 +49,8 @@ def folder(config, tmp_path_factory):
 def test_a_dry_run_takes_the_line(folder, options):
     if "kubernetes" in options and not find_spec("snakemake_executor_plugin_kubernetes"):
         pytest.skip("needs snakemake_executor_plugin_kubernetes (not in the lock)")
+    if "engine: vllm" in options and not find_spec("vllm"):
+        pytest.skip("needs vllm (not in the lock)")
     targets = plans()[options]
     words = [*sorted(targets), *shlex.split(options), "--snakefile", str(ROOT / "Snakefile"), "-n"]
     environment = {"PYTHONPATH": str(ROOT / "src")}

@@ -16,7 +16,7 @@ CHAIN_SETTINGS = CONFIG.evaluation.plain("max_new_tokens", "parser", "batch_size
 
 # Params of samples, and of a student that is its own teacher, where vLLM writes: other runs' jobs are as they were.
 VLLM = CONFIG.evaluation.engine == "vllm"
-WRITER = {"writer": CONFIG.evaluation.engine} if VLLM else {}
+WRITER = {"writes_with": CONFIG.evaluation.engine} if VLLM else {}
 WRITING_ENGINE = resolve.compute_of(CONFIG, *(["vllm"] if VLLM else []))
 
 # A param of evaluation in runs with mode adaptive alone: other runs' jobs are as they were.

@@ -3,7 +3,7 @@
 Inputs    items, student (folder of student.json), trained (model.json, optional)
 Outputs   generations: text, answer, entropies per token; run: seconds, tokens, blocks
 Settings  params.prompt, params.evaluation, params.sampling (optional), params.engine, params.seed;
-          params.writer where vLLM draws samples
+          params.writes_with where vLLM draws samples
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ with job(snakemake) as log:
     table, spec, run = generate_with_student(
         Asked(items, prompt, params.seed),
         Subject(Path(snakemake.input.student), trained, engine),
-        Writing(**params.evaluation, engine=params.get("writer", "transformers")),
+        Writing(**params.evaluation, engine=params.get("writes_with", "transformers")),
         Cache(shard=Shard.named(snakemake.wildcards.shard)),
         Sampling(**params.get("sampling", {})),
     )

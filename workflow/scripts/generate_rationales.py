@@ -7,7 +7,8 @@ Inputs    items, student (its tokenizer counts), buckets; ranking: metrics and a
 Outputs   rationales: one row per item and sample; quarantine: answers not accepted, with reasons
           and whether another one of the item was
 Settings  params.teacher, params.strategies, params.rankers, params.prompt, params.engine,
-          params.seed, params.seeds, params.store; params.writer where a student writes with vLLM
+          params.seed, params.seeds, params.store; params.writes_with where a student writes
+          with vLLM
 """
 
 from pathlib import Path
@@ -38,7 +39,7 @@ with job(snakemake) as log:
         Path(inputs.student), Path(params.store),
         thoughts=any(strategy.needs_reasoning for strategy in strategies.values()),
         trained_file=Path(inputs.trained) if inputs.get("trained") else None,
-        writer=params.get("writer", "transformers"),
+        writes_with=params.get("writes_with", "transformers"),
     )  # fmt: skip
     before = {Path(path).stem: parquet.read("rationales", path) for path in inputs.before}
     solved_by = solved_in(before)

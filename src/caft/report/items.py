@@ -114,7 +114,7 @@ def part_of(sources: Sources) -> Part:
         "gold": items["answer"].tolist(),
         "facets": list(_facets(sources, items, ids)),
         "metrics": [
-            {"name": name, "values": _plain(_over(table, "value", ids).round(5))}
+            {"name": name, "values": parquet.plain(_over(table, "value", ids).round(5))}
             for name, table in sources.metrics.items()
         ],
         "ways": _ways(sources, ids),
@@ -123,9 +123,9 @@ def part_of(sources: Sources) -> Part:
         "stages": list(_stages(sources, ids)),
     }
     texts = {
-        "source": _plain(items["source"]),
-        "source_id": _plain(items["source_id"]),
-        "reference": _plain(items["reference_rationale"]),
+        "source": parquet.plain(items["source"]),
+        "source_id": parquet.plain(items["source_id"]),
+        "reference": parquet.plain(items["reference_rationale"]),
         "reasons": _across(
             (_over(table, "reason", ids) for table in sources.metrics.values()), len(ids)
         ),
@@ -141,13 +141,8 @@ def _rows(columns: Iterable[Sequence[Any]]) -> Iterable[tuple[Any, ...]]:
 
 def _across(columns: Iterable[Sequence[Any] | pd.Series], count: int) -> list[list[Any]]:
     """Turn columns over so many items into a list per item, empty where there is no column."""
-    plain = [_plain(one) if isinstance(one, pd.Series) else one for one in columns]
+    plain = [parquet.plain(one) if isinstance(one, pd.Series) else one for one in columns]
     return [list(row) for row in _rows(plain)] if plain else [[] for _ in range(count)]
-
-
-def _plain(column: pd.Series) -> list[Any]:
-    """Return a column's values as JSON knows them: what is missing is null."""
-    return column.astype(object).where(column.notna(), None).tolist()
 
 
 def _over(table: pd.DataFrame, column: str, ids: pd.Index) -> pd.Series:
@@ -264,7 +259,7 @@ def _bought(rationales: Mapping[str, pd.DataFrame], ids: pd.Index) -> list[list[
     answers: dict[str, list[list[Any]]] = {item: [] for item in ids}
     for teacher, table in rationales.items():
         named = table.assign(teacher=teacher).sort_values(["item_id", "sample"])
-        rows = _rows(_plain(named[column]) for column in _BOUGHT)
+        rows = _rows(parquet.plain(named[column]) for column in _BOUGHT)
         for item, row in zip(named["item_id"], rows, strict=True):
             answers[item].append(list(row))
     return list(answers.values())

@@ -124,7 +124,7 @@ class _Sources:
             Path(self.store.folder),
             student=_student_file(student),
             trained=Path(trained) if trained else None,
-            writer=self.config.evaluation.engine,
+            writes_with=self.config.evaluation.engine,
         )
 
     @staticmethod

@@ -261,8 +261,8 @@ def write(
 def is_current(name: str, path: str | Path) -> bool:
     """Tell whether a file is there, is whole and has its table's columns in this version."""
     try:
-        return _is_of(name, pq.read_schema(path).names)
-    except (OSError, pa.ArrowInvalid):
+        return _is_of(name, _read_schema(path).names)
+    except CaftError:
         return False
 
 
@@ -305,14 +305,16 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     A text that is missing is None, not the number NaN, which counts as true.
     """
     names = [str(name) for name in table.columns]
-    columns = [_values(table.iloc[:, place]) for place in range(len(names))]
+    columns = [
+        plain(column) if pd.api.types.is_string_dtype(column.dtype) else column.tolist()
+        for column in (table.iloc[:, place] for place in range(len(names)))
+    ]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _values(column: pd.Series) -> list[Any]:
-    if pd.api.types.is_string_dtype(column.dtype):
-        return column.astype(object).where(column.notna(), None).tolist()
-    return column.tolist()
+def plain(column: pd.Series) -> list[Any]:
+    """Return a column's values as JSON knows them: what is missing is None."""
+    return column.astype(object).where(column.notna(), None).tolist()
 
 
 def footer(path: str | Path) -> dict[str, Any]:
@@ -321,11 +323,15 @@ def footer(path: str | Path) -> dict[str, Any]:
     Raises:
         CaftError: if the file is missing or no Parquet file.
     """
+    metadata = _read_schema(path).metadata or {}
+    return json.loads(metadata.get(_METADATA_KEY, b"{}"))
+
+
+def _read_schema(path: str | Path) -> pa.Schema:
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        return pq.read_schema(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise CaftError(f"{path}: cannot be read ({error}); delete it and run again.") from error
-    return json.loads(metadata.get(_METADATA_KEY, b"{}"))
 
 
 def content_hash(rows: pa.Table) -> str:

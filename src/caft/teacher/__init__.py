@@ -146,7 +146,7 @@ class Here:
         student: `student.json` of the student that is taught.
         trained: `model.json` of its model that writes, where it is its own teacher; None for the
             untuned one.
-        writer: what lets a student write.
+        writes_with: what lets a student write.
         prompts: all that may be asked; vLLM is started for the longest that fits.
     """
 
@@ -154,7 +154,7 @@ class Here:
     engine: Engine = field(default_factory=Engine)
     student: Path | None = None
     trained: Path | None = None
-    writer: WritingEngine = "transformers"
+    writes_with: WritingEngine = "transformers"
     prompts: Sequence[Messages] = ()
 
 

@@ -46,7 +46,7 @@ class Setup(Generic[S]):
         thoughts: whether its reasoning is trained on.
         trained_file: `model.json` of the student's model that writes, where the student is its own
             teacher; None for the untuned one.
-        writer: what lets a student write.
+        writes_with: what lets a student write.
     """
 
     path: str
@@ -56,7 +56,7 @@ class Setup(Generic[S]):
     store_folder: Path
     thoughts: bool = False
     trained_file: Path | None = None
-    writer: WritingEngine = "transformers"
+    writes_with: WritingEngine = "transformers"
 
     @cached_property
     def counter(self) -> TokenCounter:
@@ -143,7 +143,7 @@ def _kept(count: int) -> str:
 def _teacher_of(setup: Setup[S], prompts: Sequence[Messages]) -> Teacher:
     here = Here(
         *(setup.store_folder, setup.engine, setup.student_file, setup.trained_file),
-        *(setup.writer, prompts),
+        *(setup.writes_with, prompts),
     )
     return make_teacher(setup.settings, load_tokenizer(setup.student_file.parent), here)
 

@@ -56,9 +56,9 @@ def make(settings: Itself, tokenizer: Any, here: Here) -> LocalTeacher:
 
     def load() -> Loaded:
         limit = settings.max_new_tokens
-        return open_writer(here.writer, subject, here.prompts, "cot", limit).loaded
+        return open_writer(here.writes_with, subject, here.prompts, "cot", limit).loaded
 
-    return LocalTeacher(settings, lambda: identity(subject), load, here.writer)
+    return LocalTeacher(settings, lambda: identity(subject), load, here.writes_with)
 
 
 def identity(subject: Subject) -> tuple[str, str]:

@@ -227,7 +227,7 @@ def test_a_student_teaches_itself_with_one_engine(answering, subjects, asked, tr
         *("teachers.self", read_teacher(keys), subjects[0].engine, subjects[0].student_file),
         tmp_path / "store",
         trained_file=subjects[trained].trained_file,
-        writer="vllm",
+        writes_with="vllm",
     )
     if trained:
         record = {"method": "lora", "weights_sha256": {}, "spec": {}}
@@ -242,7 +242,7 @@ def test_a_student_teaches_itself_with_one_engine(answering, subjects, asked, tr
         make_teacher(
             read_teacher(keys), None, Here(tmp_path, student=subjects[0].student_file, **on)
         )
-        for on in ({}, {"writer": "vllm"})
+        for on in ({}, {"writes_with": "vllm"})
     )
     assert own.decoding == {**plain.decoding, "engine": "vllm"}
 

@@ -113,8 +113,9 @@ class Rates:
             return "cpu"
         return "gpu" if wanted == "cuda" or gpus or devices.visible() else "cpu"
 
-    def computes_in_half(self, gpus: int) -> bool:
-        """Tell whether a job that asks for so many GPUs runs a model in bfloat16."""
+    def trains_in_half(self, student: str) -> bool:
+        """Tell whether a training of a student computes in bfloat16."""
+        gpus = resolve.student_needs(self.config, student, "training")["gpus"]
         dtype = self.config.engine.dtype
         return dtype == "bfloat16" or (dtype == "auto" and self.device_of(gpus) == "gpu")
 

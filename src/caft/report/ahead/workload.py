@@ -422,8 +422,7 @@ class _Workload:
         rate = self.rates.of(Job("train", student, size))
         seconds = amounts.times(tokens, rate.seconds)
         checkpoints = self.config.training.checkpoint_minutes is not None
-        needs = resolve.student_needs(self.config, student, PART_OF_RULE.get(step))
-        half = self.rates.computes_in_half(needs["gpus"])
+        half = self.rates.trains_in_half(student)
         work = work_of(
             step,
             jobs_of(files),
