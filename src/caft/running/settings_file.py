@@ -25,10 +25,11 @@ from caft.tables.hashing import digest
 def keep(path: Path, settings: Any, lost: bool = False) -> None:
     """Write a job's settings file anew where it does not say what makes the output today.
 
-    What is written is unlike all that was there before: Snakemake takes an input that is newer as
-    unchanged if its content is the one that it has recorded, which may be older than the outputs
-    that lie here, as after a backup was restored. Where the outputs were made with the settings of
-    today, the file that they were made with is written again, so that nothing runs.
+    What replaces other settings is unlike all that was there before: Snakemake takes an input that
+    is newer as unchanged if its content is the one that it has recorded, which may be older than
+    the outputs that lie here, as after a backup was restored. Where the outputs were made with the
+    settings of today, the file that they were made with is written again, so that nothing runs.
+    Where nothing tells, the content is the settings alone: that of all first runs.
 
     Args:
         path: of the settings file.
@@ -43,8 +44,8 @@ def keep(path: Path, settings: Any, lost: bool = False) -> None:
     made_with = _listed(path).get("made_with", {})
     if not lost and made_with.get("settings") == wanted:
         now = made_with
-    elif not lost and known.get("settings") == wanted:
-        now = known
+    elif not lost and known.get("settings", wanted) == wanted:
+        now = known or {"settings": wanted}
     else:
         now = {"settings": wanted, "written": time.time_ns()}
     if known != now:

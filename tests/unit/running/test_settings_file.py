@@ -64,6 +64,16 @@ def test_settings_of_before_are_another_content_where_other_outputs_lie(tmp_path
     assert path.read_bytes() not in (recorded, backup[path])
 
 
+def test_a_lost_folder_of_settings_is_the_content_of_a_first_run(tmp_path):
+    path = tmp_path / "a.json"
+    keep(path, {"epochs": 2})
+    first = ended(path)
+    for one in tmp_path.glob("a.*"):
+        one.unlink()
+    keep(path, {"epochs": 2})
+    assert path.read_bytes() == first
+
+
 def test_what_was_lost_makes_another_content_that_stays(tmp_path):
     path = tmp_path / "a.json"
     keep(path, {"epochs": 2})
