@@ -5,9 +5,10 @@ cleaned folder or `--rerun-triggers mtime` loses that knowledge, and what is the
 with today's settings. The settings files lie beside the data, and Snakemake compares their time in
 any case.
 
-Beside each lies a list of what the job has written, with sizes, and of the settings file that it
-was written with: a file that was cut or lost since then makes the job run again, whether or not
-another job reads it.
+Beside each lies a list of what the job has written and with which settings: a file that was cut,
+lost or changed since then makes the job run again, whether or not another job reads it. The same
+list lies with Snakemake's records of the job. Where the two differ, one of them is of another run:
+files of a backup are older than the records and taken as current by Snakemake alone.
 """
 
 import time
@@ -19,7 +20,11 @@ from typing import Any
 from caft import layout
 from caft.errors import CaftError
 from caft.tables.files import ends_well, has_sizes, read_json, write_json
-from caft.tables.hashing import digest
+from caft.tables.hashing import digest, file_sha256
+
+_RECORDED = ".snakemake/caft_outputs"
+_READ_EACH_RUN = 65_536
+"""Bytes; the hash of what is larger is compared with the record alone."""
 
 
 def keep(path: Path, settings: Any, lost: bool = False) -> None:
@@ -41,7 +46,8 @@ def keep(path: Path, settings: Any, lost: bool = False) -> None:
         CaftError: if the file cannot be written.
     """
     wanted, known = digest(settings), _read(path)
-    made_with = _listed(path).get("made_with", {})
+    beside, recorded = map(_listed_in, _lists_of(path))
+    made_with = (beside or recorded).get("made_with", {})
     if not lost and made_with.get("settings") == wanted:
         now = made_with
     elif not lost and known.get("settings", wanted) == wanted:
@@ -73,19 +79,23 @@ def listed(snakemake: Any) -> Iterator[None]:
     While the job runs there is no list.
     """
     path = Path(layout.job_settings(snakemake.rule, snakemake.wildcards))
-    outputs, made_with = _list_of(path), _read(path)
-    outputs.unlink(missing_ok=True)
+    made_with = _read(path)
+    for file in _lists_of(path):
+        file.unlink(missing_ok=True)
     yield
     if path.exists():
         sizes = {str(name): Path(name).stat().st_size for name in snakemake.output}
-        write_json(outputs, {"made_with": made_with, "sizes": sizes})
+        hashes = {name: file_sha256(name) for name in sizes}
+        made = {"made_with": made_with, "sizes": sizes, "hashes": hashes}
+        for file in _lists_of(path):
+            write_json(file, made)
 
 
 def has_lost(path: Path, outputs: Iterable[str]) -> bool:
-    """Tell whether a job's outputs are not all there as it has written them.
+    """Tell whether a job's outputs are not all there as its last run here has written them.
 
-    Sizes alone, since every run asks. Where the list itself is lost, a file counts as cut if it
-    does not end as a whole one does.
+    Sizes, and hashes of small files alone, since every run asks. Where the list itself is lost, a
+    file counts as cut if it does not end as a whole one does.
 
     Args:
         path: of the settings file.
@@ -94,21 +104,28 @@ def has_lost(path: Path, outputs: Iterable[str]) -> bool:
     first, *others = map(Path, outputs)
     if not first.exists():
         return False
-    sizes = _listed(path).get("sizes")
-    if sizes is None:
+    beside, recorded = map(_listed_in, _lists_of(path))
+    if beside and recorded and beside != recorded:
+        return True  # those of another run, such as a backup of it
+    listed = beside or recorded
+    if not listed:
         return not all(map(ends_well, (first, *others)))
-    return not has_sizes(".", sizes)
+    sizes, hashes = listed["sizes"], listed.get("hashes", {})
+    return not has_sizes(".", sizes) or any(
+        file_sha256(name) != hashes[name] for name in hashes if sizes[name] <= _READ_EACH_RUN
+    )
 
 
-def _listed(path: Path) -> dict[str, Any]:
+def _listed_in(file: Path) -> dict[str, Any]:
     """Return what a job has listed: `made_with`, its settings file, and `sizes`; {} if lost."""
     try:
-        listed = dict(read_json(_list_of(path)))
+        listed = dict(read_json(file))
     except (OSError, ValueError, TypeError):
         return {}
     # An earlier version listed sizes alone.
     return listed if "made_with" in listed else {"sizes": listed}
 
 
-def _list_of(path: Path) -> Path:
-    return path.with_suffix(".outputs")
+def _lists_of(path: Path) -> tuple[Path, Path]:
+    """Return where a job's list lies: beside its settings, and with Snakemake's own records."""
+    return path.with_suffix(".outputs"), Path(_RECORDED, *path.parts[-2:])

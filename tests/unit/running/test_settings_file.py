@@ -9,6 +9,11 @@ from caft.running.settings_file import keep, listed
 from caft.tables.files import read_json
 
 
+@pytest.fixture(autouse=True)
+def in_a_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 def changes(path, *calls):
     """Make each call; tell which of them wrote the file anew."""
     changed = []
@@ -55,7 +60,7 @@ def test_settings_of_before_are_another_content_where_other_outputs_lie(tmp_path
     path = tmp_path / "a.json"
     keep(path, {"epochs": 2})
     ended(path)
-    backup = {one: one.read_bytes() for one in tmp_path.iterdir()}
+    backup = {one: one.read_bytes() for one in tmp_path.glob("a.*")}
     keep(path, {"epochs": 3})
     recorded = ended(path)  # by Snakemake
     for one, content in backup.items():
