@@ -46,9 +46,12 @@ long as the files of the model that gave them are the same.
 Beside Snakemake's own records, every job has a file in `data/settings/` that says by a hash what
 makes its output. It is written anew when that changes, so that a changed setting is newer than
 what was made before: also without `.snakemake`, or with `--rerun-triggers mtime`. Beside it lie
-the sizes of what the job has written: a file that was cut or lost is made again, though no other
-job reads it. Your own files count by their content, up to 64 MB by a hash, above by size and
-time; weights are compared with their record again before they are loaded.
+the sizes and hashes of what the job has written, and the same list lies with Snakemake's records
+(`.snakemake/caft_outputs/`). A file that was cut, lost or (up to 64 kB) changed is made again,
+though no other job reads it. Where the two lists differ, the files are of another run, as after a
+backup was restored, and the job runs again. Your own files count by their content, up to 64 MB by
+a hash, above by size and time; weights are compared with their record again before they are
+loaded.
 
 Random sequences of such edits, moves, losses, cuts and kills, of restored files and damaged weights
 are tried as well: after each the same command has to end with the tables of a fresh run

@@ -130,6 +130,16 @@ def moved(project: Project) -> None:
     project.folder, project.checkout = there, there / "checkout"
 
 
+def kept_in_a_backup(project: Project) -> None:
+    for name in ("data", "results"):
+        shutil.copytree(project.folder / name, project.folder / "backup" / name)
+
+
+def restored_from_the_backup(project: Project) -> None:
+    """Lay the files of an earlier run, with their times, over those of this one."""
+    shutil.copytree(project.folder / "backup", project.folder, dirs_exist_ok=True)
+
+
 def removed(*names: str) -> Edit:
     """Return an edit that removes files or folders."""
 
@@ -560,6 +570,19 @@ CONTENT = [  # data, models, files and code
         "the settings files beside the data deleted (`rm -r data/settings`)",
         removed("data/settings"),
         {},
+    ),
+    Promise(
+        "`data/` and `results/` of an earlier run with other thresholds, restored from a backup",
+        restored_from_the_backup,
+        {
+            "assign_buckets": 1,
+            "generate_rationales": 1,
+            "build_mixtures": 1,
+            "tabulate_teacher": 1,
+            "summarize": 1,
+        },
+        after=(both(kept_in_a_backup, one_more_hard),),
+        note="the models and the answers of this run are still there",
     ),
     Promise(
         "what lies beside a plan lost: stages, or rows of mixtures",

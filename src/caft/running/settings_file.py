@@ -5,10 +5,13 @@ cleaned folder or `--rerun-triggers mtime` loses that knowledge, and what is the
 with today's settings. The settings files lie beside the data, and Snakemake compares their time in
 any case.
 
-Beside each lies a list of what the job has written, with sizes: a file that was cut or lost since
-then makes the job run again, whether or not another job reads it.
+Beside each lies a list of what the job has written and with which settings: a file that was cut,
+lost or changed since then makes the job run again, whether or not another job reads it. The same
+list lies with Snakemake's records of the job. Where the two differ, one of them is of another run:
+files of a backup are older than the records and taken as current by Snakemake alone.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +20,21 @@ from typing import Any
 from caft import layout
 from caft.errors import CaftError
 from caft.tables.files import ends_well, has_sizes, read_json, write_json
-from caft.tables.hashing import digest
+from caft.tables.hashing import digest, file_sha256
+
+_RECORDED = ".snakemake/caft_outputs"
+_READ_EACH_RUN = 65_536
+"""Bytes; the hash of what is larger is compared with the record alone."""
 
 
 def keep(path: Path, settings: Any, lost: bool = False) -> None:
     """Write a job's settings file anew where it does not say what makes the output today.
+
+    What replaces other settings is unlike all that was there before: Snakemake takes an input that
+    is newer as unchanged if its content is the one that it has recorded, which may be older than
+    the outputs that lie here, as after a backup was restored. Where the outputs were made with the
+    settings of today, the file that they were made with is written again, so that nothing runs.
+    Where nothing tells, the content is the settings alone: that of all first runs.
 
     Args:
         path: of the settings file.
@@ -32,8 +45,15 @@ def keep(path: Path, settings: Any, lost: bool = False) -> None:
     Raises:
         CaftError: if the file cannot be written.
     """
-    known = _read(path)
-    now = {"settings": digest(settings), "lost": known.get("lost", 0) + lost}
+    wanted, known = digest(settings), _read(path)
+    beside, recorded = map(_listed_in, _lists_of(path))
+    made_with = (beside or recorded).get("made_with", {})
+    if not lost and made_with.get("settings") == wanted:
+        now = made_with
+    elif not lost and known.get("settings", wanted) == wanted:
+        now = known or {"settings": wanted}
+    else:
+        now = {"settings": wanted, "written": time.time_ns()}
     if known != now:
         try:
             write_json(path, now)
@@ -47,27 +67,35 @@ def keep(path: Path, settings: Any, lost: bool = False) -> None:
 def _read(path: Path) -> dict[str, Any]:
     try:
         known = read_json(path)
-        return {"settings": str(known["settings"]), "lost": int(known["lost"])}
+        return known if isinstance(known["settings"], str) else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
 @contextmanager
 def listed(snakemake: Any) -> Iterator[None]:
-    """List what a job writes, once it has ended well; while it runs there is no list."""
+    """List what a job writes and with which settings, once it has ended well.
+
+    While the job runs there is no list.
+    """
     path = Path(layout.job_settings(snakemake.rule, snakemake.wildcards))
-    outputs = _list_of(path)
-    outputs.unlink(missing_ok=True)
+    made_with = _read(path)
+    for file in _lists_of(path):
+        file.unlink(missing_ok=True)
     yield
     if path.exists():
-        write_json(outputs, {str(name): Path(name).stat().st_size for name in snakemake.output})
+        sizes = {str(name): Path(name).stat().st_size for name in snakemake.output}
+        hashes = {name: file_sha256(name) for name in sizes}
+        made = {"made_with": made_with, "sizes": sizes, "hashes": hashes}
+        for file in _lists_of(path):
+            write_json(file, made)
 
 
 def has_lost(path: Path, outputs: Iterable[str]) -> bool:
-    """Tell whether a job's outputs are not all there as it has written them.
+    """Tell whether a job's outputs are not all there as its last run here has written them.
 
-    Sizes alone, since every run asks. Where the list itself is lost, a file counts as cut if it
-    does not end as a whole one does.
+    Sizes, and hashes of small files alone, since every run asks. Where the list itself is lost, a
+    file counts as cut if it does not end as a whole one does.
 
     Args:
         path: of the settings file.
@@ -76,12 +104,28 @@ def has_lost(path: Path, outputs: Iterable[str]) -> bool:
     first, *others = map(Path, outputs)
     if not first.exists():
         return False
-    try:
-        sizes = dict(read_json(_list_of(path)))
-    except (OSError, ValueError, TypeError):
+    beside, recorded = map(_listed_in, _lists_of(path))
+    if beside and recorded and beside != recorded:
+        return True  # those of another run, such as a backup of it
+    listed = beside or recorded
+    if not listed:
         return not all(map(ends_well, (first, *others)))
-    return not has_sizes(".", sizes)
+    sizes, hashes = listed["sizes"], listed.get("hashes", {})
+    return not has_sizes(".", sizes) or any(
+        file_sha256(name) != hashes[name] for name in hashes if sizes[name] <= _READ_EACH_RUN
+    )
 
 
-def _list_of(path: Path) -> Path:
-    return path.with_suffix(".outputs")
+def _listed_in(file: Path) -> dict[str, Any]:
+    """Return what a job has listed: `made_with`, its settings file, and `sizes`; {} if lost."""
+    try:
+        listed = dict(read_json(file))
+    except (OSError, ValueError, TypeError):
+        return {}
+    # An earlier version listed sizes alone.
+    return listed if "made_with" in listed else {"sizes": listed}
+
+
+def _lists_of(path: Path) -> tuple[Path, Path]:
+    """Return where a job's list lies: beside its settings, and with Snakemake's own records."""
+    return path.with_suffix(".outputs"), Path(_RECORDED, *path.parts[-2:])

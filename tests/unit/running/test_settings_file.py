@@ -1,9 +1,17 @@
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from caft.errors import CaftError
-from caft.running.settings_file import keep
+from caft.running import settings_file
+from caft.running.settings_file import keep, listed
+from caft.tables.files import read_json
+
+
+@pytest.fixture(autouse=True)
+def in_a_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
 
 
 def changes(path, *calls):
@@ -27,13 +35,48 @@ def test_only_other_settings_write_it_anew(tmp_path):
     ]
 
 
-def test_back_to_the_first_settings_is_the_first_content(tmp_path):
+def ended(path, rule="made"):
+    """Let a job of these settings end well; return its settings file."""
+    output = path.with_name("out.csv")
+    snakemake = SimpleNamespace(rule=rule, wildcards={}, output=[str(output)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings_file.layout, "job_settings", lambda *_: str(path))
+        with listed(snakemake):
+            output.write_text("a\n")
+    return path.read_bytes()
+
+
+def test_back_to_the_settings_of_what_is_there_is_the_content_that_made_it(tmp_path):
     path = tmp_path / "a.json"
     keep(path, {"epochs": 2})
-    first = path.read_bytes()
+    first = ended(path)
     keep(path, {"epochs": 3})
+    assert path.read_bytes() != first
     keep(path, {"epochs": 2})
     assert path.read_bytes() == first, "Snakemake compares the content of what is newer"
+
+
+def test_settings_of_before_are_another_content_where_other_outputs_lie(tmp_path):
+    path = tmp_path / "a.json"
+    keep(path, {"epochs": 2})
+    ended(path)
+    backup = {one: one.read_bytes() for one in tmp_path.glob("a.*")}
+    keep(path, {"epochs": 3})
+    recorded = ended(path)  # by Snakemake
+    for one, content in backup.items():
+        one.write_bytes(content)
+    keep(path, {"epochs": 3})
+    assert path.read_bytes() not in (recorded, backup[path])
+
+
+def test_a_lost_folder_of_settings_is_the_content_of_a_first_run(tmp_path):
+    path = tmp_path / "a.json"
+    keep(path, {"epochs": 2})
+    first = ended(path)
+    for one in tmp_path.glob("a.*"):
+        one.unlink()
+    keep(path, {"epochs": 2})
+    assert path.read_bytes() == first
 
 
 def test_what_was_lost_makes_another_content_that_stays(tmp_path):
@@ -52,10 +95,10 @@ def test_what_was_lost_makes_another_content_that_stays(tmp_path):
 def test_one_that_cannot_be_read_is_written_anew(tmp_path, content):
     path = tmp_path / "a.json"
     keep(path, {"epochs": 2})
-    right = path.read_bytes()
+    right = read_json(path)["settings"]
     path.write_bytes(content)
     keep(path, {"epochs": 2})
-    assert path.read_bytes() == right
+    assert read_json(path)["settings"] == right
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
