@@ -246,7 +246,9 @@ def _no_gpu(device: str, held: int) -> str:
     asked = f"engine.gpus: {held}" if held else "one of this machine's GPUs (engine.device: auto)"
     asked = "engine.device: cuda" if device == "cuda" else asked
     built, driver = torch.version.cuda, devices.driver()
-    if built is None and torch.version.hip is None:
+    if devices.are_hidden():
+        mend = "unset CUDA_VISIBLE_DEVICES, which names none"
+    elif built is None and torch.version.hip is None:
         mend = "install a build of torch for CUDA (https://pytorch.org/get-started/locally)"
     else:
         mend = "make the driver at least as new as that CUDA wants, or install a torch for an older"
