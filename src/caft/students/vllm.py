@@ -59,6 +59,8 @@ def open_scorer(subject: Subject) -> Scorer:
             `engine.device`.
     """
     engine = subject.engine.model_copy(update={"device": _device(subject.engine.device)})
+    if engine.device == "cuda":
+        devices.take(engine.vllm.tensor_parallel_size if engine.vllm else 1)
     opened = scorer.open_scorer(replace(subject, engine=engine))
     spec = {name: value for name, value in opened.spec.items() if name != "attention"}
     libraries = {**spec["libraries"], "vllm": _version()}

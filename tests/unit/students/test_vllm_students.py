@@ -179,6 +179,20 @@ def test_an_engine_without_room_for_its_longest_text_says_what_to_set(
         evaluate_model(asked, Way("test", "cot"), subjects[0], SETTINGS, cache)
 
 
+@pytest.mark.parametrize("divided", [1, 2])
+def test_a_job_that_asks_for_none_takes_a_gpu_for_each_part_of_a_model(
+    answering, subjects, monkeypatch, divided
+):
+    taken = []
+    answering.device = "cuda"
+    monkeypatch.setattr(vllm.devices, "take", lambda count=1: taken.append(count))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    own = Vllm(tensor_parallel_size=divided)
+    engine = subjects[0].engine.model_copy(update={"vllm": own})
+    assert vllm.open_scorer(replace(subjects[0], engine=engine)).spec["device"] == "cuda"
+    assert taken[0] == divided
+
+
 SCRIPT = """
 import multiprocessing, os, types, sys
 from pathlib import Path
