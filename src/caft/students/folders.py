@@ -344,9 +344,8 @@ def float32_head(model: Any) -> None:
     norm = final_norm(model).float()
     norm.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
     head = model.get_output_embeddings()
-    own = torch.nn.Linear(
-        head.in_features, head.out_features, bias=head.bias is not None, dtype=torch.float32
-    )
+    with torch.device("meta"):  # its weights follow: gigabytes of random ones would be made first
+        own = torch.nn.Linear(head.in_features, head.out_features, bias=head.bias is not None)
     own.weight = torch.nn.Parameter(head.weight.detach().float(), requires_grad=False)
     if head.bias is not None:
         own.bias = torch.nn.Parameter(head.bias.detach().float(), requires_grad=False)
