@@ -11,6 +11,15 @@ import pytest
 from tiny import CHATML, LESSONS, SPACED, build_model, build_tokenizer, save_student
 
 
+@pytest.fixture(autouse=True)
+def no_card_is_held(monkeypatch):
+    """On a machine with GPUs, a card would be this process's to its end: others would wait for it.
+
+    Jobs that a test starts take theirs as ever.
+    """
+    monkeypatch.setattr("caft.running.devices.take", lambda count=1: None)
+
+
 @pytest.fixture(scope="session")
 def chatml():
     """A byte-level tokenizer with a ChatML template."""

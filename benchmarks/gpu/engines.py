@@ -32,7 +32,9 @@ def check(machine: Machine) -> dict[str, Any]:
     write_json(adapter / "model.json", record)
     items = questions(machine.size(256, 8)).assign(split="test")
     asked, cache = Asked(items, letters(), 1), Cache(machine.folder / "blocks")
-    student = Subject(folder / "student.json", None, machine.engine())
+    # vLLM keeps what it takes, and the other engine needs room as well.
+    engine = machine.engine(vllm={"gpu_memory_utilization": 0.5})
+    student = Subject(folder / "student.json", None, engine)
     subjects = [student, replace(student, trained_file=adapter / "model.json")]
     settings = {name: Evaluation(engine=name) for name in ("transformers", "vllm")}
     with machine.measured() as taken:

@@ -92,6 +92,14 @@ def random_model(**rope):
     return Phi3ForCausalLM(config).to("cuda").eval()
 
 
+def turning_model():
+    """A random model whose positions turn behind 64 tokens, as those of Phi-4-mini behind 4,096."""
+    turn = {"original_max_position_embeddings": 64}
+    factors = {"short_factor": [1.0] * 8, "long_factor": [1.0 + 3 * n for n in range(8)]}
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "partial_rotary_factor": 1.0}
+    return random_model(rope_parameters={**rope, **turn, **factors, "factor": 8.0}, **turn)
+
+
 def written(model, prompts, rows, longest=40, measure=None):
     from caft.students.decoder import Decoder, Text
 
@@ -108,19 +116,37 @@ def prompts_of(lengths):
     return [torch.randint(3, 200, (n,), generator=generator).tolist() for n in lengths]
 
 
+def last_logits(model, batch):
+    from caft.complexity.forward import answer_logits
+
+    return [logits[0].cpu() for logits in answer_logits(model, batch, 0)]
+
+
+def rows_of(lengths):
+    from caft.complexity.forward import Row
+
+    texts = enumerate(prompts_of(lengths))
+    return [Row(index, text, len(text) - 1, [], [[3], [4]], 0) for index, text in texts]
+
+
 def test_texts_across_the_length_where_positions_turn_are_those_of_the_whole_text():
     from caft.complexity.generations import token_statistics
 
-    turn = {"original_max_position_embeddings": 64}
-    factors = {"short_factor": [1.0] * 8, "long_factor": [1.0 + 3 * n for n in range(8)]}
-    rope = {"rope_type": "longrope", "rope_theta": 1e4, "partial_rotary_factor": 1.0}
-    model = random_model(rope_parameters={**rope, **turn, **factors, "factor": 8.0}, **turn)
+    model = turning_model()
     for one in written(model, prompts_of([50, 60, 64, 20, 90]), 3, measure=token_statistics):
         for place, (token, (_, log_prob, _)) in enumerate(zip(one.new, one.measured, strict=True)):
             text = torch.tensor([one.prompt + one.new[:place]], device="cuda")
             with torch.inference_mode():
                 expected = model(input_ids=text).logits[0, -1].log_softmax(-1)
             assert float(expected[token]) == pytest.approx(log_prob, abs=1e-3)
+
+
+def test_scores_on_both_sides_of_that_length_are_those_of_each_text_alone():
+    model, rows = turning_model(), rows_of([64, 20, 65, 90, 40])
+    for row, logits in zip(rows, last_logits(model, rows), strict=True):
+        with torch.inference_mode():
+            alone = model(input_ids=torch.tensor([row.tokens], device="cuda")).logits[0, -1]
+        assert torch.allclose(logits, alone.cpu(), atol=1e-3)
 
 
 def test_texts_that_join_are_written_as_each_alone():
@@ -151,6 +177,24 @@ def test_an_out_of_memory_halves_the_rows_and_changes_no_text(monkeypatch):
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert begun and found == expected
+
+
+def test_an_out_of_memory_halves_the_batches_of_scores_and_changes_none():
+    from caft.complexity.forward import batches_that_fit
+
+    model, rows = random_model(), rows_of([500 + n % 5 for n in range(256)])
+    expected = [last_logits(model, [row])[0] for row in rows]
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_allocated() + 6e7) / total)
+    try:
+        found = list(batches_that_fit(rows, 10**6, lambda batch: last_logits(model, batch)))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert 1 < len(found) < 256
+    for batch, scored in found:
+        for row, logits in zip(batch, scored, strict=True):
+            assert torch.allclose(logits, expected[row.index], atol=1e-3)
 
 
 def test_the_cache_is_bounded_by_the_free_memory():

@@ -54,8 +54,7 @@ def merge(choice: Choice, target: Path, items: int, tolerance: float) -> dict[st
     if choice.record["method"] == "full":
         raise ExportError(f"{choice.model}: is a whole model already; export it without --merge.")
     student = choice.student_folder
-    engine = Engine.model_validate(choice.provenance["config"]["engine"])
-    device, attention = pick_device(engine)[0], engine.attention
+    device, attention = _place(Engine.model_validate(choice.provenance["config"]["engine"]))
     check_folder(student)
     check_adapter(choice.folder)
     base: Any = AutoModelForCausalLM.from_pretrained(
@@ -80,6 +79,18 @@ def merge(choice: Choice, target: Path, items: int, tolerance: float) -> dict[st
             "; export the adapter without --merge, or allow more."
         )
     return {**found, "dtype": _name(dtype)}
+
+
+def _place(engine: Engine) -> tuple[str, str]:
+    """Return device and attention: a GPU if this machine has one, whatever the run's had.
+
+    Flash attention does not compute in float32.
+    """
+    exact = Engine(
+        device="cpu" if engine.device == "cpu" else "auto",
+        attention="eager" if engine.attention == "eager" else "sdpa",
+    )
+    return pick_device(exact)[0], exact.attention
 
 
 def compare(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, int]:

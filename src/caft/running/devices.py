@@ -99,14 +99,25 @@ def missing(count: int) -> str | None:
     Args:
         count: `engine.gpus`.
     """
-    if visible() or any(glob(pattern) for pattern in _DEVICE_FILES):
+    there = _listed() or any(glob(pattern) for pattern in _DEVICE_FILES)
+    if visible() or (there and not are_hidden()):
         return None
     asked = f"engine.gpus: {count}" if count else "engine.device: cuda"
+    why = "CUDA_VISIBLE_DEVICES names none; unset it"
+    if not there:
+        why = (
+            "this machine shows none: nvidia-smi lists none and there is no device file; run on a "
+            "machine with a GPU and its driver"
+        )
     return (
-        f"{asked} asks for a GPU and this machine shows none: nvidia-smi lists none and there is "
-        "no device file; run on a machine with a GPU and its driver, or set engine: "
-        "{gpus: 0, device: cpu} to compute on the CPU."
+        f"{asked} asks for a GPU and {why}, or set engine: {{gpus: 0, device: cpu}} to compute on "
+        "the CPU."
     )
+
+
+def are_hidden() -> bool:
+    """Tell whether CUDA_VISIBLE_DEVICES is set and names no device, which hides all there are."""
+    return "CUDA_VISIBLE_DEVICES" in os.environ and not visible()
 
 
 def asked() -> int:

@@ -18,7 +18,8 @@ from caft.shown import Formatter, line, streams_shown
 
 _SECONDS_BETWEEN_LINES = 5.0
 # Where torch reads how it keeps the memory of a GPU; the second name is that of older versions.
-_ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+ALLOCATOR = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+GROWING = "expandable_segments:True"
 _SLOW = 0.1  # units per second, below which seconds per unit say more
 
 
@@ -41,8 +42,8 @@ def job(snakemake: Any, label: str = "") -> Iterator[logging.Logger]:
     )
     # Before torch is imported: it reads these once.
     os.environ.setdefault("OMP_NUM_THREADS", str(snakemake.threads))
-    if not any(name in os.environ for name in _ALLOCATOR):
-        os.environ[_ALLOCATOR[0]] = "expandable_segments:True"
+    if not any(name in os.environ for name in ALLOCATOR):
+        os.environ[ALLOCATOR[0]] = GROWING
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore", category=SyntaxWarning)

@@ -246,7 +246,9 @@ def _no_gpu(device: str, held: int) -> str:
     asked = f"engine.gpus: {held}" if held else "one of this machine's GPUs (engine.device: auto)"
     asked = "engine.device: cuda" if device == "cuda" else asked
     built, driver = torch.version.cuda, devices.driver()
-    if built is None and torch.version.hip is None:
+    if devices.are_hidden():
+        mend = "unset CUDA_VISIBLE_DEVICES, which names none"
+    elif built is None and torch.version.hip is None:
         mend = "install a build of torch for CUDA (https://pytorch.org/get-started/locally)"
     else:
         mend = "make the driver at least as new as that CUDA wants, or install a torch for an older"
@@ -342,9 +344,8 @@ def float32_head(model: Any) -> None:
     norm = final_norm(model).float()
     norm.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
     head = model.get_output_embeddings()
-    own = torch.nn.Linear(
-        head.in_features, head.out_features, bias=head.bias is not None, dtype=torch.float32
-    )
+    with torch.device("meta"):  # its weights follow: gigabytes of random ones would be made first
+        own = torch.nn.Linear(head.in_features, head.out_features, bias=head.bias is not None)
     own.weight = torch.nn.Parameter(head.weight.detach().float(), requires_grad=False)
     if head.bias is not None:
         own.bias = torch.nn.Parameter(head.bias.detach().float(), requires_grad=False)

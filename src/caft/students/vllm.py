@@ -8,7 +8,9 @@ them in float32 and merges it, so in bfloat16 near ties may fall differently.
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any
 from caft.errors import ModelError
 from caft.prompting.chat import Chat
 from caft.prompting.prompts import Messages
-from caft.running import devices
+from caft.running import devices, jobs
 from caft.running.settings import Vllm
 from caft.students import opened as scorer
 from caft.students.architecture import ropes
@@ -57,6 +59,8 @@ def open_scorer(subject: Subject) -> Scorer:
             `engine.device`.
     """
     engine = subject.engine.model_copy(update={"device": _device(subject.engine.device)})
+    if engine.device == "cuda":
+        devices.take(engine.vllm.tensor_parallel_size if engine.vllm else 1)
     opened = scorer.open_scorer(replace(subject, engine=engine))
     spec = {name: value for name, value in opened.spec.items() if name != "attention"}
     libraries = {**spec["libraries"], "vllm": _version()}
@@ -231,7 +235,7 @@ def _device(wanted: str) -> str:
     """Return the device that the installed vLLM runs on, `cuda` or `cpu`."""
     if problem := missing():
         raise ModelError(problem)
-    # The job is a script without a main guard, which vLLM's own processes would run once more.
+    # The engine itself is in this process, and ends with it.
     os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     from vllm.platforms import current_platform
@@ -273,15 +277,16 @@ def _start(opened: Scorer, folder: Path, settings: Vllm, needed: Needs) -> Any:
     if needed.rank:
         given |= {"enable_lora": True, "max_lora_rank": needed.rank}
     try:
-        return LLM(
-            model=str(folder),
-            tokenizer=str(opened.folder),
-            dtype=opened.spec["dtype"],
-            generation_config="vllm",  # no repetition penalty or temperature of the model's makers
-            trust_remote_code=False,
-            max_model_len=length,
-            **given,
-        )
+        with _workers_begin_anew():
+            return LLM(
+                model=str(folder),
+                tokenizer=str(opened.folder),
+                dtype=opened.spec["dtype"],
+                generation_config="vllm",  # no repetition penalty or temperature of its makers
+                trust_remote_code=False,
+                max_model_len=length,
+                **given,
+            )
     except ValueError as error:
         if "max_model_len" not in str(error) and "KV cache" not in str(error):
             raise
@@ -290,6 +295,29 @@ def _start(opened: Scorer, folder: Path, settings: Vllm, needed: Needs) -> Any:
             f"vLLM ({' '.join(str(error).split())}); raise engine.vllm.gpu_memory_utilization, or "
             "lower engine.vllm.max_model_len: what is longer is [too_long] then."
         ) from error
+
+
+@contextmanager
+def _workers_begin_anew() -> Iterator[None]:
+    """Let the processes that vLLM starts, one for each of several GPUs, take nothing from this one.
+
+    They are spawned, since a fork cannot use a GPU once this process has. Python gives what is
+    spawned the main module of this process by its file, so they would run the job's script, which
+    has no main guard, once more. And they keep the memory of their GPU in torch's usual way: CUDA
+    shares none of growing segments between processes, as vLLM's sums over GPUs need it.
+    """
+    os.environ.setdefault("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")
+    main, (allocator, _) = vars(sys.modules["__main__"]), jobs.ALLOCATOR
+    file, kept = main.pop("__file__", None), os.environ.get(allocator)
+    if kept == jobs.GROWING:
+        del os.environ[allocator]
+    try:
+        yield
+    finally:
+        if file is not None:
+            main["__file__"] = file
+        if kept is not None:
+            os.environ[allocator] = kept
 
 
 def _tell_of_factors(folder: Path, length: int) -> None:

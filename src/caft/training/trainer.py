@@ -165,6 +165,8 @@ class StageTrainer(SFTTrainer):
         state = self.accelerator.get_state_dict(self.model_wrapped) if sharded else None
         if self.is_world_process_zero():
             model = self.accelerator.unwrap_model(self.model)
+            if state:
+                state = _without_tied(state, model.all_tied_weights_keys)
             if self.kept_as:
                 # What answers questions in bfloat16 needs half of what float32 takes.
                 state = _converted(state or model.state_dict(), getattr(torch, self.kept_as))
@@ -200,6 +202,20 @@ class StageTrainer(SFTTrainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+
+def _without_tied(
+    weights: Mapping[str, torch.Tensor], tied: Mapping[str, str]
+) -> dict[str, torch.Tensor]:
+    """Leave out weights that are others under a second name, as `save_pretrained` does.
+
+    It knows them by their memory, and shards are gathered into memory of its own for each name.
+
+    Args:
+        weights: by their names.
+        tied: second names, each with the first one (`all_tied_weights_keys` of the model).
+    """
+    return {name: one for name, one in weights.items() if tied.get(name) not in weights}
 
 
 def _converted(weights: Mapping[str, torch.Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:

@@ -223,9 +223,10 @@ def test_the_code_on_the_card_of_a_merged_model_gives_them_too(run, tokenizer, c
     assert modes == {(run / "out/merged").stat().st_mode & 0o666}, "as the umask says"
 
 
-def test_a_merge_is_checked_with_transformers_after_a_run_with_vllm(run, capsys):
+def test_a_merge_is_checked_with_transformers_in_float32_wherever_the_run_was(run, capsys):
     provenance = read_json("results/provenance.json")
     provenance["config"]["evaluation"]["engine"] = "vllm"
+    provenance["config"]["engine"] |= {"device": "cuda", "attention": "flash_attention_2"}
     write_json("results/provenance.json", provenance)
     assert caft("two_stages", "--to", "out/merged", "--merge", "--check-items", "2") == 0
     assert "0 of 4 greedy answers differ" in capsys.readouterr().out

@@ -27,6 +27,11 @@ SLICED = (
 )
 
 
+@pytest.fixture
+def no_card_is_held():
+    """Here cards are taken, those of a machine that is made up."""
+
+
 @pytest.fixture(autouse=True)
 def machine(tmp_path, monkeypatch):
     """A machine with the devices that `nvidia-smi -L` is made to print."""
@@ -170,6 +175,14 @@ def test_a_gpu_that_is_asked_for_where_there_is_none_is_an_error(machine, monkey
 
 def test_a_machine_that_lists_its_gpus_misses_none(machine):
     assert devices.missing(1) is None
+
+
+@pytest.mark.parametrize("named", ["", "-1,0"])
+def test_gpus_that_are_hidden_are_an_error_that_names_the_variable(monkeypatch, named):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert devices.missing(2).startswith(
+        "engine.gpus: 2 asks for a GPU and CUDA_VISIBLE_DEVICES names none; unset it, or set"
+    )
 
 
 ONE = """

@@ -192,6 +192,11 @@ def test_a_gpu_that_torch_does_not_see_is_an_error_with_versions_and_mend(
         pick_device(Engine(device=device))
     assert told in str(error.value)
     assert "engine: {gpus: 0, device: cpu}" in str(error.value)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(
+        ModelError, match=r"none \(driver 550.1\); unset CUDA_VISIBLE_DEVICES, which"
+    ):
+        pick_device(Engine(device=device))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What caft asks of vLLM and reads of it, with a stand-in at its edge: vLLM itself is not here."""
 
 import importlib.machinery
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -176,6 +177,56 @@ def test_an_engine_without_room_for_its_longest_text_says_what_to_set(
     answering.refusal += " KV cache is needed. Try decreasing `max_model_len`."
     with pytest.raises(ModelError, match=r"raise engine\.vllm\.gpu_memory_utilization, or lower"):
         evaluate_model(asked, Way("test", "cot"), subjects[0], SETTINGS, cache)
+
+
+@pytest.mark.parametrize("divided", [1, 2])
+def test_a_job_that_asks_for_none_takes_a_gpu_for_each_part_of_a_model(
+    answering, subjects, monkeypatch, divided
+):
+    taken = []
+    answering.device = "cuda"
+    monkeypatch.setattr(vllm.devices, "take", lambda count=1: taken.append(count))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    own = Vllm(tensor_parallel_size=divided)
+    engine = subjects[0].engine.model_copy(update={"vllm": own})
+    assert vllm.open_scorer(replace(subjects[0], engine=engine)).spec["device"] == "cuda"
+    assert taken[0] == divided
+
+
+SCRIPT = """
+import multiprocessing, os, types, sys
+from pathlib import Path
+from caft.running.settings import Vllm
+from caft.students import vllm
+
+KEY = "PYTORCH_ALLOC_CONF"
+os.environ[KEY] = "expandable_segments:True"
+print("the script runs", flush=True)
+
+class LLM:
+    def __init__(self, **_):
+        context = multiprocessing.get_context(os.environ["VLLM_WORKER_MULTIPROCESSING_METHOD"])
+        worker = context.Process(target=print, args=["a worker", os.environ.get(KEY)])
+        worker.start()
+        worker.join()
+
+sys.modules["vllm"] = types.SimpleNamespace(LLM=LLM)
+vllm.check_folder = vllm._tell_of_factors = lambda *_: None
+opened = types.SimpleNamespace(folder=Path("s"), spec={"dtype": "bfloat16"})
+vllm._start(opened, Path("s"), Vllm(tensor_parallel_size=2), vllm.Needs(512))
+print(Path(__file__).name, os.environ[KEY])
+"""
+
+
+def test_processes_of_an_engine_begin_anew_and_do_not_run_the_jobs_script_again(tmp_path):
+    script = tmp_path / "job.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "the script runs",
+        "a worker None",
+        "job.py expandable_segments:True",
+    ]
 
 
 def test_a_model_with_weights_of_its_own_is_left_to_its_own_job(

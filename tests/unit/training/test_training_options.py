@@ -310,6 +310,15 @@ def test_the_validation_loss_is_the_mean_over_its_tokens_and_moves_nothing(
     assert held_out[-1]["validation_loss"] == pytest.approx(total / count, abs=1e-4)
 
 
+def test_weights_that_were_gathered_from_shards_are_saved_once_if_they_are_tied(student):
+    model = load_model(student)
+    gathered = {name: weight.clone() for name, weight in model.state_dict().items()}
+    kept = trainer._without_tied(gathered, model.all_tied_weights_keys)
+    assert set(gathered) - set(kept) == {"lm_head.weight"}
+    assert set(kept) == set(load_file(student / "model.safetensors"))
+    assert trainer._without_tied(gathered, {}) == gathered
+
+
 def test_every_epoch_is_kept_as_a_model_of_its_own(train, student, tmp_path):
     record = train(epochs=2.5, keep_epochs=True)
     assert record["epochs"] == [1, 2, 3]  # the last one is half an epoch
