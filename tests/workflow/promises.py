@@ -572,7 +572,7 @@ CONTENT = [  # data, models, files and code
         {},
     ),
     Promise(
-        "`data/` and `results/` of an earlier run with other thresholds, restored from a backup",
+        "a backup of `data/` and `results/`, made with other thresholds, laid over the run",
         restored_from_the_backup,
         {
             "assign_buckets": 1,
@@ -582,7 +582,7 @@ CONTENT = [  # data, models, files and code
             "summarize": 1,
         },
         after=(both(kept_in_a_backup, one_more_hard),),
-        note="the models and the answers of this run are still there",
+        note="models and answers are still there",
     ),
     Promise(
         "what lies beside a plan lost: stages, or rows of mixtures",
