@@ -8,8 +8,10 @@ from email.utils import formatdate
 
 import pytest
 
+from caft.shown import line
 from caft.store.record import RECORD, encode
 from caft.teacher import Answer, Request
+from caft.teacher.endpoint import replies
 from caft.teacher.endpoint.replies import (
     Fault,
     brief,
@@ -70,6 +72,14 @@ def test_a_message_is_one_short_printable_line_without_the_secret():
         == r"bad key [redacted]\u001b[31m\ud83d"
     )
     assert len(brief("x" * 9999, SECRET)) == 302
+
+
+@pytest.mark.parametrize("text", ["\x00" * 100_000, "a\x00 " * 100_000, "=\ud83d\n" * 100_000])
+def test_of_a_long_text_no_more_is_escaped_than_is_shown(text, monkeypatch):
+    read = []
+    monkeypatch.setattr(replies, "line", lambda text: read.append(len(text)) or line(text))
+    assert brief(text, SECRET) == line(" ".join(text.split()))[:300] + " …"
+    assert sum(read) <= 301
 
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"[1]", b"null", b'{"a": ', b"<html>", b"[" * 99999])
