@@ -524,6 +524,7 @@ ENTRY = {"custom_id": "key of q0", "error": None}
     "entry",
     [
         {**ENTRY, "response": {"status_code": "200", "body": reply("good")}},
+        {**ENTRY, "response": {"status_code": 201, "body": reply("good")}},
         {**ENTRY, "response": {"body": reply("good")}},
         {**ENTRY, "response": reply("good")},
         {**ENTRY, "response": {"status_code": 200, "body": json.dumps(reply("good"))}},

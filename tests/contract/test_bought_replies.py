@@ -48,6 +48,7 @@ def rows(sent, folder, runs=2, **changed):
         (b"data: " + WHOLE + b"\n\ndata: [DONE]\n\n", None, GOOD),
         (WHOLE + b"\n[DONE]", None, GOOD),
         (b'{"status": "queued"}\n' + WHOLE, None, GOOD),
+        (json.dumps({"data": reply(GOOD), "code": 0}).encode(), None, GOOD),
         (as_stream({"content": "One. "}, {"content": "[[1]]"}), None, GOOD),
         (as_stream({"reasoning": THINKING}, {"content": "[[2]]"}), "wrong_answer", "[[2]]"),
         # What nobody can read.

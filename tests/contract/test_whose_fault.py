@@ -50,6 +50,11 @@ def reasons(table):
         (BARE, "refused"),
         (ODD_KIND, "refused"),
         ((200, {}, {"error": {"message": "input flagged", "code": 403}}), "refused"),
+        ((200, {}, {"error": {"message": "input filtered", "code": "content_filter"}}), "refused"),
+        (
+            (200, {}, {"base_resp": {"status_code": 1026, "status_msg": "input sensitive"}}),
+            "refused",
+        ),
     ],
 )
 @pytest.mark.parametrize(("bad", "concurrency"), [("q3", 4), ("q0", 1), ("q39", 8)])
@@ -189,6 +194,7 @@ def test_a_judge_whose_calls_fail_fails_the_job_and_a_refused_item_has_a_status(
         (400, "prompt was filtered by the content policy", "refused"),
         (403, "your input was flagged", "refused"),
         (400, "maximum context length is 4096 tokens", "too_long"),
+        (200, "prompt was filtered by the content policy", "refused"),
         (400, "bad request", "error"),
         (500, "overloaded", "error"),
     ],

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from caft.errors import ModelError
-from caft.tables.files import read_json
 from caft.tables.links import way_out
 
 ADAPTER_FILE = "adapter_config.json"
@@ -15,6 +14,7 @@ ADAPTER_FILE = "adapter_config.json"
 _NAME_CODE = ("auto_map", "auto_mapping", "custom_generate", "megatron_config")
 # Of these transformers tells when it loads them whether it needs the code: see `without_code`.
 _JUDGED_WHEN_LOADED = ("config.json", "tokenizer_config.json")
+_OBJECTS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _OTHER = (".gguf", ".h5", ".msgpack", ".npz", ".onnx")
 
@@ -23,11 +23,15 @@ def check_source(folder: Path) -> None:
     """Check a model folder of somebody else's before anything of it is read or linked.
 
     Raises:
-        ModelError: as `check_folder`; or if something in it leads out of it.
+        ModelError: as `check_folder`; or if something in it leads out of it, or what is read of it
+            is no JSON object.
     """
     check_folder(folder)
     if problem := way_out(folder):
         raise ModelError(problem)
+    for name in _OBJECTS:
+        if (folder / name).is_file() and not isinstance(_read(folder / name), dict):
+            raise ModelError(f"{folder / name}: holds no JSON object; fetch it again.")
 
 
 def check_folder(folder: Path) -> None:
@@ -149,7 +153,7 @@ def _code_in(path: Path) -> str | None:
 
 def _read(path: Path) -> Any:
     try:
-        return read_json(path)
+        return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         why = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
-        raise ModelError(f"{path}: is no JSON that can be read ({why}).") from error
+        raise ModelError(f"{path}: is no JSON that can be read ({why}); fetch it again.") from error

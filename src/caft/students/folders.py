@@ -10,6 +10,7 @@ from caft.prompting.settings import Template
 from caft.running import devices
 from caft.running.imports import importing
 from caft.running.settings import Engine
+from caft.shown import line
 from caft.students.architecture import describe, final_norm, implementation
 from caft.students.checks import check_adapter, check_folder, check_source, without_code
 from caft.students.settings import Student
@@ -183,10 +184,20 @@ def load_tokenizer(folder: Path | str) -> Any:
     """Load a tokenizer; a missing pad token becomes the end-of-sequence token.
 
     Raises:
-        ModelError: if it needs code of the folder's own.
+        ModelError: if it needs code of the folder's own, or its files are no tokenizer.
     """
-    with without_code(folder):
-        tokenizer = _tokenizer_class(Path(folder)).from_pretrained(folder, trust_remote_code=False)
+    kind = _tokenizer_class(Path(folder))
+    try:
+        with without_code(folder):
+            tokenizer = kind.from_pretrained(folder, trust_remote_code=False)
+    except ModelError:
+        raise
+    except Exception as error:
+        said = line(f"{type(error).__name__}: {error}")
+        raise ModelError(
+            f"{folder}: transformers cannot load its tokenizer ({said}); check the folder, or "
+            "fetch it again."
+        ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

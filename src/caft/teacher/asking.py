@@ -28,7 +28,8 @@ from caft.teacher.watch import Watch, empty
 
 S = TypeVar("S", bound=Asked)
 
-_SECONDS_BETWEEN_LOOKS = 10.0  # at what other jobs have stored
+_SECONDS_BETWEEN_LOOKS = 10.0  # at what other jobs have stored, at least
+_LOOKS_BETWEEN_LOOKS = 40  # where a look takes long: so many times as long, at least
 
 log = logging.getLogger("caft")
 
@@ -232,18 +233,20 @@ class _Stream:
         self._given, self._back = 0, 0  # each is changed by one thread alone
         self._elsewhere: set[str] = set()
         self._told = 0
-        self._looked = time.monotonic()
+        self._looked, self._pause = time.monotonic(), _SECONDS_BETWEEN_LOOKS
 
     def settle(self, batch: list[Answer]) -> int:
         """Settle stored answers; return how many requests others have made needless since then."""
         if self.budget:
             self.budget.settle(*batch)
-        if time.monotonic() - self._looked >= _SECONDS_BETWEEN_LOOKS:
+        if (started := time.monotonic()) - self._looked >= self._pause:
             self.store.refresh()
             self._elsewhere = self.store.keys()
             if self.budget:
                 self.budget.look_again()
             self._looked = time.monotonic()
+            took = self._looked - started
+            self._pause = max(_SECONDS_BETWEEN_LOOKS, _LOOKS_BETWEEN_LOOKS * took)
         since, self._told = self.skipped - self._told, self.skipped
         return since
 

@@ -40,6 +40,7 @@ _RUN = re.compile(r"[A-Za-z0-9]{20,}")
 _PARTED = re.compile(r"[\w-]{32,}", re.ASCII)
 _FILE = re.compile(r"^[~.]{0,2}/|\.[a-z]\w{1,11}$")
 _HASHES = (40, 64)  # hex digits of a commit, and of a sha256
+_ACCOUNT = re.compile("[0-9a-f]{32}")  # at Cloudflare's gateway it stands in the address
 _VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 _IN_COMMAND = (
@@ -85,8 +86,16 @@ def exposed(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]
                 yield _told(path, "holds user info")
         elif "://" in value and _holds_named(value.partition("?")[2]):
             yield _told(path, "ends in a query; give the address alone")
-        elif looks_like_key(value) or (of_asked and _holds_named(value)):
+        elif _holds_key(value) or (of_asked and _holds_named(value)):
             yield _told(path, "holds what looks like a key")
+
+
+def _holds_key(value: str) -> bool:
+    """Tell whether a value, or a part of an address, is a key; an account's number is none."""
+    if "://" not in value:
+        return looks_like_key(value)
+    parts = (part for part in value.split("/") if not _ACCOUNT.fullmatch(part))
+    return any(looks_like_key(part) for part in parts)
 
 
 def _told(path: tuple[str, ...], what: str) -> tuple[str, str]:

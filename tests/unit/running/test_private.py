@@ -55,10 +55,15 @@ def test_another_users_folder_is_refused(shared, monkeypatch):
         pass
 
 
-def test_a_file_in_place_of_the_folder_is_no_folder(shared):
-    (shared / f"caft-x-{os.getuid()}").write_text("mine")
-    with pytest.raises((ConfigError, FileExistsError)), private_folder("caft-x"):
-        pass
+@pytest.mark.parametrize("what", ["a file", "a link to nothing", "a link to itself"])
+def test_what_is_no_folder_is_refused(shared, what):
+    path = shared / f"caft-x-{os.getuid()}"
+    if what == "a file":
+        path.write_text("mine")
+    else:
+        path.symlink_to(shared / "nothing" if what == "a link to nothing" else path)
+    with pytest.raises(ConfigError, match=r"caft-x.*no folder of yours alone.*TMPDIR"):
+        enter("caft-x")
 
 
 def test_a_link_inside_is_not_followed_and_its_file_stays(shared, tmp_path):

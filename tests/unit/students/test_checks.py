@@ -266,3 +266,19 @@ def test_a_folder_that_is_only_called_like_a_cache_is_none(copied, tmp_path):
     (tmp_path / "extra.json").write_text("{}")
     (folder / "extra.json").symlink_to("../../extra.json")
     refused(folder, tmp_path, "is a link out of")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[" * 200_000, b"null", b"[]"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
+)
+def test_a_file_that_is_no_json_object_is_named(copied, tmp_path, name, content):
+    (copied / name).write_bytes(content)
+    with pytest.raises(ModelError, match=rf"{name}: (is no JSON that can be read|holds no JSON)"):
+        prepare_student(Student(path=str(copied)), tmp_path / "made", tmp_path)
+
+
+def test_a_tokenizer_of_other_content_is_told(copied, tmp_path):
+    (copied / "tokenizer.json").write_text('{"a": 1}')
+    with pytest.raises(ModelError, match=r"cannot load its tokenizer \(KeyError"):
+        prepare_student(Student(path=str(copied)), tmp_path / "made", tmp_path)

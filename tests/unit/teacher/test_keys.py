@@ -206,6 +206,18 @@ def test_a_key_goes_over_plain_http_only_where_that_is_said(url):
     prepare(with_teacher(**{**spec, "base_url": "https://host/v1"}))
 
 
+@pytest.mark.parametrize("key", [ISSUED, DRAWN])
+@pytest.mark.parametrize("place", ["https://host/{}/v1", "https://host/v1/{}", "http://host/{}"])
+def test_no_address_has_a_key_in_its_path(place, key):
+    message = refusal(with_teacher(**ENDPOINT | {"base_url": place.format(key)}))
+    assert "teachers.big.base_url: holds what looks like a key" in message
+
+
+@pytest.mark.parametrize("path", ["0123456789abcdef0123456789abcdef/gateway/openai", "sk/v1", "v1"])
+def test_other_paths_of_an_address_are_taken(path):
+    prepare(with_teacher(**ENDPOINT | {"base_url": f"https://host/{path}"}))
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.0.1", "[::1]", "LOCALHOST"])
 def test_a_key_may_go_to_this_machine(host):
     prepare(with_teacher(**ENDPOINT | {"base_url": f"http://{host}:8000/v1", "api_key_env": "KEY"}))

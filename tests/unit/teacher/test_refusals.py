@@ -11,9 +11,8 @@ from caft.teacher.endpoint.refusals import (
     Refusal,
     Whom,
     asked_wait,
-    error_status,
-    no_success,
     refused,
+    refused_inside,
 )
 from caft.teacher.endpoint.replies import Fault, retry_after
 
@@ -27,7 +26,10 @@ def openai(message, **more):
 def meaning(status, body):
     """Return what a status with a body is taken for, in a word."""
     text = body if isinstance(body, str) else json.dumps(body)
-    found = refused(status, {}, text, WHOM)
+    return word_of(refused(status, {}, text, WHOM))
+
+
+def word_of(found):
     if isinstance(found, Refusal):
         return found.reason if found.clear else "unclear"
     return {Fault: "passes", TeacherError: "stops"}[type(found)]
@@ -98,10 +100,20 @@ OF_ONE_ITEM = [
                  code="invalid_parameter_error"), "too_long"),
     (422, {"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. "
            "Given: 4000 `inputs` tokens", "error_type": "validation"}, "too_long"),
+    (400, {"message": "Malformed input request, please reformat your input and try again."},
+     "unclear"),
+    (400, openai("Edit the text, or use a different one, and retry."), "unclear"),
     (451, {"error": {"message": "not for legal reasons"}}, "unclear"),
 ]  # fmt: skip
 
 OF_ALL = [
+    (403, {"error": {"message": "Key limit exceeded (daily limit). Manage it using the settings.",
+           "code": 403}}, "add credit"),
+    (400, openai("You have reached your specified API usage limits. You will regain access on "
+                 "2026-12-01."), "add credit"),
+    (400, openai("ExceededBudget: User=x over budget. Spend=10.1, Budget=10.0"), "add credit"),
+    (429, {"error": {"message": "Budget has been exceeded! Current cost: 10.1, Max budget: 10.0",
+           "type": "budget_exceeded"}}, "add credit"),
     (401, openai("Incorrect API key provided", code="invalid_api_key"), "key in $BIG_KEY"),
     (402, {"error": {"message": "Insufficient credits", "code": 402}}, "add credit"),
     (404, openai("The model `big` does not exist", code="model_not_found"), "base_url and model"),
@@ -246,32 +258,35 @@ def test_a_rate_limit_in_the_words_of_an_empty_account_passes_when_a_wait_is_tol
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "reason"),
+    ("reply", "what"),
     [
-        (400, "prompt flagged by moderation", "refused"),
-        (400, "maximum context length is 4096 tokens", "too_long"),
-        (400, "bad request", "error"),
-        (401, "no key", "error"),
-        (500, "broken", "error"),
-    ],
-)
-def test_one_reply_among_many_becomes_a_row(status, message, reason):
-    answer = no_success("k", status, json.dumps({"error": {"message": message}}), WHOM)
-    assert (answer.key, answer.finish_reason, answer.cost_usd) == ("k", reason, 0.0)
-    assert message in answer.raw["error"]
-
-
-@pytest.mark.parametrize(
-    ("reply", "status"),
-    [
-        ({"error": {"code": 502}}, 502),
-        ({"error": {"code": "429"}}, 429),
-        ({"error": {"code": "content_filter"}}, None),
+        # A status of its own, wherever it stands.
+        ({"error": {"code": 502}}, "passes"),
+        ({"error": {"code": "429"}}, "passes"),
+        ({"error": {"message": "busy", "status": 503}}, "passes"),
+        ({"code": 429, "message": "slow"}, "passes"),
+        ({"status": 503, "error": "Service Unavailable", "path": "/v1"}, "passes"),
+        ({"statusCode": 401, "message": "Unauthorized"}, "stops"),
+        ({"error": {"code": 403, "message": "input flagged"}}, "refused"),
+        ({"status": 400, "error": "Bad Request", "message": "prompt too long"}, "too_long"),
+        # None: the words of the error decide, where they are clear.
+        ({"error": {"message": "prompt was filtered", "code": "content_filter"}}, "refused"),
+        ({"error": {"message": "maximum context length is 4096"}, "choices": []}, "too_long"),
+        ({"errors": [{"code": 5021, "message": "exceeds the context window"}]}, "too_long"),
+        ({"base_resp": {"status_code": 1026, "status_msg": "input new_sensitive"}}, "refused"),
+        ({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, "stops"),
+        ({"error": "Invalid API key"}, "stops"),
+        ({"error": "please try again later"}, None),
         ({"error": {"code": 3}}, None),
         ({"error": "no"}, None),
+        ({"base_resp": {"status_code": 0, "status_msg": "content filter is on"}}, None),
+        ({"message": "prompt was filtered"}, None),
+        ({"code": 0, "message": "ok"}, None),
         ({"error": {"code": 502}, "choices": [{}]}, None),
+        ({"error": {"message": "output filtered"}, "usage": {"completion_tokens": 9}}, None),
         ({}, None),
     ],
 )
-def test_the_status_in_the_body_of_a_success_counts_where_no_answer_came(reply, status):
-    assert error_status(reply) == status
+def test_a_body_without_an_answer_may_say_what_it_is_though_it_came_with_200(reply, what):
+    found = refused_inside(reply, {}, WHOM)
+    assert (found and word_of(found)) == what

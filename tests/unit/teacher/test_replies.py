@@ -8,8 +8,10 @@ from email.utils import formatdate
 
 import pytest
 
+from caft.shown import line
 from caft.store.record import RECORD, encode
 from caft.teacher import Answer, Request
+from caft.teacher.endpoint import replies
 from caft.teacher.endpoint.replies import (
     Fault,
     brief,
@@ -70,6 +72,14 @@ def test_a_message_is_one_short_printable_line_without_the_secret():
         == r"bad key [redacted]\u001b[31m\ud83d"
     )
     assert len(brief("x" * 9999, SECRET)) == 302
+
+
+@pytest.mark.parametrize("text", ["\x00" * 100_000, "a\x00 " * 100_000, "=\ud83d\n" * 100_000])
+def test_of_a_long_text_no_more_is_escaped_than_is_shown(text, monkeypatch):
+    read = []
+    monkeypatch.setattr(replies, "line", lambda text: read.append(len(text)) or line(text))
+    assert brief(text, SECRET) == line(" ".join(text.split()))[:300] + " …"
+    assert sum(read) <= 301
 
 
 @pytest.mark.parametrize("body", [b"", b" \n", b"[1]", b"null", b'{"a": ', b"<html>", b"[" * 99999])
@@ -219,6 +229,34 @@ def test_what_is_no_answer_is_a_fault(body):
         read_answer_body(body, None)
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        {"data": completion()},
+        {"success": True, "errors": [], "result": completion()},
+        {"output": {"choices": completion()["choices"]}, "usage": completion()["usage"]},
+    ],
+)
+def test_a_reply_that_a_gateway_has_wrapped_is_read_and_kept_as_it_came(wrapped):
+    body = json.dumps(wrapped).encode()
+    raw = read_answer_body(body, None)
+    assert raw["body"] == body.decode()
+    for answer in (read(raw), to_answer(record_of(raw))):
+        assert (answer.text, answer.finish_reason) == ("so [[B]]", "stop")
+        assert (answer.prompt_tokens, answer.completion_tokens) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    ("texts", "finish"), [(["so [[", "B]]"], "stop"), (["so ", "", "[[B]]"], "length")]
+)
+def test_pieces_of_the_older_interface_are_joined(texts, finish):
+    pieces = [{"index": 0, "text": text, "finish_reason": None} for text in texts]
+    pieces[-1]["finish_reason"] = finish
+    lines = ["data: " + json.dumps({"choices": [piece]}) for piece in pieces]
+    answer = read(read_answer_body("\n\n".join(lines).encode(), None))
+    assert (answer.text, answer.finish_reason) == ("so [[B]]", finish)
+
+
 def test_a_secret_is_found_in_a_body_that_is_kept_as_text():
     for secret in (SECRET, "sk\\u002D0123456789", "sk-01\\u00323456789"):
         raw = read_answer_body(b'{"choices": [{"message": "key ' + secret.encode(), SECRET)
@@ -281,6 +319,21 @@ def test_an_error_beside_a_text_is_an_answer_that_broke_off(place, finish):
     assert (answer.text, answer.finish_reason) == ("so [[B]]", "broken_off")
 
 
+@pytest.mark.parametrize(
+    "told",
+    [{"errors": [{"message": "died"}]}, {"base_resp": {"status_code": 1027, "status_msg": "no"}}],
+)
+def test_an_error_is_one_in_other_dialects_too(told):
+    assert read(completion() | told).finish_reason == "broken_off"
+
+
+@pytest.mark.parametrize(
+    "told", [{"errors": []}, {"errors": None}, {"base_resp": {"status_code": 0}}, {"base_resp": 7}]
+)
+def test_no_error_is_none_in_other_dialects(told):
+    assert read(completion() | told).finish_reason == "stop"
+
+
 @pytest.mark.parametrize("error", [None, {}, "", False])
 def test_no_error_is_none(error):
     assert read(completion() | {"error": error}).finish_reason == "stop"
@@ -298,6 +351,8 @@ def test_no_error_is_none(error):
         completion("", None, None) | {"error": {"message": "overloaded"}},
         {"choices": []},
         {"error": {"message": "overloaded"}},
+        {"message": "Unauthorized"},
+        {"code": 429, "message": "slow down", "text": "slow down"},
         {},
     ],
 )

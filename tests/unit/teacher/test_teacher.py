@@ -425,8 +425,32 @@ def test_what_is_under_way_holds_its_worst_case_until_it_is_stored(tmp_path):
     assert lots == [2, 1]
 
 
+@pytest.mark.parametrize(("seconds", "looks"), [(0.0, 100), (0.125, 100), (2.0, 13), (20.0, 2)])
+def test_looks_at_a_large_store_take_a_small_part_of_the_time(seconds, looks, monkeypatch):
+    class Large:
+        now = looks = 0
+
+        def refresh(self):
+            self.now, self.looks = self.now + seconds, self.looks + 1
+
+        def keys(self):
+            return set()
+
+        def monotonic(self):
+            return self.now
+
+    store = Large()
+    monkeypatch.setattr(asking, "time", store)
+    stream = asking._Stream([], Asking(None, store), None)
+    for _ in range(100):
+        store.now += 10
+        stream.settle([])
+    assert store.looks == looks
+
+
 def test_what_another_job_stores_meanwhile_is_not_asked_for(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr("caft.teacher.asking._SECONDS_BETWEEN_LOOKS", 0.0)
+    monkeypatch.setattr("caft.teacher.asking._LOOKS_BETWEEN_LOOKS", 0)
     items = [item(name) for name in "abc"]
     texts = {name: ["[[B]]"] for name in "abc"}
 

@@ -44,6 +44,17 @@ TOLD = {"prompt_tokens": 10, "completion_tokens": 100}
         ({"input_tokens": 10, "output_tokens": 100, "cache_read_input_tokens": 8}, 18, 100),
         ({"input_tokens": 10, "output_tokens": 100, "total_tokens": 110}, 10, 100),
         (TOLD | {"total_tokens": 110, "cache_read_input_tokens": 8}, 10, 100),
+        ({"inputTokens": 10, "outputTokens": 100, "cacheWriteInputTokens": 7}, 17, 100),
+        (
+            {
+                "inputTokens": 10,
+                "outputTokens": 100,
+                "totalTokens": 125,
+                "cacheReadInputTokens": 8,
+                "cacheWriteInputTokens": 7,
+            },
+            *(25, 100),
+        ),
         (
             {
                 "promptTokenCount": 10,
@@ -110,6 +121,8 @@ def test_usage_is_found_wherever_a_server_puts_it(reply):
         ({"cost": {"input_tokens_cost": 0.05, "total_cost": 0.25}}, 0.25),
         ({"estimated_cost": 0.25}, 0.25),
         ({"cost": 0}, 0.0),
+        ({"cost_in_usd_ticks": 2_500_000_000}, 0.25),
+        ({"cost_in_usd_ticks": "many"}, 1010e-6),
         # The user's own key at a router: its fee, and what the provider takes.
         ({"cost": 0, "cost_details": {"upstream_inference_cost": 0.04}}, 0.04),
         (
@@ -137,7 +150,14 @@ def test_usage_is_found_wherever_a_server_puts_it(reply):
         ({"cost": None}, 1010e-6),
         # What the prices do not say.
         ({"cache_creation_input_tokens": 5, "total_tokens": 115}, None),
+        ({"cacheWriteInputTokens": 5, "total_tokens": 115}, None),
+        (
+            {"cache_creation": {"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 0}},
+            None,
+        ),
         ({"web_search_requests": 2}, None),
+        ({"citation_tokens": 1000}, None),
+        ({"cost": {"input_tokens_cost": 0.05, "request_cost": 0.005}}, None),
         ({"cache_creation_input_tokens": 0, "num_search_queries": 0}, 1010e-6),
         ({"prompt_tokens": -1}, None),
     ],

@@ -29,7 +29,7 @@ from caft.teacher.endpoint.batch_calls import (
 from caft.teacher.endpoint.batch_looks import Lines, Looks, TroubleError, way_out
 from caft.teacher.endpoint.batch_replies import body_of, is_cancelled, passes, refusal_in
 from caft.teacher.endpoint.connection import Target, whom_of
-from caft.teacher.endpoint.refusals import Refusal, refused
+from caft.teacher.endpoint.refusals import Refusal, refused, refused_inside
 from caft.teacher.endpoint.replies import Fault, brief, no_answer, read_answer
 
 _AT_ONCE = 1000  # answers per yield
@@ -294,18 +294,18 @@ class Batches:
         line = lines.get(request.key)
         if line is None:
             return no_answer(request.key, f"batch {batch.batch} ended without an answer")
-        if body := body_of(line):
-            try:
-                settings = self.target.settings
-                return read_answer(body, request, settings.rates, expect=settings.expect_model)
-            except Fault as fault:
-                return no_answer(request.key, str(fault))
-        status, said = refusal_in(line)
-        refusal = refused(status, {}, said, whom_of(self.target))
+        settings, whom = self.target.settings, whom_of(self.target)
+        body, (status, said) = body_of(line), refusal_in(line)
+        refusal = refused_inside(body, {}, whom) if body else refused(status, {}, said, whom)
         # Where the words are not clear, it may be what somebody did to the batch.
         if isinstance(refusal, Refusal) and refusal.clear:
             return no_answer(request.key, refusal.said, refusal.reason)
-        return no_answer(request.key, brief(said, self.secret))
+        if not body:
+            return no_answer(request.key, brief(said, self.secret))
+        try:
+            return read_answer(body, request, settings.rates, expect=settings.expect_model)
+        except Fault as fault:
+            return no_answer(request.key, str(fault))
 
     def _keep_rest(self, batch: OpenBatch, lines: Lines, used: set[str]) -> None:
         """Forget a batch whose answers are durable, or keep those that nobody has asked for yet."""

@@ -123,7 +123,8 @@ def body_of(line: Mapping[str, Any]) -> dict[str, Any] | None:
         read = read_text(body)
         body = {BODY: body} if isinstance(read, Unreadable) else read
     status = _status(response)
-    if isinstance(body, dict) and (status == 200 or (status is None and "choices" in body)):
+    succeeded = status is None or 200 <= status < 300
+    if isinstance(body, dict) and (status == 200 or (succeeded and "choices" in body)):
         return body
     return None
 

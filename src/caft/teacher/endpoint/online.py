@@ -1,7 +1,6 @@
 """Requests to an OpenAI-compatible endpoint, many at once."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,7 +10,7 @@ from caft.teacher import Answer, Request, token_counter
 from caft.teacher.endpoint.bodies import is_cut
 from caft.teacher.endpoint.client import ask_all
 from caft.teacher.endpoint.connection import Target, asynchronous_client, translate, whom_of
-from caft.teacher.endpoint.refusals import error_status, refused
+from caft.teacher.endpoint.refusals import refused_inside
 from caft.teacher.endpoint.replies import (
     count_prompt,
     read_answer,
@@ -77,8 +76,8 @@ class Online:
             raw = unreadable(response.content, why, target.secret)
         else:
             raw = read_answer_body(response.content, target.secret)
-        if status := error_status(raw):
-            raise refused(status, response.headers, json.dumps(raw), whom_of(target))
+            if found := refused_inside(raw, response.headers, whom_of(target)):
+                raise found
         return read_answer(raw, request, settings.rates, seconds, settings.expect_model)
 
     def _tokens(self, request: Request) -> int:

@@ -5,15 +5,18 @@ Where they are not, the evidence does (`client`): what is refused while others a
 item's, and what nobody gets an answer to is the endpoint's.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from caft.errors import TeacherError
-from caft.teacher import Answer, Owed
-from caft.teacher.endpoint.replies import Fault, brief, no_answer, retry_after
+from caft.teacher import Owed
+from caft.teacher.endpoint.replies import Fault, brief, retry_after
 from caft.teacher.reading.body import parse_json
+from caft.teacher.reading.reply import error_in
+from caft.teacher.reading.usage import read_usage
 
 _PASSING = (408, 409, 423, 424, 425, 429, 449, 498, 499)  # and all from 500
 _GIVEN_UP = (408, 499, 504, 522, 524)  # somebody on the way stopped waiting; the model may not have
@@ -62,6 +65,12 @@ _ACCOUNT = (
 _CREDIT = (
     r"insufficient.?(quota|balance|funds|credit)|exceeded your current quota|billing"
     r"|credit balance|out of credit|payment|hard.limit.reached|arrear|overdue"
+    r"|over.?budget|budget.{0,20}exceeded|exceeded.{0,3}budget"
+)
+# Of a key or an account; with a 429 it may be the limit of a minute.
+_USED_UP = (
+    r"(key|usage|spend\w*|daily|weekly|monthly) limits? (is |was |has been )?(exceeded|reached)"
+    r"|(reached|exceeded|hit) your [\w ]{0,40}(limits?|quota|allowance)\b"
 )
 _MODEL = (
     r"(model|deployment)\b.{0,80}(not exist|not found|not supported|unsupported|not available"
@@ -79,9 +88,15 @@ _MOMENTARY = (
     r"try again|retry|temporar|overload|capacity|too busy|is busy|unavailable|timed? ?out"
     r"|loading|warming|starting|rate.?limit|too many requests|throttl"
 )
+# A prompt, and nothing that passes: "reformat your input and try again".
+_AFTER_A_CHANGE = (
+    r"(reformat|modify|change|correct|fix|edit|shorten|reduce|rephrase|revise|adjust|remove"
+    r"|another|different)\b.{0,80}(try again|retry)"
+)
 _OWN_FIELDS = (
     "model", "temperature", "top_p", "stop", "seed", "max_tokens", "max_completion_tokens",
 )  # fmt: skip
+_STATUSES = ("code", "status", "status_code", "statusCode")
 _CODES = ("code", "type", "param", "loc", "status", "reason")
 _MESSAGES = ("message", "detail", "msg", "error")
 _ECHOES = ("input", "flagged_input", "prompt", "messages", "request", "body", "ctx", "stack")
@@ -164,7 +179,7 @@ def refused(
         return of_the_item("too_long")
     if said.has(_FILTERED) and (said.has(_OF_THE_PROMPT) or not said.has(_ACCOUNT)):
         return of_the_item("refused")
-    if said.has(_CREDIT):
+    if said.has(_CREDIT) or said.has(_USED_UP):
         return permanent("credit")
     if said.has(_ACCOUNT):
         return permanent("account" if status == 403 else "key")
@@ -172,29 +187,32 @@ def refused(
         return permanent("address")
     if said.has(_PARAMETER) or said.names((*_OWN_FIELDS, *whom.fields)):
         return permanent("request")
-    if said.has(_MOMENTARY):
+    if said.has(_MOMENTARY) and not said.has(_AFTER_A_CHANGE):
         return Fault(what, asked_wait(status, headers, text), Owed.REQUEST)
     return of_the_item("refused", clear=False)
 
 
-def no_success(key: str, status: int, text: str, whom: Whom) -> Answer:
-    """Return the answer that stands for a status that is no success, of one request among many.
+def refused_inside(
+    reply: Mapping[str, Any], headers: Mapping[str, str], whom: Whom
+) -> Fault | TeacherError | None:
+    """Return what a body without an answer means that came with 200; None if it does not say.
 
-    For replies that come all at once, as in a batch: nothing stops there, and a refusal without
-    clear words is an error.
+    It may name a status of its own; where it names none, the words of its error decide alone.
     """
-    found = refused(status, {}, text, whom)
-    if isinstance(found, Refusal) and found.clear:
-        return no_answer(key, found.said, found.reason)
-    return no_answer(key, str(found))
+    error = error_in(reply)
+    status = next((one for owner in (error, reply) if (one := _status_in(owner))), None)
+    if reply.get("choices") or not (error or status) or read_usage(reply, False).completion:
+        return None
+    said = json.dumps(reply if status else error, ensure_ascii=False)
+    found = refused(status or 400, headers, said, whom)
+    is_clear = found.clear if isinstance(found, Refusal) else isinstance(found, TeacherError)
+    return found if status or is_clear else None
 
 
-def error_status(reply: Mapping[str, Any]) -> int | None:
-    """Return the status that a body without an answer has in its error, though it came with 200."""
-    error = reply.get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    failed = str(code).isdecimal() and 400 <= int(str(code)) < 600
-    return int(str(code)) if failed and not reply.get("choices") else None
+def _status_in(owner: Any) -> int | None:
+    codes = [owner.get(name) for name in _STATUSES] if isinstance(owner, Mapping) else []
+    numbers = [int(text) for code in codes if (text := str(code)).isdecimal() and len(text) == 3]
+    return next((number for number in numbers if 400 <= number < 600), None)
 
 
 def asked_wait(status: int, headers: Mapping[str, str], text: str = "") -> float | None:

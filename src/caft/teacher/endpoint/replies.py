@@ -71,7 +71,9 @@ def redact(value: Any, secret: str | None) -> Any:
 
 def brief(text: str, secret: str | None) -> str:
     """Return the beginning of a server's text in one printable line, without the secret."""
-    shown = line(" ".join(str(redact(text, secret)).split()))
+    # What comes may be megabytes long: only words that can be shown are escaped.
+    words = str(redact(text, secret)).split(maxsplit=_SHOWN)
+    shown = line(" ".join(words)[: _SHOWN + 1])
     return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + " …"
 
 

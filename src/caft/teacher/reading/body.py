@@ -59,6 +59,8 @@ def read_text(text: str) -> dict[str, Any] | Unreadable:
         return Unreadable(text)
     except ValueError:
         whole = list(_objects_in(_SSE.sub("", text)))
+    if isinstance(whole, dict) and (wrapped := _wrapped_in(whole)):
+        whole = [{**whole, **wrapped}]
     if isinstance(whole, dict) and "delta" not in _first_choice(whole):
         return whole
     if isinstance(whole, str):  # JSON inside a JSON string
@@ -113,9 +115,17 @@ def _reply_of(objects: list[dict[str, Any]]) -> dict[str, Any] | None:
     whole = [one for one in replies if _first_choice(one).get("message")]
     if whole:
         return whole[-1]
-    if any("delta" in _first_choice(one) for one in replies):
+    if any("delta" in _first_choice(one) for one in replies) or len(replies) > 1:
         return _join(objects)
     return (replies or objects)[-1] if objects else None
+
+
+def _wrapped_in(whole: dict[str, Any]) -> dict[str, Any]:
+    """Return the one reply that a gateway has wrapped (`{"data": {"choices": ...}}`), if any."""
+    if "choices" in whole or "message" in whole:
+        return {}
+    inner = [one for one in whole.values() if isinstance(one, dict) and _first_choice(one)]
+    return inner[0] if len(inner) == 1 else {}
 
 
 def _first_choice(reply: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +147,7 @@ def _join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
         if part.get("index"):
             continue  # of another choice
         choice |= {name: value for name, value in part.items() if value is not None}
-        delta = part.get("delta")
+        delta = part.get("delta", {"content": part.get("text")})  # of the older interface
         for name, value in delta.items() if isinstance(delta, dict) else ():
             if name in _JOINED and isinstance(value, str | list):
                 said.setdefault(name, []).append(value)
@@ -148,7 +158,8 @@ def _join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
             tokens += content if isinstance(content, list) else []
     message |= {name: _joined(values) for name, values in said.items()}
     choice = {**choice, "message": message} | ({"logprobs": {"content": tokens}} if tokens else {})
-    choice.pop("delta", None)
+    for name in ("delta", "text"):
+        choice.pop(name, None)
     return {**reply, "choices": [choice]}
 
 

@@ -60,9 +60,10 @@ def read_reply(reply: Mapping[str, Any]) -> Reading | None:
     """Read a chat completion; None if it is none, whatever fields it has otherwise."""
     choice = _choice(reply)
     message = choice.get("message")
-    if isinstance(message or choice.get("text"), str):  # the text is that of the older interface
-        message = {"content": message or choice["text"]}
-    error = next((one for one in map(_error, (choice, message, reply)) if one), None)
+    said = message or choice.get("text")  # the text is that of the older interface
+    if isinstance(said, str) and choice is not reply:  # a reply itself has a message of the server
+        message = {"content": said}
+    error = next((one for one in map(error_in, (choice, message, reply)) if one), None)
     if not isinstance(message, dict):
         usage, choices = read_usage(reply, False), reply.get("choices")
         holds_some = isinstance(choices, list | dict) and bool(choices) and not error
@@ -130,8 +131,13 @@ def _choice(reply: Mapping[str, Any]) -> Mapping[str, Any]:
     return next((one for one in several if isinstance(one, dict)), {})
 
 
-def _error(owner: Any) -> Any:
-    return (owner.get("error") or None) if isinstance(owner, dict) else None
+def error_in(owner: Any) -> Any:
+    """Return what a reply, or a part of it, says that went wrong; None if nothing did."""
+    if not isinstance(owner, Mapping):
+        return None
+    state = owner.get("base_resp")  # MiniMax
+    failed = isinstance(state, dict) and state.get("status_code") not in (0, "0", None)
+    return owner.get("error") or owner.get("errors") or (state if failed else None)
 
 
 def model_in(reply: Mapping[str, Any]) -> str | None:

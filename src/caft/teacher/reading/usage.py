@@ -30,16 +30,29 @@ _CACHED = (
     "prompt_cache_hit_tokens",
     "cached_content_token_count",
 )
-_WRITTEN = ("cache_creation_input_tokens", "cache_creation_tokens", "cache_write_tokens")
+_WRITTEN = (
+    *("cache_creation_input_tokens", "cache_creation_tokens"),
+    *("cache_write_input_tokens", "cache_write_tokens"),
+    *("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"),
+)
 _OF_TOOLS = ("tool_use_prompt_token_count",)
 _REASONING = ("reasoning_tokens", "thoughts_token_count")
 _COST = ("cost", "total_cost", "estimated_cost")
+_TICKS = ("cost_in_usd_ticks",)
+_TICKS_PER_USD = 1e10
 _MISSED = ("prompt_cache_miss_tokens",)
-_SEARCHES = ("web_search_requests", "num_search_queries", "num_sources_used")
+_SEARCHES = (
+    *("web_search_requests", "num_search_queries", "num_sources_used"),
+    *("citation_tokens", "request_cost"),
+)
 _UPSTREAM = ("upstream_inference_cost",)
 # Dialects that have a part beside, or inside, whether they tell a total or not.
 _BESIDE = {"thoughts_token_count", "tool_use_prompt_token_count"}
-_BESIDE_INPUT = {"cache_read_input_tokens", "cache_creation_input_tokens"}
+_BESIDE_INPUT = {
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+    "cache_write_input_tokens",
+}
 _INSIDE = {"cached_content_token_count"}
 
 Flat = Mapping[str, list[Any]]
@@ -213,7 +226,8 @@ def _only(values: set[int]) -> int | None:
 
 def _money(flat: Flat) -> tuple[float | None, float]:
     """Return what was paid, None if it is not told; and what a router takes beside the price."""
-    paid = _largest(flat, _COST, _usd)
+    told = (_largest(flat, _COST, _usd), _largest(flat, _TICKS, _usd_of_ticks))
+    paid = max((usd for usd in told if usd is not None), default=None)
     upstream = _largest(flat, _UPSTREAM, _usd)
     is_own_key = flat.get("is_byok", [None])[0]
     if is_own_key is False:
@@ -246,6 +260,11 @@ def _count(value: Any) -> float | None:
 def _usd(value: Any) -> float | None:
     number = _number(value)
     return number if number is not None and number <= _MOST_USD else None
+
+
+def _usd_of_ticks(value: Any) -> float | None:
+    number = _number(value)
+    return None if number is None else _usd(number / _TICKS_PER_USD)
 
 
 def _number(value: Any) -> float | None:
