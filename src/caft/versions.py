@@ -27,8 +27,8 @@ JUDGEMENTS = 2  # 2: as 4 of RATIONALES; [[7]] or [[8]] is no rating
 # 3: "The answer is B" after a [[...]] that holds no answer is read; 4: one grammar of numbers, all
 # letters alike, hedges are [invalid], \boxed{B} and a heading's answer are read; thinking stands
 # beside an answer, only known endings are complete; what brought no answer fails the job, a refused
-# prompt is a row with its words
-RATIONALES = 4
+# prompt is a row with its words; 5: more dialects of usage and of errors beside a text, more marks
+RATIONALES = 5
 CHOICES = 1
 # 2: as LIKELIHOODS, random controls have validation rows; 3: as 4 of RATIONALES; rows and plan know
 # the target `reasoning`, and the plan has the number of updates

@@ -48,6 +48,15 @@ def test_a_packed_reply_within_the_limit_is_read(encoding):
     assert (answer.text, answer.finish_reason) == ("so [[B]]", "stop")
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_reply_that_is_not_packed_as_its_header_says_is_read_as_it_came(encoding):
+    plain = (200, {"Content-Encoding": encoding}, json.dumps(reply("so [[B]]")).encode())
+    with ScriptedServer(lambda asked, times: plain) as server:
+        (answer,) = ask(teacher(server), requests(1)).values()
+    assert (answer.text, answer.finish_reason) == ("so [[B]]", "stop")
+    assert server.asked == {"q0": 1}
+
+
 def test_a_gzip_bomb_of_errors_is_an_error_of_its_status():
     bomb = gzip.compress(b'{"error": {"message": "' + b"a" * LARGE)
     refusal = (500, {"Content-Encoding": "gzip"}, bomb)

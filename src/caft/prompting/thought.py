@@ -28,6 +28,7 @@ KNOWN = (
     Thought("◁think▷", "◁/think▷"),
     Thought("<|begin_of_thought|>", "<|end_of_thought|>"),
     Thought("<|START_THINKING|>", "<|END_THINKING|>"),
+    Thought("<|inner_prefix|>", "<|inner_suffix|>"),
     Thought("<|channel>thought", "<channel|>"),
     Thought("<|channel|>analysis", "<|channel|>final<|message|>"),
     Thought("<|channel|>commentary", "<|channel|>final<|message|>"),

@@ -23,20 +23,20 @@ def bounded_client(of: type, limit_of: Callable[[str], int], is_async: bool) -> 
             response = super().send(request, **{**options, "stream": True})
             limit = limit_of(request.url.path)
             try:
-                parts = list(_within(response.iter_bytes(), limit))
+                parts = list(_within(response.iter_raw(), limit))
             finally:
                 response.close()
-            return _whole(response, b"".join(parts), limit)
+            return _whole(response, _unpacked(response, parts, limit), limit)
 
     class AsyncClient(of):
         async def send(self, request: Any, **options: Any) -> Any:
             response = await super().send(request, **{**options, "stream": True})
             limit = limit_of(request.url.path)
             try:
-                parts = [part async for part in _within_async(response.aiter_bytes(), limit)]
+                parts = [part async for part in _within_async(response.aiter_raw(), limit)]
             finally:
                 await response.aclose()
-            return _whole(response, b"".join(parts), limit)
+            return _whole(response, _unpacked(response, parts, limit), limit)
 
     return AsyncClient if is_async else Client
 
@@ -62,6 +62,17 @@ async def _within_async(parts: AsyncIterator[bytes], limit: int) -> AsyncIterato
         yield part
         if size > limit:
             return
+
+
+def _unpacked(response: Any, parts: list[bytes], limit: int) -> bytes:
+    """Return a body as its headers say that it is packed, or as it came where that is not so."""
+    import httpx2
+
+    packed = httpx2.Response(response.status_code, headers=response.headers, content=iter(parts))
+    try:
+        return b"".join(_within(packed.iter_bytes(), limit))
+    except httpx2.DecodingError:
+        return b"".join(parts)
 
 
 def _whole(response: Any, body: bytes, limit: int) -> Any:
