@@ -45,7 +45,7 @@ def json_rows(
         yield from _lines(file, limits)
         return
     text = file.read()
-    document = _document(text)
+    document = parsed_whole(text)
     if document is None and below is None and start.startswith("["):
         document = _entries(text)
     if document is None:
@@ -62,7 +62,8 @@ def _is_open(line: str) -> bool:
     return line.startswith("{") and isinstance(_json_row(line), Unusable)
 
 
-def _document(text: str) -> Any:
+def parsed_whole(text: str) -> Any:
+    """Return what a text holds in JSON; None if it is no JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -96,10 +97,11 @@ def _object(entry: Any) -> dict[str, Any] | Unusable:
 def _below(path: str, document: Any, selector: str | None) -> list[dict[str, Any] | Unusable]:
     keys = list(document) if isinstance(document, dict) else []
     if selector is None:
-        lists = [key for key in keys if _are_objects(document[key])]
+        lists = lists_in(document)
         if lists:
+            either = f"`parts` to the split of each of {', '.join(lists)}, or " if lists[1:] else ""
             raise Unread(
-                f"{path}: is one JSON object; set `records: {lists[0]}` for the rows in "
+                f"{path}: is one JSON object; set {either}`records: {lists[0]}` for the rows in "
                 f"{' or '.join(lists)}.",
                 records=lists[0],
             )
@@ -125,6 +127,12 @@ def _below(path: str, document: Any, selector: str | None) -> list[dict[str, Any
             f"{path}: `records: {selector}` leads to no list of objects; its keys are: {shown}."
         )
     return [_object(one) for one in found]
+
+
+def lists_in(document: Any) -> list[str]:
+    """Return the keys of a JSON object that hold lists of objects."""
+    keys = document if isinstance(document, dict) else {}
+    return [key for key in keys if _are_objects(document[key])]
 
 
 def _are_objects(value: Any) -> bool:
