@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from caft.datasets import read_section
-from caft.datasets.cells import parted
+from caft.datasets.cells import options, parted
 from caft.datasets.ingest import Ingested, ingest
 from caft.datasets.mapping import Mapper
 from caft.datasets.parts import guessed
@@ -116,7 +116,7 @@ def guess(path: str) -> Guess:
         if made and not made.report["rejected"]:
             break
     if best is None:
-        raise ItemError(f"{path}: {_untold(values)}")
+        raise ItemError(f"{path}: {_untold(values, records[0])}")
     whole, made = best[1], best[2]
     if any("`shuffle_options: true`" in one for one in made.report["warnings"]):
         whole["shuffle_options"] = True
@@ -151,14 +151,14 @@ def _mapped(names: list[str]) -> tuple[dict[str, list[str]], list[str]]:
     return found, [f"parts: there is no test; {', '.join(found['test'])} stands for it."]
 
 
-def _untold(values: Mapping[str, list[Any]]) -> str:
+def _untold(values: Mapping[str, list[Any]], record: Mapping[str, Any]) -> str:
     """Say what there is where nothing was understood."""
     shown = [f"{name} ({_kind(found)})" for name, found in islice(values.items(), _SHOWN)]
     more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
     letters = [one for one in _named(values, _ANSWER, "text") if _are_letters(values[one])]
-    for one in _named(values, _OPTIONS, "text"):
+    for one in _named(values, _OPTIONS, "text", "nothing"):
         try:
-            parted(str(values[one][0]))
+            options(record, one)
         except Misfit as misfit:
             return f"{one!r} is {misfit.args[1]}."
     why = (
@@ -276,15 +276,15 @@ def _candidates(values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
         for one in (one for one in values if _kind(values[one]) == "scores"):
             scored = {"question": question, "options": one, "answer": one}  # as of BIG-bench
             yield {"columns": scored, "answer_format": "scores"}
-        options = list(_options(values, question))
-        for given, right in options:
+        several = list(_options(values, question))
+        for given, right in several:
             for answer in [right] if right else answers:
                 if answer == given:
                     continue
                 columns = {"question": question, "options": given, "answer": answer}
                 for form in _forms(values[answer]):
                     yield {"columns": columns, **({"answer_format": form} if form else {})}
-        for answer in answers if not options else []:
+        for answer in answers if not several else []:
             if shared := _shared(values[answer]):
                 both = {"question": question, "answer": answer}
                 yield {"columns": both, "shared_options": shared, "answer_format": "text"}

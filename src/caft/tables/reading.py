@@ -76,7 +76,7 @@ def class_names(path: str, limits: Limits, how: Reading) -> dict[str, list[str]]
 
 
 def lists_in(path: str, limits: Limits, how: Reading) -> list[str]:
-    """Return the keys that hold lists of objects in a file that is one JSON object, else none."""
+    """Return where rows are in a file that is one JSON object, else nothing; see `texts`."""
     if really(path, how.format) != "json":
         return []
     with text_of(path, how.encoding, "\n", limits) as text:

@@ -130,9 +130,31 @@ def _below(path: str, document: Any, selector: str | None) -> list[dict[str, Any
 
 
 def lists_in(document: Any) -> list[str]:
-    """Return the keys of a JSON object that hold lists of objects."""
-    keys = document if isinstance(document, dict) else {}
-    return [key for key in keys if _are_objects(document[key])]
+    """Return where a JSON object holds rows: at its keys, else one level below, as `data.train`.
+
+    Rows are a list of objects, or an object of several objects with the same keys.
+    """
+    if not isinstance(document, dict):
+        return []
+    found = [key for key in document if _are_rows(document[key])]
+    if found or _are_alike(document):  # then each entry is a row itself
+        return found
+    inner = {key: value for key, value in document.items() if isinstance(value, dict)}
+    return [f"{key}.{one}" for key in inner for one in inner[key] if _are_rows(inner[key][one])]
+
+
+def _are_rows(value: Any) -> bool:
+    return _are_objects(value) or _are_alike(value)
+
+
+def _are_alike(value: Any) -> bool:
+    """Tell whether a value is an object of several objects with the same keys."""
+    entries = list(value.values()) if isinstance(value, dict) else []
+    return (
+        len(entries) > 1
+        and all(isinstance(one, dict) for one in entries)
+        and len({frozenset(one) for one in entries}) == 1
+    )
 
 
 def _are_objects(value: Any) -> bool:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -331,6 +332,7 @@ def test_a_saved_set_without_test_is_tested_on_its_validation_part(tmp_path, cap
     ("options", "said"),
     [
         ("x{n} or y{n}", "'answer' names options by letters, and no column has them"),
+        ("['x{n}' 'y{n}']", "'choices' is a list without commas, as numpy prints it"),
         ("A) x{n} B) y{n}", "'choices' is one text with the marks A; options in one text begin"),
     ],
 )
@@ -362,6 +364,29 @@ def test_lists_of_one_json_object_are_parts_if_they_are_called_so(
     assert len(items) == first
     if parts:
         assert items["split"].value_counts().to_dict() == {"train": 30, "test": 10}
+
+
+@pytest.mark.parametrize(
+    ("whole", "section", "count"),
+    [
+        ({"data": {"train": [0, 1], "test": [2]}}, {"train": ["data.train"]}, 2),
+        ({"train": {"a": 0, "b": 1}, "test": {"c": 2, "d": 3}}, {"train": ["train"]}, 2),
+        ({"a": 0, "b": 1, "c": 2}, "[]", 3),
+        ({"about": {"by": [0]}, "questions": [0, 1]}, "questions", 2),
+    ],
+)
+def test_rows_are_found_below_keys_of_one_json_object(whole, section, count, tmp_path, capsys):
+    choices = [{"text": "x", "label": "A"}, {"text": "y", "label": "B"}]
+    row = '{{"question": "Q{}?", "choices": {}, "answer": "B"}}'
+    text = re.sub(r"\d", lambda n: row.format(n[0], json.dumps(choices)), json.dumps(whole))
+    (tmp_path / "whole.json").write_text(text)
+    _, config = printed(tmp_path / "whole.json", capsys)
+    found = config["datasets"]["whole"]
+    given = {"train": found["parts"]["train"]} if "parts" in found else found["records"]
+    assert given == section
+    settings = read_section(found)
+    made = ingest_as(settings, load(settings, 1, tmp_path), 1, "whole").items
+    assert len(made if isinstance(section, str) else made[made["split"] == "train"]) == count
 
 
 def test_what_no_name_or_value_tells_is_said_with_what_there_is(tmp_path, capsys):
