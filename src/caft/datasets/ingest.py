@@ -23,7 +23,7 @@ from caft.tables.parquet import SCHEMAS
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BY_PRIORITY = ("test", "validation", "train")
-_ROWS = 10_000  # that are objects of Python at once; what becomes of them is kept as columns
+_ROWS = 2000  # that are objects of Python at once; what becomes of them is kept as columns
 _TEXTS = ("question", "answer", "category", "rationale", "source_id")
 _OTHER_SPACES = ("  ", "\t", "\n", "\v", "\f", "\r", "\x1c", "\x1d", "\x1e", "\x1f")
 _MORE = "more."  # before the names of further columns
