@@ -74,13 +74,14 @@ def _dated_ahead(config: Configuration) -> Iterator[str]:
     """Refuse files of the future: nothing that is made from them would be newer than they are."""
     latest = time.time() + _SECONDS_AHEAD
     for path, files in _files_read(config).items():
-        for file in files:
-            if os.path.isfile(file) and (changed := os.stat(file).st_mtime) > latest:
-                yield (
-                    f"{path}: {file} was last changed in the future ({time.ctime(changed)}), and "
-                    "nothing that is made from it would count as newer; set the clock of this "
-                    f"machine, or give the file today's time: touch {shlex.quote(file)}"
-                )
+        times = {file: os.stat(file).st_mtime for file in files if os.path.isfile(file)}
+        if dated := [file for file, changed in times.items() if changed > latest]:
+            yield (
+                f"{path}: {dated[0]} was last changed in the future "
+                f"({time.ctime(times[dated[0]])}), and nothing that is made from it would count as "
+                "newer; set the clock of this machine, or give such files today's time: touch "
+                f"{shlex.join(dated)}"
+            )
 
 
 def _check_names(config: Configuration) -> Iterator[str]:
