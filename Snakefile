@@ -1,5 +1,6 @@
 """Complexity-aware fine-tuning: from a question set to a table of which method is best, and at what cost."""
 
+import logging
 import shlex
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from caft.running import controller, devices, locks, machine, places, stops
 from caft.shown import escaped
 
 min_version("9.0")
+logging.raiseExceptions = False  # Snakemake's log on a full disk: the run says what is wrong
 shell.prefix(stops.shell_prefix())
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,8 +28,15 @@ def check_folders(names: list[str], acts: bool) -> None:
 
     Raises:
         CaftError: naming a file that is in the way, a link that leads nowhere, or a folder that
-            cannot be written or whose disk is full.
+            cannot be written or whose disk is full; that of temporary files, too, as Snakemake's
+            scheduler writes there.
     """
+    temporary = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
+    if acts and temporary.is_dir() and _is_full(temporary):  # any other is not used by anybody
+        raise CaftError(
+            f"cannot write temporary files into {temporary}: no space is left; free some, or set "
+            "TMPDIR to a folder with room, and run again."
+        )
     for path in _folders(names):
         if path.is_symlink() and not path.exists():
             raise CaftError(
@@ -50,11 +58,15 @@ def _check_room(folder: Path) -> None:
             f"cannot write into {folder}: there is no right to do so, or its disk is read-only; "
             "make it writable, or run in a folder that is yours (snakemake --directory FOLDER)."
         )
-    disk = shutil.disk_usage(folder)
-    if disk.total and disk.free < _ROOM:  # some network disks do not tell their size
+    if _is_full(folder):
         raise CaftError(
             f"cannot write into {folder}: no space is left on its disk; free some, and run again."
         )
+
+
+def _is_full(folder: Path) -> bool:
+    disk = shutil.disk_usage(folder)
+    return disk.total > 0 and disk.free < _ROOM  # some network disks do not tell their size
 
 
 def _folders(names: list[str]) -> list[Path]:

@@ -72,15 +72,33 @@ def test_only_a_run_has_to_be_able_to_write_and_where_it_surely_does(
         check_folders(NAMES, acts)
 
 
-@pytest.mark.parametrize("total, refused", [(10**9, True), (0, False)])
-def test_a_full_disk_is_named_and_one_that_tells_no_size_is_not(monkeypatch, total, refused):
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=total, free=4096))
+def full(monkeypatch, folder, total=10**9):
+    """Let the disk of one folder be full."""
+    usage = shutil.disk_usage
+    told = SimpleNamespace(total=total, free=4096)
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda one: told if str(one) == str(folder) else usage(one)
+    )
+
+
+def test_a_full_disk_is_named_and_one_that_tells_no_size_is_not(monkeypatch):
+    full(monkeypatch, "results", total=0)
+    check_folders(NAMES, acts=True)
+    full(monkeypatch, "results")
     check_folders(NAMES, acts=False)
-    if refused:
-        with pytest.raises(CaftError, match="cannot write into results: no space .* free some"):
-            check_folders(NAMES, acts=True)
-    else:
+    with pytest.raises(CaftError, match="cannot write into results: no space .* free some"):
         check_folders(NAMES, acts=True)
+
+
+def test_a_full_folder_of_temporary_files_is_named(monkeypatch, tmp_path):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    full(monkeypatch, tmp_path / "temporary")
+    check_folders(NAMES, acts=False)
+    with pytest.raises(CaftError, match="temporary: no space is left; .* set TMPDIR to a folder"):
+        check_folders(NAMES, acts=True)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
+    check_folders(NAMES, acts=True)
 
 
 def test_what_was_made_in_the_future_keeps_its_order_and_is_no_newer_than_now(tmp_path):
