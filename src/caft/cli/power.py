@@ -72,7 +72,7 @@ def _power(arguments: argparse.Namespace) -> None:
 
 def _tell_pairs(correct: dict[str, Any], chosen: list[str], planned: argparse.Namespace) -> None:
     """Print a line per pair, and a column per planned number of items and seeds."""
-    from caft.analysis.comparisons import detectable_difference
+    from caft.analysis.power import detectable_difference
     from caft.shown import tell
 
     every = planned.comparisons or len(list(combinations(correct, 2)))

@@ -4,7 +4,7 @@ An adapter has a module of its own, with its section of the configuration and th
 reads; `ingest` checks the rows and makes the items table of them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -17,21 +17,23 @@ S = TypeVar("S", bound=DatasetSettings)
 
 @dataclass
 class RawRows:
-    """What an adapter read.
+    """What an adapter reads.
 
     Attributes:
         rows: one dict per question with the keys file, row (1-based), source_id, question, options
             (list of str or None; a value that is no list stays as it is), answer (as given, str or
             None), category, rationale and split (or None), and perhaps more: values of the items'
-            further columns by name.
+            further columns by name. They may be read while somebody asks for them, once, so that
+            not all are in memory; what is wrong with their file is an ItemError then.
         answer_kind: choice, numeric or text, of all rows.
         answer_format: how a choice answer is given: letter, index0, index1 or text.
-        rejected: rows that could not be read, with the columns of quarantined_items.
+        rejected: rows that could not be read, with the columns of quarantined_items; whole, as
+            what follows, when all rows are read.
         blank: how many empty rows of spreadsheets were passed over.
         notes: what may make results wrong, and is seen only where the rows are read.
     """
 
-    rows: list[dict[str, Any]]
+    rows: Iterable[dict[str, Any]]
     answer_kind: str
     answer_format: str = "letter"
     rejected: list[dict[str, Any]] = field(default_factory=list)
@@ -84,7 +86,7 @@ def read_section(plain: Mapping[str, Any]) -> DatasetSettings:
 
 
 def load(settings: DatasetSettings, seed: int, downloads: Path) -> RawRows:
-    """Read a question set.
+    """Read a question set; its rows are read when they are asked for.
 
     Args:
         settings: the data set's section of the config.

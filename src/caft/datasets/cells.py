@@ -1,6 +1,7 @@
 """What a row holds: values found below a column, taken as a text, as options, or as the answer."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from caft.tables.rows import Unclear
 from caft.tables.selectors import Misfit, parsed, select, steps
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_MARK = re.compile(r"\s*\(?([A-Za-z]|[0-9]{1,2})(?:\)\s*|[.:]\s+)(?=\S)")
+_BEFORE_MARK = re.compile(rf"(?:^|[\n|;,\t])\s*(?={_MARK.pattern})")
 _LABELS = ("label", "key")  # what stands beside the text of an option
 _CONTAINERS = dict | list | tuple | bytes | bytearray | memoryview
 _YES, _NO = ("true", "yes"), ("false", "no")
@@ -79,6 +82,8 @@ def text(value: Any, what: str, selector: str) -> str | None:
     Raises:
         Misfit: if it is an object, a list or raw bytes; the words name a selector below it.
     """
+    if isinstance(value, str):
+        return value or None
     if isinstance(value, Unclear | _CONTAINERS):
         raise Misfit("not_text", f"{what} is {_described(value, selector)}")
     return as_text(value)
@@ -106,8 +111,8 @@ def options(
 
     Args:
         record: the row.
-        column: where the options are: a list, a text that holds one, an object whose keys are
-            labels, or a list of columns.
+        column: where the options are: a list, a text that holds one or has a mark before each, an
+            object whose keys are labels, or a list of columns.
         labels: where the labels are; if None, a `label` or `key` beside the options is taken.
 
     Returns:
@@ -124,16 +129,66 @@ def options(
     value = select(record, column)
     if isinstance(value, str):
         value = parsed(value)
+    if isinstance(value, str) and (marked := parted(value)):
+        return marked, _labels(record, labels, marked) or [mark_of(one) for one in marked]
     if isinstance(value, Mapping):
         there = {str(key): one for key, one in value.items() if one is not None}
         own = [text(one, f"option {key}", f"{column}.{key}") for key, one in there.items()]
         return own, _labels(record, labels, own) or list(there)
     if isinstance(value, list | tuple):
         found = [
-            text(one, f"option {place}", f"{column}[]") for place, one in enumerate(value, start=1)
+            (one or None) if isinstance(one, str) else text(one, f"option {place}", f"{column}[]")
+            for place, one in enumerate(value, start=1)
         ]
         return found, _labels(record, labels or _beside(record, column), found)
     return text(value, "the options", column) if isinstance(value, bytes) else value, None
+
+
+def unmarked(options: list[str]) -> list[str]:
+    """Take marks such as `A) `, `(b) ` or `2. ` off options, if all have them in order."""
+    found = []
+    for option in options:
+        if not (match := _MARK.match(option)):
+            return options
+        found.append(match)
+    marks = [match[1] for match in found]
+    if len({match[0].strip()[-1] for match in found}) > 1:
+        return options
+    numbers = [str(place) for place in range(1, len(options) + 1)]
+    letters = list(_LETTERS[: len(options)])
+    if marks not in (numbers, letters, [letter.lower() for letter in letters]):
+        return options
+    return [option[match.end() :] for option, match in zip(options, found, strict=True)]
+
+
+def parted(text: str) -> list[str] | None:
+    """Return the options that one text holds, with their marks: `A) x | B) y`, or one on a line.
+
+    Returns:
+        None if the text does not begin with a mark.
+
+    Raises:
+        Misfit: if the marks are not A, B, C and so on, or 1, 2, 3, two at least.
+    """
+    if not _MARK.match(text):
+        return None
+    cuts = [(match.start(), match.end()) for match in _BEFORE_MARK.finditer(text)]
+    ends = [start for start, _ in cuts[1:]] + [len(text)]
+    found = [text[start:end].strip() for (_, start), end in zip(cuts, ends, strict=True)]
+    if len(found) < 2 or unmarked(found) == found:
+        marks = ", ".join(mark_of(one) for one in found)[:60]
+        raise Misfit(
+            "bad_options",
+            f"one text with the marks {marks}; options in one text begin with A, B, C and so on, "
+            "two at least, and a new line, |, ; or a comma stands before each mark but the first",
+        )
+    return found
+
+
+def mark_of(option: str) -> str:
+    """Return the mark that an option begins with, without its signs."""
+    match = _MARK.match(option)
+    return match[1] if match else option[:2]
 
 
 def scored(record: Mapping[str, Any], column: str) -> tuple[Any, list[str] | None]:
@@ -152,7 +207,9 @@ def scored(record: Mapping[str, Any], column: str) -> tuple[Any, list[str] | Non
 def _beside(record: Mapping[str, Any], column: str) -> str | None:
     """Return the selector of labels that stand beside options below a column."""
     parent, _, _ = column.rpartition(".")
-    names = [f"{parent}.{label}" for label in _LABELS if parent]
+    if not parent:
+        return None
+    names = [f"{parent}.{label}" for label in _LABELS]
     return next((name for name in names if holds(select(record, name))), None)
 
 

@@ -1,6 +1,7 @@
 """Questions from a file, or from several of one form: Parquet, Arrow, JSON, CSV, TSV or Excel."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,7 +15,7 @@ from caft.datasets.settings import Parts, TableSettings
 from caft.errors import ItemError
 from caft.settings import Section, key, optional
 from caft.tables.containers import FileFormat, wrong_encoding
-from caft.tables.reading import Part, Reading, class_names, parts_of, read_rows
+from caft.tables.reading import Part, Reading, class_names, lists_in, parts_of, read_rows
 from caft.tables.rows import BLANK, Limits
 from caft.tables.selectors import select
 
@@ -55,8 +56,8 @@ class File(TableSettings):
         "`[]` if each entry of the object is a row."
     )
     parts: Parts | None = optional(
-        "Which values of `columns.split`, or which parts of a saved data set, are which split. "
-        "Others are refused."
+        "Which values of `columns.split`, which parts of a saved data set, or which lists of a "
+        "file that is one JSON object are which split. Others are refused."
     )
     rationales: RationaleFile | None = optional(
         "A second file with worked solutions, joined by id."
@@ -122,10 +123,10 @@ def read(settings: File, seed: int, downloads: Path) -> RawRows:
     """Read the questions of the files; the config key of every column is in `columns`.
 
     Raises:
-        ItemError: if there is no file, or one is empty, is not what its keys say, or lacks a mapped
-            column.
+        ItemError: if there is no file; and while rows are read, if one is empty, is not what its
+            keys say, or lacks a mapped column.
     """
-    parts = parts_of(settings.path)
+    parts = _parts(settings)
     files = [(file, part) for part in parts for file in part.files]
     if not files:
         raise ItemError(
@@ -133,17 +134,48 @@ def read(settings: File, seed: int, downloads: Path) -> RawRows:
         )
     _check_parts(settings, parts)
     mapper = Mapper(settings, settings.path)
-    for file, part in files:
-        rows = read_rows(file, settings.limits, settings.reading)
-        names = class_names(file, settings.limits, settings.reading)
-        split = settings.parts.split_of()[part.name] if settings.parts and part.name else None
-        prefix = "".join(f"{name}/" for name in (part.name, _shard(file, part)) if name)
-        mapper.add(rows, file, prefix, names, split)
-    raw = mapper.done()
+    raw = mapper.all(_mapped(settings, files, mapper))
     raw.notes += _own_names(settings, [Path(file).name for file, _ in files])
     if settings.rationales:
-        _join_rationales(raw, settings.rationales, settings)
+        raw.rows = _with_rationales(raw.rows, settings.rationales, settings)
     return limited(raw, settings.limit)
+
+
+def _mapped(
+    settings: File, files: list[tuple[str, Part]], mapper: Mapper
+) -> Iterator[dict[str, Any]]:
+    for file, part in files:
+        how = replace(settings.reading, records=part.records or settings.records)
+        rows = read_rows(file, settings.limits, how)
+        names = class_names(file, settings.limits, how)
+        split = settings.parts.split_of()[part.name] if settings.parts and part.name else None
+        prefix = "".join(f"{name}/" for name in (part.name, _shard(file, part)) if name)
+        shown = f"{file}, {part.records}" if part.records else file
+        yield from mapper.mapped(rows, shown, prefix, names, split)
+
+
+def _parts(settings: File) -> list[Part]:
+    """Return the parts of the files; those of one JSON object are its lists.
+
+    Raises:
+        ItemError: if `parts` is given, and neither a column nor the files have any.
+    """
+    parts = parts_of(settings.path)
+    if not parts or parts[0].name or settings.columns.split or not settings.parts:
+        return parts
+    (whole,) = parts
+    lists = [
+        Part([file], name, name)
+        for file in whole.files
+        for name in lists_in(file, settings.limits, settings.reading)
+    ]
+    if len(whole.files) > 1 or not lists or settings.records:
+        raise ItemError(
+            f"{settings.path}: has no parts of its own, as a folder that `datasets` has saved or "
+            "one JSON object of lists has; name the column of splits as `columns.split`, or leave "
+            "out `parts`."
+        )
+    return lists
 
 
 def _own_names(settings: File, files: list[str]) -> Iterator[str]:
@@ -199,7 +231,9 @@ def read_records(
     return records, rejected
 
 
-def _join_rationales(raw: RawRows, source: RationaleFile, settings: File) -> None:
+def _with_rationales(
+    rows: Iterable[dict[str, Any]], source: RationaleFile, settings: File
+) -> Iterator[dict[str, Any]]:
     records, _ = read_records(source.path, limits=settings.limits)
     check_columns(
         [record for _, record in records],
@@ -210,13 +244,16 @@ def _join_rationales(raw: RawRows, source: RationaleFile, settings: File) -> Non
     for _, record in records:
         name, solution = select(record, source.id), select(record, source.text)
         texts.setdefault(as_text(name), as_text(solution))
-    if not any(row["source_id"] in texts for row in raw.rows):
+    found = False
+    for row in rows:
+        found = found or row["source_id"] in texts
+        row["rationale"] = texts.get(row["source_id"], row["rationale"])
+        yield row
+    if not found:
         raise ItemError(
             f"{source.path}: no value of {source.id!r} is an id in {settings.path}; check "
             "columns.id and rationales.id."
         )
-    for row in raw.rows:
-        row["rationale"] = texts.get(row["source_id"], row["rationale"])
 
 
 ADAPTER = Adapter(File, read)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from caft.datasets import read_section
+from caft.datasets.cells import options, parted
 from caft.datasets.ingest import Ingested, ingest
 from caft.datasets.mapping import Mapper
 from caft.datasets.parts import guessed
@@ -16,7 +17,7 @@ from caft.prompting.numbers import canonical_number
 from caft.settings import NAME
 from caft.tables.containers import format_of
 from caft.tables.files import files_in
-from caft.tables.reading import Reading, class_names, parts_of, read_rows
+from caft.tables.reading import Reading, class_names, lists_in, parts_of, read_rows
 from caft.tables.rows import Limits, Row, Unread, Unusable
 from caft.tables.selectors import Misfit, parsed, select
 
@@ -76,12 +77,17 @@ def guess(path: str) -> Guess:
         raise ItemError(f"{path}: no such file.")
     how, notes, rows = _first_rows(files[0])
     section: dict[str, Any] = {"adapter": "file", "path": path, **how}
+    alone = len(files) == 1 and how.keys() == {"records"}
+    lists = lists_in(files[0], Limits(), Reading()) if alone else []
     if of_hub and not how:
         names = [Path(file).name for file in of_hub]
         section = {"adapter": "hub", "id": path, "parts": {one: one for one in guessed(names)}}
     elif names := [part.name for part in parts if part.name]:
         section["parts"], note = _mapped(names)
         notes += note
+    elif _are_splits(lists):
+        del section["records"]
+        section["parts"], notes = _mapped(lists)
     records = [row for _, row in rows if not isinstance(row, Unusable)]
     if len(records) < _GOOD * len(rows):
         number, bad = next((n, row) for n, row in rows if isinstance(row, Unusable))
@@ -110,7 +116,7 @@ def guess(path: str) -> Guess:
         if made and not made.report["rejected"]:
             break
     if best is None:
-        raise ItemError(f"{path}: {_untold(values)}")
+        raise ItemError(f"{path}: {_untold(values, records[0])}")
     whole, made = best[1], best[2]
     if any("`shuffle_options: true`" in one for one in made.report["warnings"]):
         whole["shuffle_options"] = True
@@ -130,6 +136,12 @@ def _files_of_hub(path: str) -> list[str]:
     return files if whole and {"train", "test"} <= found.keys() else []
 
 
+def _are_splits(names: list[str]) -> bool:
+    """Tell whether names are those of splits, train and another at least, and no other is there."""
+    found = guessed(names)
+    return {"train"} < found.keys() and sum(map(len, found.values())) == len(names)
+
+
 def _mapped(names: list[str]) -> tuple[dict[str, list[str]], list[str]]:
     """Return the split of each part, and a note where one that is no test has to be it."""
     found = guessed(names)
@@ -139,11 +151,16 @@ def _mapped(names: list[str]) -> tuple[dict[str, list[str]], list[str]]:
     return found, [f"parts: there is no test; {', '.join(found['test'])} stands for it."]
 
 
-def _untold(values: Mapping[str, list[Any]]) -> str:
+def _untold(values: Mapping[str, list[Any]], record: Mapping[str, Any]) -> str:
     """Say what there is where nothing was understood."""
     shown = [f"{name} ({_kind(found)})" for name, found in islice(values.items(), _SHOWN)]
     more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
     letters = [one for one in _named(values, _ANSWER, "text") if _are_letters(values[one])]
+    for one in _named(values, _OPTIONS, "text", "nothing"):
+        try:
+            options(record, one)
+        except Misfit as misfit:
+            return f"{one!r} is {misfit.args[1]}."
     why = (
         f"{letters[0]!r} names options by letters, and no column has them as a list, nor each in "
         "a column of its own"
@@ -259,15 +276,15 @@ def _candidates(values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
         for one in (one for one in values if _kind(values[one]) == "scores"):
             scored = {"question": question, "options": one, "answer": one}  # as of BIG-bench
             yield {"columns": scored, "answer_format": "scores"}
-        options = list(_options(values, question))
-        for given, right in options:
+        several = list(_options(values, question))
+        for given, right in several:
             for answer in [right] if right else answers:
                 if answer == given:
                     continue
                 columns = {"question": question, "options": given, "answer": answer}
                 for form in _forms(values[answer]):
                     yield {"columns": columns, **({"answer_format": form} if form else {})}
-        for answer in answers if not options else []:
+        for answer in answers if not several else []:
             if shared := _shared(values[answer]):
                 both = {"question": question, "answer": answer}
                 yield {"columns": both, "shared_options": shared, "answer_format": "text"}
@@ -281,6 +298,9 @@ def _options(
     """Yield where options may be, and the answer where it is one of them."""
     for one in _named(values, _OPTIONS, "list", "labelled"):
         if not _are_scores(values[one]):
+            yield one, None
+    for one in _named(values, _OPTIONS, "text"):
+        if _are_parted(values[one]):
             yield one, None
     groups: dict[str, list[str]] = {}
     for name, found in values.items():
@@ -310,6 +330,14 @@ def _shared(values: list[Any]) -> list[str]:
 def _are_letters(values: list[Any]) -> bool:
     """Tell whether answers name options, which then have to be somewhere."""
     return all(re.fullmatch(r"\(?[A-Ja-j][).]?", str(one).strip()) for one in values if one)
+
+
+def _are_parted(values: list[Any]) -> bool:
+    """Tell whether the texts hold several options each."""
+    try:
+        return all(parted(one) for one in values[:_SHOWN] if isinstance(one, str))
+    except Misfit:
+        return False
 
 
 def _are_scores(values: list[Any]) -> bool:
@@ -386,9 +414,8 @@ def _tried(
     name = section.get("path") or section["id"]
     mapper = Mapper(settings, name)
     try:
-        mapper.add(rows, name, "", classes)
         made = ingest(
-            mapper.done(),
+            mapper.all(mapper.mapped(rows, name, "", classes)),
             settings.splits,
             1,
             "guess",

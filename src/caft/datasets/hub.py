@@ -8,7 +8,7 @@ from pydantic import Field
 
 from caft.datasets import Adapter, RawRows
 from caft.datasets.cards import SHOWN, card_problem, cards
-from caft.datasets.mapping import limited, map_rows, sorted_out
+from caft.datasets.mapping import Mapper, limited
 from caft.datasets.parts import suggested
 from caft.datasets.settings import Parts, TableSettings
 from caft.errors import ItemError
@@ -18,6 +18,7 @@ from caft.tables.links import is_inside, way_out
 from caft.tables.rows import Limits, Row, checked, require_size
 
 _SPLITS = ("train", "validation", "test")
+_ROWS = 1000  # unpacked at once
 
 
 class Hub(TableSettings):
@@ -82,30 +83,24 @@ def read(settings: Hub, seed: int, downloads: Path) -> RawRows:
     With `official_splits`, or where `parts` maps them, all rows of a part are in its split.
 
     Raises:
-        ItemError: if the dataset cannot be loaded, names files that are not its own, has no such
-            part or column, or a hub id comes without a revision.
+        ItemError: if the dataset cannot be loaded, names files that are not its own, or a hub id
+            comes without a revision; and while rows are read, if it has no such part or column.
     """
     name = settings.id
     if problem := settings._unplaced():
         raise ItemError(f"{name}: official_splits {problem}")
     parts = load_parts(name, settings.config, settings.revision, downloads)
-    raw = RawRows([], "")
+    mapper = Mapper(settings, name)
+    return limited(mapper.all(_mapped(settings, parts, mapper), required=False), settings.limit)
+
+
+def _mapped(settings: Hub, parts: Any, mapper: Mapper) -> Iterator[dict[str, Any]]:
     for part, split in settings.split_of().items():
-        place = f"{name}/{part}"
-        records, rejected = sorted_out(place, rows_of(parts, name, part, settings.limits))
+        place = f"{settings.id}/{part}"
+        rows = rows_of(parts, settings.id, part, settings.limits)
         features = parts[part].features
         names = {name: one.names for name, one in features.items() if hasattr(one, "names")}
-        mapped = map_rows(records, place, settings, prefix=f"{part}/", names=names)
-        mapped.rejected += rejected
-        for row in mapped.rows if split else []:
-            row["split"] = split
-        raw = RawRows(
-            raw.rows + mapped.rows,
-            mapped.answer_kind,
-            mapped.answer_format,
-            raw.rejected + mapped.rejected,
-        )
-    return limited(raw, settings.limit)
+        yield from mapper.mapped(rows, place, f"{part}/", names, split)
 
 
 def load_parts(name: str, config: str | None, revision: str | None, downloads: Path) -> Any:
@@ -136,7 +131,7 @@ def load_parts(name: str, config: str | None, revision: str | None, downloads: P
 
 
 def rows_of(parts: Any, name: str, part: str, limits: Limits) -> Iterator[Row]:
-    """Yield the rows of one part of a data set.
+    """Return the rows of one part of a data set, which are unpacked a few at a time.
 
     Raises:
         ItemError: if there is no such part, or it is too large.
@@ -144,7 +139,9 @@ def rows_of(parts: Any, name: str, part: str, limits: Limits) -> Iterator[Row]:
     if part not in parts:
         raise ItemError(f"{name}: no part {part!r}; the dataset has: {', '.join(parts)}.")
     require_size(f"{name}/{part}", parts[part].data.nbytes, limits)
-    yield from enumerate((checked(row, limits) for row in parts[part].to_list()), start=1)
+    batches = parts[part].data.to_batches(max_chunksize=_ROWS)
+    rows = (checked(row, limits) for batch in batches for row in batch.to_pylist())
+    return enumerate(rows, start=1)
 
 
 def _load(name: str, config: str | None, revision: str | None, downloads: Path) -> Any:

@@ -1,13 +1,18 @@
 """From raw rows to the items table: checks, canonical answers, ids, duplicates and splits."""
 
-import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from caft.datasets import RawRows
+from caft.datasets.cells import unmarked
 from caft.datasets.looks import described, warnings
 from caft.datasets.overlap import overlaps
 from caft.datasets.settings import DatasetSettings, Splits
@@ -17,8 +22,30 @@ from caft.tables.hashing import canonical_json, item_id, nfc, unit_interval
 from caft.tables.parquet import SCHEMAS
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_MARK = re.compile(r"\s*\(?([A-Za-z]|[0-9]{1,2})(?:\)\s*|[.:]\s+)(?=\S)")
 _BY_PRIORITY = ("test", "validation", "train")
+_ROWS = 2000  # that are objects of Python at once; what becomes of them is kept as columns
+_TEXTS = ("question", "answer", "category", "rationale", "source_id")
+_OTHER_SPACES = ("  ", "\t", "\n", "\v", "\f", "\r", "\x1c", "\x1d", "\x1e", "\x1f")
+_MORE = "more."  # before the names of further columns
+_TEXT = pa.large_string()
+_SCHEMA = pa.schema(
+    {
+        "file": _TEXT,
+        "row": pa.int64(),
+        "source_id": _TEXT,
+        "question": _TEXT,
+        "options": pa.large_list(_TEXT),
+        "answer": _TEXT,
+        "category": _TEXT,
+        "rationale": _TEXT,
+        "split": _TEXT,
+        "item_id": _TEXT,
+        "draw": pa.float64(),
+        "order": pa.list_(pa.int64()),
+        "marked": pa.bool_(),
+    }
+)
+"""A raw row that can be used, with what `_content` makes of it."""
 
 
 @dataclass
@@ -67,39 +94,44 @@ def ingest(
         ItemError: if no row or too few rows can be used, two rows share an id but not the content,
             or two contents share an item_id.
     """
-    good, bad = [], list(raw.rejected)
-    for row in raw.rows:
-        try:
-            made = _content(row, raw.answer_kind, raw.answer_format, shuffle, seed)
-        except _BadRow as problem:
-            reason, detail = problem.args
-            bad.append(_quarantined(row, reason, detail))
-        else:
-            good.append({**row, **made})
-    rows_read = len(raw.rows) + len(raw.rejected)
+    bad: list[dict[str, Any]] = []
+    parts = list(_parts(raw, shuffle, seed, bad))
+    good = pa.concat_tables([_SCHEMA.empty_table(), *parts], promote_options="default")
+    rows_read = len(good) + len(bad) + len(raw.rejected)
+    bad += raw.rejected
     bad.sort(key=lambda entry: (entry["file"], entry["row"]))
     _check_share(bad, rows_read, source, max_bad_share)
     _check_source_ids(good)
-    kept = _distinct(good)
-    items = _table(kept, raw.answer_kind, source, shuffle, _splits(good, splits))
+    again = _repeated(good)
+    split = _splits(good, splits)
+    del good  # so that what is left of a part takes its place
+    starts = np.cumsum([0, *map(len, parts)])
+    for place, (first, end) in enumerate(pairwise(starts)):
+        parts[place] = parts[place].filter(~again[first:end])
+    kept = pa.concat_tables([_SCHEMA.empty_table(), *parts], promote_options="default")
+    del parts
+    items = _table(kept, raw.answer_kind, source, shuffle, split[~again])
     items, close = _without_overlap(items, max_overlap)
-    bad += [_quarantined(kept[place], "overlaps_test", detail) for place, detail in close]
-    sizes = [len(row["options"]) for row in kept if row["options"]]
-    groups = Counter(row["draw"] for row in kept)
+    bad += [_quarantined(_row(kept, place), "overlaps_test", detail) for place, detail in close]
+    sizes = pc.min_max(pc.list_value_length(kept["options"])).as_py()
+    counted = {
+        "question_groups_shared": _shared(kept["draw"]),
+        "label_marks_removed": pc.sum(kept["marked"]).as_py() or 0,
+        "drawn_beside_own_splits": _drawn_beside(kept["split"]),
+    }
+    del kept
     report = {
         "rows_read": rows_read,
         "rejected": dict(Counter(entry["reason"] for entry in bad)),
         "blank_rows": raw.blank,
-        "duplicates": len(good) - len(kept),
+        "duplicates": int(again.sum()),
         "items": len(items),
         "by_split": {name: int((items["split"] == name).sum()) for name, _ in splits},
         "by_answer_kind": {raw.answer_kind: len(items)},
-        "options_min": min(sizes, default=None),
-        "options_max": max(sizes, default=None),
+        "options_min": sizes["min"],
+        "options_max": sizes["max"],
         "with_rationale": int(items["reference_rationale"].notna().sum()),
-        "question_groups_shared": sum(size > 1 for size in groups.values()),
-        "label_marks_removed": sum(row["marked"] for row in kept),
-        "drawn_beside_own_splits": _drawn_beside(kept),
+        **counted,
         **described(items),
     }
     report["warnings"] = [*raw.notes, *warnings(report, raw.answer_format)]
@@ -108,30 +140,44 @@ def ingest(
     return Ingested(items, quarantine, report)
 
 
+def _parts(raw: RawRows, shuffle: bool, seed: int, bad: list[dict[str, Any]]) -> Iterator[pa.Table]:
+    """Yield what becomes items, as columns, some rows at a time; other rows are put to `bad`."""
+    rows = iter(raw.rows)
+    while some := list(islice(rows, _ROWS)):
+        good = []
+        for row in some:
+            try:
+                made = _content(row, raw.answer_kind, raw.answer_format, shuffle, seed)
+            except _BadRow as problem:
+                bad.append(_quarantined(row, *problem.args))
+            else:
+                more = {f"{_MORE}{name}": text for name, text in row.get("more", {}).items()}
+                good.append({**row, **made, **more})
+        names = dict.fromkeys(name for row in good for name in row if name.startswith(_MORE))
+        more_fields = [pa.field(name, _TEXT) for name in names]
+        yield pa.Table.from_pylist(good, schema=pa.schema([*_SCHEMA, *more_fields]))
+
+
 def _table(
-    rows: list[dict[str, Any]],
-    answer_kind: str,
-    source: str,
-    shuffle: bool,
-    split_of: dict[float, str],
+    kept: pa.Table, answer_kind: str, source: str, shuffle: bool, split: np.ndarray
 ) -> pd.DataFrame:
     """Return the items table of checked rows, in their order."""
     columns: dict[str, Any] = {
-        "item_id": [row["item_id"] for row in rows],
-        "question": [row["question"] for row in rows],
-        "options": [row["options"] for row in rows],
-        "answer": [row["answer"] for row in rows],
+        **{name: kept[name].to_pandas() for name in ("item_id", "question")},
+        "options": pd.Series(kept["options"].to_pylist(), dtype=object),
+        "answer": kept["answer"].to_pandas(),
         "answer_kind": answer_kind,
-        "category": [row["category"] for row in rows],
-        "reference_rationale": [(row["rationale"] or "").strip() or None for row in rows],
+        "category": kept["category"].to_pandas(),
+        "reference_rationale": kept["rationale"].to_pandas(),
         "source": source,
-        "source_id": [row["source_id"] for row in rows],
-        "split": [split_of[row["draw"]] for row in rows],
+        "source_id": kept["source_id"].to_pandas(),
+        "split": split,
     }
     if shuffle:
-        columns["source_order"] = [row["order"] for row in rows]
-    for name in dict.fromkeys(name for row in rows for name in row.get("more", {})):
-        columns[name] = [row.get("more", {}).get(name) for row in rows]
+        columns["source_order"] = pd.Series(kept["order"].to_pylist(), dtype=object)
+    for name in kept.column_names:
+        if name.startswith(_MORE):
+            columns[name.removeprefix(_MORE)] = kept[name].to_pandas()
     return pd.DataFrame(columns)
 
 
@@ -163,10 +209,14 @@ def _without_overlap(
     )
 
 
-def _drawn_beside(rows: list[dict[str, Any]]) -> int:
+def _drawn_beside(own: pa.ChunkedArray) -> int:
     """Return how many rows have no split of the source's own, where others have."""
-    drawn = sum(row["split"] is None for row in rows)
-    return drawn if drawn < len(rows) else 0
+    return own.null_count if own.null_count < len(own) else 0
+
+
+def _shared(draws: pa.ChunkedArray) -> int:
+    """Return how many draws belong to several items."""
+    return int((draws.to_pandas().value_counts() > 1).sum())
 
 
 def require_splits(items: pd.DataFrame, splits: Splits, source: str) -> None:
@@ -191,10 +241,8 @@ def _content(
     `draw` follows from the seed and the question in small letters and with single spaces, so that
     questions that are equal but for those share a split.
     """
-    for key in ("question", "answer", "category", "rationale", "source_id"):
-        _check_text(key, row[key])
-    for key, text in row.get("more", {}).items():
-        _check_text(key, text)
+    _check_texts({key: row[key] for key in _TEXTS})
+    _check_texts(row.get("more", {}))
     if not (row["question"] or "").strip():
         raise _BadRow("empty_question", "the question is empty")
     given = _checked_options(row["options"]) if kind == "choice" else None
@@ -224,9 +272,10 @@ def _content(
         "options": options,
         "answer": answer,
         "item_id": item_id(row["question"], options, answer),
-        "draw": unit_interval("split", seed, " ".join(nfc(row["question"].casefold()).split())),
+        "draw": unit_interval("split", seed, _single_spaced(nfc(row["question"].casefold()))),
         "order": order,
         "marked": marked,
+        "rationale": (row["rationale"] or "").strip() or None,
     }
 
 
@@ -244,25 +293,23 @@ def shuffled(question: str, options: list[str]) -> list[int]:
     )
 
 
-def unmarked(options: list[str]) -> list[str]:
-    """Take marks such as `A) `, `(b) ` or `2. ` off options, if all have them in order."""
-    found = [_MARK.match(option) for option in options]
-    marks = [match[1] for match in found if match]
-    if len(marks) < len(options) or len({match[0].strip()[-1] for match in found if match}) > 1:
-        return options
-    numbers = [str(place) for place in range(1, len(options) + 1)]
-    letters = list(_LETTERS[: len(options)])
-    if marks not in (numbers, letters, [letter.lower() for letter in letters]):
-        return options
-    return [option[match.end() :] for option, match in zip(options, found, strict=True) if match]
+def _single_spaced(text: str) -> str:
+    """Return a text with one space between words, and none around them."""
+    if text.isascii() and not any(space in text for space in _OTHER_SPACES):
+        return text.strip(" ")  # most texts; looking for spaces is faster than splitting by them
+    return " ".join(text.split())
 
 
-def _check_text(what: str, text: str | None) -> None:
-    if text is not None and ("\0" in text or not _encodable(text)):
+def _check_texts(texts: dict[str, str | None]) -> None:
+    """Refuse what is no text; most rows are looked at in one go."""
+    if not _is_text("".join(filter(None, texts.values()))):
+        what = next(what for what, text in texts.items() if text and not _is_text(text))
         raise _BadRow("not_text", f"{what} holds a NUL or a lone surrogate")
 
 
-def _encodable(text: str) -> bool:
+def _is_text(text: str) -> bool:
+    if "\0" in text:
+        return False
     if text.isascii():
         return True
     try:
@@ -279,17 +326,16 @@ def _checked_options(options: Any) -> list[str]:
         raise _BadRow("bad_options", f"the options are no list: {str(options)[:60]!a}")
     if not all((option or "").strip() for option in options):
         raise _BadRow("bad_options", "an option is empty")
-    for option in options:
-        _check_text("an option", option)
+    _check_texts({"an option": "".join(options)})
     if len(options) < 2:
         raise _BadRow("single_option", f"{len(options)} option, at least 2 are needed")
     if len(options) > len(_LETTERS):
         raise _BadRow("too_many_options", f"{len(options)} options, at most 26 have a letter")
     keys = [_option_key(option) for option in options]
-    for index, key in enumerate(keys):
-        if key in keys[:index]:
-            first, second = _LETTERS[keys.index(key)], _LETTERS[index]
-            raise _BadRow("duplicate_options", f"options {first} and {second} are equal")
+    if len(set(keys)) < len(keys):
+        index = next(index for index, key in enumerate(keys) if key in keys[:index])
+        first, second = _LETTERS[keys.index(keys[index])], _LETTERS[index]
+        raise _BadRow("duplicate_options", f"options {first} and {second} are equal")
     return options
 
 
@@ -339,51 +385,56 @@ def _check_share(bad: list[dict[str, Any]], rows: int, source: str, max_bad_shar
         )
 
 
-def _check_source_ids(rows: list[dict[str, Any]]) -> None:
-    seen: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        if row["source_id"] is None:
-            continue
-        first = seen.setdefault(row["source_id"], row)
-        if first["item_id"] != row["item_id"]:
+def _check_source_ids(good: pa.Table) -> None:
+    pairs = good.select(["source_id", "item_id"]).to_pandas().dropna().drop_duplicates()
+    again = pairs[pairs["source_id"].duplicated()]
+    if again.empty:
+        return
+    name = again["source_id"].iloc[0]
+    first = pairs.index[pairs["source_id"] == name][0]
+    raise ItemError(
+        f"{_place(good, first)} and {_place(good, again.index[0])}: the same id {name!r} but other "
+        "content; give each question its own id."
+    )
+
+
+def _repeated(good: pa.Table) -> np.ndarray:
+    """Tell which rows have the content of one before them."""
+    ids = good["item_id"].to_pandas()
+    again = ids.duplicated().to_numpy()
+    firsts = ids[ids.isin(ids[again]) & ~again]
+    first_of = dict(zip(firsts, firsts.index, strict=True))
+    for place in np.flatnonzero(again).tolist():
+        first = first_of[ids[place]]
+        if _hashed(good, first) != _hashed(good, place):
             raise ItemError(
-                f"{first['file']}, row {first['row']} and {row['file']}, row {row['row']}: the "
-                f"same id {row['source_id']!r} but other content; give each question its own id."
+                f"{_place(good, first)} and {_place(good, place)}: different questions share "
+                f"item_id {ids[place]}; change one by a space."
             )
+    return again
 
 
-def _distinct(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Keep the first row of every item_id."""
-    kept: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        first = kept.setdefault(row["item_id"], row)
-        if first is not row and _hashed(first) != _hashed(row):
-            raise ItemError(
-                f"{first['file']}, row {first['row']} and {row['file']}, row {row['row']}: "
-                f"different questions share item_id {row['item_id']}; change one by a space."
-            )
-    return list(kept.values())
+def _row(rows: pa.Table, place: int) -> dict[str, Any]:
+    return rows.slice(place, 1).to_pylist()[0]
 
 
-def _hashed(row: dict[str, Any]) -> str:
+def _place(rows: pa.Table, place: int) -> str:
+    row = _row(rows, place)
+    return f"{row['file']}, row {row['row']}"
+
+
+def _hashed(rows: pa.Table, place: int) -> str:
+    row = _row(rows, place)
     return canonical_json({key: row[key] for key in ("question", "options", "answer")})
 
 
-def _splits(rows: list[dict[str, Any]], splits: Splits) -> dict[float, str]:
-    """Return the split of each draw: the source's own split first, else what the draw says.
+def _splits(good: pa.Table, splits: Splits) -> np.ndarray:
+    """Return the split of each row: the source's own split first, else what the draw says.
 
     Equal questions have equal draws, so they stay together; new rows move no old one.
     """
-    own: dict[float, set[str | None]] = {}
-    for row in rows:
-        own.setdefault(row["draw"], set()).add(row["split"])
-    return {
-        draw: next((split for split in _BY_PRIORITY if split in given), _drawn(draw, splits))
-        for draw, given in own.items()
-    }
-
-
-def _drawn(u: float, splits: Splits) -> str:
-    if u < splits.test:
-        return "test"
-    return "validation" if u < splits.test + splits.validation else "train"
+    draw, own = good["draw"].to_pandas(), good["split"].to_pandas()
+    rank = own.map({name: place for place, name in enumerate(_BY_PRIORITY)})
+    first = rank.astype(float).groupby(draw).transform("min")
+    drawn = np.select([draw < splits.test, draw < splits.test + splits.validation], [0, 1], 2)
+    return np.array(_BY_PRIORITY, dtype=object)[first.fillna(pd.Series(drawn)).astype(int)]

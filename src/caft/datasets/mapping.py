@@ -1,7 +1,8 @@
 """From rows to raw rows, by the names of columns and by paths below them."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import nsmallest
 from typing import Any
 
 from caft.datasets import RawRows
@@ -61,12 +62,13 @@ def map_rows(
         ItemError: if a mapped column is in no record.
     """
     mapper = Mapper(table, file)
-    mapper.add(records, file, prefix, names or {})
-    return mapper.done(required=False)
+    raw = mapper.all(mapper.mapped(records, file, prefix, names or {}), required=False)
+    raw.rows = list(raw.rows)
+    return raw
 
 
 class Mapper:
-    """Turns rows into raw rows, file by file; none is kept but as what it becomes."""
+    """Turns rows into raw rows, file by file, while they are read; none is kept."""
 
     def __init__(self, table: Table, name: str):
         self._table, self._name = table, name
@@ -82,19 +84,19 @@ class Mapper:
         self._sample: list[dict[str, Any]] = []
         # Scores become the place of the largest.
         place = "index0" if table.answer_format == "scores" else table.answer_format
-        self._raw = RawRows([], table.answer_kind, place)
+        self._raw = RawRows((), table.answer_kind, place)
         parts = getattr(table, "parts", None)
         self._splits = parts.split_of() if isinstance(parts, Parts) else None
 
-    def add(
+    def mapped(
         self,
         rows: Iterable[Row],
         file: str,
         prefix: str,
         names: Mapping[str, list[str]],
         split: str | None = None,
-    ) -> None:
-        """Add the rows of a file.
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the raw rows of a file.
 
         Args:
             rows: numbers and values, or why a row is none.
@@ -129,28 +131,33 @@ class Mapper:
                 reason, detail = misfit.args
                 self._raw.rejected.append(_reject(file, number, source_id, reason, detail))
                 continue
-            self._raw.rows.append(
-                {
-                    "file": file,
-                    "row": number,
-                    "source_id": source_id,
-                    "question": values["question"],
-                    "options": values.get("options"),
-                    "answer": answer,
-                    "category": values.get("category"),
-                    "rationale": rationale,
-                    "split": own,
-                    **({"more": more} if more else {}),
-                }
-            )
+            yield {
+                "file": file,
+                "row": number,
+                "source_id": source_id,
+                "question": values["question"],
+                "options": values.get("options"),
+                "answer": answer,
+                "category": values.get("category"),
+                "rationale": rationale,
+                "split": own,
+                **({"more": more} if more else {}),
+            }
 
-    def done(self, required: bool = True) -> RawRows:
-        """Return what the rows became.
+    def all(self, rows: Iterable[dict[str, Any]], required: bool = True) -> RawRows:
+        """Return the raw rows of all files, which are read when somebody asks for them.
 
-        Raises:
-            ItemError: if a mapped column is in no row; or there are no rows and some are required.
+        Args:
+            rows: from `mapped`. Behind the last one follows an ItemError if a mapped column was in
+                no row, or if there was none.
+            required: whether there have to be rows.
         """
-        if required and not self._raw.rows and not self._raw.rejected:
+        self._raw.rows = self._checked(rows, required)
+        return self._raw
+
+    def _checked(self, rows: Iterable[dict[str, Any]], required: bool) -> Iterator[dict[str, Any]]:
+        yield from rows
+        if required and not self._sample and not self._raw.rejected:
             raise ItemError(f"{self._name}: the file has no rows.")
         looked_for = {
             what: [name for name in names if name not in self._known]
@@ -158,7 +165,6 @@ class Mapper:
             if what not in self._held
         }
         check_columns(self._sample, self._name, _named(looked_for))
-        return self._raw
 
     def _note(self, row: dict[str, Any]) -> None:
         if not row.keys() <= self._known.keys():
@@ -251,15 +257,17 @@ def limited(raw: RawRows, limit: int | None) -> RawRows:
 
     The file's order plays no part, so a sorted file still gives a mixed sample.
     """
-    if limit is None:
-        return raw
-
-    def content(index: int) -> str:
-        return digest([ascii(raw.rows[index][key]) for key in ("question", "options", "answer")])
-
-    kept = sorted(sorted(range(len(raw.rows)), key=content)[:limit])
-    raw.rows = [raw.rows[index] for index in kept]
+    if limit is not None:
+        raw.rows = _smallest(raw.rows, limit)
     return raw
+
+
+def _smallest(rows: Iterable[dict[str, Any]], limit: int) -> Iterator[dict[str, Any]]:
+    def content(place: tuple[int, dict[str, Any]]) -> str:
+        return digest([ascii(place[1][key]) for key in ("question", "options", "answer")])
+
+    kept = nsmallest(limit, enumerate(rows), key=content)
+    yield from (row for _, row in sorted(kept, key=lambda place: place[0]))
 
 
 def _reject(file: str, row: int, source_id: str | None, reason: str, detail: str) -> dict[str, Any]:

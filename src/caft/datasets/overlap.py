@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,11 @@ import pyarrow.compute as pc
 GRAM = 13
 """Words of a run that two questions share by no accident (GPT-3, arXiv 2005.14165, appendix C)."""
 
-_CHARACTERS = 1 << 20  # of questions whose words are in memory at once
+_CHARACTERS = 1 << 19  # of questions whose words are in memory at once
 _MARKS = """.,;:!?"'`()[]{}_"""
 _MARK = rf"[\s\x{{0B}}\x{{1C}}-\x{{1F}}\x{{85}}\p{{Z}}{re.escape(_MARKS)}“”‘’«»…]+"
 _SPACE = ord(" ")
+_MOST_BITS = 26  # of a hash; 67 MB of memory
 _BASE = 1_099_511_628_211  # of FNV-1a, odd, so that no word is lost
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # of splitmix64
 
@@ -40,14 +42,19 @@ def overlaps(questions: pd.Series, split: pd.Series) -> pd.DataFrame:
     found = pd.DataFrame({"equal": False, "share": 0.0}, index=questions.index)
     if test.all() or not test.any():
         return found
-    parts = list(_parts(questions[test]))
-    texts = np.sort(np.concatenate([keys for keys, _, _ in parts]))
-    runs = np.sort(np.concatenate([runs for _, runs, _ in parts]))
+    # A word has a letter at least, and what separates it from the next one.
+    words = int(questions.str.len()[test].sum() + test.sum()) // 2
+    texts, known = _Known(int(test.sum())), _Known(words)
+    for keys, runs, _ in _parts(questions, test):
+        texts.add(keys)
+        known.add(runs)
+    texts.sort()
+    known.sort()
     equal, share = [], []
-    for keys, own, owner in _parts(questions[~test]):
+    for keys, own, owner in _parts(questions, ~test):
         counts = np.bincount(owner, minlength=len(keys))
-        hits = np.bincount(owner[_among(own, runs)], minlength=len(keys))
-        same = _among(keys, texts) & (keys != 0)
+        hits = np.bincount(owner[known.hold(own)], minlength=len(keys))
+        same = texts.hold(keys) & (keys != 0)
         of_all = np.divide(hits, counts, out=np.zeros(len(keys)), where=counts > 0)
         equal.append(same)
         share.append(np.where(same, 1.0, of_all))
@@ -56,25 +63,53 @@ def overlaps(questions: pd.Series, split: pd.Series) -> pd.DataFrame:
     return found
 
 
-def _among(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Tell which values are among known ones, which are sorted."""
-    found = np.zeros(len(values), bool)
-    if len(known):
-        order = np.argsort(values)  # neighbours are looked for in the same memory
-        values = values[order]
-        places = np.searchsorted(known, values)
-        found[order] = known[np.minimum(places, len(known) - 1)] == values
-    return found
+class _Known:
+    """Hashes that others are looked for among.
+
+    Most others are none of them, which the first bits of a hash nearly always tell.
+    """
+
+    def __init__(self, most: int):
+        """Make room for hashes, which takes memory only as far as it is filled."""
+        self._hashes, self._count = np.empty(most, np.uint64), 0
+        bits = min(max(most.bit_length() + 1, 8), _MOST_BITS)
+        self._shift = np.uint64(64 - bits)
+        self._first = np.zeros(1 << bits, bool)
+
+    def add(self, hashes: np.ndarray) -> None:
+        """Add hashes; `sort` has to follow the last ones."""
+        self._hashes[self._count : self._count + len(hashes)] = hashes
+        self._first[hashes >> self._shift] = True
+        self._count += len(hashes)
+
+    def sort(self) -> None:
+        """Put the hashes in order, in their place."""
+        self._hashes = self._hashes[: self._count]
+        self._hashes.sort()
+
+    def hold(self, values: np.ndarray) -> np.ndarray:
+        """Tell which values are among the hashes."""
+        found = np.zeros(len(values), bool)
+        maybe = np.flatnonzero(self._first[values >> self._shift])
+        maybe = maybe[np.argsort(values[maybe])]  # neighbours are looked for in the same memory
+        places = np.searchsorted(self._hashes, values[maybe])
+        places = np.minimum(places, len(self._hashes) - 1)
+        found[maybe] = self._hashes[places] == values[maybe]
+        return found
 
 
-def _parts(questions: pd.Series) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield, for some questions at a time, their hashes, their runs, and whose each run is.
+def _parts(
+    questions: pd.Series, wanted: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield, for some wanted questions at a time, their hashes, runs, and whose each run is.
 
     The hash of a question without a word is 0.
     """
-    block = questions.str.len().cumsum() // _CHARACTERS
-    for _, some in questions.groupby(block.to_numpy(), sort=False):
-        letters, bounds = _letters(pa.array(some, pa.large_string()))
+    block = (questions.str.len().cumsum() // _CHARACTERS).to_numpy()
+    edges = [0, *np.flatnonzero(np.diff(block)) + 1, len(block)]
+    for edge, next_edge in pairwise(edges):
+        some = questions.iloc[edge:next_edge][wanted[edge:next_edge]]
+        letters, bounds = _letters(pa.array(some.to_numpy(object), pa.large_string()))
         starts, ends = _words(letters, bounds)
         words = _hashes(letters, starts, ends)
         first = np.searchsorted(starts, bounds)  # the first word of each question
@@ -95,12 +130,12 @@ def _letters(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     texts = pc.replace_with_mask(texts, other, plain)
     _, offsets, letters = texts.buffers()
     bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-    whole = np.frombuffer(letters or b"", np.uint8)[bounds[0] : bounds[-1]]
-    return _plain_bytes()[whole], bounds - bounds[0]
+    whole = memoryview(letters or b"")[bounds[0] : bounds[-1]].tobytes()
+    return np.frombuffer(whole.translate(_plain_bytes()), np.uint8), bounds - bounds[0]
 
 
 @cache
-def _plain_bytes() -> np.ndarray:
+def _plain_bytes() -> bytes:
     """Return for each byte what it is in lower case and without marks, as far as it is ASCII.
 
     None of them is 0, so that words of other lengths have other hashes.
@@ -108,7 +143,7 @@ def _plain_bytes() -> np.ndarray:
     table = np.arange(256, dtype=np.uint8)
     table[ord("A") : ord("Z") + 1] += ord("a") - ord("A")
     table[[0, *range(9, 14), *range(28, 32), *map(ord, _MARKS)]] = _SPACE
-    return table
+    return table.tobytes()
 
 
 def _words(letters: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

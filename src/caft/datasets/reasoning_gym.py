@@ -58,13 +58,13 @@ def read(settings: ReasoningGym, seed: int, downloads: Path) -> RawRows:
         ) from error
     pool = sorted({entry["answer"] for entry in entries if entry["answer"]})
     work_out = WORKED_SOLUTIONS.get(generator, lambda entry: None)
-    raw = RawRows([], kind, "text")
+    rows = []
     for index, entry in enumerate(entries):
         question, answer = entry["question"], entry["answer"]
         options = None
         if kind == "choice" and answer:
             options = build_options(question, answer, pool, settings.options, seed)
-        raw.rows.append(
+        rows.append(
             {
                 "file": f"reasoning_gym {generator}",
                 "row": index + 1,
@@ -77,7 +77,7 @@ def read(settings: ReasoningGym, seed: int, downloads: Path) -> RawRows:
                 "split": None,
             }
         )
-    return raw
+    return RawRows(rows, kind, "text")
 
 
 def build_options(question: str, answer: str, pool: list[str], count: int, seed: int) -> list[str]:

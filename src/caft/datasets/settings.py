@@ -23,8 +23,9 @@ class Columns(Section):
 
     question: str = key("The question.")
     options: str | Annotated[list[str], Field(min_length=2)] | None = optional(
-        "One column (a list, a JSON list or a Python list as text, or an object `{A: …}` whose "
-        "keys are labels), or a list of columns, one per option. Where `answer` names the same "
+        "One column (a list, a JSON list or a Python list as text, a text with a mark before each, "
+        "such as `A) x | B) y`, or an object `{A: …}` whose keys are labels), or a list of "
+        "columns, one per option. Where `answer` names the same "
         "object and `answer_format` is `scores`, its keys are the options: `{yes: 1, no: 0}`."
     )
     labels: str | None = optional(

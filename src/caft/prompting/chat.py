@@ -89,12 +89,15 @@ class Chat:
     ) -> tuple[list[int], list[int]]:
         """Return the token ids of a prompt and of its completion."""
         before, guard = self._asked(messages, place, text, reasoning or "")
-        prompt = self._ids(before, guard)
         shown = self._guarded(text, guard)
         if place == "thought" and self.thought:
             shown = self._guarded(reasoning or "", guard) + self.thought.closes + shown
         written = self.form(place).glue + shown + self.shape.end
-        whole = self._ids(before + written, guard)
+        # What stands before the last special token of the prompt is encoded once.
+        common = max((match.end() for match in self._special.finditer(before)), default=0)
+        first, last = self._ids(before[:common], guard), before[common:]
+        prompt = first + self._ids(last, guard, goes_on=common > 0)
+        whole = first + self._ids(last + written, guard, goes_on=common > 0)
         if whole[: len(prompt)] == prompt:
             return prompt, whole[len(prompt) :]
         # The end of the prompt and the beginning of this text are one token: each is encoded alone.
@@ -249,14 +252,20 @@ class Chat:
         marks = [mark for mark in (self.thought.marks if self.thought else ()) if mark]
         return special_pattern(self.tokenizer, *marks)
 
-    def _ids(self, text: str, guard: dict[str, str]) -> list[int]:
-        """Encode a text; its special tokens are the template's own, stand-ins become plain text."""
-        if not guard:
+    def _ids(self, text: str, guard: dict[str, str], goes_on: bool = False) -> list[int]:
+        """Encode a text; its special tokens are the template's own, stand-ins become plain text.
+
+        Args:
+            text: as rendered.
+            guard: special tokens in it that are none, with their stand-ins.
+            goes_on: whether it stands behind a special token, and does not begin a text.
+        """
+        if not guard and not goes_on:
             return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         ids: list[int] = []
         position = 0
         for match in [*self._special.finditer(text), None]:
-            inside = bool(position) and not self._prepends_everywhere
+            inside = (goes_on or bool(position)) and not self._prepends_everywhere
             piece = text[position : match.start() if match else len(text)]
             ids += self._plain(piece, guard, inside)
             if match:

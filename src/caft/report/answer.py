@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from caft.report.caveats import conditions, warnings
 from caft.report.facts import Facts
 from caft.report.paper_tables import money
 from caft.report.results import Tables, Verdict
-from caft.report.wording import difference, duration, interval, percent
+from caft.report.wording import difference, duration, interval, joined, listed, percent
 
 _SPOKEN = {
     "base": "the untuned student",
@@ -22,18 +23,11 @@ _SPOKEN = {
     "complexity_aware": "complexity-aware tuning",
     "random_same_size": "the random control",
 }
-_SCORERS = {"base": "untuned", "warm_up": "warmed-up"}
 _ASKED = {
     "direct": "Asked for the bare answer",
     "cot": "Asked for a chain of thought",
     "adaptive": "Thinking only where it is unsure",
 }
-_FALLBACKS = {
-    "drop": "are left out of the training",
-    "train_on_answer": "train on the bare answer instead",
-    "keep": "train on a rejected rationale, where one could be read",
-}
-_MANY_INVALID = 0.1
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ def answers(tables: Tables) -> list[Answer]:
 
 
 def _answer(facts: Facts) -> Answer:
-    parts = (_result(facts), _costs(facts), _advice(facts), _warnings(facts), _conditions(facts))
+    parts = (_result(facts), _costs(facts), _advice(facts), warnings(facts), conditions(facts))
     spell = _Speller(facts.names)
     return Answer(
         facts.group.dataset, facts.group.student, *([*map(spell, part)] for part in parts)
@@ -119,15 +113,15 @@ def _best(facts: Facts) -> Iterator[str]:
     scope = " for other items, not for other trainings" if facts.one_seed else ""
     if len(facts.as_good) == 1:
         yield f"{{{best}}} is best: {reached}."
-        yield f"That is sure{scope}: it is better than {_list(against)}."
+        yield f"That is sure{scope}: it is better than {listed(against)}."
         return
     level = [name for name in against if facts.row(name)["accuracy"] == facts.row(best)["accuracy"]]
     have = "have" if level else "has"
-    yield f"{_list([best, *level])} {have} the best accuracy: {reached}."
+    yield f"{listed([best, *level])} {have} the best accuracy: {reached}."
     open_ones = any(against[name].word == "open" for name in facts.as_good if name != best)
     yield "That this is best is not sure." if open_ones else "Others do as well."
     if beaten := [name for name in against if name not in facts.as_good]:
-        yield f"{f'{{{best}}}' if level else 'It'} is better than {_list(beaten)}."
+        yield f"{f'{{{best}}}' if level else 'It'} is better than {listed(beaten)}."
     later = (facts.focus, facts.random) if best in (facts.focus, facts.random) else ()
     yield from _undecided({n: v for n, v in against.items() if n not in (*beaten, *later)})
 
@@ -136,13 +130,13 @@ def _undecided(pairs: dict[str, Verdict]) -> Iterator[str]:
     """Yield what is said of pairs without a winner: the verdict, and the size of the difference."""
     for word in ("open", "alike"):
         if those := {name: found for name, found in pairs.items() if found.word == word}:
-            yield f"Against {_list(those)} {_without_winner(those.values())}."
+            yield f"Against {listed(those)} {_without_winner(those.values())}."
 
 
 def _without_winner(verdicts: Iterable[Verdict]) -> str:
     """Say why verdicts of one word, `open` or `alike`, name no winner, and how large they are."""
     found = list(verdicts)
-    sizes = _join(difference(verdict.difference) for verdict in found)
+    sizes = joined(difference(verdict.difference) for verdict in found)
     relevant = f"{found[0].relevant:g}"
     if found[0].word == "alike":
         return (
@@ -172,7 +166,7 @@ def _reach(facts: Facts) -> Iterator[str]:
     found = {name: one for name in others if (one := facts.verdict(focus, name))}
     for word in ("better", "worse"):
         if those := [name for name, one in found.items() if one.word == word]:
-            yield f"It is {word} than {_list(those)}."
+            yield f"It is {word} than {listed(those)}."
     yield from _undecided(found)
 
 
@@ -324,139 +318,3 @@ def _choice(facts: Facts) -> Iterator[str]:
 def _take(facts: Facts, name: str, why: str) -> str:
     exported = "" if name == "base" else f" (caft export {name} --to FOLDER)"
     return f"{{{name}}} {why}{exported}."
-
-
-def _warnings(facts: Facts) -> list[str]:
-    return [
-        *_ranking_warnings(facts),
-        *_unread(facts),
-        *_without_rationale(facts),
-        *_unknown_costs(facts),
-        *(
-            [
-                "There is one training seed: the intervals know other items of this kind, and "
-                "nothing of other trainings."
-            ]
-            if facts.one_seed
-            else []
-        ),
-    ]
-
-
-def _ranking_warnings(facts: Facts) -> Iterator[str]:
-    for _, row in facts.drawn[facts.drawn["warning"].notna()].iterrows():
-        yield f"The student cannot rank its items by {row['name']}: {row['warning']}"
-
-
-def _unread(facts: Facts) -> Iterator[str]:
-    for what, column, least in (
-        ("could not be read and count as wrong", "invalid_rate", _MANY_INVALID),
-        ("do not fit into the model's context and count as wrong", "too_long_rate", 1e-9),
-    ):
-        rates = facts.shown[column]
-        if len(many := rates[rates >= least]):
-            told = _join(f"{percent(rate)} of {{{name}}}" for name, rate in many.items())
-            yield f"Of the answers, {told} {what}."
-
-
-def _without_rationale(facts: Facts) -> Iterator[str]:
-    for name in facts.names:
-        row = facts.row(name)
-        if lacking := int(row["rationale_items"] - row["accepted_items"]):
-            fate = _FALLBACKS.get(row["fallback"], "have none")
-            yield (
-                f"{lacking:,} of the {row['rationale_items']:,.0f} items of {{{name}}} that want a "
-                f"rationale have no accepted one; they {fate}."
-            )
-
-
-def _unknown_costs(facts: Facts) -> Iterator[str]:
-    if unknown := [name for name in facts.names if pd.isna(facts.paid(name))]:
-        yield f"What {_list(unknown)} cost is unknown: the price of some answers is."
-
-
-def _conditions(facts: Facts) -> list[str]:
-    return [
-        *_whose_complexity(facts),
-        *_hard_share(facts),
-        *_epochs(facts),
-        *_as_many(facts),
-        *_saved(facts),
-    ]
-
-
-def _whose_complexity(facts: Facts) -> Iterator[str]:
-    for _, row in facts.group.thresholds.iterrows():
-        if pd.isna(row["scorer"]):
-            told = f"Buckets ({row['buckets']}) come from {row['metric']}"
-            yield f"{told}, which the student did not make."
-            continue
-        scorer = str(row["scorer"])
-        whose = f"{_SCORERS.get(scorer, f'trained ({scorer})')} student"
-        found = facts.drawn[facts.drawn["buckets"] == row["buckets"]]
-        told = f"Buckets ({row['buckets']}) come from the {row['metric']} of the {whose}"
-        if len(found):
-            told += f", which answers {percent(found['student_accuracy'].iloc[0])} rightly"
-            if scorer != "base" and "base" in facts.names:
-                base = percent(facts.row("base")["accuracy"])
-                told += f" (the untuned one {base})"
-            area = interval(found.iloc[0], "roc_auc")
-            told += f" and finds its own errors with a ROC AUC of {area}; 0.5 is chance"
-        yield f"{told}."
-        if seen := int(row["seen_by_warm_up"]):
-            yield (
-                f"The warm-up had seen {seen:,} of the {row['items']:,} training items behind "
-                "these thresholds with their answers; unseen items look harder beside them."
-            )
-
-
-def _hard_share(facts: Facts) -> Iterator[str]:
-    name = facts.focus or facts.best
-    hard = facts.row(name)["n_hard"]
-    share = percent(hard / facts.items)
-    yield f"{hard:,.0f} of the {facts.items:,} reported items ({share}) are hard."
-
-
-def _epochs(facts: Facts) -> Iterator[str]:
-    """Unequal training of hard rows, which is no effect of the choice."""
-    if facts.focus is None:
-        return
-    own = facts.row(facts.focus)["epochs_hard"]
-    others = [name for name in ("distill", "sft") if name in facts.names]
-    passes = {name: facts.row(name)["epochs_hard"] for name in others}
-    if unequal := [f"{{{name}}} {times:g}" for name, times in passes.items() if times != own]:
-        yield (
-            f"{{{facts.focus}}} passes over the rows of hard items {own:g} times, "
-            f"{_join(unequal)} times."
-        )
-
-
-def _as_many(facts: Facts) -> Iterator[str]:
-    if not facts.random or not facts.focus:
-        return
-    parts = []
-    for name in (facts.focus, facts.random):
-        row = facts.row(name)
-        written = row["teacher_completion_tokens"]
-        tokens = "unknown" if pd.isna(written) else f"{written:,.0f}"
-        parts.append(
-            f"{{{name}}} asked about {row['rationale_items']:,.0f} items and got "
-            f"{row['accepted_items']:,.0f} accepted rationales in {tokens} tokens"
-        )
-    yield f"As many rationales means as many items asked: {'; '.join(parts)}."
-
-
-def _saved(facts: Facts) -> Iterator[str]:
-    if facts.focus and (warm_up := facts.row(facts.focus)["warm_up_all_tokens"]):
-        yield (
-            f"saved_all_tokens in summary.csv leaves out the {warm_up:,.0f} tokens of the warm-up."
-        )
-
-
-def _list(names: Iterable[str]) -> str:
-    return _join(f"{{{name}}}" for name in names)
-
-
-def _join(parts: Iterable[str]) -> str:
-    *first, last = parts
-    return f"{', '.join(first)} and {last}" if first else last

@@ -1,5 +1,7 @@
 """Numbers in the words of the sentences and of the overview."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from caft.analysis.intervals import Estimate
@@ -30,3 +32,14 @@ def difference(estimate: Estimate) -> str:
 def percent(share: float) -> str:
     """Return a share in percent, with two digits where it is small."""
     return f"{share:.0%}" if share >= 0.1 or not share else f"{100 * share:.2g}%"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return a list of the marked names of strategies, in words."""
+    return joined(f"{{{name}}}" for name in names)
+
+
+def joined(parts: Iterable[str]) -> str:
+    """Return parts as a list in words: `a, b and c`."""
+    *first, last = parts
+    return f"{', '.join(first)} and {last}" if first else last

@@ -26,7 +26,13 @@ def _dict(value: Any) -> dict[Any, Any]:
     raise TypeError(f"JSON has no word for {type(value).__name__}")
 
 
-_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=_dict)
+def _encoder(ascii_alone: bool) -> json.JSONEncoder:
+    return json.JSONEncoder(
+        sort_keys=True, ensure_ascii=ascii_alone, separators=(",", ":"), default=_dict
+    )
+
+
+_JSON, _ASCII_JSON = _encoder(False), _encoder(True)
 
 
 def canonical_json(value: Any) -> str:
@@ -35,6 +41,9 @@ def canonical_json(value: Any) -> str:
     Raises:
         TypeError: if the value holds something JSON has no word for.
     """
+    text = _ASCII_JSON.encode(value)  # which takes a third of the time
+    if "\\u" not in text:  # then nothing was escaped that the other one leaves as it is
+        return text
     text = _JSON.encode(value)
     # Parts of an NFC text are NFC, so almost always nothing is left to do.
     normal = text.isascii() or (not _has_run(text) and unicodedata.is_normalized("NFC", text))

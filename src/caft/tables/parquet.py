@@ -1,10 +1,11 @@
 """The Parquet tables of the workflow: fixed schemas, deterministic bytes, atomic writes."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -203,7 +204,10 @@ _OPTIONAL = {
 }
 """Columns that a table has only where they say something, behind the others."""
 _METADATA_KEY = b"caft"
-_HASHED_ROWS = 1000  # unpacked at once
+_UNPACKED = 1000  # rows that are objects of Python at once
+_HASHED_ROWS = 1 << 15  # put in order at once
+_GROUP = 1 << 15  # rows of a row group
+_FORM = {"compression": "zstd"}
 _OPEN = frozenset({"items"})  # further columns may stand behind the schema's, all of text
 
 
@@ -246,16 +250,41 @@ def write(
         raise CaftError(f"{path}: table {name!r} has no column {unknown[0]!r}.")
     absent = [column for column in schema.names if column not in table.columns]
     table = table.assign(**dict.fromkeys(absent))[schema.names]
-    if "item_id" in schema.names:
-        keys = ["item_id"] + [key for key in ("sample", "target") if key in schema.names]
-        table = table.sort_values(keys, kind="stable")
-    rows = pa.Table.from_pandas(table, schema=schema, preserve_index=False)
-    footer = {"table": name, "content": content_hash(rows), "spec": spec, "code": code}
-    rows = rows.replace_schema_metadata(
-        {_METADATA_KEY: json.dumps(footer, sort_keys=True, default=str)}
-    )
-    with atomic_path(path) as temporary:
-        pq.write_table(rows, temporary, compression="zstd")
+    rows = pa.Table.from_pandas(table, schema=_wide(schema), preserve_index=False)
+    place = _places(table)
+    content = content_hash(_in_order(rows, place, schema, _HASHED_ROWS))
+    footer = {"table": name, "content": content, "spec": spec, "code": code}
+    made_by = {_METADATA_KEY: json.dumps(footer, sort_keys=True, default=str)}
+    schema = schema.with_metadata(made_by)
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, **_FORM) as writer:
+        for group in _in_order(rows, place, schema, _GROUP):
+            writer.write_table(group)
+
+
+def _wide(schema: pa.Schema) -> pa.Schema:
+    """Return a schema whose texts lie in memory as those of pandas, so that none is copied."""
+    wide = [one.with_type(pa.large_string()) if one.type == _text else one for one in schema]
+    return pa.schema(wide)
+
+
+def _places(table: pd.DataFrame) -> np.ndarray:
+    """Return the place of each row in the order of the file."""
+    place = np.arange(len(table))
+    if "item_id" in table:
+        keys = ["item_id"] + [key for key in ("sample", "target") if key in table]
+        by_key = table[keys].reset_index(drop=True).sort_values(keys, kind="stable")
+        place[by_key.index] = np.arange(len(table))
+    return place
+
+
+def _in_order(
+    rows: pa.Table, place: np.ndarray, schema: pa.Schema, size: int
+) -> Iterator[pa.Table]:
+    """Yield rows by their places, some at a time, so that no second copy of all is in memory."""
+    for start in range(0, max(len(rows), 1), size):
+        wanted = (place >= start) & (place < start + size)
+        order = np.argsort(place[wanted])
+        yield rows.filter(pa.array(wanted)).take(order).cast(schema)
 
 
 def is_current(name: str, path: str | Path) -> bool:
@@ -334,7 +363,7 @@ def _read_schema(path: str | Path) -> pa.Schema:
         raise CaftError(f"{path}: cannot be read ({error}); delete it and run again.") from error
 
 
-def content_hash(rows: pa.Table) -> str:
-    """Hash a table's rows, independent of file layout and library versions."""
-    batches = rows.to_batches(max_chunksize=_HASHED_ROWS)
+def content_hash(parts: Iterable[pa.Table]) -> str:
+    """Hash the rows of a table's parts, independent of file layout and library versions."""
+    batches = (one for part in parts for one in part.to_batches(max_chunksize=_UNPACKED))
     return rows_digest(row for batch in batches for row in batch.to_pylist())

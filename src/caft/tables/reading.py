@@ -75,12 +75,28 @@ def class_names(path: str, limits: Limits, how: Reading) -> dict[str, list[str]]
             return {}
 
 
+def lists_in(path: str, limits: Limits, how: Reading) -> list[str]:
+    """Return where rows are in a file that is one JSON object, else nothing; see `texts`."""
+    if really(path, how.format) != "json":
+        return []
+    with text_of(path, how.encoding, "\n", limits) as text:
+        require_size(path, Path(path).stat().st_size, limits)
+        return texts.lists_in(texts.parsed_whole(text.read()))
+
+
 @dataclass(frozen=True)
 class Part:
-    """Files of a folder that belong together, and the name of the part that they are."""
+    """What belongs together, and the name of the part that it is.
+
+    Attributes:
+        files: of the part.
+        name: of the part; None where there are no parts.
+        records: the key of its rows, where one file holds all parts.
+    """
 
     files: list[str]
     name: str | None = None
+    records: str | None = None
 
 
 def parts_of(path: str) -> list[Part]:

@@ -11,6 +11,7 @@ from typing import Any
 from caft.errors import ItemError
 
 _DEEPEST = 100  # levels of a cell
+_NESTED = (dict, list, tuple)
 _CELLS = 8  # a row may be so many times as large as its largest cell
 
 
@@ -94,14 +95,19 @@ def require_size(name: str, size: float, limits: Limits) -> None:
 
 def checked(row: dict[str, Any], limits: Limits) -> dict[str, Any] | Unusable:
     """Return a row; unusable if one of its cells is too large, or nested too deeply."""
+    cell = limits.cell
     for column, value in row.items():
-        shown = f"column {str(column)[:60]!r}"
         if isinstance(value, str):
-            if len(value) > limits.cell:
-                return Unusable("too_large", limits.told(f"{shown} ({len(value)} characters)"))
-        elif not _is_flat(value):
-            return Unusable("too_deep", f"{shown} is nested deeper than {_DEEPEST} levels")
+            if len(value) > cell:
+                shown = f"{_shown(column)} ({len(value)} characters)"
+                return Unusable("too_large", limits.told(shown))
+        elif isinstance(value, _NESTED) and not _is_flat(value):
+            return Unusable("too_deep", f"{_shown(column)} is nested deeper than {_DEEPEST} levels")
     return row
+
+
+def _shown(column: Any) -> str:
+    return f"column {str(column)[:60]!r}"
 
 
 def _is_flat(value: Any) -> bool:
@@ -110,7 +116,7 @@ def _is_flat(value: Any) -> bool:
         level = [
             inner
             for one in level
-            if isinstance(one, dict | list | tuple)
+            if isinstance(one, _NESTED)
             for inner in (one.values() if isinstance(one, dict) else one)
         ]
         if not level:

@@ -45,7 +45,7 @@ def json_rows(
         yield from _lines(file, limits)
         return
     text = file.read()
-    document = _document(text)
+    document = parsed_whole(text)
     if document is None and below is None and start.startswith("["):
         document = _entries(text)
     if document is None:
@@ -62,7 +62,8 @@ def _is_open(line: str) -> bool:
     return line.startswith("{") and isinstance(_json_row(line), Unusable)
 
 
-def _document(text: str) -> Any:
+def parsed_whole(text: str) -> Any:
+    """Return what a text holds in JSON; None if it is no JSON."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -96,10 +97,11 @@ def _object(entry: Any) -> dict[str, Any] | Unusable:
 def _below(path: str, document: Any, selector: str | None) -> list[dict[str, Any] | Unusable]:
     keys = list(document) if isinstance(document, dict) else []
     if selector is None:
-        lists = [key for key in keys if _are_objects(document[key])]
+        lists = lists_in(document)
         if lists:
+            either = f"`parts` to the split of each of {', '.join(lists)}, or " if lists[1:] else ""
             raise Unread(
-                f"{path}: is one JSON object; set `records: {lists[0]}` for the rows in "
+                f"{path}: is one JSON object; set {either}`records: {lists[0]}` for the rows in "
                 f"{' or '.join(lists)}.",
                 records=lists[0],
             )
@@ -125,6 +127,34 @@ def _below(path: str, document: Any, selector: str | None) -> list[dict[str, Any
             f"{path}: `records: {selector}` leads to no list of objects; its keys are: {shown}."
         )
     return [_object(one) for one in found]
+
+
+def lists_in(document: Any) -> list[str]:
+    """Return where a JSON object holds rows: at its keys, else one level below, as `data.train`.
+
+    Rows are a list of objects, or an object of several objects with the same keys.
+    """
+    if not isinstance(document, dict):
+        return []
+    found = [key for key in document if _are_rows(document[key])]
+    if found or _are_alike(document):  # then each entry is a row itself
+        return found
+    inner = {key: value for key, value in document.items() if isinstance(value, dict)}
+    return [f"{key}.{one}" for key in inner for one in inner[key] if _are_rows(inner[key][one])]
+
+
+def _are_rows(value: Any) -> bool:
+    return _are_objects(value) or _are_alike(value)
+
+
+def _are_alike(value: Any) -> bool:
+    """Tell whether a value is an object of several objects with the same keys."""
+    entries = list(value.values()) if isinstance(value, dict) else []
+    return (
+        len(entries) > 1
+        and all(isinstance(one, dict) for one in entries)
+        and len({frozenset(one) for one in entries}) == 1
+    )
 
 
 def _are_objects(value: Any) -> bool:

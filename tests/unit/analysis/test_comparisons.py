@@ -10,13 +10,13 @@ from caft.analysis.comparisons import (
     crossed_p,
     difference_interval,
     holm,
-    items_needed,
     mcnemar,
     mean_interval,
     seed_spread,
     verdict,
 )
 from caft.analysis.intervals import accuracy_interval
+from caft.analysis.power import items_needed
 from caft.errors import ComparisonError
 
 

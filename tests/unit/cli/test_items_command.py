@@ -3,12 +3,14 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from raw_rows import loaded
 
 from caft.cli import main
 from caft.config.prepare import prepare
@@ -141,7 +143,7 @@ def test_a_date_that_excel_made_of_a_fraction_is_refused(tmp_path):
     book.save(tmp_path / "q.xlsx")
     spec = {"adapter": "file", "path": str(tmp_path / "q.xlsx"), "answer_kind": "numeric"}
     spec |= {"columns": {"question": "q", "answer": "a"}, "splits": {"train": 0.5, "test": 0.5}}
-    raw = load(read_section(spec), 1, tmp_path)
+    raw = loaded(read_section(spec), 1, tmp_path)
     assert [row["answer"] for row in raw.rows] == ["1"]
     assert "a spreadsheet makes of texts such as 1/2" in raw.rejected[0]["detail"]
 
@@ -256,6 +258,21 @@ OTHER = {
         "correct": "ABC"[p],
         "rationale": "So.",
     },
+    **{
+        f"cell_{name}": lambda q, o, p, between=between, mark=mark, marks=marks: {
+            "question": q,
+            "options": between.join(
+                mark.format(one) + text for one, text in zip(marks, o, strict=True)
+            ),
+            "answer": marks[p],
+        }
+        for name, between, mark, marks in [
+            ("bar", " | ", "{}) ", "ABC"),
+            ("semicolon", "; ", "{}. ", "ABC"),
+            ("lines", "\n", "({}) ", "abc"),
+            ("numbers", ", ", "{}) ", "123"),
+        ]
+    },
 }
 
 
@@ -311,13 +328,65 @@ def test_a_saved_set_without_test_is_tested_on_its_validation_part(tmp_path, cap
     assert items["split"].value_counts().to_dict() == {"train": 30, "test": 10}
 
 
-@pytest.mark.parametrize("options", ["A) x{n} | B) y{n}", "A. x{n}\nB. y{n}"])
-def test_letters_without_a_list_of_options_are_no_open_answers(options, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("x{n} or y{n}", "'answer' names options by letters, and no column has them"),
+        ("['x{n}' 'y{n}']", "'choices' is a list without commas, as numpy prints it"),
+        ("A) x{n} B) y{n}", "'choices' is one text with the marks A; options in one text begin"),
+    ],
+)
+def test_letters_without_a_list_of_options_are_no_open_answers(options, said, tmp_path, capsys):
     path = tmp_path / "own.jsonl"
     rows = [{"question": f"Q{n}?", "choices": options.format(n=n), "answer": "B"} for n in range(9)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["items", str(path)]) == 1
-    assert "'answer' names options by letters, and no column has them" in capsys.readouterr().err
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("keys", "parts", "first"),
+    [
+        (("train", "test"), {"train": ["train"], "test": ["test"]}, 40),
+        (("training", "dev"), {"train": ["training"], "test": ["dev"]}, 40),
+        (("physics", "biology"), None, 30),
+        (("data",), None, 30),
+    ],
+)
+def test_lists_of_one_json_object_are_parts_if_they_are_called_so(
+    keys, parts, first, tmp_path, capsys
+):
+    rows = [{"question": q, "options": o, "answer": "ABC"[p]} for q, o, p in TRUE]
+    of_key = dict(zip(keys, (rows[:30], rows[30:]), strict=False))
+    (tmp_path / "whole.json").write_text(json.dumps({"version": 1, **of_key}, indent=1))
+    items, section = read(tmp_path / "whole.json", capsys)
+    assert (section.get("parts"), section.get("records")) == (parts, None if parts else keys[0])
+    assert len(items) == first
+    if parts:
+        assert items["split"].value_counts().to_dict() == {"train": 30, "test": 10}
+
+
+@pytest.mark.parametrize(
+    ("whole", "section", "count"),
+    [
+        ({"data": {"train": [0, 1], "test": [2]}}, {"train": ["data.train"]}, 2),
+        ({"train": {"a": 0, "b": 1}, "test": {"c": 2, "d": 3}}, {"train": ["train"]}, 2),
+        ({"a": 0, "b": 1, "c": 2}, "[]", 3),
+        ({"about": {"by": [0]}, "questions": [0, 1]}, "questions", 2),
+    ],
+)
+def test_rows_are_found_below_keys_of_one_json_object(whole, section, count, tmp_path, capsys):
+    choices = [{"text": "x", "label": "A"}, {"text": "y", "label": "B"}]
+    row = '{{"question": "Q{}?", "choices": {}, "answer": "B"}}'
+    text = re.sub(r"\d", lambda n: row.format(n[0], json.dumps(choices)), json.dumps(whole))
+    (tmp_path / "whole.json").write_text(text)
+    _, config = printed(tmp_path / "whole.json", capsys)
+    found = config["datasets"]["whole"]
+    given = {"train": found["parts"]["train"]} if "parts" in found else found["records"]
+    assert given == section
+    settings = read_section(found)
+    made = ingest_as(settings, load(settings, 1, tmp_path), 1, "whole").items
+    assert len(made if isinstance(section, str) else made[made["split"] == "train"]) == count
 
 
 def test_what_no_name_or_value_tells_is_said_with_what_there_is(tmp_path, capsys):

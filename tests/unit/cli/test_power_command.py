@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from caft import layout
-from caft.analysis.comparisons import detectable_difference, items_needed, verdict
+from caft.analysis.comparisons import verdict
+from caft.analysis.power import detectable_difference, items_needed
 from caft.cli import main
 from caft.config.prepare import prepare
 from caft.config.reading import read_files

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from pyarrow import ipc
+from raw_rows import loaded
 
-from caft.datasets import load, read_section
+from caft.datasets import read_section
 from caft.datasets.ingest import ingest
 from caft.errors import ItemError
 
@@ -137,7 +138,7 @@ def follow(path, spec):
         settings = read_section(spec)
         assert not list(settings.problems())
         try:
-            made = ingest(load(settings, 1, path.parent), settings.splits, 1, "own", 0.1)
+            made = ingest(loaded(settings, 1, path.parent), settings.splits, 1, "own", 0.1)
         except ItemError as error:
             mend = re.findall(r"`(\w+: [^`]+)`", str(error))
             assert mend, error
@@ -190,14 +191,14 @@ def test_what_holds_no_rows_is_called_what_it_is(start, message, tmp_path):
     path = tmp_path / "q.jsonl"
     path.write_bytes(start)
     with pytest.raises(ItemError, match=message):
-        load(read_section(section(path)), 1, tmp_path)
+        loaded(read_section(section(path)), 1, tmp_path)
 
 
 def test_a_packed_file_is_not_unpacked_beyond_the_limit(tmp_path):
     path = tmp_path / "q.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"question": 1}\n' * 200_000))
     with pytest.raises(ItemError, match=r"more than max_file_mb \(1\)"):
-        load(read_section(section(path, max_file_mb=1)), 1, tmp_path)
+        loaded(read_section(section(path, max_file_mb=1)), 1, tmp_path)
 
 
 def test_the_wrong_format_is_told_with_the_right_one(tmp_path):
@@ -208,7 +209,7 @@ def test_the_wrong_format_is_told_with_the_right_one(tmp_path):
     named.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     assert content(follow(named, section(named))) == ROWS
     with pytest.raises(ItemError, match=r"is a file of the format parquet; set `format: parquet`"):
-        load(read_section(section(path, format="csv")), 1, tmp_path)
+        loaded(read_section(section(path, format="csv")), 1, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -223,13 +224,13 @@ def test_rows_lie_where_records_says(records, message, tmp_path):
     path.write_text(deep(ROWS))
     assert content(follow(path, section(path, records="data[].part[]"))) == ROWS
     with pytest.raises(ItemError, match=message):
-        load(read_section(section(path, records=records)), 1, tmp_path)
+        loaded(read_section(section(path, records=records)), 1, tmp_path)
 
 
 def test_an_array_that_is_cut_keeps_what_is_before_the_cut(tmp_path):
     path = tmp_path / "q.json"
     path.write_text(array(ROWS)[:-20])
-    raw = load(read_section(section(path)), 1, tmp_path)
+    raw = loaded(read_section(section(path)), 1, tmp_path)
     assert [row["row"] for row in raw.rows] == [1, 2]
     assert [(bad["row"], bad["reason"]) for bad in raw.rejected] == [(3, "bad_json")]
 
@@ -238,7 +239,7 @@ def test_columns_of_json_are_no_rows(tmp_path):
     path = tmp_path / "q.json"
     path.write_text(json.dumps({"question": {"0": "a?"}, "answer": {"0": "b"}}))
     with pytest.raises(ItemError, match="keys question, answer; write one object per row"):
-        load(read_section(section(path)), 1, tmp_path)
+        loaded(read_section(section(path)), 1, tmp_path)
 
 
 def test_shards_are_read_together_from_a_folder_or_a_pattern(tmp_path):
@@ -250,12 +251,12 @@ def test_shards_are_read_together_from_a_folder_or_a_pattern(tmp_path):
     for path in (folder, folder / "*.jsonl.gz", tmp_path / "**" / "part-*"):
         settings = read_section(section(path))
         assert len(settings.files()) == 3
-        made = ingest(load(settings, 1, tmp_path), settings.splits, 1, "own", 0.1)
+        made = ingest(loaded(settings, 1, tmp_path), settings.splits, 1, "own", 0.1)
         assert content(made) == ROWS
         assert sorted(made.items["source_id"])[0] == "part-0.jsonl.gz/1"
     (folder / "more.csv").write_text("q,a\n1,2\n")
     with pytest.raises(ItemError, match=r"several formats; set `path` to .*\*\.csv or .*\*\.gz"):
-        load(read_section(section(folder)), 1, tmp_path)
+        loaded(read_section(section(folder)), 1, tmp_path)
     (problem,) = read_section(section(tmp_path / "none-*.csv")).problems()
     assert "no file" in problem[1]
 
@@ -264,7 +265,7 @@ def test_duplicate_headers_are_refused_and_blank_rows_counted(tmp_path):
     path = tmp_path / "q.csv"
     path.write_text("question,A,B,answer,answer,\n")
     with pytest.raises(ItemError, match=r"line 1: columns 4 and 5 are called 'answer'; rename"):
-        load(read_section(section(path)), 1, tmp_path)
+        loaded(read_section(section(path)), 1, tmp_path)
     path.write_text("question;A;B;answer;;\nq?;x;y;A;;\n;;;;;\n\nr?;x;y;B;;\n;;;;;\n")
     columns = {**COLUMNS, "options": ["A", "B"]}
     made = follow(path, section(path, columns=columns))
@@ -304,4 +305,4 @@ def test_the_parts_of_a_saved_data_set_are_mapped_or_refused(tmp_path):
         ({"train": ["auxiliary_train", "dev"], "test": ["test", "x"]}, "has no part 'x'"),
     ):
         with pytest.raises(ItemError, match=message):
-            load(read_section(section(tmp_path / "set", parts=parts)), 1, tmp_path)
+            loaded(read_section(section(tmp_path / "set", parts=parts)), 1, tmp_path)

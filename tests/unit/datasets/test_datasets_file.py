@@ -3,8 +3,8 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raw_rows import loaded
 
-from caft.datasets import load
 from caft.datasets.file import File
 from caft.datasets.settings import Splits
 from caft.errors import ItemError
@@ -14,7 +14,7 @@ COLUMNS = {"question": "q", "options": "o", "answer": "a"}
 
 def read(path, columns=COLUMNS, **spec):
     spec = {"splits": Splits(train=0.5, test=0.5), "columns": columns, **spec}
-    return load(File(adapter="file", path=str(path), **spec), 1, path.parent / "downloads")
+    return loaded(File(adapter="file", path=str(path), **spec), 1, path.parent / "downloads")
 
 
 def write_jsonl(path, records):

@@ -1,8 +1,8 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raw_rows import loaded
 
-from caft.datasets import load
 from caft.datasets.hub import Hub
 from caft.datasets.settings import Splits
 from caft.errors import ItemError
@@ -43,7 +43,7 @@ def read(name, tmp_path, **spec):
         "splits": Splits(train=0.5, test=0.5),
         **spec,
     }
-    return load(Hub(**spec), 1, tmp_path / "downloads")
+    return loaded(Hub(**spec), 1, tmp_path / "downloads")
 
 
 def test_a_folder_in_hub_format_is_read_part_by_part(folder, tmp_path):

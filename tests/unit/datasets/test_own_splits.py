@@ -3,8 +3,9 @@
 import json
 
 import pytest
+from raw_rows import loaded
 
-from caft.datasets import load, read_section
+from caft.datasets import read_section
 from caft.datasets.ingest import ingest_as
 from caft.datasets.parts import suggested
 from caft.errors import ItemError
@@ -42,7 +43,7 @@ def section(adapter, **keys):
 
 
 def by_split(settings, folder):
-    made = ingest_as(settings, load(settings, 1, folder / "downloads"), 1, "own")
+    made = ingest_as(settings, loaded(settings, 1, folder / "downloads"), 1, "own")
     parts = made.items["question"].str.split().str[0]
     return {split: sorted(parts[made.items["split"] == split]) for split in SPLITS}
 
@@ -56,6 +57,33 @@ def test_parts_of_any_name_are_mapped(hub, tmp_path):
         "validation": ["dev"] * 2 + ["validation"] * 2,
         "test": ["test"] * 3,
     }
+
+
+def test_lists_of_one_json_object_are_parts(tmp_path):
+    path, row = tmp_path / "whole.json", {"options": ["x", "y"], "answer": "A"}
+    names = {"a": "train", "b": "validation", "c": "test"}
+    whole = {part: [{"question": f"{part}{n}?", **row} for n in range(3)] for part in names}
+    path.write_text(json.dumps({"about": "letters", **whole}))
+    given = {"adapter": "file", "path": str(path), "splits": {"train": 0.5, "test": 0.5}}
+    columns = {"question": "question", "options": "options", "answer": "answer"}
+
+    def made(**more):
+        settings = read_section({**given, "columns": columns, **more})
+        return ingest_as(settings, loaded(settings, 1, tmp_path), 1, "own").items
+
+    parts = {split: part for part, split in names.items()}
+    items = made(parts=parts)
+    assert dict(zip(items["question"].str[0], items["split"], strict=True)) == names
+    assert list(items["source_id"])[:2] == ["a/1", "a/2"]
+    with pytest.raises(ItemError, match="names no split for 'c'; the parts are a, b, c"):
+        made(parts={"train": "a", "test": "b"})
+    with pytest.raises(ItemError, match="has no part 'd'; the parts are a, b, c"):
+        made(parts={**parts, "train": ["a", "d"]})
+    with pytest.raises(ItemError, match="set `parts` to the split of each of a, b, c, or `rec"):
+        made()
+    path.write_text(json.dumps(whole["a"]))
+    with pytest.raises(ItemError, match=r"has no parts of its own.*`columns\.split`"):
+        made(parts=parts)
 
 
 def test_a_part_that_is_not_named_is_not_read(hub, tmp_path):
@@ -73,7 +101,7 @@ def test_a_part_that_official_splits_cannot_place_is_refused_with_the_way_out(hu
         problem
     )
     with pytest.raises(ItemError, match="knows train, validation and test, and not aux"):
-        load(settings, 1, tmp_path)
+        loaded(settings, 1, tmp_path)
 
 
 def test_a_part_is_one_split_and_is_there(hub, tmp_path):
@@ -81,7 +109,7 @@ def test_a_part_is_one_split_and_is_there(hub, tmp_path):
     assert ("parts", "'test' is named twice.") in list(twice.problems())
     absent = section("hub", id=str(hub), parts={"train": "no", "test": "test"})
     with pytest.raises(ItemError, match="no part 'no'; the dataset has: auxiliary_train, dev"):
-        load(absent, 1, tmp_path)
+        loaded(absent, 1, tmp_path)
 
 
 def test_a_column_of_splits_is_mapped_and_other_names_are_refused(tmp_path):

@@ -205,6 +205,36 @@ def test_what_is_no_text_is_refused_with_what_was_found(row, columns, message, t
         items(tmp_path, [row, row], columns, **spec)
 
 
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("A) 12 | B) x; y", ["12", "x; y"]),
+        ("A. 1,000; B. vitamin C", ["1,000", "vitamin C"]),
+        ("(a) x, (b) y,\n(c) 3", ["x", "y", "3"]),
+        ("A) f(x) = 2:1\r\n\r\nB) two\nlines", ["f(x) = 2:1", "two\nlines"]),
+    ],
+)
+def test_options_of_one_text_are_parted_by_their_marks(text, options, tmp_path):
+    rows = [{"o": text, "a": "b"}]
+    assert items(tmp_path, rows, {"options": "o", "answer": "a"}) == [(options, "B")]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("A) x | C) y", "with the marks A, C; options in one text begin with A, B, C"),
+        ("A) x | B) y | B) z", "with the marks A, B, B;"),
+        ("A) x | B. y", "with the marks A, B;"),
+        ("B) x | C) y", "with the marks B, C;"),
+        ("A) alone", "with the marks A;"),
+        ("x | y", "the options are no list: 'x . y'"),
+    ],
+)
+def test_marks_of_one_text_have_to_follow_each_other(text, said, tmp_path):
+    with pytest.raises(ItemError, match=said):
+        items(tmp_path, [{"o": text, "a": "A"}], {"options": "o", "answer": "a"})
+
+
 def test_labels_have_to_fit_their_options(tmp_path):
     rows = [{"c": choices("AA", "x", "y"), "a": "A"}, {"c": choices("A", "x", "y"), "a": "A"}]
     for row, message in zip(rows, ("are equal: A, A", "1 labels .* for 2 options"), strict=True):

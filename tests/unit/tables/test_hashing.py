@@ -1,5 +1,7 @@
 import hashlib
+import json
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,12 @@ from caft.tables.hashing import (
 
 def test_canonical_json_sorts_keys_and_normalises_text():
     assert canonical_json({"b": ("e\u0301", 1), "a": None}) == '{"a":null,"b":["\u00e9",1]}'
+
+
+@pytest.mark.parametrize("text", ["\x7f", "\\u0041", "\x01", "\U0001f600", "a\u0301", "\ud800"])
+def test_canonical_json_escapes_what_json_has_to_and_nothing_else(text):
+    normal = unicodedata.normalize("NFC", text)
+    assert canonical_json([text]) == json.dumps([normal], ensure_ascii=False)
 
 
 def test_a_value_without_a_word_in_json_is_refused():

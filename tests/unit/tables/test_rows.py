@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from raw_rows import loaded
 
-from caft.datasets import load
 from caft.datasets.file import File
 from caft.datasets.hub import Hub
 from caft.datasets.ingest import ingest
@@ -40,7 +40,7 @@ def ingested(path, **changed):
         splits=SPLITS,
         **changed,
     )
-    return ingest(load(section, 1, path.parent), section.splits, 1, "own", 0.9)
+    return ingest(loaded(section, 1, path.parent), section.splits, 1, "own", 0.9)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "tsv", "parquet"])
@@ -96,7 +96,7 @@ def test_a_number_that_is_none_costs_its_row_alone(number, tmp_path):
     section = File(
         adapter="file", path=str(path), columns=COLUMNS, answer_kind="numeric", splits=SPLITS
     )
-    made = ingest(load(section, 1, tmp_path), section.splits, 1, "own", 0.9)
+    made = ingest(loaded(section, 1, tmp_path), section.splits, 1, "own", 0.9)
     assert made.items["answer"][0] == "2" and made.report["rows_read"] == 2
 
 
@@ -175,11 +175,11 @@ def test_a_local_folder_of_the_hub_has_the_same_limits(tmp_path):
     (folder / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
     section = {"adapter": "hub", "id": str(folder), "parts": ["train"], "columns": COLUMNS}
     section |= {"answer_kind": "text", "splits": SPLITS}
-    raw = load(Hub(**section, max_cell_mb=0.01), 1, tmp_path)
+    raw = loaded(Hub(**section, max_cell_mb=0.01), 1, tmp_path)
     assert [row["question"] for row in raw.rows] == ["1?"]
     assert [row["reason"] for row in raw.rejected] == ["too_large"]
     with pytest.raises(ItemError, match="more than max_file_mb"):
-        load(Hub(**section, max_file_mb=0.01), 1, tmp_path)
+        loaded(Hub(**section, max_file_mb=0.01), 1, tmp_path)
 
 
 @pytest.mark.parametrize(

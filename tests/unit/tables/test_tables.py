@@ -34,6 +34,18 @@ def test_equal_rows_give_equal_bytes_in_any_order_of_rows_and_columns(tmp_path):
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
+def test_several_row_groups_hold_the_rows_of_one_in_the_same_order(tmp_path, monkeypatch):
+    one = predictions().iloc[[0]]
+    table = pd.concat([one.assign(item_id=name) for name in "dbeac"], ignore_index=True)
+    parquet.write("predictions", table, tmp_path / "one")
+    monkeypatch.setattr(parquet, "_GROUP", 2)
+    monkeypatch.setattr(parquet, "_HASHED_ROWS", 3)
+    parquet.write("predictions", table, tmp_path / "three")
+    assert pq.read_metadata(tmp_path / "three").num_row_groups == 3
+    assert pq.read_table(tmp_path / "three").equals(pq.read_table(tmp_path / "one"))
+    assert parquet.footer(tmp_path / "three") == parquet.footer(tmp_path / "one")
+
+
 def test_a_cut_table_is_not_current_and_is_told_how_to_be_mended(tmp_path):
     path = tmp_path / "t.parquet"
     parquet.write("predictions", predictions(), path)
@@ -90,7 +102,7 @@ def test_the_footer_says_what_made_a_table(tmp_path):
     footer = parquet.footer(tmp_path / "t.parquet")
     assert (footer["table"], footer["spec"], footer["code"]) == ("predictions", {"mode": "cot"}, 3)
     rows = pq.read_table(tmp_path / "t.parquet")
-    assert footer["content"] == parquet.content_hash(rows)
+    assert footer["content"] == parquet.content_hash([rows])
 
 
 def test_the_content_hash_is_of_the_rows_and_not_of_what_made_them(tmp_path):

@@ -1,0 +1,113 @@
+"""How many items and seeds would show a difference, and which one so many would show."""
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable
+
+from numpy.typing import ArrayLike
+
+from caft.analysis.contrasts import Contrast, contrast_of, quantile
+from caft.errors import ComparisonError
+
+ERROR_RATE = 0.05
+_POWER = 0.8
+# Two significant digits are all that a plan deserves: 2 to 9, 10 to 99, 100, 110, ...
+_COUNTS = [*range(2, 10), *(number * 10**power for power in range(12) for number in range(10, 100))]
+
+
+def items_needed(
+    one: ArrayLike, other: ArrayLike, relevant: float = 0.05, comparisons: int = 1
+) -> float:
+    """Return about how many items would show a relevant difference, with the seeds that there are.
+
+    That is, with 80% power at the level 0.05 / comparisons, which the smallest p value of a family
+    has to reach, and with the variances observed.
+
+    Args:
+        one: booleans, shape (n_seeds, n_items).
+        other: the same items in the same order, with any number of seeds.
+        relevant: difference of accuracies to be seen, a share of at least 0.0001.
+        comparisons: tests in the family.
+
+    Returns:
+        Two significant digits; infinite if no number of items would do.
+
+    Raises:
+        ComparisonError: if the items differ in number, or relevant is out of range.
+    """
+    contrast = contrast_of(one, other).at_least_noisy()
+    return _items_needed(contrast, checked_limit(relevant), comparisons)
+
+
+def detectable_difference(
+    one: ArrayLike,
+    other: ArrayLike,
+    items: int | None = None,
+    seeds: int | None = None,
+    comparisons: int = 1,
+) -> float:
+    """Return the difference that so many items and seeds would show with 80% power.
+
+    As `items_needed`, at the level 0.05 / comparisons and with the variances observed here.
+
+    Args:
+        one: booleans, shape (n_seeds, n_items).
+        other: the same items in the same order, with any number of seeds.
+        items: how many there would be; None for those that there are.
+        seeds: how many each side with several would have; a side with one keeps it.
+        comparisons: tests in the family.
+
+    Returns:
+        A difference of accuracies.
+
+    Raises:
+        ComparisonError: if the items differ in number.
+    """
+    contrast = contrast_of(one, other).at_least_noisy()
+    contrast = contrast.with_items(items) if items else contrast
+    return detectable(contrast.with_seeds(seeds) if seeds else contrast, comparisons)
+
+
+def checked_limit(relevant: float) -> float:
+    """Return the smallest difference that matters, if it is a share that can be one."""
+    if not 0.0001 <= relevant < 1:
+        raise ComparisonError(f"relevant: {relevant} is not a share from 0.0001 to below 1.")
+    return relevant
+
+
+def detectable(contrast: Contrast, comparisons: int) -> float:
+    """Return the difference that would be found with 80% power, by the t distribution."""
+    freedom = contrast.freedom
+    quantiles = quantile(1 - ERROR_RATE / comparisons / 2, freedom) + quantile(_POWER, freedom)
+    return quantiles * math.sqrt(contrast.variance)
+
+
+def _smallest(enough: Callable[[int], bool]) -> float:
+    """Return the smallest count that is enough, or infinity."""
+    place = bisect_left(_COUNTS, True, key=enough)
+    return _COUNTS[place] if place < len(_COUNTS) else math.inf
+
+
+def _items_needed(contrast: Contrast, limit: float, comparisons: int) -> float:
+    return _smallest(lambda n: detectable(contrast.with_items(n), comparisons) <= limit)
+
+
+def _seeds_needed(contrast: Contrast, limit: float, comparisons: int) -> float:
+    if all(side.seeds == 1 for side in contrast.sides):
+        return math.inf
+    return _smallest(lambda n: detectable(contrast.with_seeds(n), comparisons) <= limit)
+
+
+def missing(contrast: Contrast, limit: float, comparisons: int) -> str:
+    """Return what would make the relevant difference detectable, in words."""
+    items = _items_needed(contrast, limit, comparisons)
+    seeds = _seeds_needed(contrast, limit, comparisons)
+    seeds_dominate = contrast.seed_variance > contrast.variance / 2
+    if items < math.inf and not (seeds_dominate and seeds < math.inf):
+        return f"{items:.0f} items"
+    if seeds < math.inf:
+        return f"{seeds:.0f} seeds"
+    # Neither alone: seeds and items may each take half of the variance that the power allows.
+    seeds = _seeds_needed(contrast.with_items(_COUNTS[-1]), limit / math.sqrt(2), comparisons)
+    items = _items_needed(contrast.with_seeds(int(seeds)), limit, comparisons)
+    return f"{seeds:.0f} seeds and {items:.0f} items"
