@@ -1,5 +1,6 @@
 """Complexity-aware fine-tuning: from a question set to a table of which method is best, and at what cost."""
 
+import logging
 import shlex
 import sys
 from pathlib import Path
@@ -12,10 +13,11 @@ from caft import layout, versions
 from caft.config import modes, reading, resolve, rounds
 from caft.config.prepare import prepare
 from caft.errors import CaftError
-from caft.running import controller, devices, locks, machine, stops
+from caft.running import controller, devices, locks, machine, places, stops
 from caft.shown import escaped
 
 min_version("9.0")
+logging.raiseExceptions = False  # Snakemake's log on a full disk: the run says what is wrong
 shell.prefix(stops.shell_prefix())
 
 
@@ -56,6 +58,7 @@ try:
     COMMAND = get_argument_parser().parse_known_args()[0]
     CONFIG = prepare(config, plans_only=COMMAND.targets == ["plan"])
     if workflow.is_main_process:
+        places.check_folders([*CONFIG.run.datasets, *CONFIG.run.students], locks.acts(COMMAND))
         for line in resolve.ways(CONFIG):
             print(line, file=sys.stderr)
         RUNS_HERE = workflow.global_resources["_nodes"].value is None  # as the scheduler tells
@@ -69,6 +72,13 @@ try:
     if workflow.is_main_process and locks.acts(COMMAND):
         if locks.remove_stale_lock(Path.cwd()):
             print("Removed the lock of an earlier run that was killed.", file=sys.stderr)
+        if (dated := places.dated_ahead(Path.cwd())) and not locks.is_locked(Path.cwd()):
+            places.date_back(dated)
+            print(
+                f"{len(dated)} files in data and results were dated in the future, as by a fast "
+                "clock; they have times up to now.",
+                file=sys.stderr,
+            )
 except CaftError as error:
     raise CannotRun(escaped(str(error)))
 

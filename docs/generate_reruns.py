@@ -53,6 +53,15 @@ backup was restored, and the job runs again. Your own files count by their conte
 a hash, above by size and time; weights are compared with their record again before they are
 loaded.
 
+`snakemake --touch` hides no changed setting: what was made before the change is made again all the
+same. Files in `data/` and `results/` that are dated in the future, by a clock that was fast, get
+times up to now when a run starts; a file of yours from the future is refused with the command that
+mends it (`touch FILE`).
+
+Results that are synced from another machine lie here beside older records, so the jobs run, and
+find their models, blocks and answers if these came as well. To take over all of it without a job,
+sync `.snakemake/` too, or remove the one that is here; keep the times (`rsync -a`, `cp -a`).
+
 Random sequences of such edits, moves, losses, cuts and kills, of restored files and damaged weights
 are tried as well: after each the same command has to end with the tables of a fresh run
 (`python benchmarks/sequences/run.py`).

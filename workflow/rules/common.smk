@@ -653,7 +653,7 @@ def settings_of(made):
             targets = [Path(one.apply_wildcards(wildcards)) for one in made.output]
             lost = settings_file.has_lost(Path(path), targets)
             lost = lost or (targets[0].exists() and not whole_beside(targets[0]))
-            settings_file.keep(Path(path), values, lost)
+            settings_file.keep(Path(path), values, lost, targets)
         return path
 
     return settings

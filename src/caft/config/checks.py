@@ -1,5 +1,8 @@
 """What is wrong between keys of the configuration, which no single section can tell."""
 
+import os
+import shlex
+import time
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -37,6 +40,8 @@ from caft.tables.files import files_in
 from caft.tables.items import GOLD_COLUMNS, ITEM_COLUMNS
 from caft.teacher.settings import Asked
 
+_SECONDS_AHEAD = 5.0  # of the clock of a network disk before that of this machine
+
 
 def cross_check(config: Configuration) -> Iterator[str]:
     """Yield what is wrong between keys: undefined names, thresholds out of order, lost files."""
@@ -62,6 +67,21 @@ def lacking(config: Configuration) -> Iterator[str]:
             yield f"{path}.{key}: {problem}"
     if config.evaluation.engine == "vllm" and (missing := vllm.missing()):
         yield missing
+    yield from _dated_ahead(config)
+
+
+def _dated_ahead(config: Configuration) -> Iterator[str]:
+    """Refuse files of the future: nothing that is made from them would be newer than they are."""
+    latest = time.time() + _SECONDS_AHEAD
+    for path, files in _files_read(config).items():
+        times = {file: os.stat(file).st_mtime for file in files if os.path.isfile(file)}
+        if dated := [file for file, changed in times.items() if changed > latest]:
+            yield (
+                f"{path}: {dated[0]} was last changed in the future "
+                f"({time.ctime(times[dated[0]])}), and nothing that is made from it would count as "
+                "newer; set the clock of this machine, or give such files today's time: touch "
+                f"{shlex.join(dated)}"
+            )
 
 
 def _check_names(config: Configuration) -> Iterator[str]:
@@ -165,7 +185,15 @@ def _check_vllm(config: Configuration) -> Iterator[str]:
 
 def _check_file_names(config: Configuration) -> Iterator[str]:
     """Refuse names of files that Snakemake, which prints them as they are, could not show."""
-    read: dict[str, list[str]] = {
+    for path, files in _files_read(config).items():
+        for file in files:
+            if line(file) != file:
+                yield f"{path}: {file!r} has a character in its name that nobody sees; rename it."
+
+
+def _files_read(config: Configuration) -> dict[str, list[str]]:
+    """Return the user's own files, by the config path that names them."""
+    return {
         **{f"datasets.{name}": one.files() for name, one in config.datasets.items()},
         **{
             f"students.{name}": files_in(one.path)
@@ -176,10 +204,6 @@ def _check_file_names(config: Configuration) -> Iterator[str]:
         **{f"teachers.{name}": one.files() for name, one in config.teachers.items()},
         **{f"judges.{name}": one.files() for name, one in config.judges.items()},
     }
-    for path, files in read.items():
-        for file in files:
-            if line(file) != file:
-                yield f"{path}: {file!r} has a character in its name that nobody sees; rename it."
 
 
 def _check_buckets(path: str, buckets: Buckets, config: Configuration) -> Iterator[str]:

@@ -13,7 +13,9 @@ from caft.errors import ExportError
 from caft.export import cards
 from caft.export.choice import Choice
 from caft.export.merging import merge
-from caft.students.folders import load_chat
+from caft.students.checks import write_sums
+from caft.students.folders import STUDENT_FILE, load_chat
+from caft.students.whole import check_student, check_weights
 from caft.tables import parquet
 from caft.tables.files import read_json, share_weights, sync_folder, write_json, write_text
 
@@ -63,10 +65,13 @@ def export_model(
     Raises:
         ExportError: if the target is in use, or there is nothing to merge.
         MergeError: if merging changes more answers than allowed.
+        ModelError: if the files of the model or of its student are not those of the run.
     """
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    check_student(choice.student_folder / STUDENT_FILE)
+    check_weights(choice.folder, choice.record.get("weights_sha256"))
     with new_folder(target) as folder:
         check = None
         if merged:
@@ -88,6 +93,7 @@ def export_model(
             choice.answer,
         )
         write_text(folder / "README.md", card)
+        write_sums(folder)
     return check
 
 

@@ -7,12 +7,13 @@ import shutil
 
 from caft.running import private
 
-_ROOM = {
+ROOM = {
     errno.ENOSPC: ("no space is left", "free some"),
     errno.EDQUOT: ("the quota is used up", "free some, or ask for more"),
+    errno.EFBIG: ("files may not be so large", "raise the limit (ulimit -f), or use another disk"),
 }
 _MENDS = {
-    **_ROOM,
+    **ROOM,
     errno.EROFS: ("the file system is read-only", "work in a folder that can be written"),
     errno.EACCES: ("there is no right to do so", "check the rights"),
     errno.EPERM: ("there is no right to do so", "check the rights"),
@@ -21,6 +22,10 @@ _MENDS = {
     errno.EISDIR: ("a folder is where a file should be", "move it away"),
     errno.EMFILE: ("too many files are open", "raise the limit (ulimit -n)"),
     errno.EIO: ("the disk or its network fails", "look at it"),
+    errno.ESTALE: ("its network disk has lost it", "mount it anew"),
+    errno.ENOTCONN: ("its network disk is gone", "mount it anew"),
+    errno.ELOOP: ("links lead in a circle", "remove one"),
+    errno.ENAMETOOLONG: ("its name is too long", "use shorter names"),
 }
 _NO_MEMORY = re.compile("out of memory|can't allocate memory|cannot allocate memory", re.IGNORECASE)
 # Libraries that are not written in Python name the number of an error in its text alone.
@@ -92,7 +97,7 @@ def _of_files(error: BaseException) -> str | None:
     if path is None and quoted:
         path = quoted[1]
     if path is None:
-        path = fullest() if number in _ROOM else os.getcwd()
+        path = fullest() if number in ROOM else os.getcwd()
     return f"cannot write or open {os.fsdecode(path)}: {what}; {mend}, and {_AGAIN}."
 
 

@@ -103,6 +103,7 @@ class _Labelled(Formatter):
 
 def _logger(path: str, label: str) -> logging.Logger:
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    logging.raiseExceptions = False  # a log on a full disk would answer each line with a traceback
     log, file_only = logging.getLogger("caft"), logging.getLogger("caft.file")
     log.setLevel(logging.INFO)
     log.propagate = False

@@ -11,14 +11,16 @@ list lies with Snakemake's records of the job. Where the two differ, one of them
 files of a backup are older than the records and taken as current by Snakemake alone.
 """
 
+import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from caft import layout
 from caft.errors import CaftError
+from caft.running import ends
 from caft.tables.files import ends_well, has_sizes, read_json, write_json
 from caft.tables.hashing import digest, file_sha256
 
@@ -27,7 +29,7 @@ _READ_EACH_RUN = 65_536
 """Bytes; the hash of what is larger is compared with the record alone."""
 
 
-def keep(path: Path, settings: Any, lost: bool = False) -> None:
+def keep(path: Path, settings: Any, lost: bool = False, outputs: Sequence[Path] = ()) -> None:
     """Write a job's settings file anew where it does not say what makes the output today.
 
     What replaces other settings is unlike all that was there before: Snakemake takes an input that
@@ -41,6 +43,7 @@ def keep(path: Path, settings: Any, lost: bool = False) -> None:
         settings: everything that decides about the output but its input files.
         lost: whether something is missing that the job has to make again, though its declared
             output is there.
+        outputs: of the job, for their times.
 
     Raises:
         CaftError: if the file cannot be written.
@@ -48,16 +51,25 @@ def keep(path: Path, settings: Any, lost: bool = False) -> None:
     wanted, known = digest(settings), _read(path)
     beside, recorded = map(_listed_in, _lists_of(path))
     made_with = (beside or recorded).get("made_with", {})
+    times = [output.stat().st_mtime_ns for output in outputs if output.exists()]
     if not lost and made_with.get("settings") == wanted:
         now = made_with
-    elif not lost and known.get("settings", wanted) == wanted:
+    elif (
+        not lost
+        and known.get("settings", wanted) == wanted
+        and not (known and made_with and times and path.stat().st_mtime_ns <= min(times))
+    ):
         now = known or {"settings": wanted}
     else:
         now = {"settings": wanted, "written": time.time_ns()}
     if known != now:
         try:
             write_json(path, now)
+            if now == made_with and times:
+                os.utime(path, ns=(min(times), min(times)))
         except OSError as error:
+            if error.errno in ends.ROOM:
+                raise CaftError(str(ends.foreseen(error))) from error
             raise CaftError(
                 f"{path}: cannot be written ({error.strerror}); run in a folder that is yours "
                 "(snakemake --directory FOLDER), or make this one writable."

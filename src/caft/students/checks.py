@@ -1,15 +1,21 @@
 """What a model folder may hold: it comes from elsewhere, so it is data, and none of it runs."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from caft.errors import ModelError
+from caft.tables.files import write_text
+from caft.tables.hashing import file_sha256, remembered_sha256
 from caft.tables.links import way_out
 
 ADAPTER_FILE = "adapter_config.json"
+SUMS_FILE = "SHA256SUMS"
+"""Hashes of a folder's files, as `sha256sum` writes them and `sha256sum -c` compares them."""
+_SUM = re.compile(r"([0-9a-f]{64}) [ *]([^/]+\.(?:safetensors|json|jinja|model|txt))")
 # Keys whose values transformers or peft import: classes, a decoding loop, a library of layers.
 _NAME_CODE = ("auto_map", "auto_mapping", "custom_generate", "megatron_config")
 # Of these transformers tells when it loads them whether it needs the code: see `without_code`.
@@ -23,15 +29,60 @@ def check_source(folder: Path) -> None:
     """Check a model folder of somebody else's before anything of it is read or linked.
 
     Raises:
-        ModelError: as `check_folder`; or if something in it leads out of it, or what is read of it
-            is no JSON object.
+        ModelError: as `check_folder`; or if a file is missing that the folder lists, something in
+            it leads out of it, or what is read of it is no JSON object.
     """
+    for path in _sums(folder):
+        if not path.is_file():
+            raise _not_as_listed(path, "is missing")
     check_folder(folder)
     if problem := way_out(folder):
         raise ModelError(problem)
     for name in _OBJECTS:
         if (folder / name).is_file() and not isinstance(_read(folder / name), dict):
             raise ModelError(f"{folder / name}: holds no JSON object; fetch it again.")
+
+
+def write_sums(folder: Path) -> None:
+    """List the hashes of a model folder's files, so that a damaged copy of it is noticed.
+
+    README.md is left out: people write on in it.
+    """
+    files = sorted(path for path in folder.iterdir() if path.name != "README.md")
+    lines = [f"{file_sha256(path)}  {path.name}\n" for path in files]
+    write_text(folder / SUMS_FILE, "".join(lines))
+
+
+def check_sums(folder: Path) -> None:
+    """Read the files whose hashes a folder lists, as one does that `caft export` has made.
+
+    Raises:
+        ModelError: if one is missing or another one.
+    """
+    for path, sha256 in _sums(folder).items():
+        if not path.is_file():
+            raise _not_as_listed(path, "is missing")
+        if (found := remembered_sha256(path)) != sha256:
+            other = f"is damaged or another one (sha256 {found[:16]} instead of {sha256[:16]})"
+            raise _not_as_listed(path, other)
+
+
+def _sums(folder: Path) -> dict[Path, str]:
+    """Return the hashes that a folder lists of what is read of it; none without a list."""
+    try:
+        lines = (folder / SUMS_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return {}
+    found = (_SUM.fullmatch(line) for line in lines)
+    return {folder / match[2]: match[1] for match in found if match}
+
+
+def _not_as_listed(path: Path, state: str) -> ModelError:
+    sums = path.with_name(SUMS_FILE)
+    return ModelError(
+        f"{path}: {state}, by the list {sums}. Copy the folder again, or remove it and export it "
+        f"again (caft export); if the files that are there are meant, remove {sums}."
+    )
 
 
 def check_folder(folder: Path) -> None:

@@ -12,7 +12,13 @@ from caft.running.imports import importing
 from caft.running.settings import Engine
 from caft.shown import line
 from caft.students.architecture import describe, final_norm, implementation
-from caft.students.checks import check_adapter, check_folder, check_source, without_code
+from caft.students.checks import (
+    check_adapter,
+    check_folder,
+    check_source,
+    check_sums,
+    without_code,
+)
 from caft.students.settings import Student
 from caft.tables.files import read_json, share_weights, write_json
 from caft.tables.hashing import digest, file_sha256, remembered_sha256
@@ -48,9 +54,9 @@ def prepare_student(
         is beyond them), what its architecture says, and what was found in its chat template.
 
     Raises:
-        ModelError: if the model cannot be had, its folder leads elsewhere or names code, it has no
-            safetensors weights or no chat template, or its architecture or its template is none
-            that caft can use as it is configured.
+        ModelError: if the model cannot be had, its folder leads elsewhere, names code or is not as
+            it lists itself, it has no safetensors weights or no chat template, or its architecture
+            or its template is none that caft can use as it is configured.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STUDENT_FILE).unlink(missing_ok=True)
@@ -70,6 +76,7 @@ def prepare_student(
         convert_gguf(gguf, folder)
     elif settings.path:
         check_source(Path(settings.path))
+        check_sums(Path(settings.path))
         _link_parts(Path(settings.path), folder)
     elif settings.hub:
         from huggingface_hub import snapshot_download

@@ -17,7 +17,7 @@ from caft.errors import ConfigError, ModelError, TeacherError
 from caft.running import stops
 from caft.running.settings import Precision
 from caft.settings import Count, NotNegative, Number, key, optional
-from caft.students.checks import check_source
+from caft.students.checks import check_source, check_sums
 from caft.students.folders import folder_revision, load_chat, load_model, pick_device
 from caft.students.opened import Loaded
 from caft.students.settings import WritingEngine
@@ -202,6 +202,7 @@ def _load(settings: Local, here: Here) -> Loaded:
     if not Path(folder).is_dir():
         folder = _fetch(folder, settings.revision or "")
     check_source(Path(folder))
+    check_sums(Path(folder))
     # The teacher has a precision of its own.
     engine = here.engine.model_copy(update={"dtype": settings.dtype})
     device, dtype = pick_device(engine)

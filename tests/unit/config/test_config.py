@@ -1,4 +1,6 @@
 import copy
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -599,6 +601,17 @@ def test_a_missing_data_file_is_named(config, tmp_path):
     missing = str(tmp_path / "questions.jsonl")
     (problem,) = problems(file_dataset(config, path=missing))
     assert problem.startswith(f"config: datasets.own.path: no file {missing}")
+
+
+def test_a_data_file_of_the_future_is_named_with_what_mends_it(config, tmp_path):
+    file = tmp_path / "my questions.jsonl"
+    file.write_text("")
+    config = file_dataset(config, path=str(file), answer_kind="numeric")
+    prepare(copy.deepcopy(config))
+    os.utime(file, (time.time() + 3600,) * 2)
+    (problem,) = problems(config)
+    assert problem.startswith(f"config: datasets.own: {file} was last changed in the future (")
+    assert problem.endswith(f"touch '{file}'")
 
 
 def test_a_missing_file_of_rationales_and_a_missing_id_are_named(config, tmp_path):

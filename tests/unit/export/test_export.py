@@ -16,15 +16,18 @@ import torch
 from huggingface_hub import constants
 
 from caft.cli import main
-from caft.errors import ExportError, MergeError
+from caft.errors import ExportError, MergeError, ModelError
 from caft.export import export_model, find
 from caft.export.hub import push
 from caft.export.merging import compare
 from caft.prompting.chat import Chat
-from caft.students.folders import load_model, load_tokenizer
+from caft.students.checks import check_source
+from caft.students.folders import folder_revision, load_model, load_tokenizer, prepare_student
 from caft.students.generation import Decoding, generate
+from caft.students.settings import Student
 from caft.tables import parquet
 from caft.tables.files import read_json, write_json
+from caft.training.records import weights_sha256
 
 ADAPTED, FIRST, WHOLE = "aaaa000000000001", "aaaa000000000002", "bbbb000000000003"
 MESSAGES = [
@@ -49,6 +52,12 @@ def adapt(student, folder, scale):
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=scale)
     adapted.save_pretrained(folder)
+
+
+def name_again(student):
+    """Write the revision of a student whose files a test has changed into its record."""
+    record = read_json(student / "student.json")
+    write_json(student / "student.json", {**record, "revision": folder_revision(student)})
 
 
 def entry(student, strategy, stage, model, seed=1, **other):
@@ -91,6 +100,7 @@ def run(student, letters, engine, recipe, tmp_path, monkeypatch):
             shutil.copytree(student, folder)
         spec = {"seed": seed, "recipe": {**recipe.of_the_model(), "method": method}}
         record = {"method": method, "steps": 1, "dtype": "float32", "libraries": {}, "spec": spec}
+        record["weights_sha256"] = weights_sha256(folder)
         write_json(folder / "model.json", record)
         rows = pd.DataFrame(
             {"item_id": ["i0"], "target": ["answer"], "messages": ["[]"], "completion": ["5"]}
@@ -200,6 +210,7 @@ def test_the_code_on_a_card_asks_as_a_family_that_thinks_is_asked(run, capsys, s
         "{% if enable_thinking is false %}<think>{% endif %}{% endif %}"
     )
     Path("data/models/tiny/chat_template.jinja").write_text(template)
+    name_again(Path("data/models/tiny"))
     tokenizer = load_tokenizer("data/models/tiny")
     found = Chat(tokenizer).shape.for_people()
     provenance = read_json("results/provenance.json")
@@ -249,6 +260,7 @@ def rounded(run):
 
     model = AutoModelForCausalLM.from_pretrained("data/models/tiny", dtype=torch.bfloat16)
     model.save_pretrained("data/models/tiny")
+    name_again(Path("data/models/tiny"))
     # Questions enough that rounding tips some of the random model's close choices.
     items = pd.DataFrame([item(number, "test") for number in range(60)])
     parquet.write("items", items, "data/items/sums.parquet")
@@ -294,6 +306,57 @@ def test_a_folder_that_holds_something_is_refused_and_kept(run, capsys):
     assert [path.name for path in (run / "out").iterdir()] == ["mine.txt"]
     assert caft("two_stages", "--to", "out/mine.txt") == 1
     assert "is not a folder" in capsys.readouterr().err
+
+
+def damage(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def test_damaged_weights_are_not_exported(run, capsys):
+    damage(run / f"results/models/{ADAPTED}/adapter_model.safetensors")
+    assert caft("two_stages", "--to", "out") == 1
+    assert f"rm -r results/models/{ADAPTED}" in capsys.readouterr().err
+    damage(run / "data/models/tiny/model.safetensors")
+    assert caft("whole", "--to", "out") == 1
+    assert "data/models/tiny: the model's files have changed" in capsys.readouterr().err
+    assert not (run / "out").exists()
+
+
+@pytest.fixture
+def exported(run):
+    assert caft("whole", "--to", "out") == 0
+    return run / "out"
+
+
+def prepare(exported):
+    target = exported.parent / "data/models/again"
+    return prepare_student(Student(path=str(exported)), target, exported.parent / "downloads")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_an_exported_model_that_was_damaged_is_no_student(exported, name):
+    damage(exported / name)
+    with pytest.raises(ModelError, match=rf"out/{name}: is damaged .* remove \S+/SHA256SUMS"):
+        prepare(exported)
+    (exported / "SHA256SUMS").unlink()
+    if name == "model.safetensors":
+        prepare(exported)
+
+
+def test_a_file_of_an_exported_model_that_is_lost_is_told_at_once(exported):
+    (exported / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="model.safetensors: is missing, by the list"):
+        check_source(exported)
+
+
+def test_the_list_of_an_export_is_that_of_sha256sum_and_no_part_of_the_student(exported):
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=exported, check=True)
+    (exported / "README.md").write_text("my own words")
+    known = prepare(exported)["revision"]
+    (exported / "SHA256SUMS").unlink()
+    assert prepare(exported)["revision"] == known
 
 
 def test_an_export_that_fails_half_way_leaves_nothing(run, monkeypatch):

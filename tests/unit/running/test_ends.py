@@ -42,6 +42,14 @@ def os_error(number, path=None):
             "cannot write or open /data/a/b: a file is where a folder should be; move it away",
         ),
         (
+            os_error(errno.EFBIG, "/data/a"),
+            "cannot write or open /data/a: files may not be so large; raise the limit (ulimit -f)",
+        ),
+        (
+            os_error(errno.ESTALE, "/data/a"),
+            "cannot write or open /data/a: its network disk has lost it; mount it anew",
+        ),
+        (
             os_error(errno.EEXIST, b"/data/a"),
             "cannot write or open /data/a: a file is in the way; move it away",
         ),

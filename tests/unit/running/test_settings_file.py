@@ -105,3 +105,30 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path):
     (tmp_path / "data").write_text("")  # works for root too
     with pytest.raises(CaftError, match=r"data/a\.json: cannot be written .*--directory"):
         keep(tmp_path / "data/a.json", {})
+
+
+def test_a_change_stays_one_when_what_was_made_before_it_is_touched(tmp_path):
+    path, outputs = tmp_path / "a.json", [tmp_path / "out.csv"]
+    keep(path, {"epochs": 2})
+    ended(path)
+    keep(path, {"epochs": 3}, False, outputs)
+    waiting = path.read_bytes()
+    keep(path, {"epochs": 3}, False, outputs)
+    assert path.read_bytes() == waiting
+    os.utime(outputs[0], ns=(path.stat().st_mtime_ns + 1, path.stat().st_mtime_ns + 1))
+    keep(path, {"epochs": 3}, False, outputs)
+    assert path.read_bytes() != waiting
+    ended(path)
+    made = path.read_bytes()
+    keep(path, {"epochs": 3}, False, outputs)
+    assert path.read_bytes() == made
+
+
+def test_back_to_the_settings_of_what_is_there_it_is_no_newer_than_that(tmp_path):
+    path, output = tmp_path / "a.json", tmp_path / "out.csv"
+    keep(path, {"epochs": 2})
+    ended(path)
+    keep(path, {"epochs": 3}, False, [output])
+    assert path.stat().st_mtime_ns > output.stat().st_mtime_ns
+    keep(path, {"epochs": 2}, False, [output])
+    assert path.stat().st_mtime_ns == output.stat().st_mtime_ns
