@@ -53,8 +53,8 @@ backup was restored, and the job runs again. Your own files count by their conte
 a hash, above by size and time; weights are compared with their record again before they are
 loaded.
 
-`snakemake --touch` hides no changed setting: what was made before the change is made again all the
-same. Files in `data/` and `results/` that are dated in the future, by a clock that was fast, get
+Snakemake's `--touch` hides no changed setting: what was made before the change is made again all
+the same. Files in `data/` and `results/` that are dated in the future, by a clock that was fast, get
 times up to now when a run starts; a file of yours from the future is refused with the command that
 mends it (`touch FILE`).
 

@@ -3,16 +3,16 @@
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from caft import layout
 from caft.errors import CaftError
+from caft.running import private
 
 _OF_SNAKEMAKE = ("logs", "benchmarks/jobs", ".snakemake")
-_OWN = ("logs", "benchmarks", ".snakemake", "results", "data/settings")
+_OWN = ("logs", "benchmarks", ".snakemake", "results", layout.root_of(layout.JOB_SETTINGS))
 """Where every run writes; what else lies below `data` may be somebody else's, and only read."""
 _ROOM = 1_000_000  # bytes, without which not even logs can be written
 _MADE = ("data", "results")
@@ -32,7 +32,7 @@ def check_folders(names: list[str], acts: bool) -> None:
             cannot be written or whose disk is full; that of temporary files, too, as Snakemake's
             scheduler writes there.
     """
-    temporary = Path(os.environ.get("TMPDIR") or tempfile.gettempdir())
+    temporary = Path(private.wanted_folder())
     if acts and temporary.is_dir() and _is_full(temporary):  # any other is not used by anybody
         raise CaftError(
             f"cannot write temporary files into {temporary}: no space is left; free some, or set "

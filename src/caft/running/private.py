@@ -66,3 +66,8 @@ def shared_folder() -> str:
         OSError: if none can be used.
     """
     return tempfile.gettempdir()
+
+
+def wanted_folder() -> str:
+    """Return where temporary files are to be written, whether or not that is possible."""
+    return os.environ.get("TMPDIR") or shared_folder()
