@@ -54,9 +54,9 @@ a hash, above by size and time; weights are compared with their record again bef
 loaded.
 
 Snakemake's `--touch` hides no changed setting: what was made before the change is made again all
-the same. Files in `data/` and `results/` that are dated in the future, by a clock that was fast, get
-times up to now when a run starts; a file of yours from the future is refused with the command that
-mends it (`touch FILE`).
+the same. Files in `data/` and `results/` that are dated in the future, by a clock that was fast,
+get times up to now when a run starts; a file of yours from the future is refused with the command
+that mends it (`touch FILE`).
 
 Results that are synced from another machine lie here beside older records, so the jobs run, and
 find their models, blocks and answers if these came as well. To take over all of it without a job,
