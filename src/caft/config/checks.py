@@ -32,6 +32,7 @@ from caft.config.strategy_checks import (
 )
 from caft.mixtures.recipe import absent
 from caft.mixtures.settings import Buckets
+from caft.running import places
 from caft.running.launchers import started_processes
 from caft.settings import Section
 from caft.shown import line
@@ -39,8 +40,6 @@ from caft.students import vllm
 from caft.tables.files import files_in
 from caft.tables.items import GOLD_COLUMNS, ITEM_COLUMNS
 from caft.teacher.settings import Asked
-
-_SECONDS_AHEAD = 5.0  # of the clock of a network disk before that of this machine
 
 
 def cross_check(config: Configuration) -> Iterator[str]:
@@ -72,7 +71,7 @@ def lacking(config: Configuration) -> Iterator[str]:
 
 def _dated_ahead(config: Configuration) -> Iterator[str]:
     """Refuse files of the future: nothing that is made from them would be newer than they are."""
-    latest = time.time() + _SECONDS_AHEAD
+    latest = time.time() + places.SECONDS_AHEAD
     for path, files in _files_read(config).items():
         times = {file: os.stat(file).st_mtime for file in files if os.path.isfile(file)}
         if dated := [file for file, changed in times.items() if changed > latest]:

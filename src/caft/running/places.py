@@ -16,7 +16,8 @@ _OWN = ("logs", "benchmarks", ".snakemake", "results", layout.root_of(layout.JOB
 """Where every run writes; what else lies below `data` may be somebody else's, and only read."""
 _ROOM = 1_000_000  # bytes, without which not even logs can be written
 _MADE = ("data", "results")
-_AHEAD = 5_000_000_000  # nanoseconds, of the clock of a network disk before that of this machine
+SECONDS_AHEAD = 5
+"""Of the clock of a network disk before that of this machine: no file of the future."""
 _NAMED = re.compile(r"([^{]+){(?:dataset|student)}/")
 
 
@@ -88,7 +89,7 @@ def dated_ahead(folder: Path) -> dict[Path, int]:
     their time comes nothing is newer than they are: a change would not be noticed, and Snakemake
     ends each job that reads one.
     """
-    latest = time.time_ns() + _AHEAD
+    latest = time.time_ns() + SECONDS_AHEAD * 1_000_000_000
     places = (entry for root in _MADE for entry in os.walk(folder / root))
     paths = (Path(place, name) for place, _, names in places for name in names)
     times = {path: path.lstat().st_mtime_ns for path in paths if not path.is_symlink()}
