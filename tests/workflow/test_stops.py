@@ -88,6 +88,7 @@ def test_nothing_is_asked_when_the_store_cannot_be_written(project, server, tmp_
     (other.folder / "data").mkdir()
     (other.folder / "data/store").write_text("")
     refused = other.run("rationales", succeeds=False)
-    assert "data/store/teacher: cannot write" in refused.output
-    assert "check disk and permissions and run again" in refused.output
+    assert "cannot write into data/store: a file is where a folder should be" in refused.output
+    assert "move it away, and run again" in refused.output
+    assert not refused.rules
     assert server.asked.total() == before
