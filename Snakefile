@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from snakemake.cli import get_argument_parser
-from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from caft import layout, versions
@@ -21,10 +20,7 @@ logging.raiseExceptions = False  # Snakemake's log on a full disk: the run says 
 shell.prefix(stops.shell_prefix())
 
 
-class CannotRun(WorkflowError):
-    """What is wrong lies in the user's files, so Snakemake's own lines of code would mislead."""
-
-    __traceback__ = None
+include: "workflow/rules/ends.smk"
 
 
 # Snakemake puts it into command lines as it is, and a space in its path would end it there.
@@ -36,7 +32,7 @@ BASE = next(
     filter(Path.exists, [Path("config.yaml"), Path(workflow.current_basedir) / "config.yaml"])
 )
 
-try:
+with plainly():
     moved = workflow.modifier.path_modifier.replace_prefix
     if any(moved(path) != path for path in layout.patterns().values()):
         raise CaftError(
@@ -46,14 +42,12 @@ try:
         )
     if workflow.is_main_process:
         reading.read_files([BASE])  # Snakemake would not say what is wrong with it
-except CaftError as error:
-    raise CannotRun(escaped(str(error)))
 
 
 configfile: str(BASE)
 
 
-try:
+with plainly():
     reading.lay_over(config, reading.read_words(workflow.config_settings.config))
     COMMAND = get_argument_parser().parse_known_args()[0]
     CONFIG = prepare(config, plans_only=COMMAND.targets == ["plan"])
@@ -79,8 +73,6 @@ try:
                 "clock; they have times up to now.",
                 file=sys.stderr,
             )
-except CaftError as error:
-    raise CannotRun(escaped(str(error)))
 
 DATASETS, STUDENTS = CONFIG.run.datasets, CONFIG.run.students
 VIEWS = [view.name for view in modes.asked_views(CONFIG)]

@@ -22,6 +22,8 @@ LONGEST = 8  # steps
 _MEASURED = re.compile("seconds|minutes|hours|energy|_wh|created|per_second")
 _ADVICE = re.compile(r"rm (?:-r )?([\w./-]+)|([\w.-]+/[\w./-]+): [^\n]*delete it and run again")
 _BY_TIME = ("--rerun-triggers", "mtime")  # as somebody's own profile may say
+_OPTIONS = (*((),) * 5, *(_BY_TIME,) * 2, ("--forceall",))  # of the command, by how often they come
+_LOOKS = (("-n",), ("--unlock",), ("--touch",), ("--list-changes", "params"), ("--summary",))
 
 QUESTIONS = ("first", "edited", "further")
 STUDENTS = ("first", "other")
@@ -208,12 +210,14 @@ class Sequence:
             *[self.kill] * 2,
             self.lose_snakemake,
             self.lose_settings,
+            self.look,
+            self.link,
         ]
         self.random.choice(steps)()
 
     def run(self) -> None:
         """Give the command, do what its message says, and compare with a fresh run."""
-        options = _BY_TIME if self.random.random() < 0.25 else ()
+        options = self.random.choice(_OPTIONS)
         for _ in range(6):
             output, code = self.project._fork(TARGET, *options)
             if not code:
@@ -349,3 +353,18 @@ class Sequence:
     def lose_settings(self) -> None:
         shutil.rmtree(self.project.folder / "data/settings", ignore_errors=True)
         self.tell("lose data/settings")
+
+    def look(self) -> None:
+        """Ask Snakemake for something that makes no table."""
+        words = self.random.choice(_LOOKS)
+        self.project._fork(TARGET, *words)
+        self.tell(" ".join(words))
+
+    def link(self) -> None:
+        """Move what was made to where there is room, and put a link in its place."""
+        made = self.project.folder / self.random.choice(["data", "results"])
+        if made.is_dir() and not made.is_symlink():
+            there = made.with_name(f"elsewhere-{made.name}")
+            os.rename(made, there)
+            made.symlink_to(there.name)
+            self.tell(f"link {made.name}")

@@ -123,3 +123,15 @@ def test_a_profile_that_looks_at_times_alone_hides_no_changed_setting(project):
     project.write(project.config)
     run = project.run(SUMMARY, "--profile", str(profile))
     assert run.rules["evaluate_model"] == 2
+
+
+@pytest.mark.parametrize("options", [(), ("-n",)])
+def test_settings_that_cannot_be_looked_at_are_not_taken_as_current(project, options):
+    folder = project.folder / "data/settings/ingest_items"
+    os.rename(folder, folder.with_name("away"))
+    folder.write_text("")
+    told = project.run(SUMMARY, *options, succeeds=False).output
+    assert f"cannot write or open {folder.relative_to(project.folder)}: a file is in the" in told
+    assert "Traceback" not in told
+    folder.unlink()
+    assert NOTHING in project.run(SUMMARY).output

@@ -645,7 +645,9 @@ def settings_of(made):
     def settings(wildcards):
         path = layout.job_settings(made.name, wildcards)
         # Jobs read the file that the run has written; a second look would come too early or too late.
-        if workflow.is_main_process:
+        if not workflow.is_main_process:
+            return path
+        with surely():
             values = {
                 name: value(wildcards) if callable(value) else value
                 for name, value in made.params.items()

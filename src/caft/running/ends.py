@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 
+from caft.errors import CaftError
 from caft.running import private
 
 ROOM = {
@@ -46,6 +47,11 @@ _BATCHES = {
     "judge_items": "judges.<name>.batch_size",
 }
 _AGAIN = "run again: what is complete is kept"
+
+
+def told(error: BaseException) -> str | None:
+    """Say in a line what is wrong in the user's files or with his disks; None for anything else."""
+    return str(error) if isinstance(error, CaftError) else foreseen(error)
 
 
 def foreseen(error: BaseException, rule: str = "") -> str | None:

@@ -39,6 +39,8 @@ def check_folders(names: list[str], acts: bool) -> None:
             f"cannot write temporary files into {temporary}: no space is left; free some, or set "
             "TMPDIR to a folder with room, and run again."
         )
+    if acts and not all(map(os.path.lexists, _OWN)):
+        _check_room(Path.cwd())
     for path in _folders(names):
         if path.is_symlink() and not path.exists():
             raise CaftError(

@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from caft import layout
-from caft.errors import CaftError
-from caft.running import ends
 from caft.tables.files import ends_well, has_sizes, read_json, write_json
 from caft.tables.hashing import digest, file_sha256
 
@@ -46,7 +44,7 @@ def keep(path: Path, settings: Any, lost: bool = False, outputs: Sequence[Path] 
         outputs: of the job, for their times.
 
     Raises:
-        CaftError: if the file cannot be written.
+        OSError: if the file cannot be written.
     """
     wanted, known = digest(settings), _read(path)
     beside, recorded = map(_listed_in, _lists_of(path))
@@ -63,17 +61,9 @@ def keep(path: Path, settings: Any, lost: bool = False, outputs: Sequence[Path] 
     else:
         now = {"settings": wanted, "written": time.time_ns()}
     if known != now:
-        try:
-            write_json(path, now)
-            if now == made_with and times:
-                os.utime(path, ns=(min(times), min(times)))
-        except OSError as error:
-            if error.errno in ends.ROOM:
-                raise CaftError(str(ends.foreseen(error))) from error
-            raise CaftError(
-                f"{path}: cannot be written ({error.strerror}); run in a folder that is yours "
-                "(snakemake --directory FOLDER), or make this one writable."
-            ) from error
+        write_json(path, now)
+        if now == made_with and times:
+            os.utime(path, ns=(min(times), min(times)))
 
 
 def _read(path: Path) -> dict[str, Any]:
