@@ -292,6 +292,8 @@ class Chat:
 
     def _plain(self, text: str, guard: dict[str, str], inside: bool) -> list[int]:
         """Encode a text without special tokens, the originals of its stand-ins as plain text."""
+        if not guard:
+            return self._encode(text, inside)
         parts = [""]
         originals = {stand_in: token for token, stand_in in guard.items()}
         for character in text:
