@@ -1,60 +1,22 @@
 """Cards: what a model or a set of training rows is, for people and for the Hugging Face hub."""
 
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from caft.config.modes import ADAPTIVE
+from caft.export.quoting import as_code, hub_id, quoted, shown_name
+from caft.export.sources import acceptance, training_data
+from caft.export.usage import usage
 from caft.mixtures.recipe import Recipe
-from caft.mixtures.settings import StageRows
 from caft.report.answer import Answer
 from caft.report.paper_tables import escape_markdown
-from caft.shown import escaped, line
 from caft.tables import parquet
-from caft.teacher import PROVIDERS
-from caft.teacher.reading.reply import is_same_model
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_PATH = re.compile(r"[/~.\\]|[A-Za-z]:|file:")
 _SHOWN = 1_500  # characters of a sample row
 _METHOD = """\
 Complexity-aware fine-tuning lets the student's own uncertainty tell which items are hard, and buys
 a teacher's chain of thought for those only; other strategies serve as comparison."""
-_MODEL = """\
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-
-model = AutoModelForCausalLM.from_pretrained("FOLDER", dtype="auto")"""
-# Not by peft's own classes: what they ask of transformers is deprecated, and warns.
-_ADAPTED = """\
-from peft import PeftConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
-
-adapter = PeftConfig.from_pretrained("FOLDER")
-base, revision = adapter.base_model_name_or_path, adapter.revision or "main"
-model = AutoModelForCausalLM.from_pretrained(base, revision=revision, dtype="auto")
-model.load_adapter("FOLDER")"""
-_CODE = """\
-MODEL
-tokenizer = AutoTokenizer.from_pretrained("FOLDER")
-MESSAGES
-greedy = GenerationConfig.from_pretrained("FOLDER", max_new_tokens=256)
-output = model.generate(**inputs, generation_config=greedy)
-print(tokenizer.decode(output[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))"""
-_MESSAGES = """\
-inputs = tokenizer.apply_chat_template(
-    [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}],
-    add_generation_prompt=True, return_tensors="pt", return_dict=True,
-)"""
-# What stands between the generation prompt and every answer is part of what it was trained after.
-_MESSAGES_OF_FAMILY = """\
-prompt = tokenizer.apply_chat_template(
-    [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}],
-    add_generation_prompt=True, tokenize=False, **VARIABLES,
-) + BLOCK
-inputs = tokenizer(prompt, add_special_tokens=False, return_tensors="pt")"""
 _LIMITS = """\
 - Trained and tested on one data set: nothing is known about other subjects, languages or forms of
   question.
@@ -100,7 +62,7 @@ def model_card(
         library_name="peft" if adapter else "transformers",
         pipeline_tag="text-generation",
         tags=["caft", "complexity-aware-fine-tuning", record["method"]],
-        datasets=_hub_id(config["datasets"][own["dataset"]]),
+        datasets=hub_id(config["datasets"][own["dataset"]]),
         metrics=["accuracy"],
         model_name=name,
         eval_results=_results(rows, config) or None,
@@ -108,10 +70,10 @@ def model_card(
     sections = [
         f"# {escape_markdown(name)}",
         _what_it_is(own, provenance, adapter),
-        "## How to use it\n\n" + _usage(config, adapter, _form(record, own, provenance)),
+        "## How to use it\n\n" + usage(record, own, provenance, adapter),
         "## Results\n\n" + _accuracies(rows, config),
         *([_comparison(answer)] if answer else []),
-        "## Training data\n\n" + _training(stages, config),
+        "## Training data\n\n" + training_data(stages, config),
         "## Training\n\n" + _recipe(record, merged),
         "## Limits\n\n" + _LIMITS,
         "## Provenance\n\n" + _origin(own["model"], provenance),
@@ -147,7 +109,7 @@ def dataset_card(
         task_categories=["text-generation"],
         size_categories=[_size(count)],
         tags=["caft", "complexity-aware-fine-tuning"],
-        source_datasets=[hub] if (hub := _hub_id(config["datasets"][own["dataset"]])) else None,
+        source_datasets=[hub] if (hub := hub_id(config["datasets"][own["dataset"]])) else None,
         configs=[
             {"config_name": name, "data_files": f"{name}.parquet"}
             for name in (f"stage-{stage['stage']}" for stage in stages)
@@ -160,8 +122,8 @@ def dataset_card(
         "one file per stage: `item_id`, `target`, `messages` (the prompt as JSON), `completion` "
         "(what the model learns to write), `reasoning` (what it learns to think before that, where "
         "the target is reasoning), `prompt_tokens`, `target_tokens`.",
-        "## Stages\n\n" + _training(stages, config),
-        "## The teacher's answers\n\n" + _acceptance(stages, spend, config),
+        "## Stages\n\n" + training_data(stages, config),
+        "## The teacher's answers\n\n" + acceptance(stages, spend, config),
         "## Licence\n\nQuestions come from the data set named above and keep its licence. "
         "A teacher's text may carry terms of its maker, some of which forbid training other models "
         "on it or passing it on: check them before you publish this.",
@@ -172,30 +134,9 @@ def dataset_card(
     return _checked(DatasetCard, data, sections)
 
 
-def quoted(text: str, language: str = "text") -> str:
-    """Put a text into a code block that it cannot leave, whatever it holds."""
-    clean = escaped(text)
-    longest = max((len(run) for run in re.findall("`+", clean)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}{language}\n{clean}\n{fence}"
-
-
 def _checked(card: Any, data: Any, sections: list[str]) -> str:
     # Reading the card back checks the header: a result without value, say, is refused.
     return str(card(f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(sections) + "\n"))
-
-
-def _hub_id(dataset: Mapping[str, Any]) -> str | None:
-    """Return a data set's id on the hub; None if it is from elsewhere, a local folder say."""
-    name = dataset.get("id", "")
-    return name if _HUB_ID.fullmatch(name) and not Path(name).exists() else None
-
-
-def _name(text: str) -> str:
-    """Return what a model or data set is called, without the folder on this machine it lies in."""
-    if _PATH.match(text) or Path(text).exists():
-        return re.split(r"[/\\]", text.rstrip("/\\"))[-1]
-    return text
 
 
 def _size(count: int) -> str:
@@ -209,7 +150,7 @@ def _results(rows: pd.DataFrame, config: dict[str, Any]) -> list[Any]:
     return [
         EvalResult(
             task_type="question-answering",
-            dataset_type=_hub_id(config["datasets"][row["dataset"]]) or row["dataset"],
+            dataset_type=hub_id(config["datasets"][row["dataset"]]) or row["dataset"],
             dataset_name=row["dataset"],
             dataset_split=config["run"]["split"],
             metric_type="accuracy",
@@ -233,7 +174,7 @@ def _asked(row: Mapping[str, Any]) -> str:
 def _what_it_is(own: Mapping[str, Any], provenance: dict[str, Any], adapter: bool) -> str:
     student = provenance["students"][own["student"]]
     source = student["source"]
-    base = source.get("hub") or source.get("package") or _name(source["path"])
+    base = source.get("hub") or source.get("package") or shown_name(source["path"])
     revision = f" at revision `{source['revision']}`" if "revision" in source else ""
     kind = "A LoRA adapter for" if adapter else "A fine-tuned copy of"
     where = (
@@ -241,57 +182,9 @@ def _what_it_is(own: Mapping[str, Any], provenance: dict[str, Any], adapter: boo
         "where the student lies."
     )
     return (
-        f"{kind} {_code(base)}{revision} (files `{student['revision']}`), trained on the data set "
-        f"{_code(own['dataset'])} with the strategy {_code(own['strategy'])} of caft."
+        f"{kind} {as_code(base)}{revision} (files `{student['revision']}`), trained on the data "
+        f"set {as_code(own['dataset'])} with the strategy {as_code(own['strategy'])} of caft."
         f"{where if adapter and 'hub' not in source else ''}\n\n{_METHOD}"
-    )
-
-
-def _form(
-    record: Mapping[str, Any], own: Mapping[str, Any], provenance: dict[str, Any]
-) -> tuple[dict[str, Any], str, bool]:
-    """Return how the template is used in the form of the last stage.
-
-    Returns:
-        The template's variables; the block behind the prompt; whether the system message goes in
-        front of the question.
-    """
-    found = provenance["students"][own["student"]].get("template", {}).get("found", {})
-    place = "direct"
-    if own["rationale_rows"]:
-        place = "thought" if record.get("thinks") else "cot"
-    folded = found.get("system_message", "of its own") != "of its own"
-    variables, blocks = found.get("variables", {}), found.get("block", {})
-    return variables.get(place, {}), blocks.get(place, ""), folded
-
-
-def _usage(config: dict[str, Any], adapter: bool, form: tuple[dict[str, Any], str, bool]) -> str:
-    variables, block, folded = form
-    asked = _MESSAGES
-    if variables or block:
-        given = ", ".join(f"{name}={value!r}" for name, value in variables.items())
-        asked = _MESSAGES_OF_FAMILY.replace("BLOCK", repr(block))
-        asked = asked.replace("**VARIABLES", given) if given else asked.replace(" **VARIABLES,", "")
-    if folded:
-        before, system, question = "[", '{"role": "system", "content": SYSTEM}, ', "QUESTION}"
-        asked = asked.replace(before + system, before)
-        asked = asked.replace(
-            f'"content": {question}', f'"content": SYSTEM + "\\n\\n" + {question}'
-        )
-    code = _CODE.replace("MESSAGES", asked).replace("MODEL", _ADAPTED if adapter else _MODEL)
-    variant = config["prompts"][config["prompt"]]
-    systems = "\n".join(
-        f"{mode}, {kind}: {text}"
-        for mode in config["run"]["modes"]
-        if mode != ADAPTIVE
-        for kind, text in variant[mode].items()
-    )
-    shots = variant.get("few_shot")
-    shown = f" after {shots} worked examples" if shots else ""
-    return (
-        f"{quoted(code, 'python')}\n\nIt was trained and evaluated with these system messages"
-        f"{shown}. After a chain of thought the answer stands in `[[...]]`; evaluation stopped "
-        f"there.\n\n{quoted(systems)}"
     )
 
 
@@ -329,66 +222,6 @@ def _comparison(answer: Answer) -> str:
     )
 
 
-def _teachers(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> list[str]:
-    """Return the names of the teachers that rows of these stages may come from."""
-    if not any(stage["rationale_rows"] for stage in stages):
-        return []
-    strategy = config["strategies"][stages[-1]["strategy"]]
-    # Records of older runs have no common teacher: it was the first one defined.
-    common = strategy["teacher"] or config.get("teacher") or next(iter(config["teachers"]))
-    trained = [
-        StageRows.model_validate({key: given.get(key) for key in StageRows.model_fields})
-        for given, stage in zip(strategy["stages"], stages, strict=False)
-        if stage["rationale_rows"]
-    ]
-    parts = (part for stage in trained for part in stage.parts_or_itself)
-    return list(dict.fromkeys(name for part in parts for name in part.teachers(str(common))))
-
-
-def _rationales(stage: Mapping[str, Any]) -> str:
-    thought = stage.get("reasoning_rows") or 0
-    behind = f" ({thought:g} behind the teacher's reasoning)" if thought else ""
-    return f"{stage['rationale_rows']}{behind}"
-
-
-def _training(stages: Sequence[Mapping[str, Any]], config: dict[str, Any]) -> str:
-    lines = [
-        "| stage | model | bare answers | rationales | epochs |",
-        "| --: | :-- | --: | --: | --: |",
-        *(
-            f"| {stage['stage']} | `{stage['model']}` | {stage['answer_rows']} | "
-            f"{_rationales(stage)} | {stage['epochs']:g} |"
-            for stage in stages
-        ),
-    ]
-    dataset = config["datasets"][stages[-1]["dataset"]]
-    source = [_name(dataset[key]) for key in ("id", "package", "generator") if key in dataset]
-    origin = _code(" ".join([dataset["adapter"], *source]))
-    text = f"Questions: {_code(stages[-1]['dataset'])} ({origin})."
-    if terms := dataset.get("terms"):
-        text += f" Their terms: {escape_markdown(line(terms))}."
-    names = _teachers(stages, config)
-    if not names:
-        return f"{text} All targets are bare answers of the data set.\n\n" + "\n".join(lines)
-    written = " ".join(_written_by(name, config["teachers"][name]) for name in names)
-    return f"{text} {written}\n\n" + "\n".join(lines)
-
-
-def _written_by(name: str, teacher: Mapping[str, Any]) -> str:
-    keys = PROVIDERS[teacher["provider"]].keys
-    if keys.own_solutions:
-        return "The rationales are the data set's own worked solutions."
-    kept = "Where none was accepted, a wrong or incomplete one was kept. "
-    accepted = f"accepted if right and complete. {kept if teacher['fallback'] == 'keep' else ''}"
-    if keys.is_student:
-        return f"The rationales are the student's own answers, {accepted}".rstrip()
-    model = _code(_name(teacher.get("model", name)))
-    return (
-        f"The rationales are answers of the model {model}, {accepted}Its maker's terms may limit "
-        "what may be done with a model that was trained on them."
-    )
-
-
 def _recipe(record: Mapping[str, Any], merged: Mapping[str, Any] | None) -> str:
     recipe, spec = record["spec"]["recipe"], record["spec"]
     shown = {
@@ -411,50 +244,6 @@ def _recipe(record: Mapping[str, Any], merged: Mapping[str, Any] | None) -> str:
     return text
 
 
-def _acceptance(
-    stages: Sequence[Mapping[str, Any]],
-    spend: Mapping[str, Mapping[str, Any]],
-    config: dict[str, Any],
-) -> str:
-    names = _teachers(stages, config)
-    told = [_accepted_of(name, spend, config["teachers"][name]) for name in names]
-    return "\n\n".join(told) or "None: all targets are bare answers."
-
-
-def _accepted_of(
-    name: str, spend: Mapping[str, Mapping[str, Any]], teacher: Mapping[str, Any]
-) -> str:
-    if name not in spend:
-        return f"From {_code(name)}; how many were accepted was not recorded."
-    counts = spend[name]
-    rejected = [
-        f"{key.removeprefix('rejected_').replace('_', ' ')} {value:.0f}"
-        for key, value in counts.items()
-        if key.startswith("rejected_") and value
-    ]
-    return (
-        f"{_code(name)} was asked about {counts['items']:.0f} items for all strategies of the run; "
-        f"{counts['accepted']:.0f} have an accepted rationale. Rejected: "
-        f"{', '.join(rejected) or 'none'}."
-        + _other_models(teacher.get("model"), counts.get("answered_by"))
-    )
-
-
-def _other_models(asked: str | None, answered: Any) -> str:
-    """Say which other models answered than the one that was asked."""
-    named = answered.split(", ") if isinstance(answered, str) else []
-    others = [_code(_name(one)) for one in named if asked and not is_same_model(asked, one)]
-    return f" Answers came from {', '.join(others)}, too, by the replies' word." if others else ""
-
-
 def _origin(model: str, provenance: dict[str, Any]) -> str:
     commit = f" (commit `{provenance['commit']}`)" if provenance["commit"] else ""
     return f"Made by caft {provenance['caft']}{commit}, model `{model}` of its run."
-
-
-def _code(text: str) -> str:
-    """Show a name as code, whatever it holds."""
-    clean = line(" ".join(str(text).split()))
-    longest = max((len(run) for run in re.findall("`+", clean)), default=0)
-    fence, space = "`" * (longest + 1), " " if longest else ""
-    return f"{fence}{space}{clean}{space}{fence}"

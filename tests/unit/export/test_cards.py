@@ -6,7 +6,8 @@ import yaml
 from huggingface_hub import ModelCard
 from outcomes import default_run
 
-from caft.export.cards import dataset_card, model_card, quoted
+from caft.export.cards import dataset_card, model_card
+from caft.export.quoting import quoted
 from caft.report.answer import answers
 from caft.report.paper_tables import escape_markdown
 
