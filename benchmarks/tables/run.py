@@ -3,8 +3,9 @@
     python benchmarks/tables/run.py --student data/models/smollm2-135m --count 100000
 
 Made-up items of 806 characters: the plan of nine strategies and five training seeds, prompts and
-completions tokenised; and the quality of 17 metrics with 2,000 draws in 14 categories. Each is a
-process of its own, and starts when the libraries and the made-up tables are there.
+completions tokenised; the quality of 17 metrics with 2,000 draws in 14 categories; and the summary
+of nine strategies, five training seeds and two modes. Each is a process of its own, and starts when
+the libraries and the made-up tables are there.
 """
 
 import argparse
@@ -20,7 +21,12 @@ from typing import Any
 
 import numpy as np
 
+ROOT = Path(__file__).parents[2]
 LETTERS = "ABCD"
+STRATEGIES = [
+    "base", "sft", "distill", "complexity_aware", "random_same_size", "reverse", "curriculum",
+    "hard_only", "mixed",
+]  # fmt: skip
 METRICS, SEEDS = 17, 5
 
 
@@ -119,19 +125,90 @@ def quality(count: int, student: Path) -> Any:
     return lambda: metric_quality(metrics, items, wrong, Judging(), split="train")
 
 
+def summary(count: int, student: Path) -> Any:
+    """Prepare the predictions of nine strategies, and return what compares them."""
+    import yaml
+
+    from caft.config.reading import parse
+    from caft.report.summary import read_all, summarize
+    from caft.tables import parquet
+    from caft.tables.files import write_json
+
+    raw = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    raw["run"] |= {"strategies": STRATEGIES, "seeds": list(range(1, SEEDS + 1))}
+    config, names = parse(raw), "sums/smollm2-135m"
+    ids, draw = [f"{number:016x}" for number in range(count)], np.random.default_rng(4)
+    bucket = draw.choice(["easy", "medium", "hard"], count, p=[0.25, 0.5, 0.25])
+    buckets = _frame(ids, bucket=bucket, sampled=False)
+    parquet.write("buckets", buckets, f"data/buckets/{names}/default.parquet")
+    bought = _frame(
+        ids, sample=0, key=ids, finish_reason="stop", prompt_tokens=9, completion_tokens=9,
+        cost_usd=0.001,
+    )  # fmt: skip
+    parquet.write("rationales", bought, f"data/rationales/{names}/1/worked_solutions.parquet")
+    plan = {name: _planned(name, len(config.strategies[name].stages), count) for name in STRATEGIES}
+    write_json(f"data/mixtures/{names}/1/plan.json", plan)
+    taken = {"seconds": 1.0, "energy_wh": 1.0}
+    write_json(f"data/scores/{names}/warm_up/letters.run.json", taken)
+    amounts = {"rows": count, "target_tokens": count, "all_tokens": count}
+    write_json(f"data/warm_up/{names}/letters/model.json", amounts | taken)
+    finals = {one["final"] for planned in plan.values() for one in planned["seeds"].values()}
+    for final in sorted(finals):
+        write_json(f"results/models/{final}/model.json", amounts | taken)
+        for mode in ("direct", "cot"):
+            place = f"results/predictions/{names}/{final}.{mode}"
+            answers = _frame(
+                ids, correct=draw.random(count) < 0.5, invalid=False, new_tokens=9,
+                finish_reason="stop", text="a chain of thought of some length " * 4,
+            )  # fmt: skip
+            parquet.write("predictions", answers, f"{place}.parquet")
+            write_json(f"{place}.run.json", taken)
+    return lambda: summarize(config, read_all(config))
+
+
+def _frame(ids: list[str], **columns: Any) -> Any:
+    import pandas as pd
+
+    return pd.DataFrame({"item_id": ids}).assign(**columns)
+
+
+def _planned(name: str, stages: int, count: int) -> dict[str, Any]:
+    """Return what a plan says of a strategy."""
+    counts = dict.fromkeys(
+        ("rows", "answer_rows", "target_tokens_one_pass", "target_tokens", "all_tokens"), count
+    )
+    none = dict.fromkeys(("rationale_rows", "over_long", "without_rationale"), 0)
+    stage = {"parent": None, "mixture": name, "epochs": 1, **counts, **none}
+    finals = {seed: f"{name}-{seed}" if stages else "base" for seed in range(1, SEEDS + 1)}
+    return {
+        "trained_mode": "direct",
+        "buckets": "default",
+        "teacher": "worked_solutions",
+        "seeds": {
+            str(seed): {
+                "final": final,
+                "items": count,
+                "stages": [{"model": final, **stage}] * stages,
+            }
+            for seed, final in finals.items()
+        },
+    }
+
+
 def main() -> None:
-    """Measure both, and print a table."""
+    """Measure all, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--student", type=Path, default=Path("data/models/smollm2-135m"))
     parser.add_argument("--count", type=int, default=100_000)
-    parser.add_argument("--tables", nargs="+", default=["plan", "quality"])
+    parser.add_argument("--tables", nargs="+", default=["plan", "quality", "summary"])
     parser.add_argument("--one", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        work = {"plan": plan, "quality": quality}[arguments.one]
-        run = work(arguments.count, arguments.student.resolve())
+        work = {"plan": plan, "quality": quality, "summary": summary}[arguments.one]
+        student = arguments.student.resolve()
         with tempfile.TemporaryDirectory() as folder:
-            os.chdir(folder)  # mixtures are written below the working folder
+            os.chdir(folder)  # tables are read and written below the working folder
+            run = work(arguments.count, student)
             start = time.process_time()
             run()
             taken = time.process_time() - start

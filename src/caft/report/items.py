@@ -61,7 +61,7 @@ class Part:
 
 def read_sources(config: Configuration, dataset: str, student: str) -> Sources:
     """Read what a run wrote about the items of a data set, with one student."""
-    results = read_results(config, dataset, student)
+    results = read_results(config, dataset, student, texts=True)
     mixtures = {stage.mixture for _, stage in results.plan.stages()}
     return Sources(
         results,

@@ -14,10 +14,11 @@ from caft.tables import parquet
 from caft.tables.files import read_json
 
 Predictions = dict[tuple[str, str], pd.DataFrame]
+_TEXTS = frozenset({"text", "parsed", "answer", "thought"})
 
 
 def read_predictions(
-    config: Configuration, names: Mapping[str, str], models: Iterable[str]
+    config: Configuration, names: Mapping[str, str], models: Iterable[str], texts: bool = False
 ) -> tuple[Predictions, dict[tuple[str, str], float]]:
     """Read what models answered, and take the answers of mode `adaptive` from it.
 
@@ -25,6 +26,7 @@ def read_predictions(
         config: the prepared configuration.
         names: data set and student.
         models: digests, with `layout.BEST` behind those of the best epoch.
+        texts: whether what they wrote is wanted as well, which takes most of the memory.
 
     Returns:
         Predictions by model and name of the view, indexed by item_id, in its order; and the
@@ -32,10 +34,14 @@ def read_predictions(
     """
     predictions: Predictions = {}
     thresholds = {}
+    ids = pd.Index([])
     for model in models:
         for view in views(config):
             if view.mode != ADAPTIVE:
-                predictions[model, view.name] = _read(names, model, view.name)
+                table = _read(names, model, view.name, texts)
+                # One index for all: the ids take more memory than what was answered.
+                ids = ids if table.index.equals(ids) else table.index
+                predictions[model, view.name] = table.set_axis(ids)
         for view in views(config):
             if view.mode == ADAPTIVE:
                 direct, cot = (predictions[model, view.of(mode)] for mode in ("direct", "cot"))
@@ -46,9 +52,10 @@ def read_predictions(
     return predictions, thresholds
 
 
-def _read(names: Mapping[str, str], model: str, view: str) -> pd.DataFrame:
+def _read(names: Mapping[str, str], model: str, view: str, texts: bool = False) -> pd.DataFrame:
     path = layout.at(layout.PREDICTIONS, **names, model=model, mode=view)
-    return parquet.read("predictions", path).set_index("item_id").sort_index()
+    table = parquet.read("predictions", path, without=() if texts else _TEXTS)
+    return table.set_index("item_id").sort_index()
 
 
 def _threshold(config: Configuration, names: Mapping[str, str], model: str, view: View) -> float:

@@ -124,8 +124,8 @@ def read_all(config: Configuration) -> list[Results]:
     ]
 
 
-def read_results(config: Configuration, dataset: str, student: str) -> Results:
-    """Read what the run wrote about one student on one data set."""
+def read_results(config: Configuration, dataset: str, student: str, texts: bool = False) -> Results:
+    """Read what the run wrote about one student on one data set; `texts` as `read_predictions`."""
     names = {"dataset": dataset, "student": student}
     rounds = rounds_used(config)
     plan = read_plan(layout.at(layout.PLAN, **names, round=number) for number in rounds)
@@ -134,7 +134,7 @@ def read_results(config: Configuration, dataset: str, student: str) -> Results:
         for final in plan.finals()
         for checkpoint in config.run.checkpoints
     }
-    predictions, thresholds = read_predictions(config, names, models)
+    predictions, thresholds = read_predictions(config, names, models, texts)
     return Results(
         dataset,
         student,

@@ -1,7 +1,7 @@
 """The Parquet tables of the workflow: fixed schemas, deterministic bytes, atomic writes."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -295,28 +295,35 @@ def is_current(name: str, path: str | Path) -> bool:
         return False
 
 
-def read(name: str, *paths: str | Path) -> pd.DataFrame:
+def read(name: str, *paths: str | Path, without: Container[str] = ()) -> pd.DataFrame:
     """Read a table, from several files in order of item_id.
+
+    Args:
+        name: which schema.
+        paths: of the files.
+        without: columns that are not wanted.
 
     Raises:
         CaftError: if a file is missing, is no Parquet file or has other columns than the schema.
     """
-    parts = [_read(name, path) for path in paths]
+    parts = [_read(name, path, without) for path in paths]
     if len(parts) == 1:
         return parts[0].to_pandas()
-    whole = [SCHEMAS[name].empty_table(), *parts]
+    kept = [column for column in SCHEMAS[name].names if column not in without]
+    whole = [SCHEMAS[name].empty_table().select(kept), *parts]
     table = pa.concat_tables(whole, promote_options="default").to_pandas()
     return table.sort_values("item_id", kind="stable", ignore_index=True)
 
 
-def _read(name: str, path: str | Path) -> pa.Table:
+def _read(name: str, path: str | Path, without: Container[str] = ()) -> pa.Table:
     try:
-        table = pq.read_table(path)
+        names = pq.read_schema(path).names
+        table = pq.read_table(path, columns=[one for one in names if one not in without])
     except (OSError, pa.ArrowInvalid) as error:
         raise CaftError(
             f"{path}: cannot be read as table {name!r} ({error}); delete it and run again."
         ) from error
-    if not _is_of(name, table.schema.names):
+    if not _is_of(name, names):
         raise CaftError(
             f"{path}: is not a table {name!r} of this version; delete it and run again."
         )
