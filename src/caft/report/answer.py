@@ -147,7 +147,8 @@ def _without_winner(facts: Facts, verdicts: Iterable[Verdict]) -> str:
         return f"{shown}; {relevant} would have been found in four of five such runs"
     needed = list(dict.fromkeys(verdict.needed for verdict in found))
     in_turn = " in turn" if needed[1:] else ""
-    return f"{shown}; about {joined(needed)} would be needed{in_turn} to show {relevant}"
+    listing = "; ".join(needed) if any(" and " in one for one in needed) else joined(needed)
+    return f"{shown}; about {listing} would be needed{in_turn} to show {relevant}"
 
 
 def _reach(facts: Facts) -> Iterator[str]:
@@ -286,6 +287,10 @@ def _advice(facts: Facts) -> list[str]:
             "Before you believe a difference of some hundredths between trained strategies, train "
             "with several seeds: run: {seeds: [1, 2, 3]}."
         )
+    elif facts.few_seeds and "open" in {verdict.word for verdict in facts.against.values()}:
+        told.append(
+            "To settle what is open, first train with a third seed: run: {seeds: [1, 2, 3]}."
+        )
     return told
 
 
@@ -307,8 +312,10 @@ def _choice(facts: Facts) -> Iterator[str]:
             cheap,
             f"is the cheapest in {facts.measure} of those that are not shown to be worse",
         )
-    if facts.one_seed:
-        return  # more items would settle it between these very models alone
+    # With one seed more items would settle it between these very models alone; with two the count
+    # of seeds that would do is hardly known.
+    if facts.few_seeds:
+        return
     needed = {name: facts.against[name].needed for name in unsure}
     if which := cheap if needed.get(cheap) else next(filter(needed.get, unsure), None):
         yield (

@@ -93,6 +93,23 @@ def test_with_one_seed_no_number_of_items_is_said_to_settle_strategies():
     assert any("To settle" in one for one in several.advice)
 
 
+def test_with_two_seeds_a_third_is_what_settles_and_a_warning_says_why():
+    """The t distribution of two seeds leaves even +0.40 [+0.20, +0.59] open."""
+    verdicts = {
+        ("base", "sft"): "underpowered: needs about 36 seeds and 4500 items",
+        ("distill", "sft"): "underpowered: needs about 74 seeds",
+    }
+    found = only(outcome({"base": 0.1, "distill": 0.4, "sft": 0.5}, verdicts, n_seeds=2))
+    assert "about 36 seeds and 4,500 items; 74 seeds would be needed in turn" in found.result[-1]
+    assert found.advice[1:] == [
+        "To settle what is open, first train with a third seed: run: {seeds: [1, 2, 3]}."
+    ]
+    assert found.warnings == [
+        "There are two training seeds: two hardly tell how far trainings differ by luck, so even a "
+        "large difference may stay open."
+    ]
+
+
 def test_a_list_of_what_is_needed_reads_as_one():
     verdicts = {("mine", "distill"): open_for(3100), ("mine", "sft"): open_for(900)}
     rows = {"mine": 0.7, "distill": 0.65, "sft": 0.6}
