@@ -57,14 +57,14 @@ class World:
     def draw(
         self, generator: np.random.Generator, accuracies: list[float], seeds: list[int], items: int
     ) -> list[np.ndarray]:
-        """Return a matrix of answers per strategy; one with a single seed has no seed effect."""
+        """Return a matrix of answers per strategy; 0 seeds is one row of an untuned student."""
         shared = generator.normal(size=items) * np.sqrt(self.correlation)
         answers = []
         for accuracy, count in zip(accuracies, seeds, strict=True):
-            shift = self.shift() if count > 1 else 0.0
+            shift = self.shift() if count else 0.0
             own = generator.normal(size=items) * np.sqrt(1 - self.correlation)
             level = self._level(accuracy, np.hypot(self.spread, shift))
-            effects = shift * generator.normal(size=(count, 1))
+            effects = shift * generator.normal(size=(max(count, 1), 1))
             chances = expit(level + self.spread * (shared + own) + effects)
             answers.append(generator.random(chances.shape) < chances)
         return answers
@@ -141,7 +141,7 @@ def different(
 
 def equal(world: World, generator: np.random.Generator, seeds: int, items: int) -> dict[str, bool]:
     """Return what one experiment without an effect shows."""
-    drawn = world.draw(generator, [world.accuracy] * 5, [1] + [seeds] * 4, items)
+    drawn = world.draw(generator, [world.accuracy] * 5, [0] + [seeds] * 4, items)
     verdicts = compare_all(dict(zip("abcde", drawn, strict=True)))["verdict"]
     one, other = drawn[-2:]
     test = mcnemar if seeds == 1 else crossed_p
@@ -176,8 +176,6 @@ def main() -> None:
     print("|---" * (len(_COLUMNS) + 4) + "|")
     for cell in itertools.product(args.seeds, args.items, args.deviations):
         seeds, items, deviation = cell
-        if seeds == 1 and deviation:
-            continue  # one seed cannot know of others
         started = time.perf_counter()
         world = World(args.accuracy, args.correlation, args.spread, deviation)
         # A stream of its own per experiment, so that each can be drawn again alone.

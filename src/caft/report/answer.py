@@ -110,44 +110,45 @@ def _best(facts: Facts) -> Iterator[str]:
         yield f"{{{best}}} is the only strategy of this run: {reached}."
         return
     # With one seed a verdict is about these very models.
-    scope = " for other items, not for other trainings" if facts.one_seed else ""
+    scope = "For other items, not for other trainings, " if facts.one_seed else ""
     if len(facts.as_good) == 1:
         yield f"{{{best}}} is best: {reached}."
-        yield f"That is sure{scope}: it is better than {listed(against)}."
+        sure = f"{scope}that is sure" if scope else "That is sure"
+        yield f"{sure}: it is better than {listed(against)}."
         return
     level = [name for name in against if facts.row(name)["accuracy"] == facts.row(best)["accuracy"]]
     have = "have" if level else "has"
     yield f"{listed([best, *level])} {have} the best accuracy: {reached}."
-    open_ones = any(against[name].word == "open" for name in facts.as_good if name != best)
-    yield "That this is best is not sure." if open_ones else "Others do as well."
+    yield "That this is best is not sure."
     if beaten := [name for name in against if name not in facts.as_good]:
-        yield f"{f'{{{best}}}' if level else 'It'} is better than {listed(beaten)}."
+        it = f"{{{best}}}" if level else "it" if scope else "It"
+        yield f"{scope}{it} is better than {listed(beaten)}."
     later = (facts.focus, facts.random) if best in (facts.focus, facts.random) else ()
-    yield from _undecided({n: v for n, v in against.items() if n not in (*beaten, *later)})
+    pairs = {name: one for name, one in against.items() if name not in (*beaten, *later)}
+    yield from _undecided(facts, pairs)
 
 
-def _undecided(pairs: dict[str, Verdict]) -> Iterator[str]:
+def _undecided(facts: Facts, pairs: dict[str, Verdict]) -> Iterator[str]:
     """Yield what is said of pairs without a winner: the verdict, and the size of the difference."""
     for word in ("open", "alike"):
         if those := {name: found for name, found in pairs.items() if found.word == word}:
-            yield f"Against {listed(those)} {_without_winner(those.values())}."
+            yield f"Against {listed(those)} {_without_winner(facts, those.values())}."
 
 
-def _without_winner(verdicts: Iterable[Verdict]) -> str:
+def _without_winner(facts: Facts, verdicts: Iterable[Verdict]) -> str:
     """Say why verdicts of one word, `open` or `alike`, name no winner, and how large they are."""
     found = list(verdicts)
     sizes = joined(difference(verdict.difference) for verdict in found)
-    relevant = f"{found[0].relevant:g}"
+    # More items tell more of these very models, and nothing of other trainings.
+    these = " between these very models" if facts.one_seed else ""
+    relevant = f"one of {found[0].relevant:g}{these}"
+    shown = f"no difference is shown ({sizes})"
     if found[0].word == "alike":
-        return (
-            f"there is no difference that matters ({sizes}): one of {relevant} would have been "
-            "found"
-        )
+        return f"{shown}; {relevant} would have been found in four of five such runs"
     needed = list(dict.fromkeys(verdict.needed for verdict in found))
-    return (
-        f"no difference is shown ({sizes}); about {', '.join(needed)} would be needed"
-        f"{' in turn' if needed[1:] else ''} to show one of {relevant}"
-    )
+    in_turn = " in turn" if needed[1:] else ""
+    listing = "; ".join(needed) if any(" and " in one for one in needed) else joined(needed)
+    return f"{shown}; about {listing} would be needed{in_turn} to show {relevant}"
 
 
 def _reach(facts: Facts) -> Iterator[str]:
@@ -167,7 +168,7 @@ def _reach(facts: Facts) -> Iterator[str]:
     for word in ("better", "worse"):
         if those := [name for name, one in found.items() if one.word == word]:
             yield f"It is {word} than {listed(those)}."
-    yield from _undecided(found)
+    yield from _undecided(facts, found)
 
 
 def _teacher_share(facts: Facts, name: str) -> str:
@@ -194,20 +195,19 @@ def _control(facts: Facts) -> Iterator[str]:
         return
     who = f"{{{facts.random}}}, which gets as many rationales for random items"
     size = difference(verdict.difference)
-    if verdict.word == "better":
-        yield (f"{{{facts.focus}}} is better than {who} ({size}): the choice of hard items helps.")
-    elif verdict.word == "worse":
+    if verdict.word not in ("better", "worse"):
+        yield f"Against {who}, {_without_winner(facts, [verdict])}."
+        yield "So it is not shown that the choice of hard items helps."
+        return
+    told = f"{{{facts.focus}}} is {verdict.word} than {who} ({size})"
+    if facts.one_seed:
         yield (
-            f"{{{facts.focus}}} is worse than {who} ({size}): the choice of hard items does harm "
-            "here."
+            f"{told}: by the choice of hard items, or by the luck of one training. Several seeds "
+            "tell which."
         )
     else:
-        yield f"Against {who}, {_without_winner([verdict])}."
-        yield (
-            "The choice of hard items does not pay here."
-            if verdict.word == "alike"
-            else "So it is not shown that the choice of hard items helps."
-        )
+        does = "helps" if verdict.word == "better" else "does harm here"
+        yield f"{told}: the choice of hard items {does}."
 
 
 def _untuned_otherwise(facts: Facts) -> Iterator[str]:
@@ -265,9 +265,10 @@ def _cost(facts: Facts, name: str) -> str:
         bought = f"{tokens} teacher tokens {price}"
     warm_up = row["warm_up_all_tokens"]
     own = f" ({warm_up:,.0f} of them in the warm-up)" if warm_up else ""
+    scored = ", scoring included" if row["score_seconds"] else ""
     return (
         f"{{{name}}} took {bought}, and {facts.computed(name):,.0f} tokens of training{own} in "
-        f"{duration(facts.seconds(name))}."
+        f"{duration(facts.seconds(name))}{scored}."
     )
 
 
@@ -283,8 +284,12 @@ def _advice(facts: Facts) -> list[str]:
     told += _choice(facts)
     if facts.one_seed:
         told.append(
-            "Before you believe a small difference, train with several seeds: "
-            "run: {seeds: [1, 2, 3]}."
+            "Before you believe a difference of some hundredths between trained strategies, train "
+            "with several seeds: run: {seeds: [1, 2, 3]}."
+        )
+    elif facts.few_seeds and "open" in {verdict.word for verdict in facts.against.values()}:
+        told.append(
+            "To settle what is open, first train with a third seed: run: {seeds: [1, 2, 3]}."
         )
     return told
 
@@ -307,6 +312,10 @@ def _choice(facts: Facts) -> Iterator[str]:
             cheap,
             f"is the cheapest in {facts.measure} of those that are not shown to be worse",
         )
+    # With one seed more items would settle it between these very models alone; with two the count
+    # of seeds that would do is hardly known.
+    if facts.few_seeds:
+        return
     needed = {name: facts.against[name].needed for name in unsure}
     if which := cheap if needed.get(cheap) else next(filter(needed.get, unsure), None):
         yield (

@@ -14,6 +14,12 @@ _FALLBACKS = {
     "keep": "train on a rejected rationale, where one could be read",
 }
 _MANY_INVALID = 0.1
+_FEW_SEEDS = {
+    1: "There is one training seed: the intervals know other items of this kind, and nothing of "
+    "other trainings.",
+    2: "There are two training seeds: two hardly tell how far trainings differ by luck, so even a "
+    "large difference may stay open.",
+}
 
 
 def warnings(facts: Facts) -> list[str]:
@@ -23,14 +29,7 @@ def warnings(facts: Facts) -> list[str]:
         *_unread(facts),
         *_without_rationale(facts),
         *_unknown_costs(facts),
-        *(
-            [
-                "There is one training seed: the intervals know other items of this kind, and "
-                "nothing of other trainings."
-            ]
-            if facts.one_seed
-            else []
-        ),
+        *([_FEW_SEEDS[facts.seeds]] if facts.few_seeds else []),
     ]
 
 

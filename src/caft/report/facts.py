@@ -80,10 +80,20 @@ class Facts:
         return float(self.row(self.best)["accuracy_low"]) <= self.chance
 
     @cached_property
+    def seeds(self) -> int:
+        """The most training seeds that a strategy has; 0 where nothing was trained."""
+        trained = self.shown[self.shown["items"] > 0]
+        return int(trained["n_seeds"].max()) if len(trained) else 0
+
+    @property
     def one_seed(self) -> bool:
         """Whether something was trained, and with one seed alone."""
-        trained = self.shown[self.shown["items"] > 0]
-        return bool(len(trained)) and bool((trained["n_seeds"] == 1).all())
+        return self.seeds == 1
+
+    @property
+    def few_seeds(self) -> bool:
+        """Whether something was trained, and with too few seeds to know how far they differ."""
+        return self.seeds in (1, 2)
 
     @property
     def items(self) -> int:

@@ -9,10 +9,10 @@ import pandas as pd
 from caft.mixtures.buckets import BUCKETS
 
 _CAPTION = (
-    "Accuracy of {student} on {dataset} ({n} items) with 95% intervals{spread}, by strategy and "
-    "mode; † marks the mode that a strategy was trained for, bold the best of a column. Teacher "
-    "tokens and USD: what its answers took, rejected ones and those of a judge included. Target "
-    "tokens: what training learns to write, all epochs."
+    "Accuracy of {student} on {dataset} ({n} items) with 95% intervals over {over}, by strategy "
+    "and mode; † marks the mode that a strategy was trained for, bold the best of a column. "
+    "Teacher tokens and USD: what its answers took, rejected ones and those of a judge included. "
+    "Target tokens: what training learns to write, all epochs."
 )
 _NAMES = {"accuracy": "Accuracy", **{f"accuracy_{name}": name.capitalize() for name in BUCKETS}}
 _Format = Callable[[str], str]
@@ -94,9 +94,11 @@ def _tables(
 ) -> Iterator[tuple[str, str, str, pd.DataFrame, pd.DataFrame]]:
     """Yield data set, student, caption, the cells as text, and which of them are best."""
     for (dataset, student), rows in summary.groupby(["dataset", "student"], sort=False):
-        spread = " (± standard deviation over seeds)" if rows["accuracy_sd"].notna().any() else ""
-        count = rows["n"].iloc[0]
-        caption = _CAPTION.format(student=student, dataset=dataset, n=count, spread=spread)
+        seeds, count = int(rows["n_seeds"].max()), rows["n"].iloc[0]
+        over = "items alone (at most one training of each)"
+        if seeds > 1:
+            over = f"items and {seeds} training seeds (± standard deviation over seeds)"
+        caption = _CAPTION.format(student=student, dataset=dataset, n=count, over=over)
         cells = _cells(rows)
         best = pd.DataFrame(False, index=cells.index, columns=cells.columns)
         for column, name in _NAMES.items():

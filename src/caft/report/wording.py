@@ -24,8 +24,8 @@ def interval(row: pd.Series, name: str) -> str:
 
 
 def difference(estimate: Estimate) -> str:
-    """Return a difference with its interval, all with a sign."""
-    value, low, high = (round(part, 2) + 0.0 for part in vars(estimate).values())
+    """Return a difference with its interval, all with a sign: -0.00 is below 0."""
+    value, low, high = (round(part, 6) + 0.0 for part in vars(estimate).values())
     return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 

@@ -18,10 +18,11 @@ from outcomes import (
     write,
 )
 
+from caft.analysis.intervals import Estimate
 from caft.report.answer import answers
 from caft.report.render import render, tell
 from caft.report.results import Tables
-from caft.report.wording import duration, percent
+from caft.report.wording import difference, duration, percent
 
 README = Path(__file__).parents[3] / "README.md"
 PAIRS = list(combinations(NAMES, 2))
@@ -54,7 +55,7 @@ def test_a_clear_win_is_said_to_be_sure_and_to_be_taken():
 
 def test_a_win_of_one_seed_is_sure_for_other_items_alone_and_warned_of():
     found = only(outcome(accuracies(0.1, 0.3, 0.5, 0.7, 0.4), {}))
-    assert found.result[1].startswith("That is sure for other items, not for other trainings: it")
+    assert found.result[1].startswith("For other items, not for other trainings, that is sure: it")
     assert found.advice[-1].endswith("train with several seeds: run: {seeds: [1, 2, 3]}.")
     assert found.warnings == [
         "There is one training seed: the intervals know other items of this kind, and nothing of "
@@ -62,19 +63,81 @@ def test_a_win_of_one_seed_is_sure_for_other_items_alone_and_warned_of():
     ]
 
 
+@pytest.mark.parametrize(
+    ("control", "told"),
+    [
+        (0.4, "better than the random control, which gets as many rationales for random items "
+              "(+0.30 [+0.21, +0.39])"),
+        (0.9, "worse than the random control, which gets as many rationales for random items "
+              "(-0.20 [-0.29, -0.11])"),
+    ],
+)  # fmt: skip
+def test_with_one_seed_luck_may_be_what_parts_the_choice_of_hard_items_from_chance(control, told):
+    """Two trainings of equal strategies differ, too: no interval over items knows that."""
+    assert only(outcome(accuracies(0.1, 0.3, 0.5, 0.7, control), {})).result[-1] == (
+        f"Complexity-aware tuning is {told}: by the choice of hard items, or by the luck of one "
+        "training. Several seeds tell which."
+    )
+
+
+def test_with_one_seed_no_number_of_items_is_said_to_settle_strategies():
+    verdicts = {("complexity_aware", "distill"): open_for(1700)}
+    rows = {"base": 0.1, "complexity_aware": 0.7, "distill": 0.65}
+    found = only(outcome(rows, verdicts))
+    assert "1,700 items would be needed to show one of 0.05 between these very models" in " ".join(
+        found.result
+    )
+    assert not any("To settle" in one for one in found.advice)
+    several = only(outcome(rows, verdicts, n_seeds=3))
+    assert "these very models" not in " ".join(several.result)
+    assert any("To settle" in one for one in several.advice)
+
+
+def test_with_two_seeds_a_third_is_what_settles_and_a_warning_says_why():
+    """The t distribution of two seeds leaves even +0.40 [+0.20, +0.59] open."""
+    verdicts = {
+        ("base", "sft"): "underpowered: needs about 36 seeds and 4500 items",
+        ("distill", "sft"): "underpowered: needs about 74 seeds",
+    }
+    found = only(outcome({"base": 0.1, "distill": 0.4, "sft": 0.5}, verdicts, n_seeds=2))
+    assert "about 36 seeds and 4,500 items; 74 seeds would be needed in turn" in found.result[-1]
+    assert found.advice[1:] == [
+        "To settle what is open, first train with a third seed: run: {seeds: [1, 2, 3]}."
+    ]
+    assert found.warnings == [
+        "There are two training seeds: two hardly tell how far trainings differ by luck, so even a "
+        "large difference may stay open."
+    ]
+
+
+def test_a_list_of_what_is_needed_reads_as_one():
+    verdicts = {("mine", "distill"): open_for(3100), ("mine", "sft"): open_for(900)}
+    rows = {"mine": 0.7, "distill": 0.65, "sft": 0.6}
+    found = only(outcome(rows, verdicts, n_seeds=3))
+    assert (
+        "about 3,100 items and 900 items would be needed in turn to show one of 0.05."
+        in (found.result[-1])
+    )
+
+
+def test_an_end_of_an_interval_just_below_zero_is_shown_below_zero():
+    assert difference(Estimate(0.0373, -0.00216, 0.0765)) == "+0.04 [-0.00, +0.08]"
+    assert difference(Estimate(0.0, -0.0, 1e-17)) == "+0.00 [+0.00, +0.00]"
+
+
 def test_in_a_tie_nobody_wins_and_the_cheapest_is_to_be_taken():
     level = ("distill", "complexity_aware", "random_same_size")
     verdicts = dict.fromkeys(combinations(level, 2), ALIKE)
     found = only(outcome(accuracies(0.1, 0.3, 0.6, 0.59, 0.58), verdicts, n_seeds=3))
     text = " ".join(found.result)
-    assert found.result[1] == "Others do as well."
-    assert "is best" not in text and "is sure" not in text
+    assert found.result[1] == "That this is best is not sure."
+    assert "is best:" not in text and "is sure" not in text
     assert (
         "Against complexity-aware tuning (complexity_aware) and the random control "
-        "(random_same_size) there is no difference that matters (+0.01 [-0.08, +0.10] and +0.02 "
-        "[-0.07, +0.11]): one of 0.05 would have been found." in text
+        "(random_same_size) no difference is shown (+0.01 [-0.08, +0.10] and +0.02 [-0.07, "
+        "+0.11]); one of 0.05 would have been found in four of five such runs." in text
     )
-    assert found.result[-1] == "The choice of hard items does not pay here."
+    assert found.result[-1] == "So it is not shown that the choice of hard items helps."
     assert found.advice == [
         "The random control is the cheapest in teacher tokens of those that are not shown to be "
         "worse (caft export random_same_size --to FOLDER)."
@@ -96,23 +159,23 @@ def test_where_a_verdict_is_open_the_interval_decides_nothing_and_the_need_is_to
     assert found.result == [
         "Full distillation (distill) has the best accuracy: 0.66 [0.57, 0.73] of 134 items right.",
         "That this is best is not sure.",
-        "It is better than the untuned student (base), tuning on short answers (sft) and the "
-        "random control (random_same_size).",
+        "For other items, not for other trainings, it is better than the untuned student (base), "
+        "tuning on short answers (sft) and the random control (random_same_size).",
         "Against complexity-aware tuning (complexity_aware) no difference is shown (+0.11 [+0.02, "
-        "+0.20]); about 1,700 items would be needed to show one of 0.05.",
+        "+0.20]); about 1,700 items would be needed to show one of 0.05 between these very models.",
         "Complexity-aware tuning reaches 0.54 [0.46, 0.63] with 29% of the teacher tokens of full "
         "distillation.",
         "It is better than the untuned student and tuning on short answers.",
         "Against the random control, which gets as many rationales for random items, no "
         "difference is shown (+0.04 [-0.06, +0.14]); about 1,900 items would be needed to show one "
-        "of 0.05.",
+        "of 0.05 between these very models.",
         "So it is not shown that the choice of hard items helps.",
     ]
-    assert found.advice[:2] == [
+    assert found.advice == [
         "Complexity-aware tuning is the cheapest in teacher tokens of those that are not shown to "
         "be worse (caft export complexity_aware --to FOLDER).",
-        "To settle full distillation against complexity-aware tuning, the run needs about 1,700 "
-        "items (it has 134 items and 1 seed).",
+        "Before you believe a difference of some hundredths between trained strategies, train with "
+        "several seeds: run: {seeds: [1, 2, 3]}.",
     ]
 
 
@@ -204,7 +267,7 @@ def test_a_run_without_teacher_compares_what_it_has():
     found = only(outcome({"base": 0.1, "sft": 0.3}, {}, None, None))
     assert found.result == [
         "Tuning on short answers (sft) is best: 0.30 [0.22, 0.38] of 134 items right.",
-        "That is sure for other items, not for other trainings: it is better than the untuned "
+        "For other items, not for other trainings, that is sure: it is better than the untuned "
         "student (base).",
     ]
     assert found.costs == [
@@ -304,7 +367,7 @@ def test_what_one_has_to_know_before_comparing_is_told():
         "Full distillation took 4,122 teacher tokens for 0 USD, and 22,116 tokens of training in "
         "5.3 min.",
         "Complexity-aware tuning took 1,188 teacher tokens for 0 USD, and 33,276 tokens of "
-        "training (12,690 of them in the warm-up) in 7.9 min.",
+        "training (12,690 of them in the warm-up) in 7.9 min, scoring included.",
         "In tokens that training processes, complexity-aware tuning takes 150% of what full "
         "distillation takes, its warm-up included.",
     ]

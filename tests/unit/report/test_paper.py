@@ -14,6 +14,7 @@ def row(strategy, mode, trained, accuracy, **other):
         "mode": mode,
         "trained_mode": trained,
         "n": 20,
+        "n_seeds": 1,
         "accuracy": accuracy,
         "accuracy_low": accuracy - 0.1,
         "accuracy_high": accuracy + 0.1,
@@ -69,7 +70,7 @@ def test_latex_has_the_same_cells_in_booktabs(summary):
     ]
     for command in ("\\toprule", "\\midrule", "\\bottomrule", "\\label{tab:sums-tiny}"):
         assert text.count(command) == 1
-    assert r"\caption{Accuracy of tiny on sums (20 items) with 95\% intervals, by" in text
+    assert r"\caption{Accuracy of tiny on sums (20 items) with 95\% intervals over items" in text
 
 
 def test_accuracies_that_look_alike_are_both_the_best(summary):
@@ -88,11 +89,12 @@ def test_an_unknown_cost_is_unknown_and_not_nothing(summary):
 
 def test_a_spread_over_seeds_is_shown_where_there_are_several(summary):
     assert "standard deviation" not in markdown(summary)
-    seeds = summary.assign(accuracy_sd=[None, 0.01, 0.012, 0.02])
+    assert "over items alone (at most one training of each), by" in markdown(summary)
+    seeds = summary.assign(accuracy_sd=[None, 0.01, 0.012, 0.02], n_seeds=[1, 3, 3, 3])
     text = markdown(seeds)
     first, second, _, _ = cells(text)
     assert first[2].startswith("0.250 \\[") and second[2].startswith("0.250 ± 0.010 \\[")
-    assert "(± standard deviation over seeds)" in text
+    assert "over items and 3 training seeds (± standard deviation over seeds), by" in text
     assert r"0.250 $\pm$ 0.010 [0.150, 0.350]" in latex(seeds)
 
 
