@@ -14,7 +14,12 @@ _MOST_READ = 8  # times that the text is read for that, where nothing of it is J
 _DIGITS = 400  # a longer number is infinite: Python reads no integer of more than 4300 digits
 _DEEPEST = 100  # levels of a reply; Python's own writer of JSON ends at about 1000
 _SSE = re.compile(r"^[ \t]*(?:data|event|id|retry):[ \t]?|^:.*$", re.MULTILINE)
-_JOINED = ("content", "reasoning_content", "reasoning", "reasoning_details", "refusal")
+THOUGHTS = (
+    *("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details"),
+    *("thinking_blocks", "reasoning_summary", "thoughts"),
+)
+"""Fields of a message that hold thinking."""
+_JOINED = ("content", "refusal", *THOUGHTS)
 
 
 class NestingError(ValueError):
@@ -58,7 +63,10 @@ def read_text(text: str) -> dict[str, Any] | Unreadable:
     except NestingError:
         return Unreadable(text)
     except ValueError:
-        whole = list(_objects_in(_SSE.sub("", text)))
+        said = _SSE.sub("", text)
+        whole = list(_objects_in(said))
+        if said.lstrip().startswith("<"):  # a page, whose scripts may hold any JSON
+            whole = [one for one in whole if _first_choice(one).keys() & {"message", "delta"}]
     if isinstance(whole, dict) and (wrapped := _wrapped_in(whole)):
         whole = [{**whole, **wrapped}]
     if isinstance(whole, dict) and "delta" not in _first_choice(whole):
@@ -122,16 +130,22 @@ def _reply_of(objects: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 def _wrapped_in(whole: dict[str, Any]) -> dict[str, Any]:
     """Return the one reply that a gateway has wrapped (`{"data": {"choices": ...}}`), if any."""
-    if "choices" in whole or "message" in whole:
+    if "choices" in whole or isinstance(whole.get("message"), dict):
         return {}
-    inner = [one for one in whole.values() if isinstance(one, dict) and _first_choice(one)]
-    return inner[0] if len(inner) == 1 else {}
+    inner = [one for one in whole.values() if isinstance(one, dict)]
+    found = [one if _first_choice(one) else _wrapped_in(one) for one in inner]
+    replies = [one for one in found if one]
+    return replies[0] if len(replies) == 1 else {}
 
 
 def _first_choice(reply: dict[str, Any]) -> dict[str, Any]:
+    choices = _choices(reply)
+    return choices[0] if choices else {}
+
+
+def _choices(reply: dict[str, Any]) -> list[dict[str, Any]]:
     choices = reply.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) else {}
+    return [one for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
 
 
 def _join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -141,11 +155,13 @@ def _join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     message: dict[str, Any] = {"content": None}
     said: dict[str, list[Any]] = {}  # by field, in the order in which it came
     tokens: list[Any] = []
+    # Not every server counts from 0, nor with numbers; a chunk without one is of any choice.
+    counts = {str(one.get("index", "")): one for chunk in chunks for one in _choices(chunk)}
+    first = min(filter(None, counts), default="")
     for chunk in chunks:
         reply |= {name: value for name, value in chunk.items() if value is not None}
-        part = _first_choice(chunk)
-        if part.get("index"):
-            continue  # of another choice
+        parts = [one for one in _choices(chunk) if str(one.get("index", "")) in ("", first)]
+        part = parts[0] if parts else {}
         choice |= {name: value for name, value in part.items() if value is not None}
         delta = part.get("delta", {"content": part.get("text")})  # of the older interface
         for name, value in delta.items() if isinstance(delta, dict) else ():
