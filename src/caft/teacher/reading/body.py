@@ -50,8 +50,8 @@ def read_body(body: bytes) -> dict[str, Any] | Unreadable:
 
     Around the JSON there may be what servers put there: a byte order mark, comments and fields of
     server-sent events, further lines, a tail. A stream of chunks becomes the reply that they are
-    parts of. A reply that was no bare JSON has the text that came as its field `BODY`, too. A byte
-    that is no text becomes U+FFFD.
+    parts of. A reply that was no bare JSON has the text that came as its field `BODY`, too, unless
+    it is an error alone. A byte that is no text becomes U+FFFD.
     """
     return read_text(body.decode(json.detect_encoding(body), "replace"))
 
@@ -75,7 +75,9 @@ def read_text(text: str) -> dict[str, Any] | Unreadable:
         whole = list(_objects_in(whole))
     objects = whole if isinstance(whole, list) else [whole]
     reply = _reply_of([one for one in objects if isinstance(one, dict)])
-    return {**reply, BODY: text} if reply and _is_flat(reply) else Unreadable(text)
+    if not reply or not _is_flat(reply):
+        return Unreadable(text)
+    return {**reply, BODY: text} if "choices" in reply else reply
 
 
 def parse_json(text: str) -> Any:

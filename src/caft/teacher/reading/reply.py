@@ -70,7 +70,7 @@ def read_reply(reply: Mapping[str, Any]) -> Reading | None:
     if not isinstance(message, dict):
         usage, choices = read_usage(reply, False), reply.get("choices")
         holds_some = isinstance(choices, list | dict) and bool(choices) and not error
-        is_paid = bool(usage.completion) or (BODY in reply and not error) or holds_some
+        is_paid = bool(usage.completion) or BODY in reply or holds_some
         return Reading("", None, UNREADABLE, usage, error) if is_paid else None
     reasoning, text = channels(message)
     refusal = _text(message.get("refusal")) or _refusal_in(message.get("content"))
