@@ -86,11 +86,15 @@ def _unpacked(response: Any, parts: list[bytes], limit: int) -> bytes:
     packed = httpx2.Response(response.status_code, headers=response.headers, content=iter(parts))
     try:
         body = b"".join(_within(packed.iter_bytes(), limit))
-        if not body.startswith(_GZIP):
-            return body
-        return zlib.decompressobj(wbits=31).decompress(body, limit + 1)
+        return _gunzipped(body, limit) if body.startswith(_GZIP) else body
     except (httpx2.DecodingError, zlib.error):
         return b"".join(parts)
+
+
+def _gunzipped(body: bytes, limit: int) -> bytes:
+    unpacking = zlib.decompressobj(wbits=31)
+    found = unpacking.decompress(body, limit + 1)
+    return found if unpacking.eof or len(found) > limit else body
 
 
 def _is_json(body: bytes) -> bool:

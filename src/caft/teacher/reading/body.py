@@ -67,8 +67,8 @@ def read_text(text: str) -> dict[str, Any] | Unreadable:
         whole = list(_objects_in(said))
         if said.lstrip().startswith("<"):  # a page, whose scripts may hold any JSON
             whole = [one for one in whole if _first_choice(one).keys() & {"message", "delta"}]
-    if isinstance(whole, dict) and (wrapped := _wrapped_in(whole)):
-        whole = [{**whole, **wrapped}]
+    if isinstance(whole, dict) and (found := unwrapped(whole)) is not whole:
+        whole = [found]
     if isinstance(whole, dict) and "delta" not in _first_choice(whole):
         return whole
     if isinstance(whole, str):  # JSON inside a JSON string
@@ -128,6 +128,12 @@ def _reply_of(objects: list[dict[str, Any]]) -> dict[str, Any] | None:
     if any("delta" in _first_choice(one) for one in replies) or len(replies) > 1:
         return _join(objects)
     return (replies or objects)[-1] if objects else None
+
+
+def unwrapped(whole: dict[str, Any]) -> dict[str, Any]:
+    """Return an object with the fields of the one reply that is wrapped in it, if there is one."""
+    found = _wrapped_in(whole)
+    return {**whole, **found} if found else whole
 
 
 def _wrapped_in(whole: dict[str, Any]) -> dict[str, Any]:
