@@ -23,12 +23,14 @@ LIKELIHOODS = 3  # 2: an answer is marked once, in the form asked for; 3: as 4 o
 METRICS = 1
 FIRST_TOKENS = 2  # 2: as 4 of RATIONALES; the first token is that of the answer, not of a thought
 BUCKETS = 2  # 2: buckets are made from a metrics table; values from a file are not rounded
-JUDGEMENTS = 2  # 2: as 4 of RATIONALES; [[7]] or [[8]] is no rating
+# 2: as 4 of RATIONALES; [[7]] or [[8]] is no rating; 3: as 6 of RATIONALES
+JUDGEMENTS = 3
 # 3: "The answer is B" after a [[...]] that holds no answer is read; 4: one grammar of numbers, all
 # letters alike, hedges are [invalid], \boxed{B} and a heading's answer are read; thinking stands
 # beside an answer, only known endings are complete; what brought no answer fails the job, a refused
-# prompt is a row with its words; 5: more dialects of usage and of errors beside a text, more marks
-RATIONALES = 5
+# prompt is a row with its words; 5: more dialects of usage and of errors beside a text, more marks;
+# 6: parts of a content that are neither text nor thinking are no answer; more dialects
+RATIONALES = 6
 CHOICES = 1
 # 2: as LIKELIHOODS, random controls have validation rows; 3: as 4 of RATIONALES; rows and plan know
 # the target `reasoning`, and the plan has the number of updates

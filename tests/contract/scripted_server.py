@@ -182,7 +182,7 @@ class ScriptedServer:
                 self.answered[asked] += 1
                 result = (200, {}, result)
             await _send(writer, *result)
-            return True
+            return result[1].get("Connection") != "close"
         finally:
             self.now -= 1
 

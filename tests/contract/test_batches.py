@@ -80,6 +80,64 @@ def test_failed_and_missing_lines_are_errors_with_their_reason(tmp_path):
     assert [got[f"key of q{n}"].finish_reason for n in range(3)] == ["stop", "error", "error"]
 
 
+def results_of(server, lines):
+    """Let a server write the file of results: `lines` makes them, given the custom ids."""
+
+    def written(path, *rest):
+        known = list(server.batches.values())[-1]
+        made = lines([line["custom_id"] for line in known["lines"]])
+        return 200, {}, b"\n".join(json.dumps(line).encode() for line in made)
+
+    server.routes["GET", "files"] = written
+
+
+def failed(key):
+    return {"custom_id": key, "response": {"status_code": 500, "body": {"error": "boom"}}}
+
+
+@pytest.mark.parametrize("tries", ["good failed", "failed good", "failed good failed"])
+def test_an_answer_counts_although_its_request_has_failed_before_or_after(tmp_path, tries):
+    good = {"response": {"status_code": 200, "body": reply("so [[B]]")}}
+    line = {"good": lambda key: {"custom_id": key, **good}, "failed": failed}
+    with BatchServer() as server:
+        results_of(server, lambda keys: [line[one](key) for key in keys for one in tries.split()])
+        got = ask(batch_teacher(server, tmp_path), requests(2))
+    assert [answer.text for answer in got.values()] == ["so [[B]]"] * 2
+    assert len(server.submitted) == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"response": {"status_code": 200, "body": {"data": reply("so [[B]]")}}},
+        {"response": {"status_code": None, "body": {"result": {"data": reply("so [[B]]")}}}},
+        {"response": {"status_code": 0, "body": reply("so [[B]]")}},
+        {"response": {"status_code": 200, "body": "data: " + json.dumps(reply("so [[B]]"))}},
+        {"response": reply("so [[B]]")},
+        {"response": None, "body": reply("so [[B]]")},
+    ],
+)
+def test_a_line_of_another_shape_is_an_answer_and_bought_once(tmp_path, line):
+    with BatchServer() as server:
+        results_of(server, lambda keys: [{"custom_id": key, **line} for key in keys])
+        got = ask(batch_teacher(server, tmp_path), requests(2))
+    assert [answer.text for answer in got.values()] == ["so [[B]]"] * 2
+    assert len(server.submitted) == 2
+
+
+def test_a_status_beside_the_response_says_whether_a_request_is_asked_again(tmp_path):
+    def lines(keys):
+        good = {"response": {"status_code": 200, "body": reply("so [[B]]")}}
+        slow = {"status_code": 429, "error": {"message": "slow down"}}
+        return [{"custom_id": key, **(slow if key in keys[1:] else good)} for key in keys]
+
+    with BatchServer() as server:
+        results_of(server, lines)
+        got = ask(batch_teacher(server, tmp_path), requests(3))
+    assert [answer.text for answer in got.values()] == ["so [[B]]"] * 3
+    assert len(server.submitted) == 3 + 2 + 1
+
+
 def test_a_refused_batch_stops_the_run_with_its_reason_and_is_forgotten(tmp_path):
     with (
         BatchServer(status="failed") as server,

@@ -57,6 +57,45 @@ def test_a_reply_that_is_not_packed_as_its_header_says_is_read_as_it_came(encodi
     assert server.asked == {"q0": 1}
 
 
+@pytest.mark.parametrize("headers", [{}, {"Content-Encoding": "x-gzip"}])
+def test_what_is_packed_without_saying_so_is_unpacked(headers):
+    packed = (200, headers, gzip.compress(json.dumps(reply("so [[B]]")).encode()))
+    with ScriptedServer(lambda asked, times: packed) as server:
+        (answer,) = ask(teacher(server), requests(1)).values()
+    assert (answer.text, answer.finish_reason) == ("so [[B]]", "stop")
+
+
+@pytest.mark.parametrize("size", [LARGE, 1_000_001])
+def test_what_is_packed_without_saying_so_has_the_same_limit(size):
+    packed = (200, {}, gzip.compress(json.dumps({**reply("so"), "x": "a" * size}).encode()))
+    with ScriptedServer(lambda asked, times: packed) as server:
+        (answer,) = ask(teacher(server, max_reply_mb=1), requests(1)).values()
+    assert answer.finish_reason == UNREADABLE and server.asked == {"q0": 1}
+
+
+def test_an_answer_that_came_whole_is_not_bought_again_though_its_transfer_broke_off():
+    whole = json.dumps(reply("so [[B]]")).encode()
+    chunk = b"%x\r\n%b\r\n" % (len(whole), whole)
+    for headers, body in (
+        ({"Content-Length": len(whole) + 9}, whole),
+        ({"Content-Length": len(whole) + 9, "Content-Encoding": "gzip"}, gzip.compress(whole)),
+        ({"Transfer-Encoding": "chunked"}, chunk),
+        ({"Transfer-Encoding": "chunked"}, chunk + b"odd\r\n"),
+    ):
+        cut = (200, {**headers, "Connection": "close"}, body)
+        with ScriptedServer(lambda asked, times, cut=cut: cut) as server:
+            (answer,) = ask(teacher(server), requests(1)).values()
+        assert (answer.text, server.asked) == ("so [[B]]", {"q0": 1})
+
+
+def test_an_answer_whose_transfer_broke_off_within_is_asked_again():
+    half = json.dumps(reply("so [[B]]")).encode()[:60]
+    cut = (200, {"Content-Length": 999, "Connection": "close"}, half)
+    with ScriptedServer(lambda asked, times: reply("so [[B]]") if times else cut) as server:
+        (answer,) = ask(teacher(server), requests(1)).values()
+    assert (answer.text, server.asked) == ("so [[B]]", {"q0": 2})
+
+
 def test_a_gzip_bomb_of_errors_is_an_error_of_its_status():
     bomb = gzip.compress(b'{"error": {"message": "' + b"a" * LARGE)
     refusal = (500, {"Content-Encoding": "gzip"}, bomb)

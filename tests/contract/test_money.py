@@ -238,6 +238,12 @@ UNMARKED = reply("It is one.")
         (WRONG, "20 wrong_answer", "gold answers"),
         (UNMARKED, "20 unparsed", "choose the parser"),
         (reply("", "content_filter"), "20 refused", "another model"),
+        (
+            {"candidates": [{"content": "[[1]]"}], "usage": {"completion_tokens": 3}},
+            "20 without a reply that caft can read",
+            "check whether base_url is that of a chat interface",
+        ),
+        (reply("", "whatever"), "20 unknown_ending", "says in a known word"),
     ],
 )
 def test_a_job_stops_where_nothing_that_it_buys_can_be_used(tmp_path, sent, kind, change):

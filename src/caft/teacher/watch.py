@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 
 from caft.errors import TeacherError
 from caft.teacher import NOT_TAKEN, Answer
+from caft.teacher.reading import ending
+from caft.teacher.reading.body import BODY
 
 _SHOWN = 200  # characters of an example
 _ROUNDING = 1e-9  # 0.29 of 100 is less than 29 in floats
@@ -13,7 +15,9 @@ _NAMED = 3  # kinds of errors in a message
 
 NO_CONTENT, NO_LOGPROBS = "without content", "without log-probabilities"
 UNREADABLE = "unreadable"
+NO_REPLY = "without a reply that caft can read"
 NO_REASONING = "without reasoning"
+_ENDED = (ending.COMPLETE, ending.TRUNCATED)  # where it may be the model that wrote nothing
 _CHANGES = {
     NO_CONTENT: "raise max_new_tokens, switch thinking off (extra_body), or take another model",
     "truncated": "raise max_new_tokens, or ask for less thinking (extra_body)",
@@ -27,6 +31,8 @@ _CHANGES = {
     "unknown_ending": "choose an endpoint that says in a known word how answers end (the log names "
     "the word; docs/teachers.md)",
     UNREADABLE: "raise max_new_tokens, or take another model",
+    NO_REPLY: "check whether base_url is that of a chat interface like OpenAI's, and what stands "
+    "between here and there",
     NO_REASONING: "take a teacher that shows its reasoning (docs/teachers.md), or train on "
     "`rationale` instead of `reasoning`",
 }
@@ -74,14 +80,18 @@ class Watch:
             if why is None:
                 self.patience = None
                 return
-            blank = not answer.text.strip() and why not in NOT_TAKEN
-            self._seen[NO_CONTENT if blank else why] += 1
-            self._example = answer.text or answer.reasoning or str(answer.raw.get("error", ""))
+            if answer.finish_reason == ending.UNREADABLE:
+                why = NO_REPLY
+            elif answer.finish_reason in _ENDED and not answer.text.strip():
+                why = NO_CONTENT
+            self._seen[why] += 1
+            raw = answer.raw.get("error") or answer.raw.get(BODY) or answer.raw
+            self._example = answer.text or answer.reasoning or str(raw)
         if self._seen.total() >= self.patience:
             self.stop = self._told()
 
     def _told(self) -> str:
-        shown = " ".join(self._example.split())[:_SHOWN]
+        shown = " ".join(self._example.split(maxsplit=_SHOWN))[:_SHOWN]
         kinds = ", ".join(f"{count} {why}" for why, count in self._seen.most_common())
         changes = "; ".join(_CHANGES[why] for why, _ in self._seen.most_common() if why in _CHANGES)
         return (

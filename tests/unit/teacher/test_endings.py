@@ -11,7 +11,8 @@ from caft.teacher.reading.ending import ending_of, family_of, is_known
         (
             "stop",
             "stop STOP Stop end_turn endTurn eos eos_token stop_sequence completed COMPLETE "
-            "FinishReason.STOP FINISH_REASON_STOP stop-sequence done finished",
+            "FinishReason.STOP FINISH_REASON_STOP stop-sequence done finished END_ID stop_words "
+            "eos_token_id end_of_sequence",
         ),
         (
             "length",
@@ -57,6 +58,9 @@ def test_an_unknown_word_is_kept_and_is_not_complete(word):
         (["stop", "STOP"], True, "stop"),
         (["stop", "whatever"], True, "stop"),
         (["error", "stop"], True, "broken_off"),
+        ([{"type": "stop", "matched": 2}], True, "stop"),
+        ([{"type": "length", "length": 16}], True, "length"),
+        ([{"matched": "stop"}], True, "(none)"),
         (["tool_calls"], True, "stop"),
         (["tool_calls"], False, "tool_calls"),
         (["function_call"], False, "function_call"),

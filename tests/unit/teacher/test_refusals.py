@@ -183,6 +183,19 @@ def test_a_fault_owes_its_tokens_only_where_somebody_gave_it_up(status, owed):
     assert refused(status, {}, "", WHOM).owed is Owed[owed]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["wait for 3 answers", "try again in 3 different ways", '{"retry_after_ms": 3}', "retry 3"],
+)
+def test_other_numbers_in_the_words_are_no_wait(text):
+    assert asked_wait(429, {}, text) is None
+
+
+def test_a_message_shows_no_secret_however_it_is_escaped():
+    text = '{"error": "key sk\\u002d0123456789", }'  # no JSON, so nobody unescapes it
+    assert "0123" not in str(refused(500, {}, text, WHOM))
+
+
 def test_a_message_shows_no_secret_at_any_length():
     text = json.dumps({"error": {"message": "x" * 290 + " sk-0123456789"}})
     for status in (400, 401, 403, 422, 429, 500):
@@ -201,7 +214,11 @@ def test_a_message_shows_no_secret_at_any_length():
         ("2015-10-21T07:28:00Z", 0.0),
         ("1445412480", 0.0),
         ("1e400", None),
-        ("6 minutes", None),
+        ("6 minutes", 360.0),
+        ("1 min 2 seconds", 62.0),
+        ("1500 milliseconds", 1.5),
+        ("soon", None),
+        ("6 months", None),
     ],
 )
 def test_a_wait_is_seconds_a_duration_or_a_time(value, seconds):
@@ -236,6 +253,24 @@ def test_a_time_to_come_is_waited_for(form):
         (500, {"x-ratelimit-reset-requests": "1s"}, None),
         (429, {"x-ratelimit-reset-requests": "soon"}, None),
         (429, {}, None),
+        # Not to wait is no wait: the own one counts, which grows.
+        (429, {"retry-after": "0"}, None),
+        (429, {"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, None),
+        (429, {"retry-after": "0", "x-ratelimit-reset": "20ms"}, 0.02),
+        # A time is one of the clock of who says it.
+        (
+            429,
+            {
+                "date": "Wed, 21 Oct 2015 07:28:00 GMT",
+                "retry-after": "Wed, 21 Oct 2015 07:28:30 GMT",
+            },
+            30.0,
+        ),
+        (
+            429,
+            {"date": "Wed, 21 Oct 2015 07:28:00 GMT", "x-ratelimit-reset": "1445412520"},
+            40.0,
+        ),
     ],
 )
 def test_the_wait_that_an_endpoint_asks_for_is_found_in_its_headers(status, headers, seconds):
@@ -243,7 +278,12 @@ def test_the_wait_that_an_endpoint_asks_for_is_found_in_its_headers(status, head
 
 
 @pytest.mark.parametrize(
-    "text", ['{"retryDelay": "21s"}', "Please try again in 21s.", "retry after 21 s"]
+    "text",
+    [
+        *('{"retryDelay": "21s"}', "Please try again in 21s.", "retry after 21 s"),
+        *("Please wait 21 seconds before you try again.", "try again in 0m21s"),
+        *('{"error": {"retry_after": 21}}', '{"retry_after_seconds": 21.0, "code": 429}'),
+    ],
 )
 def test_the_wait_that_an_endpoint_asks_for_is_found_in_its_words(text):
     assert asked_wait(429, {}, text) == 21.0

@@ -186,6 +186,14 @@ def chunk(delta, finish=None, **more):
             ],
             *("[[B]]", "[[A]]", "stop", None),
         ),
+        (
+            [
+                chunk({"thinking": "[["}),
+                chunk({"thinking": "A]]", "thinking_blocks": [{"thinking": "x"}]}),
+                chunk({"content": "[[B]]"}, "stop"),
+            ],
+            *("[[B]]", "[[A]]", "stop", None),
+        ),
         ([chunk({"content": "so [["})], "so [[", None, "(none)", None),
         ([chunk({"content": "so [[B]]"}, "stop")], "so [[B]]", None, "stop", None),
         ([chunk({"content": "so"}), {"error": {"code": 502}}], "so", None, "broken_off", None),
@@ -200,6 +208,89 @@ def test_chunks_of_a_stream_are_joined(chunks, text, reasoning, finish, tokens):
     assert answer.completion_tokens == tokens
     assert raw["body"] == body.decode()  # as it came
     assert to_answer(record_of(raw)).text == text
+
+
+@pytest.mark.parametrize("index", [0, 1, "0", None])
+def test_the_pieces_of_one_choice_are_joined_however_choices_are_counted(index):
+    chunks = [chunk({"content": "so "}), chunk({"content": "[[B]]"}, "stop")]
+    for one in chunks:
+        one["choices"][0]["index"] = index
+    last = {"delta": {}, "finish_reason": "stop"}
+    body = "\n".join("data: " + json.dumps(one) for one in [*chunks, {"choices": [last]}])
+    assert read(read_answer_body(body.encode(), None)).text == "so [[B]]"
+
+
+def test_pieces_of_several_choices_are_not_mixed_in_any_order():
+    pieces = [(1, "[[A]]", None), (0, "so ", None), (1, "", "length"), (0, "[[B]]", "stop")]
+    choices = [
+        {"index": index, "delta": {"content": text}, "finish_reason": finish}
+        for index, text, finish in pieces
+    ]
+    chunks = [{"choices": choices[:2]}, {"choices": choices[2:]}]
+    body = "\n".join("data: " + json.dumps(one) for one in chunks)
+    answer = read(read_answer_body(body.encode(), None))
+    assert (answer.text, answer.finish_reason) == ("so [[B]]", "stop")
+
+
+@pytest.mark.parametrize("empty", [{"content": None}, {"content": ""}, None, {}])
+def test_the_choice_with_a_content_is_the_answer(empty):
+    reply = completion()
+    reply["choices"].insert(0, {"message": empty, "finish_reason": "stop"})
+    assert read(reply).text == "so [[B]]"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'data: {"error": {"message": "Overloaded"}}\n\n',
+        b': PROCESSING\n\n{"error": {"message": "Provider returned error"}}',
+        b'{"status": "working"}\n{"error": "upstream failed"}\n',
+        b'<html><script>x = {"error": "bad gateway"}</script></html>',
+        b'<!doctype html><script>x = {"choices": [{"value": 1}]}</script>',
+    ],
+)
+def test_an_error_or_a_page_is_no_answer_whatever_stands_around_it(body):
+    with pytest.raises(Fault):
+        read(read_answer_body(body, None))
+
+
+RESPONSE = {
+    "object": "response",
+    "status": "completed",
+    "output": [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "[[A]]"}]},
+        {"type": "web_search_call", "action": {"query": "[[C]]"}},
+        {"type": "message", "content": [{"type": "output_text", "text": "so [[B]]"}]},
+    ],
+    "usage": {"input_tokens": 7, "output_tokens": 3},
+}
+MESSAGE = {
+    "type": "message",
+    "role": "assistant",
+    "content": [{"type": "thinking", "thinking": "[[A]]"}, {"type": "text", "text": "so [[B]]"}],
+    "stop_reason": "end_turn",
+    "usage": {"input_tokens": 7, "output_tokens": 3},
+}
+CUT = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+DENIAL = [{"type": "message", "content": [{"type": "refusal", "refusal": "so [[B]]"}]}]
+
+
+@pytest.mark.parametrize(
+    ("reply", "reasoning", "finish"),
+    [
+        (RESPONSE, "[[A]]", "stop"),
+        (RESPONSE | CUT, "[[A]]", "length"),
+        (RESPONSE | {"output": DENIAL}, None, "refusal"),
+        (RESPONSE | {"status": "in_progress"}, "[[A]]", "in_progress"),
+        (MESSAGE, "[[A]]", "stop"),
+        (MESSAGE | {"stop_reason": "max_tokens"}, "[[A]]", "length"),
+        (MESSAGE | {"stop_reason": None}, "[[A]]", "(none)"),
+    ],
+)
+def test_a_reply_of_another_interface_is_read_too(reply, reasoning, finish):
+    for answer in (read(reply), to_answer(record_of(reply))):
+        assert (answer.text, answer.reasoning) == ("so [[B]]", reasoning)
+        assert (answer.finish_reason, answer.completion_tokens) == (finish, 3)
 
 
 @pytest.mark.parametrize(
@@ -234,6 +325,8 @@ def test_what_is_no_answer_is_a_fault(body):
     [
         {"data": completion()},
         {"success": True, "errors": [], "result": completion()},
+        {"code": 0, "message": "ok", "data": completion()},
+        {"code": 0, "data": {"response": completion()}},
         {"output": {"choices": completion()["choices"]}, "usage": completion()["usage"]},
     ],
 )
@@ -292,6 +385,32 @@ def test_a_secret_is_found_in_a_body_that_is_kept_as_text():
         ),
         ({"content": [{"thought": True, "text": "[[A]]"}, {"text": "[[B]]"}]}, "[[B]]", "[[A]]"),
         ({"content": ["so ", {"text": "[[B]]"}, None, 7]}, "so [[B]]", None),
+        ({"content": [{"type": "text", "text": {"value": "[[B]]"}}]}, "[[B]]", None),
+        (
+            {
+                "content": [
+                    {"type": "analysis", "text": "[["},
+                    {"type": "text", "channel": "commentary", "text": "A]]"},
+                    {"type": "text", "channel": "final", "text": "[[B]]"},
+                ]
+            },
+            *("[[B]]", "[[A]]"),
+        ),
+        # What was searched, quoted or given to a tool is neither.
+        (
+            {
+                "content": [
+                    {"reasoning": "[[A]]"},
+                    {"type": "web_search_tool_result", "content": [{"content": "[[A]]"}]},
+                    {"type": "tool_result", "content": "[[A]]"},
+                    {"type": "document", "text": "[[A]]"},
+                    {"type": "text", "text": "[[B]]"},
+                    {"type": "citation", "text": "[[A]]"},
+                ]
+            },
+            *("[[B]]", None),
+        ),
+        ({"content": "[[B]]", "thinking_blocks": [{"thinking": "[[A]]"}]}, "[[B]]", "[[A]]"),
         ({"content": "[[B]]", "reasoning": "", "reasoning_content": None}, "[[B]]", None),
     ],
 )
@@ -350,6 +469,8 @@ def test_no_error_is_none(error):
         completion([], "end_turn", None),
         completion("", None, None) | {"error": {"message": "overloaded"}},
         {"choices": []},
+        {"object": "response", "status": "queued", "output": []},
+        {"type": "message", "role": "assistant", "content": [], "stop_reason": None},
         {"error": {"message": "overloaded"}},
         {"message": "Unauthorized"},
         {"code": 429, "message": "slow down", "text": "slow down"},

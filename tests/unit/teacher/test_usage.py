@@ -40,6 +40,13 @@ TOLD = {"prompt_tokens": 10, "completion_tokens": 100}
         (TOLD | cached(90), 100, 100),
         (TOLD | cached(8), None, 100),
         (TOLD | {"prompt_cache_hit_tokens": 8, "prompt_cache_miss_tokens": 2}, 10, 100),
+        # Names that nobody has listed.
+        (TOLD | {"thinking_tokens": 180}, 10, 280),
+        (TOLD | {"reasoning_output_tokens": 80}, 10, None),
+        (TOLD | {"total_tokens": 110, "reasoning_output_tokens": 80}, 10, 100),
+        (TOLD | {"cached_input_tokens": 8}, None, 100),
+        (TOLD | {"total_tokens": 118, "num_cached_tokens": 8}, 18, 100),
+        (TOLD | {"cached_tokens_details": {"text_tokens": 8}, "cache_discount": 1}, 10, 100),
         # Other dialects.
         ({"input_tokens": 10, "output_tokens": 100, "cache_read_input_tokens": 8}, 18, 100),
         ({"input_tokens": 10, "output_tokens": 100, "total_tokens": 110}, 10, 100),
@@ -148,7 +155,14 @@ def test_usage_is_found_wherever_a_server_puts_it(reply):
         ({"cost": 10**9}, 1010e-6),
         ({"cost": True}, 1010e-6),
         ({"cost": None}, 1010e-6),
+        # Money that is no USD: the prices count.
+        ({"cost": 0.25, "currency": "EUR"}, 1010e-6),
+        ({"cost": {"total_cost": 0.25, "currency": "CNY"}}, 1010e-6),
+        ({"cost": 25, "cost_unit": "credits"}, 1010e-6),
+        ({"cost": 0.25, "currency": "usd"}, 0.25),
         # What the prices do not say.
+        ({"completion_tokens_details": {"audio_tokens": 3, "reasoning_tokens": 0}}, None),
+        ({"prompt_tokens_details": {"audio_tokens": 0, "image_tokens": 0}}, 1010e-6),
         ({"cache_creation_input_tokens": 5, "total_tokens": 115}, None),
         ({"cacheWriteInputTokens": 5, "total_tokens": 115}, None),
         (

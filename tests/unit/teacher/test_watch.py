@@ -38,6 +38,20 @@ def test_the_first_answers_without_a_usable_one_are_enough():
     )
 
 
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ({"body": "upstream connect error"}, "upstream connect error"),
+        ({"candidates": [{"text": "hi"}]}, "candidates"),
+        ({"body": "x", "error": "the reply was larger"}, "the reply was larger"),
+    ],
+)
+def test_of_replies_that_nobody_can_read_the_message_shows_one(raw, shown):
+    own = watch(1)
+    own.look([Answer("k", "", None, "unreadable", None, None, None, 0.1, raw)])
+    assert shown in own.stop and "base_url" in own.stop and "max_new_tokens" not in own.stop
+
+
 def test_one_usable_answer_ends_the_watch():
     own = watch()
     own.look([answer(""), answer(), *[answer("")] * 9])

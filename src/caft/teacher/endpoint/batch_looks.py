@@ -120,7 +120,9 @@ class Looks:
             body = self._download(batch, file_id, needed=file_id == output)
             found, is_clean = self._lines_in(asked, body)
             odd += [] if is_clean else [body.decode("utf-8-sig", "replace")]
-            lines |= {key: one for key, one in found.items() if body_of(one) or key not in lines}
+            for key, one in found:
+                if key not in lines or body_of(one):  # a request may have failed before or after
+                    lines[key] = one
         counted = self.told[batch.uuid][1]
         there = sum(body_of(one) is not None for one in lines.values())
         is_short = isinstance(counted, int) and there < counted
@@ -221,15 +223,15 @@ class Looks:
                 f"{way_out(self.store, batch)}"
             ) from None
 
-    def _lines_in(self, asked: frozenset[str], body: bytes) -> tuple[Lines, bool]:
+    def _lines_in(self, asked: frozenset[str], body: bytes) -> tuple[list[tuple[str, Any]], bool]:
         """Read a file of results; return its lines, and whether there are no others in it."""
-        lines: Lines = {}
+        lines: list[tuple[str, Any]] = []
         is_clean = True
         for line in io.BytesIO(body.removeprefix(codecs.BOM_UTF8)):  # line by line, uncopied
             try:
                 key, parsed = self._line(line)
                 if key in asked:
-                    lines[key] = parsed
+                    lines.append((key, parsed))
             except (ValueError, KeyError, TypeError):
                 is_clean &= not line.strip()
         return lines, is_clean

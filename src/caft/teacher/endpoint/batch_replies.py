@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from caft.teacher.reading.body import BODY, Unreadable, read_text
+from caft.teacher.reading.body import BODY, Unreadable, read_text, unwrapped
+from caft.teacher.reading.reply import read_reply
 
 State = Literal["running", "ended", "failed"]
 
@@ -115,23 +116,28 @@ def identified(reply: dict[str, Any]) -> dict[str, Any]:
 
 def body_of(line: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the completion in a line of an output file; None if there is none."""
-    response = line.get("response")
-    if not isinstance(response, dict):
-        return None
+    response = _response_in(line)
     body = response.get("body", response)
     if isinstance(body, str):
         read = read_text(body)
         body = {BODY: body} if isinstance(read, Unreadable) else read
+    if not isinstance(body, dict):
+        return None
+    body = unwrapped(body)
     status = _status(response)
-    succeeded = status is None or 200 <= status < 300
-    if isinstance(body, dict) and (status == 200 or (succeeded and "choices" in body)):
-        return body
-    return None
+    succeeded = not status or 200 <= status < 300
+    return body if status == 200 or (succeeded and read_reply(body)) else None
+
+
+def _response_in(line: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a line says of the response; the line itself, where it has nothing around it."""
+    response = line.get("response")
+    return response if isinstance(response, dict) else line
 
 
 def passes(line: Mapping[str, Any]) -> bool:
     """Tell whether a request without an answer may get one when it is asked again."""
-    status = _status(line.get("response"))
+    status = _status(_response_in(line))
     if status is not None and status >= 400:
         return status in (408, 409, 425, 429) or status >= 500
     error = line.get("error")
@@ -141,12 +147,11 @@ def passes(line: Mapping[str, Any]) -> bool:
 
 def refusal_in(line: Mapping[str, Any]) -> tuple[int, str]:
     """Return status and text of a line without an answer, as if the request had been refused."""
-    response = line.get("response")
-    body = response.get("body", response) if isinstance(response, dict) else None
-    said = json.dumps(line.get("error") or body, ensure_ascii=False)
+    response = _response_in(line)
+    said = json.dumps(line.get("error") or response.get("body", response), ensure_ascii=False)
     return _status(response) or 400, said
 
 
-def _status(response: Any) -> int | None:
-    status = str(response.get("status_code")) if isinstance(response, dict) else ""
+def _status(response: Mapping[str, Any]) -> int | None:
+    status = str(response.get("status_code"))
     return int(status) if status.isdigit() else None

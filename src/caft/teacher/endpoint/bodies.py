@@ -1,8 +1,12 @@
 """Bodies of replies, read no further than a limit, whatever they unpack to."""
 
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+from caft.teacher.reading.body import parse_json
+
+_GZIP = b"\x1f\x8b"
 _CUT = "caft_cut"  # among the extensions of a response
 
 
@@ -10,13 +14,16 @@ def bounded_client(of: type, limit_of: Callable[[str], int], is_async: bool) -> 
     """Return a class of clients whose responses have no larger body than a limit, unpacked.
 
     A body beyond it is cut there, the connection is closed, and the response says so in its
-    extensions: what has arrived may have been paid for. httpx2 unpacks a megabyte at a time.
+    extensions: what has arrived may have been paid for. httpx2 unpacks a megabyte at a time. For
+    the same reason an asynchronous client, which asks for answers, takes a body that is whole JSON
+    although the transfer broke off behind it.
 
     Args:
         of: the class of clients to go on from; of the official package's.
         limit_of: the limit in bytes, by the path of a request.
         is_async: which of the two kinds it is.
     """
+    import httpx2
 
     class Client(of):
         def send(self, request: Any, **options: Any) -> Any:
@@ -32,8 +39,13 @@ def bounded_client(of: type, limit_of: Callable[[str], int], is_async: bool) -> 
         async def send(self, request: Any, **options: Any) -> Any:
             response = await super().send(request, **{**options, "stream": True})
             limit = limit_of(request.url.path)
+            parts: list[bytes] = []
             try:
-                parts = [part async for part in _within_async(response.aiter_raw(), limit)]
+                async for part in _within_async(response.aiter_raw(), limit):
+                    parts.append(part)
+            except httpx2.TransportError:
+                if not _is_json(_unpacked(response, parts, limit)):
+                    raise
             finally:
                 await response.aclose()
             return _whole(response, _unpacked(response, parts, limit), limit)
@@ -65,14 +77,31 @@ async def _within_async(parts: AsyncIterator[bytes], limit: int) -> AsyncIterato
 
 
 def _unpacked(response: Any, parts: list[bytes], limit: int) -> bytes:
-    """Return a body as its headers say that it is packed, or as it came where that is not so."""
+    """Return a body as its headers say that it is packed, or as it came where that is not so.
+
+    Some proxies leave out the header of what is packed with gzip.
+    """
     import httpx2
 
     packed = httpx2.Response(response.status_code, headers=response.headers, content=iter(parts))
     try:
-        return b"".join(_within(packed.iter_bytes(), limit))
-    except httpx2.DecodingError:
+        body = b"".join(_within(packed.iter_bytes(), limit))
+        return _gunzipped(body, limit) if body.startswith(_GZIP) else body
+    except (httpx2.DecodingError, zlib.error):
         return b"".join(parts)
+
+
+def _gunzipped(body: bytes, limit: int) -> bytes:
+    unpacking = zlib.decompressobj(wbits=31)
+    found = unpacking.decompress(body, limit + 1)
+    return found if unpacking.eof or len(found) > limit else body
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        return isinstance(parse_json(body.decode()), dict)
+    except ValueError:
+        return False
 
 
 def _whole(response: Any, body: bytes, limit: int) -> Any:

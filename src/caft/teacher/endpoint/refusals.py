@@ -13,7 +13,13 @@ from typing import Any
 
 from caft.errors import TeacherError
 from caft.teacher import Owed
-from caft.teacher.endpoint.replies import Fault, brief, retry_after
+from caft.teacher.endpoint.replies import (
+    DURATION,
+    Fault,
+    brief,
+    retry_after,
+    seconds_at,
+)
 from caft.teacher.reading.body import parse_json
 from caft.teacher.reading.reply import error_in
 from caft.teacher.reading.usage import read_usage
@@ -216,32 +222,37 @@ def _status_in(owner: Any) -> int | None:
 
 
 def asked_wait(status: int, headers: Mapping[str, str], text: str = "") -> float | None:
-    """Return the seconds that a reply asks to wait; None if it says nothing usable.
+    """Return the seconds that a reply asks to wait; None if it says nothing usable, or not to wait.
 
     Args:
         status: the HTTP status; only with 429 it is a limit that has to be reset.
-        headers: names in lower case.
+        headers: names in lower case. Times are taken from their `date`: clocks differ.
         text: the body, which has it at some endpoints.
     """
+    now = seconds_at(headers.get("date", ""))
     milliseconds = headers.get("retry-after-ms")
     told = [retry_after(f"{milliseconds}ms") if milliseconds else None]
-    told.append(retry_after(headers.get("retry-after")))
+    told.append(retry_after(headers.get("retry-after"), now))
     if status == 429:
-        told += [_reset(headers)]
+        told += [_reset(headers, now)]
     told += [retry_after(found[1]) for found in re.finditer(_IN_THE_BODY, text[:_READ])]
-    return next((seconds for seconds in told if seconds is not None), None)
+    return next((seconds for seconds in told if seconds), None)
 
 
-_IN_THE_BODY = r"(?i)(?:retryDelay\W+|(?:try again|retry) (?:in|after) )([\d.]+\s*(?:ms|[smhd]))"
+_IN_THE_BODY = (
+    r"(?i)(?:retry_?delay\W+|retry_?after(?:_seconds)?\W+"
+    r"|(?:try again|retry|wait)(?: in| after| for)?(?: about)? )"
+    rf"((?:{DURATION})+|\d+(?:\.\d+)?(?=\s*[,}}]))"
+)
 
 
-def _reset(headers: Mapping[str, str]) -> float | None:
+def _reset(headers: Mapping[str, str], now: float | None) -> float | None:
     """Return when the limits that are used up are reset; of all limits if none says that it is."""
     resets = {
         name: seconds
         for name, value in headers.items()
         if re.fullmatch("(x-)?ratelimit-reset.*", name)
-        and (seconds := retry_after(value)) is not None
+        and (seconds := retry_after(value, now)) is not None
     }
     used_up = [
         seconds

@@ -25,8 +25,12 @@ _KEPT = 2000  # bytes of a reply that is not read
 _SHOWN = 300  # characters of a server's message
 
 _SINCE_1970 = 1e9  # a header with more seconds than that means a time
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-_PART = r"(\d+(?:\.\d+)?)\s*(ms|[smhd])"
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+DURATION = (
+    r"(\d+(?:\.\d+)?)\s*(m(?:illi)?s(?:econds?)?"
+    r"|s(?:ec(?:ond)?s?)?|m(?:in(?:ute)?s?)?|h(?:ours?)?|d(?:ays?)?)(?![a-z])\s*"
+)
+"""Pattern of a part of a duration, such as `6m` or `2 seconds`: its number and its unit."""
 
 
 log = logging.getLogger("caft")
@@ -72,41 +76,47 @@ def redact(value: Any, secret: str | None) -> Any:
 def brief(text: str, secret: str | None) -> str:
     """Return the beginning of a server's text in one printable line, without the secret."""
     # What comes may be megabytes long: only words that can be shown are escaped.
-    words = str(redact(text, secret)).split(maxsplit=_SHOWN)
+    words = redact_source(text, secret).split(maxsplit=_SHOWN)
     shown = line(" ".join(words)[: _SHOWN + 1])
     return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + " …"
 
 
-def retry_after(value: str | None) -> float | None:
+def retry_after(value: str | None, now: float | None = None) -> float | None:
     """Read how long a header says to wait, in seconds; None if it says nothing usable.
 
     Args:
-        value: seconds (`2.5`), a duration (`6m0s`, `20ms`), or a time: an HTTP or ISO date, or
-            seconds or milliseconds since 1970.
+        value: seconds (`2.5`), a duration (`6m0s`, `20ms`, `2 seconds`), or a time: an HTTP or ISO
+            date, or seconds or milliseconds since 1970.
+        now: seconds since 1970 by the clock of who says it; None for that of this machine.
     """
     text = (value or "").strip()
+    now = time.time() if now is None else now
     try:
         seconds = float(text)
         if seconds > _SINCE_1970:
-            seconds = seconds / (1000 if seconds > 1000 * _SINCE_1970 else 1) - time.time()
+            seconds = seconds / (1000 if seconds > 1000 * _SINCE_1970 else 1) - now
     except ValueError:
-        if re.fullmatch(f"({_PART})+", text, re.IGNORECASE):
-            parts = re.findall(_PART, text, re.IGNORECASE)
-            seconds = sum(float(number) * _UNITS[unit.lower()] for number, unit in parts)
+        if re.fullmatch(f"({DURATION})+", text, re.IGNORECASE):
+            parts = re.findall(DURATION, text, re.IGNORECASE)
+            seconds = sum(float(number) * _unit(unit.lower()) for number, unit in parts)
         else:
-            seconds = _date(text) - time.time()
+            seconds = (seconds_at(text) or math.nan) - now
     return max(seconds, 0.0) if math.isfinite(seconds) else None
 
 
-def _date(text: str) -> float:
-    """Return the seconds since 1970 of an HTTP or ISO date; NaN for what is neither."""
+def _unit(name: str) -> float:
+    return 0.001 if name.startswith(("ms", "milli")) else _UNITS[name[0]]
+
+
+def seconds_at(text: str) -> float | None:
+    """Return the seconds since 1970 of an HTTP or ISO date; None for what is neither."""
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             day = read(text)
             return (day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp()
         except (ValueError, TypeError, OverflowError):
             continue
-    return math.nan
+    return None
 
 
 def read_json_body(body: bytes, secret: str | None) -> dict[str, Any]:

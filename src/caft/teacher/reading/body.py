@@ -14,7 +14,12 @@ _MOST_READ = 8  # times that the text is read for that, where nothing of it is J
 _DIGITS = 400  # a longer number is infinite: Python reads no integer of more than 4300 digits
 _DEEPEST = 100  # levels of a reply; Python's own writer of JSON ends at about 1000
 _SSE = re.compile(r"^[ \t]*(?:data|event|id|retry):[ \t]?|^:.*$", re.MULTILINE)
-_JOINED = ("content", "reasoning_content", "reasoning", "reasoning_details", "refusal")
+THOUGHTS = (
+    *("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details"),
+    *("thinking_blocks", "reasoning_summary", "thoughts"),
+)
+"""Fields of a message that hold thinking."""
+_JOINED = ("content", "refusal", *THOUGHTS)
 
 
 class NestingError(ValueError):
@@ -45,8 +50,8 @@ def read_body(body: bytes) -> dict[str, Any] | Unreadable:
 
     Around the JSON there may be what servers put there: a byte order mark, comments and fields of
     server-sent events, further lines, a tail. A stream of chunks becomes the reply that they are
-    parts of. A reply that was no bare JSON has the text that came as its field `BODY`, too. A byte
-    that is no text becomes U+FFFD.
+    parts of. A reply that was no bare JSON has the text that came as its field `BODY`, too, unless
+    it is an error alone. A byte that is no text becomes U+FFFD.
     """
     return read_text(body.decode(json.detect_encoding(body), "replace"))
 
@@ -58,16 +63,21 @@ def read_text(text: str) -> dict[str, Any] | Unreadable:
     except NestingError:
         return Unreadable(text)
     except ValueError:
-        whole = list(_objects_in(_SSE.sub("", text)))
-    if isinstance(whole, dict) and (wrapped := _wrapped_in(whole)):
-        whole = [{**whole, **wrapped}]
+        said = _SSE.sub("", text)
+        whole = list(_objects_in(said))
+        if said.lstrip().startswith("<"):  # a page, whose scripts may hold any JSON
+            whole = [one for one in whole if _first_choice(one).keys() & {"message", "delta"}]
+    if isinstance(whole, dict) and (found := unwrapped(whole)) is not whole:
+        whole = [found]
     if isinstance(whole, dict) and "delta" not in _first_choice(whole):
         return whole
     if isinstance(whole, str):  # JSON inside a JSON string
         whole = list(_objects_in(whole))
     objects = whole if isinstance(whole, list) else [whole]
     reply = _reply_of([one for one in objects if isinstance(one, dict)])
-    return {**reply, BODY: text} if reply and _is_flat(reply) else Unreadable(text)
+    if not reply or not _is_flat(reply):
+        return Unreadable(text)
+    return {**reply, BODY: text} if "choices" in reply else reply
 
 
 def parse_json(text: str) -> Any:
@@ -120,18 +130,30 @@ def _reply_of(objects: list[dict[str, Any]]) -> dict[str, Any] | None:
     return (replies or objects)[-1] if objects else None
 
 
+def unwrapped(whole: dict[str, Any]) -> dict[str, Any]:
+    """Return an object with the fields of the one reply that is wrapped in it, if there is one."""
+    found = _wrapped_in(whole)
+    return {**whole, **found} if found else whole
+
+
 def _wrapped_in(whole: dict[str, Any]) -> dict[str, Any]:
     """Return the one reply that a gateway has wrapped (`{"data": {"choices": ...}}`), if any."""
-    if "choices" in whole or "message" in whole:
+    if "choices" in whole or isinstance(whole.get("message"), dict):
         return {}
-    inner = [one for one in whole.values() if isinstance(one, dict) and _first_choice(one)]
-    return inner[0] if len(inner) == 1 else {}
+    inner = [one for one in whole.values() if isinstance(one, dict)]
+    found = [one if _first_choice(one) else _wrapped_in(one) for one in inner]
+    replies = [one for one in found if one]
+    return replies[0] if len(replies) == 1 else {}
 
 
 def _first_choice(reply: dict[str, Any]) -> dict[str, Any]:
+    choices = _choices(reply)
+    return choices[0] if choices else {}
+
+
+def _choices(reply: dict[str, Any]) -> list[dict[str, Any]]:
     choices = reply.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    return first if isinstance(first, dict) else {}
+    return [one for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
 
 
 def _join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -141,11 +163,13 @@ def _join(chunks: list[dict[str, Any]]) -> dict[str, Any]:
     message: dict[str, Any] = {"content": None}
     said: dict[str, list[Any]] = {}  # by field, in the order in which it came
     tokens: list[Any] = []
+    # Not every server counts from 0, nor with numbers; a chunk without one is of any choice.
+    counts = {str(one.get("index", "")): one for chunk in chunks for one in _choices(chunk)}
+    first = min(filter(None, counts), default="")
     for chunk in chunks:
         reply |= {name: value for name, value in chunk.items() if value is not None}
-        part = _first_choice(chunk)
-        if part.get("index"):
-            continue  # of another choice
+        parts = [one for one in _choices(chunk) if str(one.get("index", "")) in ("", first)]
+        part = parts[0] if parts else {}
         choice |= {name: value for name, value in part.items() if value is not None}
         delta = part.get("delta", {"content": part.get("text")})  # of the older interface
         for name, value in delta.items() if isinstance(delta, dict) else ():

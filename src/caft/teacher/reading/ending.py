@@ -21,11 +21,10 @@ UNSAID = "(none)"
 
 _OWN = {COMPLETE, TRUNCATED, FILTERED, REFUSED, BROKEN_OFF, UNREADABLE, ERROR, *NOT_TAKEN}
 
-_COMPLETE = {
-    *("stop", "stopped", "stop_sequence", "stop_token", "stop_string", "stop_word"),
-    *("end", "end_turn", "end_of_turn", "end_of_text", "eos", "eos_token", "eot", "eod"),
-    *("complete", "completed", "finish", "finished", "done", "success", "natural_stop"),
-}
+_COMPLETE = re.compile(
+    "(stop|end|eos|eot|eod)(_(token|id|token_id))?|stopped|natural_stop|stop_(sequence|string|word)s?"
+    "|end(_of)?_turn|end_of_(text|sequence|message)|completed?|finish(ed)?|done|success"
+)
 _CALLS = {"tool_calls", "tool_call", "tool_use", "function_call"}  # what was said before is whole
 _FAMILIES = (  # the first that fits counts
     (REFUSED, re.compile("refus|declin")),
@@ -56,11 +55,13 @@ def family_of(word: Any) -> str:
         word: as the endpoint says it, in any case, with or without a prefix or a detail behind it:
             `FinishReason.MAX_TOKENS`, `content_filter: PROHIBITED_CONTENT`.
     """
+    if isinstance(word, dict):  # `{"type": "stop", "matched": 2}`
+        word = word.get("type")
     if not isinstance(word, str) or not word.strip():
         return UNSAID
     plain = re.sub(r"[\W_]+", "_", _CAMEL.sub("_", word.strip())).strip("_").lower()
     plain = re.sub("^(finish|stop|done)_?reason_", "", plain)
-    if plain in _COMPLETE:
+    if _COMPLETE.fullmatch(plain):
         return COMPLETE
     if plain in _CALLS:
         return plain

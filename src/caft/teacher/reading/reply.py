@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from caft.prompting.thought import split_thought
-from caft.teacher.reading.body import BODY, read_text
+from caft.teacher.reading.body import BODY, THOUGHTS, read_text
 from caft.teacher.reading.ending import (
     BROKEN_OFF,
     COMPLETE,
@@ -19,9 +19,12 @@ from caft.teacher.reading.ending import (
 )
 from caft.teacher.reading.usage import Usage, read_usage
 
-_THOUGHTS = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "reasoning_details")
-_THINKING = ("reasoning", "thinking", "thought", "summary", "redacted")  # in types of parts
-_ENDINGS = ("finish_reason", "finishReason", "native_finish_reason", "done_reason")
+# In the type or channel of a part; one that is neither (results of a search) is left out.
+_THINKING = re.compile("reasoning|thinking|thought|summary|redacted|analysis|commentary")
+_ANSWERING = re.compile("|((output|response)_)?text(_delta)?|message|content|(final_)?answer|final")
+_ENDINGS = (
+    *("finish_reason", "finishReason", "native_finish_reason", "done_reason", "finish_details"),
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def channels(message: Mapping[str, Any]) -> tuple[str | None, str | None]:
     Thinking comes in fields of its own, in parts of the content, or between marks in the text.
     """
     content = message.get("content")
-    thoughts = [_text(message.get(name), None) for name in _THOUGHTS]
+    thoughts = [_text(message.get(name), None) for name in THOUGHTS]
     apart = next((thought for thought in thoughts if thought.strip()), "")
     parts, text = _text(content, thinking=True), _text(content)
     between, answer = split_thought(text)
@@ -111,24 +114,54 @@ def _text(content: Any, thinking: bool | None = False) -> str:
         return "".join(_text(part, thinking) for part in content)
     if not isinstance(content, dict):
         return ""
-    kind = str(content.get("type", "")).lower()
-    is_thinking = any(word in kind for word in _THINKING) or content.get("thought") is True
-    if thinking is not None and is_thinking != thinking:
+    names: tuple[str, ...] = ("text", "output_text", "content", "value")
+    if thinking is None:
+        names += ("thinking", "reasoning", "summary")
+    elif _is_thought(content):
+        return _text(content, None) if thinking else ""
+    elif not _ANSWERING.fullmatch(str(content.get("type") or "").lower()):
         return ""
-    names = ("text", "thinking", "reasoning", "summary", "content", "output_text")
-    return next((found for name in names if (found := _text(content.get(name), None))), "")
+    return next((found for name in names if (found := _text(content.get(name), thinking))), "")
+
+
+def _is_thought(part: Mapping[str, Any]) -> bool:
+    told = " ".join(str(part.get(name)) for name in ("type", "channel", "phase")).lower()
+    return part.get("thought") is True or _THINKING.search(told) is not None
 
 
 def _refusal_in(content: Any) -> str:
     parts = content if isinstance(content, list) else []
-    return "".join(_text(part.get("refusal")) for part in parts if isinstance(part, dict))
+    refusals = [
+        _text(part.get("refusal")) + _refusal_in(part.get("content"))
+        for part in parts
+        if isinstance(part, dict)
+    ]
+    return "".join(refusals)
 
 
 def _choice(reply: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the first choice; a reply without a list of them may be one itself."""
+    """Return the first choice with a content, or the first; a reply may be one itself."""
     choices = reply.get("choices")
-    several = choices if isinstance(choices, list) else [choices, reply]
-    return next((one for one in several if isinstance(one, dict)), {})
+    several = choices if isinstance(choices, list) else [choices, _as_choice(reply)]
+    found = [one for one in several if isinstance(one, dict)]
+    told = [
+        one
+        for one in found
+        if isinstance(one.get("message"), dict) and one["message"].get("content")
+    ]
+    return next(iter(told or found), {})
+
+
+def _as_choice(reply: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the reply of another interface as a choice: OpenAI's Responses, or Messages."""
+    output, content = reply.get("output"), reply.get("content")
+    if isinstance(output, list) and output:
+        details = reply.get("incomplete_details")
+        why = details.get("reason") if isinstance(details, dict) else None
+        return {"message": {"content": output}, "finish_reason": why or reply.get("status")}
+    if isinstance(content, list) and content and reply.get("role") == "assistant":
+        return {"message": {"content": content}}
+    return reply
 
 
 def error_in(owner: Any) -> Any:

@@ -23,28 +23,24 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PROMPT = ("prompt_tokens", "input_tokens", "prompt_token_count")
 _COMPLETION = ("completion_tokens", "output_tokens", "candidates_token_count")
 _TOTAL = ("total_tokens", "total_token_count")
-_CACHED = (
-    "cached_tokens",
-    "cache_read_input_tokens",
-    "cache_read_tokens",
-    "prompt_cache_hit_tokens",
-    "cached_content_token_count",
-)
+_CACHED = re.compile(r"(?!.*(creat|writ|miss|details))\w*cache\w*_token(s|_count)")
 _WRITTEN = (
     *("cache_creation_input_tokens", "cache_creation_tokens"),
     *("cache_write_input_tokens", "cache_write_tokens"),
     *("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"),
 )
 _OF_TOOLS = ("tool_use_prompt_token_count",)
-_REASONING = ("reasoning_tokens", "thoughts_token_count")
+_REASONING = re.compile(r"\w*(reasoning|thinking|thought)\w*_token(s|_count)")
 _COST = ("cost", "total_cost", "estimated_cost")
 _TICKS = ("cost_in_usd_ticks",)
 _TICKS_PER_USD = 1e10
 _MISSED = ("prompt_cache_miss_tokens",)
-_SEARCHES = (
+_PRICED_APART = (
     *("web_search_requests", "num_search_queries", "num_sources_used"),
     *("citation_tokens", "request_cost"),
+    *("audio_tokens", "image_tokens", "video_tokens"),
 )
+_CURRENCIES = ("currency", "cost_currency", "cost_unit")
 _UPSTREAM = ("upstream_inference_cost",)
 # Dialects that have a part beside, or inside, whether they tell a total or not.
 _BESIDE = {"thoughts_token_count", "tool_use_prompt_token_count"}
@@ -69,7 +65,7 @@ class Usage:
         completion: tokens of thinking and answer.
         total: of both, where it is told.
         extras: whether something was used that has a price of its own: writing into a cache,
-            searching.
+            searching, sound or images.
         reported: USD, as the endpoint says.
         fee: USD that are added to the price of the tokens, where the key is the user's own.
     """
@@ -142,8 +138,10 @@ def _read(flat: Flat, wrote: bool) -> Usage:
     reported, fee = _money(flat)
     if reported == 0 and prompt is None:
         reported = None
-    extras = any(_tokens(flat, (name,)) != 0 for name in (*_WRITTEN, *_SEARCHES) if name in flat)
-    cached = min(_tokens(flat, _CACHED) or 0, prompt or 0)
+    extras = any(
+        _tokens(flat, (name,)) != 0 for name in (*_WRITTEN, *_PRICED_APART) if name in flat
+    )
+    cached = min(_tokens(flat, _names(flat, _CACHED)) or 0, prompt or 0)
     return Usage(prompt, cached, completion, total, extras, reported, fee)
 
 
@@ -151,8 +149,8 @@ def _whole(
     flat: Flat, prompt: int | None, completion: int | None, total: int | None
 ) -> tuple[int | None, int | None]:
     """Return all tokens of prompt and completion, whichever parts stand beside what is told."""
-    of_prompt = _parts(flat, (_CACHED, _WRITTEN, _OF_TOOLS), prompt)
-    of_completion = _parts(flat, (_REASONING,), completion)
+    of_prompt = _parts(flat, (_names(flat, _CACHED), _WRITTEN, _OF_TOOLS), prompt)
+    of_completion = _parts(flat, (_names(flat, _REASONING),), completion)
     if total is None:
         # One that cannot be read may have held what stands beside.
         is_odd = any(value != 0 for name in _TOTAL for value in flat.get(name, []))
@@ -226,6 +224,9 @@ def _only(values: set[int]) -> int | None:
 
 def _money(flat: Flat) -> tuple[float | None, float]:
     """Return what was paid, None if it is not told; and what a router takes beside the price."""
+    units = [str(unit).upper() for name in _CURRENCIES for unit in flat.get(name, [])]
+    if any(unit not in ("USD", "US$", "$") for unit in units):
+        return None, 0.0
     told = (_largest(flat, _COST, _usd), _largest(flat, _TICKS, _usd_of_ticks))
     paid = max((usd for usd in told if usd is not None), default=None)
     upstream = _largest(flat, _UPSTREAM, _usd)
@@ -237,6 +238,15 @@ def _money(flat: Flat) -> tuple[float | None, float]:
     if paid is None and upstream is None:
         return None, 0.0
     return (paid or 0.0) + (upstream or 0.0), 0.0
+
+
+def _names(flat: Flat, pattern: re.Pattern[str]) -> tuple[str, ...]:
+    return tuple(name for name in flat if _is(name, pattern))
+
+
+@lru_cache(1000)
+def _is(name: str, pattern: re.Pattern[str]) -> bool:
+    return pattern.fullmatch(name) is not None
 
 
 def _tokens(flat: Flat, names: tuple[str, ...]) -> int | None:
