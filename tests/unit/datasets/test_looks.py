@@ -97,6 +97,7 @@ def test_the_order_is_the_same_on_every_machine():
         (["A) ", "B) "], ["A) ", "B) "]),
         (["A", "B"], ["A", "B"]),
         (["a man", "b man"], ["a man", "b man"]),
+        (["(a) only", "(b) and (c)"], ["(a) only", "(b) and (c)"]),
     ],
 )
 def test_marks_are_taken_off_options_that_all_have_them(given, plain):
