@@ -10,8 +10,9 @@ code=...`.
 MODELS = 2
 # 2: gold numbers are read by the grammar that reads the models' numbers; 3: what is no text is
 # refused, the keys of an object and what stands beside options are labels, marks such as "A) " are
-# taken off options
-ITEMS = 3
+# taken off options; 4: options that a table fills up are left out, single precision and percentages
+# are as they were written, an object with a key twice is refused
+ITEMS = 4
 SCORES = 2  # 2: the table has a column answer_entropy
 # 2: samples are drawn block by block; 3: an answer is read behind the thoughts, and as 4 of
 # RATIONALES

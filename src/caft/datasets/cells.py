@@ -155,7 +155,8 @@ def options(
         while found and found[-1] is None:  # as in columns, which tables give every row
             found.pop()
         return found, _labels(record, labels or _beside(record, column), found)
-    return text(value, "the options", column) if isinstance(value, bytes) else value, None
+    unclear = isinstance(value, bytes | Unclear)
+    return text(value, "the options", column) if unclear else value, None
 
 
 def unmarked(options: list[str]) -> list[str]:

@@ -13,6 +13,7 @@ from caft.datasets.parts import suggested
 from caft.datasets.settings import Parts, TableSettings
 from caft.errors import ItemError
 from caft.settings import key, optional
+from caft.tables.columnar import as_written
 from caft.tables.files import files_in
 from caft.tables.links import is_inside, way_out
 from caft.tables.rows import Limits, Row, checked, require_size
@@ -140,7 +141,7 @@ def rows_of(parts: Any, name: str, part: str, limits: Limits) -> Iterator[Row]:
         raise ItemError(f"{name}: no part {part!r}; the dataset has: {', '.join(parts)}.")
     require_size(f"{name}/{part}", parts[part].data.nbytes, limits)
     batches = parts[part].data.to_batches(max_chunksize=_ROWS)
-    rows = (checked(row, limits) for batch in batches for row in batch.to_pylist())
+    rows = (checked(row, limits) for batch in batches for row in as_written(batch).to_pylist())
     return enumerate(rows, start=1)
 
 

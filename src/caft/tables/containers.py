@@ -74,6 +74,7 @@ _OTHER = {
     b"<html": "is a web page; download the file itself",
 }
 _HEAD = 1 << 16
+_WESTERN = ("cp1252", "iso8859-1", "iso8859-15")  # in which UTF-8 is read as other letters
 
 
 def format_of(path: str | Path) -> FileFormat | None:
@@ -205,11 +206,22 @@ def text_of(
         if name == "utf-8" and (kind := _unmarked(head)):
             message = f"{path}: is text in UTF-16 without a mark; set `encoding: {kind}`."
             raise Unread(message, encoding=kind)
+        if codecs.lookup(name).name in _WESTERN and _is_utf8(head):
+            raise Unread(f"{path}: is text in UTF-8; set `encoding: utf-8`.", encoding="utf-8")
         try:
             with io.TextIOWrapper(file, encoding=name, newline=newline) as text:
                 yield text
         except UnicodeError:
             raise _undecoded(path, name, limits) from None
+
+
+def _is_utf8(head: bytes) -> bool:
+    """Tell whether bytes, which may end in the midst of a letter, are UTF-8 and not ASCII alone."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return not head.isascii()
 
 
 def _unmarked(head: bytes) -> str | None:

@@ -148,6 +148,18 @@ def test_a_date_that_excel_made_of_a_fraction_is_refused(tmp_path):
     assert "a spreadsheet makes of texts such as 1/2" in raw.rejected[0]["detail"]
 
 
+def test_a_percentage_of_a_workbook_is_what_it_shows(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["q", "a", "b", "c"])
+    book.active.append(["Which share?", 0.07, 0.125, 7])
+    for cell, form in zip(book.active[2][1:], ("0%", "0.0%", '0"%"'), strict=True):
+        cell.number_format = form
+    book.save(tmp_path / "q.xlsx")
+    ((_, row),) = read_rows(str(tmp_path / "q.xlsx"), Limits(), Reading())
+    assert row == {"q": "Which share?", "a": "7%", "b": "12.5%", "c": 7}
+
+
 def test_a_workbook_without_openpyxl_says_what_it_needs(tmp_path, monkeypatch, capsys):
     import sys
     import zipfile
@@ -311,7 +323,7 @@ def test_answers_of_a_few_words_are_options_that_all_questions_share(
 
 def test_lines_that_are_no_objects_are_told_with_the_first_of_them(tmp_path, capsys):
     path = tmp_path / "own.jsonl"
-    path.write_text('{"question": "Q?", "answer": "w"},\n' * 9)
+    path.write_text('{"question": "Q?", "answer": "w"} x\n' * 9)
     assert main(["items", str(path)]) == 1
     assert "row 1: the line is no JSON" in capsys.readouterr().err
 
