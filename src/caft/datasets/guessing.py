@@ -1,6 +1,7 @@
 """What a file of questions probably means, by the names and the values of its columns."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -9,6 +10,7 @@ from typing import Any
 
 from caft.datasets import read_section
 from caft.datasets.cells import options, parted, text
+from caft.datasets.file import absent
 from caft.datasets.ingest import Ingested, ingest
 from caft.datasets.mapping import Mapper
 from caft.datasets.parts import guessed
@@ -76,7 +78,7 @@ def guess(path: str) -> Guess:
     parts = [] if of_hub else parts_of(path)
     files = of_hub or [file for part in parts for file in part.files]
     if not files:
-        raise ItemError(f"{path}: no such file.")
+        raise ItemError(absent(path))
     how, notes, rows = _first_rows(files[0])
     section: dict[str, Any] = {"adapter": "file", "path": path, **how}
     alone = len(files) == 1 and how.keys() == {"records"}
@@ -141,7 +143,18 @@ def _files_of_hub(path: str) -> list[str]:
     files = [file for file in files_in(path, "**") if format_of(file)]
     found = guessed(Path(file).name for file in files)
     whole = sum(map(len, found.values())) == len(files)
+    places = Counter(str(Path(file).parent) for file in files)
+    if whole and len(places) > 1 and _are_repeated(files):
+        raise ItemError(
+            f"{path}: has the same splits in several folders; name one of them: "
+            f"{', '.join(list(places)[:_SHOWN])}."
+        )
     return files if whole and {"train", "test"} <= found.keys() else []
+
+
+def _are_repeated(files: list[str]) -> bool:
+    """Tell whether several folders have a file of one name, as configurations have."""
+    return len({Path(file).name for file in files}) < len(files)
 
 
 def _are_splits(names: list[str]) -> bool:

@@ -124,7 +124,7 @@ def load_parts(name: str, config: str | None, revision: str | None, downloads: P
     except ItemError:
         raise
     except Exception as error:  # whatever the library makes of a card and of files of others
-        said = (str(error).splitlines() or [""])[0]
+        said = " ".join(str(error).split())[:300]  # the configurations are on further lines
         raise ItemError(
             f"{name}: cannot be loaded ({type(error).__name__}: {said}); check id, config, "
             "revision and the network."

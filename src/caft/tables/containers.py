@@ -30,6 +30,7 @@ _FORMATS: dict[str, FileFormat] = {
     ".xlsx": "xlsx",
     ".xlsm": "xlsx",
 }
+_RECORDS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")  # of hub
 _PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 
@@ -80,6 +81,8 @@ _WESTERN = ("cp1252", "iso8859-1", "iso8859-15")  # in which UTF-8 is read as ot
 def format_of(path: str | Path) -> FileFormat | None:
     """Return the format that a file's name ends in; an ending such as .gz says nothing of it."""
     path = Path(path)
+    if path.name in _RECORDS:
+        return None
     if path.suffix.lower() in _PACKED:
         path = path.with_suffix("")
     return _FORMATS.get(path.suffix.lower())

@@ -219,10 +219,25 @@ def test_a_folder_whose_files_are_called_as_splits_keeps_them(below, tmp_path, c
     settings = read_section(section)
     made = ingest_as(settings, load(settings, 1, tmp_path), 1, "own")
     assert made.report["by_split"] == {"train": 30, "validation": 3, "test": 7}
+    (tmp_path / "mine/dataset_infos.json").write_text('{"default": {"description": ""}}')
+    assert printed(tmp_path / "mine" / below, capsys)[1] == config
     plain = {**section, "adapter": "file", "path": str(tmp_path / "mine/data")}
     settings = read_section({key: plain[key] for key in plain if key not in ("id", "parts")})
     made = ingest_as(settings, load(settings, 1, tmp_path), 1, "own")
     assert "whose splits are drawn; to keep theirs, set" in made.report["warnings"][0]
+
+
+def test_several_configurations_of_a_folder_are_told_and_one_is_read(tmp_path, capsys):
+    for name in ("de", "en"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for part in ("train", "test"):
+            rows = [arc(number, f"{part} {q}", o, p) for number, (q, o, p) in enumerate(TRUE)]
+            lines(tmp_path / "set" / name / f"{part}.jsonl", rows)
+    told = refused(tmp_path / "set", capsys)
+    assert f"the same splits in several folders; name one of them: {tmp_path}/set/de, " in told
+    _, section = read(tmp_path / "set/de", capsys)
+    assert section["adapter"] == "hub"
+    assert f"no file {tmp_path}/none" in refused(tmp_path / "none", capsys)
 
 
 OTHER = {
