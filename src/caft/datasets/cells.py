@@ -280,10 +280,10 @@ def best(
     """
     if isinstance(column, list):
         scores: Any = [select(record, name) for name in column]
-        count = len(options) if isinstance(options, list) else len(scores)
-        if any(holds(one) and _score(one) > 0 for one in scores[count:]):
-            raise Misfit("bad_scores", f"a score behind the last of {count} options")
-        scores = scores[:count]
+        there = len(options) if isinstance(options, list) else len(scores)
+        if any(holds(one) and _score(one) > 0 for one in scores[there:]):
+            raise Misfit("bad_scores", f"a score behind the last of {there} options")
+        scores = scores[:there]
     else:
         scores = select(record, column)
     scores = parsed(scores) if isinstance(scores, str) else scores

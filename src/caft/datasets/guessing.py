@@ -177,7 +177,9 @@ def _untold(values: Mapping[str, list[Any]], record: Mapping[str, Any]) -> str:
     shown = [f"{name} ({_kind(found)})" for name, found in islice(values.items(), _SHOWN)]
     more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
     letters = [one for one in _named(values, _ANSWER, "text") if _are_letters(values[one])]
-    lists = [(one, options) for one in _named(values, _OPTIONS, "text", "object", "objects")]
+    lists: list[tuple[str, Any]] = [
+        (one, options) for one in _named(values, _OPTIONS, "text", "object", "objects")
+    ]
     for one, read in [*lists, *((one, _answer) for one in _named(values, _ANSWER, "list"))]:
         try:
             read(record, one)
