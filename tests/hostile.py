@@ -21,7 +21,7 @@ from caft.datasets import load
 from caft.datasets.file import File
 from caft.datasets.ingest import ingest
 from caft.errors import CaftError
-from caft.prompting.answers import equal, is_finished, parse, with_mark
+from caft.prompting.answers import equal, finish, parse, with_mark
 from caft.prompting.parsers import PARSERS
 from caft.prompting.thought import split_thought
 from caft.store.imports import import_answers, read_rows
@@ -161,7 +161,7 @@ def read_answer_text(case: Case, folder: Path) -> None:
     gold = {"choice": "A", "numeric": "1", "text": "x"}[kind]
     equal(parsed, gold, kind)
     split_thought(case.text)
-    assert is_finished(with_mark(case.text, gold, kind, 4, style))
+    assert finish(with_mark(case.text, gold, kind, 4, style))
     read_label(case.text, drawn.choice(list(QUESTIONS)))
     read_rating(case.text)
 

@@ -10,15 +10,16 @@ code=...`.
 MODELS = 2
 # 2: gold numbers are read by the grammar that reads the models' numbers; 3: what is no text is
 # refused, the keys of an object and what stands beside options are labels, marks such as "A) " are
-# taken off options
-ITEMS = 3
+# taken off options; 4: options that a table fills up are left out, single precision and percentages
+# are as they were written, an object with a key twice is refused
+ITEMS = 4
 SCORES = 2  # 2: the table has a column answer_entropy
 # 2: samples are drawn block by block; 3: an answer is read behind the thoughts, and as 4 of
-# RATIONALES
-GENERATIONS = 3
+# RATIONALES; 4: no matrix ends an answer, and as 6 of RATIONALES
+GENERATIONS = 4
 # Of chains that are drawn; until 3 as GENERATIONS. 4: each text has draws of its own, whatever is
-# written beside it
-SAMPLES = 4
+# written beside it; 5: as 4 of GENERATIONS
+SAMPLES = 5
 LIKELIHOODS = 3  # 2: an answer is marked once, in the form asked for; 3: as 4 of RATIONALES
 METRICS = 1
 FIRST_TOKENS = 2  # 2: as 4 of RATIONALES; the first token is that of the answer, not of a thought
@@ -29,16 +30,18 @@ JUDGEMENTS = 3
 # letters alike, hedges are [invalid], \boxed{B} and a heading's answer are read; thinking stands
 # beside an answer, only known endings are complete; what brought no answer fails the job, a refused
 # prompt is a row with its words; 5: more dialects of usage and of errors beside a text, more marks;
-# 6: parts of a content that are neither text nor thinking are no answer; more dialects
+# 6: parts of a content that are neither text nor thinking are no answer, more dialects; Roman
+# numbers, "C#", "2%" and a denied answer name no option, a full stop or quotes make no other text
 RATIONALES = 6
 CHOICES = 1
 # 2: as LIKELIHOODS, random controls have validation rows; 3: as 4 of RATIONALES; rows and plan know
-# the target `reasoning`, and the plan has the number of updates
-MIXTURES = 3
+# the target `reasoning`, and the plan has the number of updates; 4: as 6 of RATIONALES
+MIXTURES = 4
 TRAINING = 1
 SHORT_TRAINING = 1  # of stages with few updates alone: the first one has a rate above 0
-# 2: as 3 of RATIONALES; 3: as 3 of GENERATIONS; what does not fit the context is not asked
-EVALUATION = 3
+# 2: as 3 of RATIONALES; 3: as 3 of GENERATIONS; what does not fit the context is not asked; 4: as 4
+# of GENERATIONS
+EVALUATION = 4
 # 4: a judge's money, tokens as they were trained, and each scoring counted once; 5: the plan and
 # the table of complexity say whether the student can rank; a column too_long_rate; more reasons of
 # rejected answers, and who answered, in the spending; 6: epochs by bucket, accepted items and

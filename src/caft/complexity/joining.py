@@ -14,10 +14,10 @@ from caft.datasets.cells import as_text, missing
 from caft.datasets.file import read_records
 from caft.datasets.mapping import Records, map_rows, sorted_out
 from caft.datasets.settings import Columns, Table
-from caft.errors import ConfigError
+from caft.errors import ConfigError, ItemError
 from caft.tables.hashing import nfc
 from caft.tables.parquet import records
-from caft.tables.rows import Limits
+from caft.tables.rows import Limits, Unread
 from caft.tables.selectors import select
 
 _BETWEEN = "\x1f"  # between a question and its options
@@ -142,7 +142,15 @@ def _read(settings: MetricSettings, downloads: Path) -> tuple[str, Records, list
     """Return the name of what is read, its rows, and what could not be read of it."""
     if not settings.hub:
         path = str(settings.path)
-        return path, *read_records(path, settings.format)
+        try:
+            return path, *read_records(path, settings.format)
+        except Unread as error:  # which names a key of question sets
+            if lacking := [name for name in error.mend if name != "format"]:
+                raise ItemError(
+                    f"{str(error).split(';')[0]}; a metric has no key `{lacking[0]}`: save the "
+                    "file as CSV in UTF-8, JSON lines or Parquet."
+                ) from error
+            raise
     from caft.datasets.hub import load_parts, rows_of  # its library takes a second to import
 
     name, part = settings.hub.id, settings.hub.part

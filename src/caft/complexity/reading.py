@@ -1,6 +1,7 @@
 """A value of a cell: a number, a word that stands for one, or a list that comes to one."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from caft.datasets.cells import as_text
 from caft.errors import ConfigError
 from caft.tables.selectors import Misfit, parsed, select
 
+_DECIMAL_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
 _LOGICAL = {"true": 1.0, "false": 0.0}
 
 
@@ -60,7 +62,9 @@ def require_number(place: str, cells: list[Any], found: list[float | None]) -> N
     if not held or any(value is not None for value in found):
         return
     distinct = list(dict.fromkeys(f"{cell!r:.60}" for cell in held))
-    if isinstance(held[0], list):
+    if any(isinstance(cell, str) and _DECIMAL_COMMA.fullmatch(cell.strip()) for cell in held):
+        mend = "Write decimals with a point"
+    elif isinstance(held[0], list):
         mend = "Set `aggregate` to mean, max, last or {at: COLUMN} to make a number of each list"
     else:
         words = [str(cell) for cell in dict.fromkeys(map(str, held))][:3]
@@ -83,6 +87,8 @@ def _number(cell: Any, values: Mapping[str, float]) -> float | str:
         value = _LOGICAL[plain] if plain in _LOGICAL else float(plain)
     except ValueError:
         return "not_a_number"
+    if math.isnan(value):  # "-nan", as C prints it
+        return "no_value"
     return "not_a_number" if math.isinf(value) else value
 
 

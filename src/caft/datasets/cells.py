@@ -12,6 +12,7 @@ from caft.tables.selectors import Misfit, parsed, select, steps
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MARK = re.compile(r"\s*\(?([A-Za-z]|[0-9]{1,2})(?:\)\s*|[.:]\s+)(?=\S)")
 _BEFORE_MARK = re.compile(rf"(?:^|[\n|;,\t])\s*(?={_MARK.pattern})")
+_GOES_ON = re.compile(r"(?:and|or|only|alone|but|nor|&|,)(?!\w)")  # "(a) only": statement (a)
 _LABELS = ("label", "key")  # what stands beside the text of an option
 _CONTAINERS = dict | list | tuple | bytes | bytearray | memoryview
 _YES, _NO = ("true", "yes"), ("false", "no")
@@ -85,7 +86,13 @@ def text(value: Any, what: str, selector: str) -> str | None:
     if isinstance(value, str):
         return value or None
     if isinstance(value, Unclear | _CONTAINERS):
-        raise Misfit("not_text", f"{what} is {_described(value, selector)}")
+        described = _described(value, selector)
+        if what == "answer" and isinstance(value, list | tuple) and len(value) > 1:
+            described = (
+                f"a list of {len(value)}, and an item has one answer; leave such rows out, or name "
+                f"one entry, such as {selector}[0], if each of them is a whole answer"
+            )
+        raise Misfit("not_text", f"{what} is {described}")
     return as_text(value)
 
 
@@ -97,8 +104,8 @@ def _described(value: Any, selector: str) -> str:
         shown = ", ".join(keys[:8]) or "none"
         below = f"; name one of them, such as {selector}.{keys[-1]}" if keys else ""
         return f"an object with the keys {shown}{below}"
-    if isinstance(value, list | tuple):
-        return f"a list of {len(value)}; name one entry, such as {selector}[0]"
+    if isinstance(value, list | tuple):  # of a label and its text, the text
+        return f"a list of {len(value)}; name one entry, such as {selector}[{len(value) - 1}]"
     return "raw bytes, no text"
 
 
@@ -107,7 +114,8 @@ def options(
 ) -> tuple[Any, list[str] | None]:
     """Return a row's options, and its own labels of them if it has any.
 
-    Several columns hold one option each; empty ones at the end are options the question lacks.
+    Several columns hold one option each. Empty ones at the end, of lists too, are options that the
+    question lacks.
 
     Args:
         record: the row.
@@ -133,6 +141,10 @@ def options(
         return marked, _labels(record, labels, marked) or [mark_of(one) for one in marked]
     if isinstance(value, Mapping):
         there = {str(key): one for key, one in value.items() if one is not None}
+        inner = next((one for one in there.values() if isinstance(one, Mapping)), None)
+        if inner:
+            each = ", ".join(f"{column}.{key}.{[*inner][-1]}" for key in there)
+            raise Misfit("not_text", f"the options are objects in an object; list them: [{each}]")
         own = [text(one, f"option {key}", f"{column}.{key}") for key, one in there.items()]
         return own, _labels(record, labels, own) or list(there)
     if isinstance(value, list | tuple):
@@ -140,8 +152,11 @@ def options(
             (one or None) if isinstance(one, str) else text(one, f"option {place}", f"{column}[]")
             for place, one in enumerate(value, start=1)
         ]
+        while found and found[-1] is None:  # as in columns, which tables give every row
+            found.pop()
         return found, _labels(record, labels or _beside(record, column), found)
-    return text(value, "the options", column) if isinstance(value, bytes) else value, None
+    unclear = isinstance(value, bytes | Unclear)
+    return text(value, "the options", column) if unclear else value, None
 
 
 def unmarked(options: list[str]) -> list[str]:
@@ -158,7 +173,8 @@ def unmarked(options: list[str]) -> list[str]:
     letters = list(_LETTERS[: len(options)])
     if marks not in (numbers, letters, [letter.lower() for letter in letters]):
         return options
-    return [option[match.end() :] for option, match in zip(options, found, strict=True)]
+    rest = [option[match.end() :] for option, match in zip(options, found, strict=True)]
+    return options if any(map(_GOES_ON.match, rest)) else rest
 
 
 def parted(text: str) -> list[str] | None:
@@ -218,6 +234,8 @@ def _labels(record: Mapping[str, Any], selector: str | None, options: list[Any])
         return None
     value = select(record, selector)
     value = parsed(value) if isinstance(value, str) else value
+    while isinstance(value, list) and len(value) > len(options) and not value[-1]:
+        value = value[:-1]
     if not isinstance(value, list | tuple) or len(value) != len(options):
         count = len(value) if isinstance(value, list | tuple) else "no"
         raise Misfit("bad_labels", f"{count} labels ({selector}) for {len(options)} options")
@@ -235,8 +253,10 @@ def labelled(answer: str | None, labels: list[str]) -> str | None:
     """
     if answer is None:
         return None
-    wanted, known = answer.strip("(). \t\n").casefold(), [one.casefold() for one in labels]
-    if wanted not in known:
+    wanted, known = answer.strip("(). \t\n"), labels
+    if wanted not in known:  # "a" names A, unless the row has both
+        wanted, known = wanted.casefold(), [one.casefold() for one in labels]
+    if known.count(wanted) != 1:
         shown = ", ".join(labels)[:60]
         raise Misfit(
             "answer_not_an_option", f"answer {answer[:60]!r} is none of the row's labels {shown}"
@@ -260,7 +280,10 @@ def best(
     """
     if isinstance(column, list):
         scores: Any = [select(record, name) for name in column]
-        scores = scores[: len(options)] if isinstance(options, list) else scores
+        there = len(options) if isinstance(options, list) else len(scores)
+        if any(holds(one) and _score(one) > 0 for one in scores[there:]):
+            raise Misfit("bad_scores", f"a score behind the last of {there} options")
+        scores = scores[:there]
     else:
         scores = select(record, column)
     scores = parsed(scores) if isinstance(scores, str) else scores

@@ -1,6 +1,7 @@
 """What a file of questions probably means, by the names and the values of its columns."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -8,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from caft.datasets import read_section
-from caft.datasets.cells import options, parted
+from caft.datasets.cells import options, parted, text
+from caft.datasets.file import absent
 from caft.datasets.ingest import Ingested, ingest
 from caft.datasets.mapping import Mapper
 from caft.datasets.parts import guessed
@@ -28,9 +30,11 @@ _SPLITS = {"train": 0.6, "validation": 0.1, "test": 0.3}
 
 # Names in the order of preference, in lower case and without signs between words.
 _QUESTION = "question problem stem query frage aufgabe prompt input instruction ctx goal text q"
-_OPTIONS = (
-    "options choices endings candidates alternatives antworten auswahl text value answers "
-    "answertext optiontext choicetext content"
+_LISTS = "options choices endings candidates alternatives antworten auswahl"  # never by chance
+_OPTIONS = f"{_LISTS} text value answers answertext optiontext choicetext content"
+_PLACES = (
+    "label labels answeridx answerindex cop correctoption correctindex correctanswerindex "
+    "correctlabel correctchoice iscorrect"
 )
 _ANSWER = (
     "answer answerkey gold correctanswer correct label labels answeridx answerindex cop target key "
@@ -74,7 +78,7 @@ def guess(path: str) -> Guess:
     parts = [] if of_hub else parts_of(path)
     files = of_hub or [file for part in parts for file in part.files]
     if not files:
-        raise ItemError(f"{path}: no such file.")
+        raise ItemError(absent(path))
     how, notes, rows = _first_rows(files[0])
     section: dict[str, Any] = {"adapter": "file", "path": path, **how}
     alone = len(files) == 1 and how.keys() == {"records"}
@@ -106,22 +110,28 @@ def guess(path: str) -> Guess:
         del rest["id"]
     section["splits"] = _SPLITS
     best: tuple[int, dict[str, Any], Ingested] | None = None
+    why = ""
     for candidate in _candidates(values):
         columns = {**candidate["columns"], **_others(rest, values, candidate["columns"])}
         whole = {**section, **candidate, "columns": columns}
         whole.update(_own_splits(columns, values))
-        made = _tried(whole, rows, classes)
-        if made and (best is None or len(made.items) > best[0]):
+        try:
+            made = _tried(whole, rows, classes)
+        except ItemError as error:
+            if whole.get("answer_format") != "scores":
+                why = why or f" Read with {columns}: {'; '.join(str(error).split('; ')[1:2])}."
+            continue
+        if best is None or len(made.items) > best[0]:
             best = len(made.items), whole, made
-        if made and not made.report["rejected"]:
+        if not made.report["rejected"]:
             break
     if best is None:
-        raise ItemError(f"{path}: {_untold(values, records[0])}")
+        raise ItemError(f"{path}: {_untold(values, records[0])}{why}")
     whole, made = best[1], best[2]
     if any("`shuffle_options: true`" in one for one in made.report["warnings"]):
         whole["shuffle_options"] = True
         notes.append("shuffle_options: the right option stands in one place nearly always.")
-        made = _tried(whole, rows, classes) or made
+        made = _tried(whole, rows, classes)
     return Guess(whole, made, [*notes, *made.report["warnings"]])
 
 
@@ -133,7 +143,18 @@ def _files_of_hub(path: str) -> list[str]:
     files = [file for file in files_in(path, "**") if format_of(file)]
     found = guessed(Path(file).name for file in files)
     whole = sum(map(len, found.values())) == len(files)
+    places = Counter(str(Path(file).parent) for file in files)
+    if whole and len(places) > 1 and _are_repeated(files):
+        raise ItemError(
+            f"{path}: has the same splits in several folders; name one of them: "
+            f"{', '.join(list(places)[:_SHOWN])}."
+        )
     return files if whole and {"train", "test"} <= found.keys() else []
+
+
+def _are_repeated(files: list[str]) -> bool:
+    """Tell whether several folders have a file of one name, as configurations have."""
+    return len({Path(file).name for file in files}) < len(files)
 
 
 def _are_splits(names: list[str]) -> bool:
@@ -156,11 +177,14 @@ def _untold(values: Mapping[str, list[Any]], record: Mapping[str, Any]) -> str:
     shown = [f"{name} ({_kind(found)})" for name, found in islice(values.items(), _SHOWN)]
     more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
     letters = [one for one in _named(values, _ANSWER, "text") if _are_letters(values[one])]
-    for one in _named(values, _OPTIONS, "text", "nothing"):
+    lists: list[tuple[str, Any]] = [
+        (one, options) for one in _named(values, _OPTIONS, "text", "object", "objects")
+    ]
+    for one, read in [*lists, *((one, _answer) for one in _named(values, _ANSWER, "list"))]:
         try:
-            options(record, one)
+            read(record, one)
         except Misfit as misfit:
-            return f"{one!r} is {misfit.args[1]}."
+            return f"{one!r}: {misfit.args[1]}."
     why = (
         f"{letters[0]!r} names options by letters, and no column has them as a list, nor each in "
         "a column of its own"
@@ -168,6 +192,10 @@ def _untold(values: Mapping[str, list[Any]], record: Mapping[str, Any]) -> str:
         else "no names or values tell question and answer"
     )
     return f"{why}; write `columns` yourself from: {', '.join(shown)}{more}."
+
+
+def _answer(record: Mapping[str, Any], selector: str) -> str | None:
+    return text(select(record, selector), "answer", selector)
 
 
 def name_of(path: str) -> str:
@@ -210,7 +238,7 @@ def _selected(row: dict[str, Any], selector: str) -> Any:
         value = select(row, selector)
         return parsed(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
     except Misfit:
-        return None
+        return row.get(selector)
 
 
 def _selectors(value: Any, path: str = "") -> Iterator[str]:
@@ -279,16 +307,17 @@ def _candidates(values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
         several = list(_options(values, question))
         for given, right in several:
             for answer in [right] if right else answers:
-                if answer == given:
+                if answer == given or (answer in given and not right):  # "A" is that of an option
                     continue
                 columns = {"question": question, "options": given, "answer": answer}
-                for form in _forms(values[answer]):
+                for form in ["text"] if right else _forms(values[answer]):
                     yield {"columns": columns, **({"answer_format": form} if form else {})}
-        for answer in answers if not several else []:
+        unread = [one for one in _named(values, _LISTS) if _kind(values[one]) != "nothing"]
+        for answer in answers if not several and not unread else []:
             if shared := _shared(values[answer]):
                 both = {"question": question, "answer": answer}
                 yield {"columns": both, "shared_options": shared, "answer_format": "text"}
-            if not _are_letters(values[answer]):
+            if not _are_letters(values[answer]) and not _are_places(answer, values[answer]):
                 yield from _open(question, answer, values[answer])
 
 
@@ -341,8 +370,15 @@ def _are_parted(values: list[Any]) -> bool:
 
 
 def _are_scores(values: list[Any]) -> bool:
+    """Tell whether lists hold scores of options; numbers that all differ are options themselves."""
     lists = [one for one in values if isinstance(one, list | tuple) and one]
-    return bool(lists) and all(isinstance(one, bool | int | float) for one in lists[0])
+    numbers = bool(lists) and all(isinstance(one, bool | int | float) for one in lists[0])
+    return numbers and any(len(set(one)) < len(one) or set(one) <= {0, 1} for one in lists)
+
+
+def _are_places(name: str, values: list[Any]) -> bool:
+    """Tell whether numbers are places of options or numbers of classes, by the column's name."""
+    return _kind(values) == "number" and _plain(name) in _PLACES.split()
 
 
 def _forms(values: list[Any]) -> list[str | None]:
@@ -351,7 +387,7 @@ def _forms(values: list[Any]) -> list[str | None]:
         return ["scores"]
     if _kind(values) == "number":
         texts = {canonical_number(str(one)) for one in values if one is not None}
-        return [None, *(["index0", "index1"] if "0" in texts else ["index1", "index0"]), "text"]
+        return [None, "text", *(["index0", "index1"] if "0" in texts else ["index1", "index0"])]
     numbers = {canonical_number(one) for one in values if isinstance(one, str)}
     return [None, "text", *(["index0"] if "0" in numbers else ["index1"])]
 
@@ -408,20 +444,20 @@ def _own_splits(columns: Mapping[str, Any], values: Mapping[str, list[Any]]) -> 
 
 def _tried(
     section: dict[str, Any], rows: Iterable[Row], classes: Mapping[str, list[str]]
-) -> Ingested | None:
-    """Return what the rows become, if most become items."""
+) -> Ingested:
+    """Return what the rows become.
+
+    Raises:
+        ItemError: if few of them become items.
+    """
     settings: Any = read_section(section)
     name = section.get("path") or section["id"]
     mapper = Mapper(settings, name)
-    try:
-        made = ingest(
-            mapper.all(mapper.mapped(rows, name, "", classes)),
-            settings.splits,
-            1,
-            "guess",
-            1 - _GOOD,
-            shuffle=bool(settings.shuffle_options),
-        )
-    except ItemError:
-        return None
-    return made
+    return ingest(
+        mapper.all(mapper.mapped(rows, name, "", classes)),
+        settings.splits,
+        1,
+        "guess",
+        1 - _GOOD,
+        shuffle=bool(settings.shuffle_options),
+    )

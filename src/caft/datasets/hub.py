@@ -13,6 +13,7 @@ from caft.datasets.parts import suggested
 from caft.datasets.settings import Parts, TableSettings
 from caft.errors import ItemError
 from caft.settings import key, optional
+from caft.tables.columnar import as_written
 from caft.tables.files import files_in
 from caft.tables.links import is_inside, way_out
 from caft.tables.rows import Limits, Row, checked, require_size
@@ -123,7 +124,7 @@ def load_parts(name: str, config: str | None, revision: str | None, downloads: P
     except ItemError:
         raise
     except Exception as error:  # whatever the library makes of a card and of files of others
-        said = (str(error).splitlines() or [""])[0]
+        said = " ".join(str(error).split())[:300]  # the configurations are on further lines
         raise ItemError(
             f"{name}: cannot be loaded ({type(error).__name__}: {said}); check id, config, "
             "revision and the network."
@@ -140,7 +141,7 @@ def rows_of(parts: Any, name: str, part: str, limits: Limits) -> Iterator[Row]:
         raise ItemError(f"{name}: no part {part!r}; the dataset has: {', '.join(parts)}.")
     require_size(f"{name}/{part}", parts[part].data.nbytes, limits)
     batches = parts[part].data.to_batches(max_chunksize=_ROWS)
-    rows = (checked(row, limits) for batch in batches for row in batch.to_pylist())
+    rows = (checked(row, limits) for batch in batches for row in as_written(batch).to_pylist())
     return enumerate(rows, start=1)
 
 

@@ -1,5 +1,6 @@
 """From raw rows to the items table: checks, canonical answers, ids, duplicates and splits."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _BY_PRIORITY = ("test", "validation", "train")
 _ROWS = 2000  # that are objects of Python at once; what becomes of them is kept as columns
 _TEXTS = ("question", "answer", "category", "rationale", "source_id")
 _OTHER_SPACES = ("  ", "\t", "\n", "\v", "\f", "\r", "\x1c", "\x1d", "\x1e", "\x1f")
+_DECIMAL_COMMA = re.compile(r"(?<![0-9.,])(?:0,[0-9]+|[0-9]+,(?:[0-9]{1,2}|[0-9]{4,}))(?![0-9.,])")
 _MORE = "more."  # before the names of further columns
 _TEXT = pa.large_string()
 _SCHEMA = pa.schema(
@@ -118,6 +120,7 @@ def ingest(
         "question_groups_shared": _shared(kept["draw"]),
         "label_marks_removed": pc.sum(kept["marked"]).as_py() or 0,
         "drawn_beside_own_splits": _drawn_beside(kept["split"]),
+        "conflicting_answers": _conflicts(kept),
     }
     del kept
     report = {
@@ -219,6 +222,19 @@ def _shared(draws: pa.ChunkedArray) -> int:
     return int((draws.to_pandas().value_counts() > 1).sum())
 
 
+def _conflicts(kept: pa.Table) -> int:
+    """Return how many questions have equal options and several answers; one at most is right."""
+    several = np.flatnonzero(kept["draw"].to_pandas().duplicated(keep=False))
+    rows = kept.select(["draw", "options", "answer"]).take(several).to_pylist()
+    answers: dict[tuple[Any, ...], set[str]] = {}
+    for row in rows:
+        options, answer = row["options"], row["answer"]
+        gold = options[_LETTERS.index(answer)] if options else answer
+        asked = (row["draw"], *sorted(map(_option_key, options or [])))
+        answers.setdefault(asked, set()).add(_single_spaced(nfc(gold.casefold())))
+    return sum(len(golds) > 1 for golds in answers.values())
+
+
 def require_splits(items: pd.DataFrame, splits: Splits, source: str) -> None:
     """Check that every split with a share has an item, before anything is computed for them.
 
@@ -259,10 +275,14 @@ def _content(
     elif kind == "numeric":
         number = canonical_number(answer)
         if number is None:
+            if _DECIMAL_COMMA.search(answer):
+                told = f"answer {answer[:60]!r} has a decimal comma; write it with a point"
+                raise _BadRow("decimal_comma", told)
             raise _BadRow("not_a_number", f"answer {answer[:60]!r} is not a number")
         answer = number
     if row["split"] not in (None, *_BY_PRIORITY):
-        raise _BadRow("bad_split", f"split {row['split']!a} is none of train, validation, test")
+        told = f"split {row['split']!a} is none of train, validation, test; map it by `parts`"
+        raise _BadRow("bad_split", told)
     order = None
     if options and shuffle:
         order = shuffled(row["question"], options)
@@ -355,6 +375,9 @@ def _letter(answer: str, options: list[str], answer_format: str) -> str:
     if index is None or not 0 <= index < len(options):
         last = _LETTERS[len(options) - 1]
         detail = f"answer {answer[:60]!r} is not among the {len(options)} options A-{last}"
+        if (answer_format, index) in (("index0", len(options)), ("index1", -1)):
+            other = {"index0": "index1", "index1": "index0"}[answer_format]
+            raise _BadRow("other_counting", f"{detail}, unless `answer_format` is {other}")
         raise _BadRow("answer_not_an_option", detail)
     return _LETTERS[index]
 

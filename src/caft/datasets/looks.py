@@ -78,10 +78,35 @@ def warnings(report: dict[str, Any], answer_format: str) -> Iterator[str]:
             f"questions ({equal} have the same words); `max_overlap: {_OVERLAPPING}` leaves them "
             "out."
         )
+    count = report["rejected"].get("other_counting")
+    if count and not _at_end(report["gold_places"], answer_format):
+        other = {"index0": "index1", "index1": "index0"}[answer_format]
+        yield (
+            f"{count} answers are options only if numbers count from {other[-1]}, and then all "
+            f"others mean the option beside: set `answer_format: {other}`."
+        )
+    if count := report["rejected"].get("decimal_comma"):
+        yield (
+            f"{count} answers have a decimal comma; where another one has three digits behind it "
+            "(1,125), it is read as thousands: write all with a decimal point."
+        )
+    if count := report["conflicting_answers"]:
+        yield (
+            f"{count} questions stand there several times with the same options and with different "
+            "answers, of which one at most is right."
+        )
     if count := report["drawn_beside_own_splits"]:
         yield (
             f"{count} items have no split of the data set's own while others have; theirs is drawn."
         )
+
+
+def _at_end(gold_places: dict[str, dict[str, int]], answer_format: str) -> bool:
+    """Tell whether an answer is at the place that the other way of counting would not have."""
+    return any(
+        ("A" if answer_format == "index0" else chr(ord("A") + int(options) - 1)) in places
+        for options, places in gold_places.items()
+    )
 
 
 def as_table(report: dict[str, Any]) -> pd.DataFrame:

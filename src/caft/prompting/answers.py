@@ -13,7 +13,9 @@ ABSTAINED = "[abstained]"
 TOO_LONG = "[too_long]"  # never asked: prompt and answer do not fit into the model's context
 LETTERS = [chr(code) for code in range(ord("A"), ord("Z") + 1)]
 
+_FINISHED = re.compile(r"\[\[\s*+[^\[\]][^\[\]]*\]\]")
 _TEXT_WRAP = re.compile(r"^(?:\*\*|\\text(?:bf|rm)?{)\s*([^*{}]*?)\s*(?:\*\*|})$")
+_QUOTED = re.compile(r"^[\"\u201c\u201e]([^\"\u201c\u201d\u201e]*?)\.?[\"\u201c\u201d]$")
 # Words that may stand before a named option, as in "the answer is option B".
 _BEFORE = (
     r"(?:(?:the|correct|right|best|final|answer|is|option|choice|letter|either|both|between|also|else"
@@ -41,9 +43,13 @@ def mark(answer: str) -> str:
     return f"[[{answer}]]"
 
 
-def is_finished(text: str) -> bool:
-    """Tell whether a text already holds a complete marked answer, so that generation can stop."""
-    return MARKED.search(text) is not None
+def finish(text: str) -> int | None:
+    """Return where the first complete marked answer ends, so that generation can stop; else None.
+
+    A matrix, `[[1, 2], [3, 4]]`, and empty marks are none.
+    """
+    found = _FINISHED.search(text)
+    return found.end() if found else None
 
 
 def labels(style: str, count: int) -> list[str]:
@@ -136,12 +142,16 @@ def _options(label: str, abstain: str) -> tuple[re.Pattern[str], re.Pattern[str]
     """Return what finds the first named option of a text, and the next one joined to it."""
     one = rf"(?<!\w){label}" + (rf"|(?<!\w){re.escape(abstain)}" if abstain else "")
     # A sign or a point makes a number of a label: "-2", "1.5", "1,200", "2:15".
-    one = rf"(?<![-+\u2212\u2013.$])(?:{one})(?!\w)(?![.,:/\u2013-][0-9])"
-    closed = rf"(?={_CLOSED}|{_JOINT}{one}(?:{_CLOSED}|{_JOINT}))"
+    one = rf"(?<![-+\u2212\u2013.$\u20ac\u00a3\u00a5])(?:{one})(?!\w)(?![.,:/\u2013-][0-9]|[+#])"
+    if label == "[0-9]+":
+        one += r"(?!\s?[%\u2030\u00b0$\u20ac\u00a3\u00a5])"
+    # "I, II and III" names statements, no option: what is joined may be a Roman number.
+    other = rf"(?:{one}|(?<!\w)[ivx]{{2,}}(?!\w))"
+    closed = rf"(?={_CLOSED}|{_JOINT}{other}(?:{_CLOSED}|{_JOINT}))"
     # "B) C)" names two options, "B) x" and "2) 3" are an option and its text.
     return (
         re.compile(rf"(?:\W|{_BEFORE})*+({one}){closed}", re.IGNORECASE),
-        re.compile(rf"(?:{_JOINT}(?={one}{closed})|\W*+(?={one}\)))({one})", re.IGNORECASE),
+        re.compile(rf"(?:{_JOINT}(?={other}{closed})|\W*+(?={other}\)))({other})", re.IGNORECASE),
     )
 
 
@@ -154,7 +164,10 @@ def _letter(label: str, n_options: int, style: str, abstain: str | None) -> str:
 
 
 def equal(parsed: str, gold: str, kind: str) -> bool:
-    """Tell whether a parsed answer is the gold one: numbers by value, texts without case."""
+    """Tell whether a parsed answer is the gold one.
+
+    Numbers are equal by value, texts without case, spacing, quotes around them and a full stop.
+    """
     if kind == "numeric":
         return canonical_number(parsed) == canonical_number(gold) is not None
     if kind == "text":
@@ -163,4 +176,4 @@ def equal(parsed: str, gold: str, kind: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    return " ".join(nfc(text).casefold().split())
+    return _QUOTED.sub(r"\1", " ".join(nfc(text).casefold().split()).rstrip(" ."))

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from caft.prompting.answers import is_finished
+from caft.prompting.answers import finish
 from caft.prompting.chat import Chat
 from caft.prompting.prompts import Messages
 from caft.prompting.template import Place
@@ -81,14 +81,14 @@ class Ending:
         return (
             self.stop_at_answer
             and new[-1] in self._closing
-            and is_finished(self.tokenizer.decode(new[-_TAIL:]))
+            and finish(self.tokenizer.decode(new[-_TAIL:])) is not None
             and (self.chat.thought is None or self._is_answered(new))
         )
 
     def _is_answered(self, new: list[int]) -> bool:
         """Tell whether a marked answer stands behind the thoughts, not in one."""
         begin, closed = self.chat.split(new, self.place)
-        return closed and is_finished(self.tokenizer.decode(new[begin:]))
+        return closed and finish(self.tokenizer.decode(new[begin:])) is not None
 
     def answer(
         self, index: int, prompt_tokens: int, new: list[int], measured: list[list[float]]
@@ -102,9 +102,9 @@ class Ending:
             text = text.lstrip()
         if end is not None:
             text = text.removesuffix(self.chat.end_text)
-        stopped = end is not None or (self.stop_at_answer and is_finished(text))
-        if end is None and stopped:
-            text = text[: text.index("]]", text.index("[[")) + 2]
+        finished = finish(text) if end is None and self.stop_at_answer else None
+        stopped = end is not None or finished is not None
+        text = text[:finished]
         # The end-of-turn token was generated and paid for like any other.
         count = len(kept) + (end is not None)
         reason = "stop" if stopped else "length"

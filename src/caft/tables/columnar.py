@@ -103,7 +103,7 @@ def _rows_in(
     weight, count = sum(map(_weight, batch.columns)), batch.num_rows
     if weight <= limits.row:
         try:
-            for row in batch.to_pylist(maps_as_pydicts="strict"):
+            for row in as_written(batch).to_pylist(maps_as_pydicts="strict"):
                 yield weight / count, row
             return
         except (ValueError, KeyError, OverflowError, RecursionError, pa.ArrowException) as error:
@@ -115,6 +115,28 @@ def _rows_in(
         half = count // 2
         yield from _rows_in(batch.slice(0, half), limits)
         yield from _rows_in(batch.slice(half), limits)
+
+
+def as_written(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch whose numbers of single precision are as people write them: 0.1 stays 0.1."""
+    short = [_with(pa.string(), one.type) for one in batch.columns]
+    columns = [
+        one if kind == one.type else one.cast(kind).cast(_with(pa.float64(), one.type))
+        for one, kind in zip(batch.columns, short, strict=True)
+    ]
+    return pa.record_batch(columns, names=batch.schema.names)
+
+
+def _with(number: pa.DataType, kind: pa.DataType) -> pa.DataType:
+    """Return a type in which another one stands for single precision."""
+    if pa.types.is_float32(kind):
+        return number
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(_with(number, kind.value_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_with(number, field.type)) for field in kind])
+    return kind
 
 
 def _weight(array: pa.Array) -> int:

@@ -30,6 +30,7 @@ _FORMATS: dict[str, FileFormat] = {
     ".xlsx": "xlsx",
     ".xlsm": "xlsx",
 }
+_RECORDS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")  # of hub
 _PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 
@@ -74,11 +75,14 @@ _OTHER = {
     b"<html": "is a web page; download the file itself",
 }
 _HEAD = 1 << 16
+_WESTERN = ("cp1252", "iso8859-1", "iso8859-15")  # in which UTF-8 is read as other letters
 
 
 def format_of(path: str | Path) -> FileFormat | None:
     """Return the format that a file's name ends in; an ending such as .gz says nothing of it."""
     path = Path(path)
+    if path.name in _RECORDS:
+        return None
     if path.suffix.lower() in _PACKED:
         path = path.with_suffix("")
     return _FORMATS.get(path.suffix.lower())
@@ -205,11 +209,22 @@ def text_of(
         if name == "utf-8" and (kind := _unmarked(head)):
             message = f"{path}: is text in UTF-16 without a mark; set `encoding: {kind}`."
             raise Unread(message, encoding=kind)
+        if codecs.lookup(name).name in _WESTERN and _is_utf8(head):
+            raise Unread(f"{path}: is text in UTF-8; set `encoding: utf-8`.", encoding="utf-8")
         try:
             with io.TextIOWrapper(file, encoding=name, newline=newline) as text:
                 yield text
         except UnicodeError:
             raise _undecoded(path, name, limits) from None
+
+
+def _is_utf8(head: bytes) -> bool:
+    """Tell whether bytes, which may end in the midst of a letter, are UTF-8 and not ASCII alone."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return not head.isascii()
 
 
 def _unmarked(head: bytes) -> str | None:

@@ -5,6 +5,7 @@ file is an error. Neither takes more memory than the limits say.
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,18 @@ class Unclear:
 
     def __init__(self, found: str):
         self.found = found
+
+    def __str__(self) -> str:
+        return self.found
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Unclear:
+    """Return the object of JSON that has these pairs; it is unclear if a key stands there twice."""
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+    return Unclear(f"an object in which the key {key!r} stands twice")
 
 
 BLANK = Unusable("blank_row", "the row is empty")

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from caft.tables.rows import Unclear, once
+
 _LONGEST_LIST = 100_000  # characters of a text that is read as a list in Python's words
 _STEP = re.compile(r"\[(\d*)\]")
 _PART = re.compile(r"([^\[\]]*)((?:\[\d*\])*)")
@@ -77,13 +79,13 @@ def parsed(text: str) -> Any:
     Raises:
         Misfit: if it is a list without commas, as numpy prints one.
     """
-    for parse in (json.loads, ast.literal_eval)[: 2 if len(text) <= _LONGEST_LIST else 1]:
+    for parse in (_json, _literal)[: 2 if len(text) <= _LONGEST_LIST else 1]:
         try:
             with warnings.catch_warnings(action="ignore"):
                 value = parse(text.strip())
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             continue
-        if parse is ast.literal_eval and _lacks_commas(text, value):
+        if parse is _literal and _lacks_commas(text, value):
             raise Misfit(
                 "bad_options",
                 "a list without commas, as numpy prints it, so that its entries run together; "
@@ -91,6 +93,20 @@ def parsed(text: str) -> Any:
             )
         return value
     return text
+
+
+def _json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=once)
+
+
+def _literal(text: str) -> Any:
+    tree = ast.parse(text, mode="eval")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            found = once([(ast.unparse(key).strip("'"), None) for key in node.keys if key])
+            if isinstance(found, Unclear):
+                return found
+    return ast.literal_eval(tree)
 
 
 def _lacks_commas(text: str, value: Any) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from caft.errors import ItemError
-from caft.tables.rows import BLANK, Limits, Row, Unread, Unusable
+from caft.tables.rows import BLANK, Limits, Row, Unclear, Unread, Unusable, once
 from caft.tables.selectors import select
 from caft.tables.workbook import require_header
 
@@ -46,7 +46,7 @@ def json_rows(
         return
     text = file.read()
     document = parsed_whole(text)
-    if document is None and below is None and start.startswith("["):
+    if document is None and below is None:
         document = _entries(text)
     if document is None:
         file.seek(0)
@@ -59,30 +59,36 @@ def json_rows(
 
 def _is_open(line: str) -> bool:
     """Tell whether a line begins an object that goes on in the next one."""
-    return line.startswith("{") and isinstance(_json_row(line), Unusable)
+    return line.startswith("{") and parsed_whole(line) is None
 
 
 def parsed_whole(text: str) -> Any:
     """Return what a text holds in JSON; None if it is no JSON."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError):
         return None
 
 
 def _entries(text: str) -> list[Any] | None:
-    """Return the entries of an array up to the one that is damaged, and that as an unusable row."""
-    decoder = json.JSONDecoder()
+    """Return the entries of an array, or objects that follow each other without one.
+
+    Of an array these are the ones up to that which is damaged, and that as an unusable row.
+    """
+    decoder = json.JSONDecoder(object_pairs_hook=once)
     found: list[Any] = []
-    place = text.index("[") + 1
+    is_array = text.lstrip().startswith("[")
+    place = text.index("[") + 1 if is_array else 0
     while True:
         place = _SPACE.match(text, place).end()  # type: ignore[union-attr]
-        if text[place : place + 1] == "]":
+        if is_array and text[place : place + 1] == "]":
             return found if not text[place + 1 :].strip() else None
+        if found and place == len(text) and not is_array:
+            return found
         try:
             entry, place = decoder.raw_decode(text, place)
         except (ValueError, RecursionError) as error:
-            if not found:
+            if not found or not is_array:
                 return None
             return [*found, Unusable("bad_json", f"the array ends here: {error}")]
         found.append(entry)
@@ -91,11 +97,14 @@ def _entries(text: str) -> list[Any] | None:
 def _object(entry: Any) -> dict[str, Any] | Unusable:
     if isinstance(entry, dict | Unusable):
         return entry
-    return Unusable("bad_json", "the entry is no JSON object")
+    told = f"the entry is {entry}" if isinstance(entry, Unclear) else "the entry is no JSON object"
+    return Unusable("bad_json", told)
 
 
 def _below(path: str, document: Any, selector: str | None) -> list[dict[str, Any] | Unusable]:
     keys = list(document) if isinstance(document, dict) else []
+    if isinstance(document, Unclear):
+        raise ItemError(f"{path}: is {document}; give each key another name.")
     if selector is None:
         lists = lists_in(document)
         if lists:
@@ -175,12 +184,15 @@ def _lines(file: IO[str], limits: Limits) -> Iterator[Row]:
 
 def _json_row(line: str) -> dict[str, Any] | Unusable:
     try:
-        row = json.loads(line)
+        row = json.loads(line, object_pairs_hook=once)
     except RecursionError:
         return Unusable("too_deep", "the line is nested too deeply")
     except ValueError as error:
         return Unusable("bad_json", f"the line is no JSON: {error}")
-    return row if isinstance(row, dict) else Unusable("bad_json", "the line is no JSON object")
+    if isinstance(row, dict):
+        return row
+    told = f"the line is {row}" if isinstance(row, Unclear) else "the line is no JSON object"
+    return Unusable("bad_json", told)
 
 
 def separated_rows(path: str, file: IO[str], delimiter: str, limits: Limits) -> Iterator[Row]:
@@ -223,14 +235,18 @@ def separated_rows(path: str, file: IO[str], delimiter: str, limits: Limits) -> 
     except csv.Error as error:
         why = limits.told("a cell") if "field limit" in str(error) else str(error)
         line = reader.line_num + 1 if "max_cell_mb" in why else reader.line_num
-        raise ItemError(f"{path}, line {line}: not valid CSV ({why}).") from error
+        raise ItemError(
+            f"{path}, line {line}: not valid CSV ({why}); a value that begins with a quote ends "
+            "with one, and has those inside twice."
+        ) from error
 
 
 def separator(file: IO[str], usual: str) -> str:
     """Return what separates the values of a file: the usual sign, unless only another one does.
 
     A sign separates them if the rows at the beginning have as many values, two at least, as the
-    header; a line `sep=;` of its own, as spreadsheets write it, says so.
+    header, and of several signs that which parts most; a line `sep=;` of its own, as
+    spreadsheets write it, says so.
 
     Args:
         file: the text, which is at its beginning afterwards.
@@ -241,10 +257,13 @@ def separator(file: IO[str], usual: str) -> str:
     if text[:4] == "sep=":
         return text[4:5]
     whole = len(text) < _LOOKED_AT
+    found = {}
     for sign in sorted(_SEPARATORS, key=lambda sign: sign != usual):
         counts = _counts(text, sign, whole)
         if counts and counts[0] > 1 and len(set(counts)) == 1:
-            return sign
+            found[sign] = counts[0]
+    if found:
+        return max(found, key=lambda sign: found[sign])
     header = text.splitlines()[:1] or [""]
     if usual in header[0]:
         return usual

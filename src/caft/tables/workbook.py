@@ -1,6 +1,7 @@
 """Rows of an Excel workbook, by openpyxl if it is there."""
 
 import datetime
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -90,6 +91,15 @@ def _value(cell: Any) -> Any:
         )
     if cell.data_type == "e":
         return Unclear(f"an error of the spreadsheet ({value})")
+    if isinstance(value, float):
+        value = float(f"{value:.15g}")  # all that a spreadsheet shows
+    if isinstance(value, float | int) and not isinstance(value, bool) and _is_percent(cell):
+        return f"{value * 100:.15g}%"
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return int(value)
     return value
+
+
+def _is_percent(cell: Any) -> bool:
+    """Tell whether a cell shows its number as a percentage; a quoted sign is only written."""
+    return "%" in re.sub(r'"[^"]*"|\\.', "", cell.number_format or "")

@@ -148,6 +148,18 @@ def test_a_date_that_excel_made_of_a_fraction_is_refused(tmp_path):
     assert "a spreadsheet makes of texts such as 1/2" in raw.rejected[0]["detail"]
 
 
+def test_a_percentage_of_a_workbook_is_what_it_shows(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["q", "a", "b", "c"])
+    book.active.append(["Which share?", 0.07, 0.125, 7])
+    for cell, form in zip(book.active[2][1:], ("0%", "0.0%", '0"%"'), strict=True):
+        cell.number_format = form
+    book.save(tmp_path / "q.xlsx")
+    ((_, row),) = read_rows(str(tmp_path / "q.xlsx"), Limits(), Reading())
+    assert row == {"q": "Which share?", "a": "7%", "b": "12.5%", "c": 7}
+
+
 def test_a_workbook_without_openpyxl_says_what_it_needs(tmp_path, monkeypatch, capsys):
     import sys
     import zipfile
@@ -207,10 +219,25 @@ def test_a_folder_whose_files_are_called_as_splits_keeps_them(below, tmp_path, c
     settings = read_section(section)
     made = ingest_as(settings, load(settings, 1, tmp_path), 1, "own")
     assert made.report["by_split"] == {"train": 30, "validation": 3, "test": 7}
+    (tmp_path / "mine/dataset_infos.json").write_text('{"default": {"description": ""}}')
+    assert printed(tmp_path / "mine" / below, capsys)[1] == config
     plain = {**section, "adapter": "file", "path": str(tmp_path / "mine/data")}
     settings = read_section({key: plain[key] for key in plain if key not in ("id", "parts")})
     made = ingest_as(settings, load(settings, 1, tmp_path), 1, "own")
     assert "whose splits are drawn; to keep theirs, set" in made.report["warnings"][0]
+
+
+def test_several_configurations_of_a_folder_are_told_and_one_is_read(tmp_path, capsys):
+    for name in ("de", "en"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for part in ("train", "test"):
+            rows = [arc(number, f"{part} {q}", o, p) for number, (q, o, p) in enumerate(TRUE)]
+            lines(tmp_path / "set" / name / f"{part}.jsonl", rows)
+    told = refused(tmp_path / "set", capsys)
+    assert f"the same splits in several folders; name one of them: {tmp_path}/set/de, " in told
+    _, section = read(tmp_path / "set/de", capsys)
+    assert section["adapter"] == "hub"
+    assert f"no file {tmp_path}/none" in refused(tmp_path / "none", capsys)
 
 
 OTHER = {
@@ -311,7 +338,7 @@ def test_answers_of_a_few_words_are_options_that_all_questions_share(
 
 def test_lines_that_are_no_objects_are_told_with_the_first_of_them(tmp_path, capsys):
     path = tmp_path / "own.jsonl"
-    path.write_text('{"question": "Q?", "answer": "w"},\n' * 9)
+    path.write_text('{"question": "Q?", "answer": "w"} x\n' * 9)
     assert main(["items", str(path)]) == 1
     assert "row 1: the line is no JSON" in capsys.readouterr().err
 
@@ -332,8 +359,8 @@ def test_a_saved_set_without_test_is_tested_on_its_validation_part(tmp_path, cap
     ("options", "said"),
     [
         ("x{n} or y{n}", "'answer' names options by letters, and no column has them"),
-        ("['x{n}' 'y{n}']", "'choices' is a list without commas, as numpy prints it"),
-        ("A) x{n} B) y{n}", "'choices' is one text with the marks A; options in one text begin"),
+        ("['x{n}' 'y{n}']", "'choices': a list without commas, as numpy prints it"),
+        ("A) x{n} B) y{n}", "'choices': one text with the marks A; options in one text begin"),
     ],
 )
 def test_letters_without_a_list_of_options_are_no_open_answers(options, said, tmp_path, capsys):
@@ -342,6 +369,68 @@ def test_letters_without_a_list_of_options_are_no_open_answers(options, said, tm
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(["items", str(path)]) == 1
     assert said in capsys.readouterr().err
+
+
+def refused(path, capsys):
+    assert main(["items", str(path)]) == 1
+    return capsys.readouterr().err
+
+
+def lines(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_column_of_options_is_never_the_answer(tmp_path, capsys):
+    rows = [
+        {"question": q, **dict(zip("ABC", o, strict=True)), "label": float(p)} for q, o, p in TRUE
+    ]
+    rows[3]["label"] = None
+    _, config = printed(lines(tmp_path / "own.jsonl", rows), capsys)
+    columns = config["datasets"]["own"]["columns"]
+    assert (columns["options"], columns["answer"]) == (["A", "B", "C"], "label")
+    unlabelled = [{**row, "label": None} for row in rows]
+    assert "no names or values tell" in refused(lines(tmp_path / "no.jsonl", unlabelled), capsys)
+
+
+def test_a_text_that_is_one_of_the_options_is_read_as_text(tmp_path, capsys):
+    rows = [
+        {"question": q, "distractor1": "c", "distractor2": "x", "correct_answer": "a"}
+        for q, _, _ in TRUE
+    ]
+    items, _ = read(lines(tmp_path / "own.jsonl", rows), capsys)
+    assert {text for _, _, text in right(items)} == {"a"}
+
+
+@pytest.mark.parametrize(("answers", "form"), [([0, 1, 2], "index0"), ([0.1, 0.7, 3.5], "text")])
+def test_numbers_are_options_and_the_answer_is_a_place_or_one_of_them(
+    answers, form, tmp_path, capsys
+):
+    rows = [{"question": q, "choices": [0.1, 0.7, 3.5], "answer": answers[p]} for q, _, p in TRUE]
+    items, section = read(lines(tmp_path / "own.jsonl", rows), capsys)
+    assert section["answer_format"] == form
+    assert list(items["answer"]) == ["ABC"[p] for _, _, p in TRUE]
+
+
+def test_numbers_beside_options_that_cannot_be_read_are_no_open_answers(tmp_path, capsys):
+    rows = [
+        {"question": q, "choices": "['x' 'y']", "answer": n % 2} for n, (q, *_) in enumerate(TRUE)
+    ]
+    told = refused(lines(tmp_path / "own.jsonl", rows), capsys)
+    assert "'choices': a list without commas, as numpy prints it" in told
+    classes = [
+        {"premise": q, "hypothesis": "So.", "label": n % 3} for n, (q, *_) in enumerate(TRUE)
+    ]
+    assert "label (number)" in refused(lines(tmp_path / "nli.jsonl", classes), capsys)
+
+
+def test_what_keeps_most_rows_from_being_read_is_told_with_the_first_of_them(tmp_path, capsys):
+    rows = [{"question": q, "options": o, "answer": "A, C"} for q, o, _ in TRUE]
+    told = refused(lines(tmp_path / "own.jsonl", rows), capsys)
+    assert "row 1: answer 'A, C' is not among the 3 options A-C" in told
+    several = [{**row, "answer": ["A", "C"]} for row in rows]
+    told = refused(lines(tmp_path / "several.jsonl", several), capsys)
+    assert "'answer': answer is a list of 2, and an item has one answer" in told
 
 
 @pytest.mark.parametrize(

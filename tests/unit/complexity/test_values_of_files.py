@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from caft.complexity.imported import import_metric
+from caft.complexity.reading import read_value, require_number
 from caft.complexity.settings import MetricSettings
-from caft.errors import ConfigError
+from caft.errors import ConfigError, ItemError
 
 ITEMS = pd.DataFrame(
     {
@@ -94,6 +95,25 @@ def test_following_the_message_reads_the_column(read):
         read("low", "medium", "high")
     values = str(error.value).partition("such as ")[2].partition("}")[0] + "}"
     assert read("low", "medium", "high", values=json.loads(values.replace("'", '"'))) == [0, 1, 2]
+
+
+def test_what_c_prints_for_no_number_is_no_value():
+    for cell in ("-nan", "+nan", float("nan")):
+        read_cell = read_value(cell, {}, MetricSettings(metric="imported"))
+        assert read_cell == {"value": None, "reason": "no_value"}
+
+
+def test_decimal_commas_are_told_as_such():
+    with pytest.raises(ConfigError, match="Write decimals with a point, or name another"):
+        require_number("s.csv: column 's'", ["0,5", "1"], [None, None])
+
+
+def test_a_file_that_only_a_question_set_could_read_is_told_how_to_be_saved(tmp_path):
+    path = tmp_path / "s.csv"
+    path.write_bytes("id;score;note\n0;1;groß\n".encode("cp1252"))
+    settings = MetricSettings(metric="imported", path=str(path), column="score", id="id")
+    with pytest.raises(ItemError, match="no key `encoding`: save the file as CSV in UTF-8"):
+        import_metric(settings, ITEMS)
 
 
 def test_a_column_of_nothing_is_no_error(read):

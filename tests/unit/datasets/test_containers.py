@@ -19,6 +19,8 @@ from raw_rows import loaded
 from caft.datasets import read_section
 from caft.datasets.ingest import ingest
 from caft.errors import ItemError
+from caft.tables.reading import Reading, read_rows
+from caft.tables.rows import Limits
 
 ROWS = [
     {"question": "Où est le café?", "options": ["Zürich", "Genève"], "answer": "B"},
@@ -192,6 +194,70 @@ def test_what_holds_no_rows_is_called_what_it_is(start, message, tmp_path):
     path.write_bytes(start)
     with pytest.raises(ItemError, match=message):
         loaded(read_section(section(path)), 1, tmp_path)
+
+
+TWICE = '{"question": "Q?", "options": {"A": "x", "B": "y", "B": "z"}, "answer": "B"}'
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("lines.jsonl", f"{TWICE}\n"),
+        ("array.json", f"[{TWICE}]"),
+        ("top.jsonl", '{"question": "Q?", "options": ["x", "y"], "answer": "A", "answer": "B"}\n'),
+        (
+            "json.csv",
+            'question,options,answer\nQ?,"{""A"": ""x"", ""B"": ""y"", ""B"": ""z""}",B\n',
+        ),
+        ("python.csv", "question,options,answer\nQ?,\"{'A': 'x', 'B': 'y', 'B': 'z'}\",B\n"),
+    ],
+)
+def test_an_object_with_a_key_twice_is_refused_and_none_of_the_two_taken(name, text, tmp_path):
+    (tmp_path / name).write_text(text)
+    raw = loaded(read_section(section(tmp_path / name)), 1, tmp_path)
+    assert raw.rows == []
+    key = "answer" if name == "top.jsonl" else "B"
+    assert f"an object in which the key '{key}' stands twice" in raw.rejected[0]["detail"]
+
+
+@pytest.mark.parametrize("between", ["\n", "", "\r", " ,"])
+@pytest.mark.parametrize("indent", [None, 1])
+def test_objects_that_follow_each_other_are_rows(between, indent, tmp_path):
+    path = tmp_path / "q.json"
+    path.write_text(between.join(json.dumps(row, indent=indent) for row in ROWS))
+    assert content(follow(path, section(path))) == ROWS
+
+
+def test_text_behind_the_first_object_costs_no_other_line(tmp_path):
+    path = tmp_path / "q.jsonl"
+    path.write_text(lines(ROWS).replace("}\n", "} x\n", 1))
+    raw = loaded(read_section(section(path)), 1, tmp_path)
+    assert (len(raw.rows), len(raw.rejected)) == (len(ROWS) - 1, 1)
+
+
+def test_utf8_is_never_read_as_another_encoding(tmp_path):
+    path = tmp_path / "q.csv"
+    path.write_text("question,options,answer\nWie groß?,\"['ä', 'ö']\",B\n", "utf-8")
+    with pytest.raises(ItemError, match="is text in UTF-8; set `encoding: utf-8`"):
+        loaded(read_section(section(path, encoding="latin-1")), 1, tmp_path)
+    made = follow(path, section(path, encoding="cp1252"))
+    assert list(made.items["options"][0]) == ["ä", "ö"]
+
+
+def test_of_two_signs_that_which_parts_most_separates_values(tmp_path):
+    path = tmp_path / "q.csv"
+    path.write_text("q;o;a, richtig\n" + "Was, genau?;\"['x', 'y']\";B\n".replace("', '", "' ,'"))
+    rows = list(read_rows(str(path), Limits(), Reading()))
+    assert rows == [(2, {"q": "Was, genau?", "o": "['x' ,'y']", "a, richtig": "B"})]
+
+
+def test_numbers_of_single_precision_are_as_they_were_written(tmp_path):
+    kinds = {"a": pa.float32(), "l": pa.list_(pa.float32())}
+    kinds["s"] = pa.struct({"t": pa.float32()})
+    row = {"a": 0.1, "l": [0.7, None], "s": {"t": 3.3}, "q": "Q?"}
+    columns = {name: pa.array([one], kinds.get(name)) for name, one in row.items()}
+    pq.write_table(pa.table(columns), tmp_path / "q.parquet")
+    assert list(read_rows(str(tmp_path / "q.parquet"), Limits(), Reading())) == [(1, row)]
 
 
 def test_a_packed_file_is_not_unpacked_beyond_the_limit(tmp_path):

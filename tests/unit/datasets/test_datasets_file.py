@@ -54,7 +54,8 @@ def test_parquet_rows_become_raw_rows(tmp_path):
         (r"['\d', 'y']", [r"\d", "y"]),
         ("x or y", "x or y"),
         ("__import__('os')", "__import__('os')"),
-        (["x", None], ["x", None]),
+        (["x", None, "y"], ["x", None, "y"]),
+        (["x", "y", "", None], ["x", "y"]),
         (None, None),
     ],
 )

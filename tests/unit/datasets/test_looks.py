@@ -59,6 +59,40 @@ def test_numbers_that_count_from_1_are_warned_of():
     assert run([row(n, answer=str(n % 4)) for n in range(30)], "index0").report["warnings"] == []
 
 
+@pytest.mark.parametrize(
+    ("given", "bad", "other"), [("index1", "0", "index0"), ("index0", "4", "index1")]
+)
+def test_an_answer_that_only_the_other_counting_knows_is_warned_of(given, bad, other):
+    rows = [row(n, answer=str(1 + n % 3)) for n in range(19)]
+    report = run([*rows, row(19, answer=bad)], given).report
+    assert report["rejected"] == {"other_counting": 1}
+    (warning,) = report["warnings"]
+    assert f"set `answer_format: {other}`" in warning
+    at_end = row(20, answer={"index0": "0", "index1": "4"}[given])
+    assert run([*rows, row(19, answer=bad), at_end], given).report["warnings"] == []
+
+
+def test_decimal_commas_are_warned_of_as_others_are_read_as_thousands():
+    rows = [row(n, options=None, answer=one) for n, one in enumerate(["1,125", "0,5", "x"])]
+    made = ingest(RawRows(rows, "numeric"), SPLITS, 1, "own", 0.9)
+    assert made.report["rejected"] == {"decimal_comma": 1, "not_a_number": 1}
+    (warning,) = made.report["warnings"]
+    assert "write all with a decimal point" in warning
+
+
+def test_questions_with_several_answers_are_warned_of_whatever_the_order_of_options():
+    one = {"question": "Which?", "options": ["x", "y", "z"]}
+    rows = [row(1, **one, answer="A"), row(2, question="which? ", options=["z", "y", "x"])]
+    rows[1]["answer"] = "A"
+    (warning,) = run(rows).report["warnings"]
+    assert warning.startswith("1 questions stand there several times with the same options")
+    rows[1]["answer"] = "C"
+    rows.append(row(3, **{**one, "options": ["x", "y", "w"]}, answer="B"))
+    assert run(rows).report["conflicting_answers"] == 0
+    texts = [row(n, question="Which?", options=None, answer=a) for n, a in enumerate("xXy")]
+    assert run(texts).report["conflicting_answers"] == 1
+
+
 def test_shuffling_follows_from_the_content_alone(tmp_path):
     made = run([row(number) for number in range(40)], shuffle=True)
     places = made.report["gold_places"]["4"]
@@ -97,6 +131,7 @@ def test_the_order_is_the_same_on_every_machine():
         (["A) ", "B) "], ["A) ", "B) "]),
         (["A", "B"], ["A", "B"]),
         (["a man", "b man"], ["a man", "b man"]),
+        (["(a) only", "(b) and (c)"], ["(a) only", "(b) and (c)"]),
     ],
 )
 def test_marks_are_taken_off_options_that_all_have_them(given, plain):

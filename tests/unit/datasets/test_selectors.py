@@ -192,6 +192,26 @@ REFUSED = [
         {"options": "o", "answer": "a"},
         r"a list without commas, as numpy prints it.*json.dumps\(list\(options\)\)",
     ),
+    (
+        {"o": [["A", "x"], ["B", "y"]], "a": "A"},
+        {"options": "o", "answer": "a"},
+        r"option 1 is a list of 2; name one entry, such as o\[\]\[1\]",
+    ),
+    (
+        {"o": {"A": {"t": "x"}, "B": {"t": "y"}}, "a": "A"},
+        {"options": "o", "answer": "a"},
+        r"objects in an object; list them: \[o.A.t, o.B.t\]",
+    ),
+    (
+        {"o": ["x", "y"], "a": ["A", "B"]},
+        {"options": "o", "answer": "a"},
+        "a list of 2, and an item has one answer; leave such rows out",
+    ),
+    (
+        {"x": "x", "y": "y", "z": None, "s": 0.2, "t": 0, "u": 0.8},
+        {"options": ["x", "y", "z"], "answer": ["s", "t", "u"]},
+        "a score behind the last of 2 options",
+    ),
     ({"o": ["x", "y"], "a": [1, 1]}, {"options": "o", "answer": "a"}, "no single largest score"),
     ({"o": ["x", "y"], "a": [1]}, {"options": "o", "answer": "a"}, "1 scores for 2 options"),
     ({"o": ["x", "y"], "a": ["?", 1]}, {"options": "o", "answer": "a"}, "a score is no number"),
@@ -200,7 +220,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("row", "columns", "message"), REFUSED)
 def test_what_is_no_text_is_refused_with_what_was_found(row, columns, message, tmp_path):
-    spec = {"answer_format": "scores"} if "score" in message else {}
+    spec = {"answer_format": "scores"} if " score" in message else {}
     with pytest.raises(ItemError, match=message):
         items(tmp_path, [row, row], columns, **spec)
 
@@ -233,6 +253,24 @@ def test_options_of_one_text_are_parted_by_their_marks(text, options, tmp_path):
 def test_marks_of_one_text_have_to_follow_each_other(text, said, tmp_path):
     with pytest.raises(ItemError, match=said):
         items(tmp_path, [{"o": text, "a": "A"}], {"options": "o", "answer": "a"})
+
+
+def test_what_a_message_names_reads_pairs_and_objects(tmp_path):
+    pairs = [{"o": [["A", "x"], ["B", "y"]], "a": "B"}]
+    assert items(tmp_path, pairs, {"options": "o[][1]", "answer": "a"}) == [(["x", "y"], "B")]
+    nested = [{"o": {"A": {"t": "x"}, "B": {"t": "y"}}, "a": "B"}]
+    columns = {"options": ["o.A.t", "o.B.t"], "answer": "a"}
+    assert items(tmp_path, nested, columns) == [(["x", "y"], "B")]
+
+
+def test_options_and_labels_that_a_table_fills_up_are_left_out(tmp_path):
+    row = {"c": choices(["A", "B", None], "x", "y", ""), "a": "B"}
+    assert items(tmp_path, [row], {"options": "c.text", "answer": "a"}) == [(["x", "y"], "B")]
+
+
+def test_labels_that_differ_in_case_alone_are_two(tmp_path):
+    row = {"c": choices("Aa", "x", "y"), "a": "a"}
+    assert items(tmp_path, [row], {"options": "c.text", "answer": "a"}) == [(["x", "y"], "B")]
 
 
 def test_labels_have_to_fit_their_options(tmp_path):

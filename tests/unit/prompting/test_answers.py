@@ -4,7 +4,7 @@ from caft.prompting.answers import (
     ABSTAINED,
     INVALID,
     equal,
-    is_finished,
+    finish,
     labels,
     mark,
     parse,
@@ -114,9 +114,11 @@ def test_only_a_choice_is_rendered_as_a_label():
 
 
 def test_a_marked_answer_finishes_a_text():
-    assert is_finished("so " + mark("7") + " and")
-    assert not is_finished("so [[7]")
-    assert not is_finished("so [7]")
+    assert finish("so " + mark("7") + " and") == len("so [[7]]")
+    assert finish("so [[7]") is finish("so [7]") is None
+    matrix = "det [[1, 2],\n [3, 4]] = -2, marked as [[ ]], "
+    assert finish(matrix) is None
+    assert finish(matrix + "[[B]] [[C]]") == len(matrix) + len("[[B]]")
 
 
 @pytest.mark.parametrize(
@@ -130,6 +132,11 @@ def test_a_marked_answer_finishes_a_text():
         ("new  york", "New York", "text", True),
         ("cafe\u0301", "CAF\u00c9", "text", True),
         ("York", "New York", "text", False),
+        ("Paris.", "Paris", "text", True),
+        ("U.S.A", "U.S.A.", "text", True),
+        ('"Paris."', "\u201cParis\u201d", "text", True),
+        ('5"', "5", "text", False),
+        ('"a" or "b"', 'a" or "b', "text", False),
         ("B", "B", "choice", True),
         ("b", "B", "choice", False),
     ],
@@ -175,6 +182,9 @@ def test_a_stated_answer_is_read_as_its_kind(text, kind, parsed):
         ("det([[3, 1], [2, 4]]) = 10. The answer is (B).", "B"),
         ("The answer is (B), no: [[not sure]].", INVALID),  # what was taken back does not count
         ("The answer is (B). So [[C]]. The answer is (A).", "C"),  # a readable mark wins
+        ("I don't think the answer is B.", INVALID),
+        ("The answer is A. I'm not sure that the correct answer is B.", "A"),
+        ("It is not C, so the answer is B.", "B"),
     ],
 )
 def test_a_matrix_is_no_answer_and_a_later_statement_is(text, answer):
@@ -243,6 +253,11 @@ HEDGED = [
     "[[both L and M]]",
     "[[L]] or [[M]]",
     "The answer is not L.",
+    "The answer is L, II and III.",
+    "[[L and IV]]",
+    "[[II, L]]",
+    "The answer is L#",
+    "The answer is L++.",
     "The answer is L train leaves",  # no letter may be a word
 ]
 
@@ -295,6 +310,11 @@ def test_no_letter_is_read_where_one_of_them_is_a_word(text):
         ("[[2:15]]", INVALID),
         ("[[1 or 2]]", INVALID),
         ("[[2 apples]]", INVALID),
+        ("[[2%]]", INVALID),
+        ("[[2 %]]", INVALID),
+        ("[[2\u20ac]]", INVALID),
+        ("[[\u20ac2]]", INVALID),
+        ("[[2) 3%]]", "B"),
     ],
 )
 def test_a_numbered_option_is_no_part_of_another_number(text, letter):
@@ -358,6 +378,7 @@ def test_marked_reads_marks_only():
         r"\boxed{",
         "answer is ",
         "answer\n",
+        "I, II, ",
         "#### ",
         "[[B]] or ",
         "{",

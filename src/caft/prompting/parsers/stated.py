@@ -14,6 +14,12 @@ _STATED = re.compile(
     r"\s*(?:(?<=\n)[-*+\u2022][ \t]+)?",
     re.IGNORECASE | re.MULTILINE,
 )
+# "I don't think the answer is B", "I am not sure that the answer is B".
+_DENIED = re.compile(
+    r"(?:n['\u2019]t|\bnot) (?:think|believe|say|mean|sure|certain|clear|true|possible|the case)"
+    r"(?: that| if| whether)?(?: the| my)?(?: final| correct| right| best)? $",
+    re.IGNORECASE,
+)
 _SENTENCE = re.compile(r"[^\n]+?(?=\.\s|\.?$|\n)", re.MULTILINE)
 _HASHES = re.compile(r"####\s*([^\n]+)")
 _BOXED = re.compile(r"\\(?:d?boxed|fbox)\s*{")
@@ -74,7 +80,11 @@ def _joined(spans: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
 
 
 def _last_sentence(text: str) -> tuple[int, str] | None:
-    stated = list(_STATED.finditer(text))
+    stated = [
+        found
+        for found in _STATED.finditer(text)
+        if not _DENIED.search(text[max(0, found.start() - 60) : found.start()])
+    ]
     sentence = _SENTENCE.match(text, stated[-1].end()) if stated else None
     return (sentence.start(), sentence.group()) if sentence else None
 
