@@ -145,7 +145,7 @@ def choose_epochs(world: World) -> dict[str, int]:
 def results_of(config: Configuration, world: World, epochs: dict[str, int]) -> Results:
     """Read the answers of the best epochs and choose the thresholds, as a run does."""
 
-    def read(names: Any, model: str, name: str) -> pd.DataFrame:
+    def read(names: Any, model: str, name: str, texts: bool = False) -> pd.DataFrame:
         digest, view = model.removesuffix(layout.BEST), read_view(name, 0)
         split = world.chosen_on(view.split or "test", digest, "threshold")
         return world.answers(digest, epochs[digest], view.mode, split)
