@@ -1,10 +1,9 @@
 """Which card a job gets, what it says of it, and where it gets none; elsewhere skipped."""
 
 import os
-import subprocess
-import sys
 
 import pytest
+import talking_jobs
 
 from caft.running import devices
 
@@ -34,24 +33,14 @@ def start(tmp_path):
     if card is None:
         pytest.skip("nvidia-smi lists no GPU")
     own = {name: value for name, value in os.environ.items() if name not in GIVEN}
-    jobs = []
 
     def start(device, visible=card):
-        environ = {**own, "TMPDIR": str(tmp_path), "CUDA_VISIBLE_DEVICES": visible}
-        job = subprocess.Popen(
-            [sys.executable, "-c", JOB, device],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environ,
-            text=True,
+        return start_job(
+            JOB, device, env={**own, "TMPDIR": str(tmp_path), "CUDA_VISIBLE_DEVICES": visible}
         )
-        jobs.append(job)
-        return job
 
-    yield start
-    for job in jobs:
-        job.kill()
-        job.communicate()
+    with talking_jobs.starter() as start_job:
+        yield start
 
 
 def said(job):

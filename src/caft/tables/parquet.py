@@ -317,8 +317,9 @@ def read(name: str, *paths: str | Path, without: Container[str] = ()) -> pd.Data
 
 def _read(name: str, path: str | Path, without: Container[str] = ()) -> pa.Table:
     try:
-        names = pq.read_schema(path).names
-        table = pq.read_table(path, columns=[one for one in names if one not in without])
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            table = file.read([one for one in names if one not in without])
     except (OSError, pa.ArrowInvalid) as error:
         raise CaftError(
             f"{path}: cannot be read as table {name!r} ({error}); delete it and run again."

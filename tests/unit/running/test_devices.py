@@ -1,11 +1,10 @@
 import logging
 import os
-import subprocess
-import sys
 import tempfile
 import time
 
 import pytest
+import talking_jobs
 
 from caft.errors import ConfigError
 from caft.running import devices
@@ -56,23 +55,9 @@ def machine(tmp_path, monkeypatch):
 
 @pytest.fixture
 def start():
-    """Start jobs in processes of their own; `say` reads what a job printed."""
-    jobs = []
-
-    def start(count=1):
-        job = subprocess.Popen(
-            [sys.executable, "-c", JOB, str(count)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        jobs.append(job)
-        return job
-
-    yield start
-    for job in jobs:
-        job.kill()
-        job.communicate()
+    """Start jobs in processes of their own."""
+    with talking_jobs.starter() as start_job:
+        yield lambda count=1: start_job(JOB, str(count))
 
 
 def devices_of(job):
