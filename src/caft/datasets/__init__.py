@@ -22,7 +22,8 @@ class RawRows:
     Attributes:
         rows: one dict per question with the keys file, row (1-based), source_id, question, options
             (list of str or None; a value that is no list stays as it is), answer (as given, str or
-            None), category, rationale and split (or None), and perhaps more: values of the items'
+            None), category, rationale and split (or None), and perhaps about: the text that several
+            questions are about, with which this question begins, and more: values of the items'
             further columns by name. They may be read while somebody asks for them, once, so that
             not all are in memory; what is wrong with their file is an ItemError then.
         answer_kind: choice, numeric or text, of all rows.

@@ -29,7 +29,10 @@ _GOOD = 0.9  # share of rows that a reading has to make items of
 _SPLITS = {"train": 0.6, "validation": 0.1, "test": 0.3}
 
 # Names in the order of preference, in lower case and without signs between words.
-_QUESTION = "question problem stem query frage aufgabe prompt input instruction ctx goal text q"
+_QUESTION = (
+    "question problem stem query frage aufgabe prompt input instruction hypothesis ctx goal text q"
+)
+_ABOUT = "passage context ctx article premise paragraph story narrative background dialogue"
 _LISTS = "options choices endings candidates alternatives antworten auswahl"  # never by chance
 _OPTIONS = f"{_LISTS} text value answers answertext optiontext choicetext content"
 _PLACES = (
@@ -113,6 +116,7 @@ def guess(path: str) -> Guess:
     why = ""
     for candidate in _candidates(values):
         columns = {**candidate["columns"], **_others(rest, values, candidate["columns"])}
+        columns["question"] = _with_text(values, columns)
         whole = {**section, **candidate, "columns": columns}
         whole.update(_own_splits(columns, values))
         try:
@@ -128,6 +132,8 @@ def guess(path: str) -> Guess:
     if best is None:
         raise ItemError(f"{path}: {_untold(values, records[0])}{why}")
     whole, made = best[1], best[2]
+    if isinstance(asked := whole["columns"]["question"], list):
+        notes.append(f"columns.question: {' and '.join(asked)} are one question, in this order.")
     if any("`shuffle_options: true`" in one for one in made.report["warnings"]):
         whole["shuffle_options"] = True
         notes.append("shuffle_options: the right option stands in one place nearly always.")
@@ -290,6 +296,33 @@ def _named(values: Mapping[str, list[Any]], names: str, *kinds: str) -> list[str
     return sorted(found, key=lambda one: order.index(_plain(one)))
 
 
+def _with_text(values: Mapping[str, list[Any]], columns: Mapping[str, Any]) -> str | list[str]:
+    """Return the column of the question, with those of the text that it is about before it."""
+    question, taken = columns["question"], _taken(columns)
+    if _plain(question) in ("input", "instruction"):
+        both = _named(values, "instruction input", "text")
+        empty = [one for one in both if not all(values[one])]
+        return [*empty, *(one for one in both if one not in empty)] if len(both) > 1 else question
+    before = [
+        one
+        for one in values
+        if _plain(one) in _ABOUT.split() and _kind(values[one]) == "text" and one not in taken
+        if not all(map(_repeats, values[question], values[one]))
+    ]
+    return [*before, question] if before else question
+
+
+def _repeats(question: Any, text: Any) -> bool:
+    return str(text or "") in str(question or "")
+
+
+def _taken(columns: Mapping[str, Any]) -> set[str]:
+    """Return the columns that are something already."""
+    return {
+        one for given in columns.values() for one in ([given] if isinstance(given, str) else given)
+    }
+
+
 _OTHERS = {"id": _ID, "category": _CATEGORY, "rationale": _RATIONALE, "split": _SPLIT}
 
 
@@ -410,9 +443,7 @@ def _open(question: str, answer: str, values: list[Any]) -> Iterator[dict[str, A
 def _others(
     named: Mapping[str, list[str]], values: Mapping[str, list[Any]], used: Mapping[str, Any]
 ) -> dict[str, str]:
-    taken = {
-        one for given in used.values() for one in ([given] if isinstance(given, str) else given)
-    }
+    taken = _taken(used)
     found = {}
     for what, names in named.items():
         for name in names:

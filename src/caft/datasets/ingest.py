@@ -43,6 +43,7 @@ _SCHEMA = pa.schema(
         "split": _TEXT,
         "item_id": _TEXT,
         "draw": pa.float64(),
+        "draw_of_text": pa.float64(),
         "order": pa.list_(pa.int64()),
         "marked": pa.bool_(),
     }
@@ -255,7 +256,8 @@ def _content(
     """Return a row's checked options, canonical answer and item_id, and what was done to them.
 
     `draw` follows from the seed and the question in small letters and with single spaces, so that
-    questions that are equal but for those share a split.
+    questions that are equal but for those share a split. `draw_of_text` follows in the same way
+    from the text that the question is about, where it is about one.
     """
     _check_texts({key: row[key] for key in _TEXTS})
     _check_texts(row.get("more", {}))
@@ -283,6 +285,7 @@ def _content(
     if row["split"] not in (None, *_BY_PRIORITY):
         told = f"split {row['split']!a} is none of train, validation, test; map it by `parts`"
         raise _BadRow("bad_split", told)
+    draw = _draw(seed, row["question"])
     order = None
     if options and shuffle:
         order = shuffled(row["question"], options)
@@ -292,11 +295,16 @@ def _content(
         "options": options,
         "answer": answer,
         "item_id": item_id(row["question"], options, answer),
-        "draw": unit_interval("split", seed, _single_spaced(nfc(row["question"].casefold()))),
+        "draw": draw,
+        "draw_of_text": _draw(seed, row["about"]) if row.get("about") else draw,
         "order": order,
         "marked": marked,
         "rationale": (row["rationale"] or "").strip() or None,
     }
+
+
+def _draw(seed: int, text: str) -> float:
+    return unit_interval("split", seed, _single_spaced(nfc(text.casefold())))
 
 
 def shuffled(question: str, options: list[str]) -> list[int]:
@@ -454,10 +462,12 @@ def _hashed(rows: pa.Table, place: int) -> str:
 def _splits(good: pa.Table, splits: Splits) -> np.ndarray:
     """Return the split of each row: the source's own split first, else what the draw says.
 
-    Equal questions have equal draws, so they stay together; new rows move no old one.
+    Equal questions have equal draws, so they stay together; new rows move no old one. Questions
+    about one text stay together too, where the draw says.
     """
     draw, own = good["draw"].to_pandas(), good["split"].to_pandas()
+    of_text = good["draw_of_text"].to_numpy()
     rank = own.map({name: place for place, name in enumerate(_BY_PRIORITY)})
     first = rank.astype(float).groupby(draw).transform("min")
-    drawn = np.select([draw < splits.test, draw < splits.test + splits.validation], [0, 1], 2)
+    drawn = np.select([of_text < splits.test, of_text < splits.test + splits.validation], [0, 1], 2)
     return np.array(_BY_PRIORITY, dtype=object)[first.fillna(pd.Series(drawn)).astype(int)]

@@ -72,8 +72,9 @@ class Mapper:
 
     def __init__(self, table: Table, name: str):
         self._table, self._name = table, name
-        self._columns = {what: column for what, column in table.columns if column is not None}
-        self._more: dict[str, str] = self._columns.pop("more", {})
+        self._columns: dict[str, Any] = table.columns.named()
+        self._more = table.columns.more or {}
+        self._asked = [what for what in self._columns if what.startswith("question")]
         self._selectors = table.columns.selectors()
         self._pattern = re.compile(table.answer_regex) if table.answer_regex else None
         self._below = any(
@@ -135,7 +136,7 @@ class Mapper:
                 "file": file,
                 "row": number,
                 "source_id": source_id,
-                "question": values["question"],
+                **self._question(values),
                 "options": values.get("options"),
                 "answer": answer,
                 "category": values.get("category"),
@@ -186,6 +187,14 @@ class Mapper:
         if values.get("labels") and self._table.answer_format == "letter":
             answer = labelled(answer, values["labels"])
         return answer, rationale
+
+    def _question(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return the question, and the text that it is about if that is another column."""
+        *before, question = [values[what] for what in self._asked]
+        if not before or not (question or "").strip():
+            return {"question": question}
+        texts = [text for text in before if (text or "").strip()]
+        return {"question": "\n\n".join([*texts, question]), "about": texts[0] if texts else None}
 
     def _split(self, given: str | None) -> str | None:
         """Return the split of a row whose data set calls it so."""

@@ -21,7 +21,11 @@ class Splits(Section):
 class Columns(Section):
     """Which column holds what. What lies below a column is named by a path: `choices.text`."""
 
-    question: str = key("The question.")
+    question: str | Annotated[list[str], Field(min_length=2)] = key(
+        "The question. Several columns, such as `[passage, question]`, stand one below the other, "
+        "with an empty line between; the last one is the question itself, and the others may be "
+        "empty. Questions about one text, the first column, get one split."
+    )
     options: str | Annotated[list[str], Field(min_length=2)] | None = optional(
         "One column (a list, a JSON list or a Python list as text, a text with a mark before each, "
         "such as `A) x | B) y`, or an object `{A: …}` whose keys are labels), or a list of "
@@ -58,9 +62,16 @@ class Columns(Section):
 
     def selectors(self) -> dict[str, list[str]]:
         """Return where each named thing is: one selector, or one per option."""
-        named = {name: given for name, given in self if given is not None and name != "more"}
-        named |= {f"more.{name}": given for name, given in (self.more or {}).items()}
+        named = self.named() | {f"more.{name}": given for name, given in (self.more or {}).items()}
         return {name: [one] if isinstance(one, str) else one for name, one in named.items()}
+
+    def named(self) -> dict[str, str | list[str]]:
+        """Return where each named thing is, but `more`; each part of a question is one."""
+        named = {name: given for name, given in self if given is not None and name != "more"}
+        if isinstance(self.question, list):
+            del named["question"]
+            named |= {f"question[{n}]": one for n, one in enumerate(self.question)}
+        return named
 
 
 class Parts(Section):
