@@ -15,6 +15,7 @@ from caft.prompting.template import (
     Renderer,
     Shape,
     ThoughtForm,
+    common,
     probe,
     special_pattern,
     special_pieces,
@@ -150,7 +151,7 @@ class Chat:
         turn = [{"role": "user", "content": "a"}]
         closed = self._ids(self.render(turn, opened=False, **form.variables), {})
         whole = self.prompt(turn, place)
-        opening = whole[len(_common(closed, whole)) :]
+        opening = whole[len(common(closed, whole)) :]
         first = whole[0]
         if first == self.tokenizer.bos_token_id and opening[:1] != [first]:
             opening = [first, *opening]
@@ -337,7 +338,7 @@ class Chat:
         return tokens if len(tokens) == 1 else []
 
     def _blank_start(self, written: list[list[int]]) -> list[int]:
-        start = _common(*written)
+        start = common(*written)
         visible = (
             number
             for number in range(len(start))
@@ -349,17 +350,3 @@ class Chat:
     def _digits_lead(self) -> list[int]:
         turn = [{"role": "user", "content": "a"}]
         return self._blank_start([self.completion(turn, str(n), "direct") for n in range(10)])
-
-
-def _common(*sequences: Any) -> Any:
-    """Return the longest common beginning of texts or lists."""
-    shortest = min(sequences, key=len)
-    count = next(
-        (
-            number
-            for number, values in enumerate(zip(*sequences, strict=False))
-            if any(value != values[0] for value in values)
-        ),
-        len(shortest),
-    )
-    return shortest[:count]

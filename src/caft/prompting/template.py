@@ -8,7 +8,7 @@ ever looked at by a template in the place of an answer.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
 from typing import Any, Literal
@@ -229,6 +229,7 @@ def probe(tokenizer: Any, settings: Template) -> Shape:
     forms: dict[Place, Form] = {
         place: _closed(render, variables[place], thought) for place in ("direct", "cot")
     }
+    thought = _with_header(thought, forms["direct"].block)
     thinks = settings.thinks
     if thinks is None:
         thinks = thought_form is not None and (
@@ -241,7 +242,7 @@ def probe(tokenizer: Any, settings: Template) -> Shape:
         )
     if thought_form:
         forms["thought"] = thought_form
-    end, left_out = _end(render, forms["direct"])
+    end, left_out = _end(render, forms["direct"], thought)
     return Shape(
         forms=forms,
         end=end,
@@ -262,16 +263,20 @@ def _turns(*contents: str) -> Messages:
 def _renderer(tokenizer: Any, settings: Template) -> Renderer:
     """Find the form of messages in which a template carries a question and its instruction."""
     asked = [{"role": "system", "content": _SYSTEM}, *_turns(_QUESTION, _ANSWER, "More?")]
+    finished: Messages = [*asked, {"role": "assistant", "content": _OTHER}]
     first_error = None
     for in_parts in (False, True):
         for folds_system in (False, True):
             render = Renderer(tokenizer, settings, folds_system, in_parts)
             try:
                 text = render(asked, **settings.direct)
+                # Some show an instruction before the last question only while it has no answer.
+                whole = render(finished, opened=False, **settings.direct)
             except ModelError as error:
                 first_error = first_error or error
                 continue
-            if all(part["content"] in text for part in asked):
+            shown = (all(part["content"] in one for part in asked) for one in (text, whole))
+            if all(shown):
                 return render
     raise first_error or ModelError(
         "the chat template leaves out a part of a conversation of instruction, question, answer "
@@ -312,7 +317,9 @@ def _thought(
             closes = rest[: rest.index(_ANSWER)]
             mark = opens.strip() or (opened[0].strip() if opened else "")
             return ThoughtForm(opens, closes, (mark, closes.strip()))
-    known = opened or next(filter(lambda pair: _is_named(pair, source), _KNOWN_THOUGHTS), None)
+    # A template that cuts thoughts out of earlier answers may name their end alone.
+    named = (pair for pair in _KNOWN_THOUGHTS if pair[1].strip() in source)
+    known = opened or next(named, None)
     return _between(prompt, *known) if known else None
 
 
@@ -326,11 +333,17 @@ def _opened_by(prompt: str) -> tuple[str, str] | None:
     return next((pair for pair in _KNOWN_THOUGHTS if end.endswith(pair[0].strip())), None)
 
 
-def _is_named(thought: tuple[str, str], source: str) -> bool:
-    """Tell whether a template's source has both tags of a thought (without a channel's name)."""
-    opening, closing = thought
-    tag = re.match(r"<[^>]*>|.*", opening)
-    return tag is not None and tag.group() in source and closing.strip() in source
+def _with_header(thought: ThoughtForm | None, block: str) -> ThoughtForm | None:
+    """Let what opens every answer also open one behind a thought, where nothing shows that it does.
+
+    Args:
+        thought: as found.
+        block: what stands between a prompt and an answer without a thought.
+    """
+    if thought is None or any(mark in block for mark in thought.marks if mark):
+        return thought
+    header = block.strip()
+    return thought if header in thought.closes else replace(thought, closes=thought.closes + block)
 
 
 def _is_header(block: str) -> bool:
@@ -341,7 +354,7 @@ def _closed(render: Renderer, variables: dict[str, Any], thought: ThoughtForm | 
     """Return how an answer is reached without a thought."""
     asked = _turns(_QUESTION)
     prompt = render(asked, **variables)
-    block = _block(render, variables, asked)
+    block = _block(render, variables, asked, thought)
     if thought and prompt.rstrip().endswith(thought.marks[0]) and not (block or "").strip():
         block = thought.closes  # the prompt opens a thought, and a finished answer has none
     if block is None:
@@ -350,7 +363,8 @@ def _closed(render: Renderer, variables: dict[str, Any], thought: ThoughtForm | 
             "answers stand behind that, or behind the same text after it; if it opens a thought, "
             "name its two marks as template.thought, else use a student with another template."
         )
-    if block.strip() and prompt == render(asked, opened=False, **variables):
+    unasked = prompt == render(asked, opened=False, **variables)
+    if block.strip() and unasked and not _opens_always(render, variables, prompt):
         raise ModelError(
             f"the chat template opens no turn of the model's: an answer stands behind {block!r}, "
             "which add_generation_prompt does not write; mend it in chat_template.jinja in the "
@@ -360,8 +374,30 @@ def _closed(render: Renderer, variables: dict[str, Any], thought: ThoughtForm | 
     return Form(variables, block.removesuffix(glue), glue)
 
 
-def _block(render: Renderer, variables: Mapping[str, Any], asked: Messages) -> str | None:
-    """Return what stands between a prompt and an answer; None if it is not the same for all."""
+def _opens_always(render: Renderer, variables: Mapping[str, Any], prompt: str) -> bool:
+    """Tell whether a turn of the model's is opened behind every conversation, finished ones too."""
+    last, earlier = _behind_answers(render, variables)
+    opening = last[len(common(last, earlier)) :]
+    return bool(opening.strip()) and prompt.endswith(opening)
+
+
+def _behind_answers(render: Renderer, variables: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what stands behind the last answer of a conversation, and behind an earlier one."""
+    conversations = (_turns(_QUESTION, _ANSWER), _turns(_QUESTION, _ANSWER, "More?"))
+    texts = (render(turns, opened=False, **variables) for turns in conversations)
+    last, earlier = (text[text.rindex(_ANSWER) + len(_ANSWER) :] for text in texts)
+    return last, earlier
+
+
+def _block(
+    render: Renderer, variables: Mapping[str, Any], asked: Messages, thought: ThoughtForm | None
+) -> str | None:
+    """Return what stands between a prompt and an answer; None if it is not the same for all.
+
+    A prompt may end in an empty thought, closed, that finished answers do not have, or not whole.
+    """
+    opening, closing = map(re.escape, thought.marks if thought else ("", ""))
+    empty = re.compile(rf"{opening}\s*{closing}\s*\Z")
     longer: Messages = [{"role": "system", "content": _SYSTEM}, *_turns(_OTHER, _ANSWER, _SYSTEM)]
     blocks = set()
     for turns in (asked, longer):
@@ -369,7 +405,12 @@ def _block(render: Renderer, variables: Mapping[str, Any], asked: Messages) -> s
         for answer in (_ANSWER, _OTHER):
             answered = [*turns, {"role": "assistant", "content": answer}]
             text = render(answered, opened=False, **variables)
-            rest = text[len(prompt) :] if text.startswith(prompt) else ""
+            before = prompt
+            if thought and not text.startswith(prompt) and empty.search(prompt):
+                before = empty.sub("", prompt)
+                if text.startswith(closed := before + thought.marks[1]):
+                    before = closed
+            rest = text[len(before) :] if text.startswith(before) else ""
             blocks.add(rest[: rest.index(answer)] if answer in rest else None)
     return blocks.pop() if len(blocks) == 1 else None
 
@@ -390,18 +431,15 @@ def _glue(tokenizer: Any, prompt: str, block: str) -> str:
         glue = kept[-1] + glue
 
 
-def _end(render: Renderer, form: Form) -> tuple[str, str]:
+def _end(render: Renderer, form: Form, thought: ThoughtForm | None) -> tuple[str, str]:
     """Return what ends a turn of the model's, and what ends a text behind it and is left out.
 
     What stands behind the last turn of a conversation but not behind an earlier one ends the text,
     not the turn: it is no part of an answer. A template without any mark has the end-of-sequence
-    token.
+    token, and so has one whose mark also stands between a thought and its answer.
     """
     tokenizer = render.tokenizer
-    last = render(_turns(_QUESTION, _ANSWER), opened=False, **form.variables)
-    last = last[last.rindex(_ANSWER) + len(_ANSWER) :]
-    earlier = render(_turns(_QUESTION, _ANSWER, "More?"), opened=False, **form.variables)
-    earlier = earlier[earlier.rindex(_ANSWER) + len(_ANSWER) :]
+    last, earlier = _behind_answers(render, form.variables)
     pieces = [special_pieces(tokenizer, text) for text in (last, earlier)]
     shared = [
         piece for piece, _ in takewhile(lambda pair: pair[0] == pair[1], zip(*pieces, strict=False))
@@ -409,16 +447,32 @@ def _end(render: Renderer, form: Form) -> tuple[str, str]:
     tail = shared if any(special for _, special in shared) else pieces[0]
     plain = [text for text, _ in takewhile(lambda piece: not piece[1], tail)]
     ends = [text for text, _ in takewhile(lambda piece: piece[1], tail[len(plain) :])]
-    if not ends:
-        if not tokenizer.eos_token:
+    inside = thought.opens + thought.closes if thought else ""
+    if not ends or ends[0] in inside:
+        if not tokenizer.eos_token or tokenizer.eos_token in inside:
             raise ModelError(
-                "the chat template ends a turn with no special token, and the tokenizer has no "
-                "end-of-sequence token; give it one (eos_token in tokenizer_config.json)."
+                "the chat template ends a turn with no special token that ends nothing else, and "
+                "the tokenizer has no such end-of-sequence token; give it one (eos_token in "
+                "tokenizer_config.json)."
             )
         return str(tokenizer.eos_token), last.strip()
     count = ends.index(tokenizer.eos_token) + 1 if tokenizer.eos_token in ends else 1
     end = "".join(plain + ends[:count])
     return end, last.removeprefix(end).strip()
+
+
+def common(*sequences: Any) -> Any:
+    """Return the longest common beginning of texts or lists."""
+    shortest = min(sequences, key=len)
+    count = next(
+        (
+            number
+            for number, values in enumerate(zip(*sequences, strict=False))
+            if any(value != values[0] for value in values)
+        ),
+        len(shortest),
+    )
+    return shortest[:count]
 
 
 def special_tokens(tokenizer: Any) -> set[str]:

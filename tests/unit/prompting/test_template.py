@@ -64,6 +64,18 @@ def test_an_instruction_without_a_place_stands_in_front_of_the_question(system):
     assert shown(chat, asked=ASKED[1:])[0].startswith("<|im_start|>user\n1 or 2?<|im_end|>")
 
 
+def test_an_instruction_that_goes_once_an_answer_follows_stands_in_front_of_the_question():
+    first = "{% if messages[0].role == 'system' %}{% set told = messages[0].content %}{% endif %}"
+    asked = "{{ told ~ '\n\n' if told is defined and loop.last else '' }}{{ m.content }}<|sep|>"
+    one = "{% if m.role == 'user' %}" + asked + "{% else %}{{ m.content }}<|im_end|>{% endif %}"
+    chat = chat_of(first + "{% for m in messages if m.role != 'system' %}" + one + "{% endfor %}")
+    assert chat.shape.folds_system
+    assert shown(chat) == ("Letter only.\n\n1 or 2?<|sep|>", "B<|im_end|>")
+    earlier = [*ASKED, {"role": "assistant", "content": "A"}, {"role": "user", "content": "And 3?"}]
+    expected = "Letter only.\n\n1 or 2?<|sep|>A<|im_end|>And 3?<|sep|>"
+    assert shown(chat, asked=earlier)[0] == expected
+
+
 def test_an_instruction_that_says_nothing_adds_nothing_to_the_question():
     chat = chat_of("{% for m in messages if m.role != 'system' %}" + TURN + "{% endfor %}" + OPENED)
     asked = [{"role": "system", "content": ""}, ASKED[1]]
@@ -82,6 +94,13 @@ def test_a_content_is_given_in_parts_where_a_template_reads_parts():
 def test_a_template_that_opens_no_turn_is_refused_by_what_it_lacks():
     with pytest.raises(ModelError, match="opens no turn.*assistant.*add_generation_prompt"):
         shape_of(LOOP)
+
+
+def test_a_turn_that_is_opened_behind_every_conversation_is_the_models():
+    answer = "{% if m.role == 'assistant' %}<|sep|>{% endif %}{{ m.content }}"
+    chat = chat_of(LOOP.replace("{{ m.content }}", answer) + "<|im_start|>assistant\n")
+    prompt, target = shown(chat)
+    assert prompt.endswith("<|im_start|>assistant\n<|sep|>") and target == "B<|im_end|>"
 
 
 def test_a_template_that_drops_the_question_is_refused():
@@ -200,6 +219,57 @@ def test_any_variable_of_the_template_can_be_set_and_another_is_refused():
     assert not wordy.shape.is_plain
     with pytest.raises(ModelError, match=re.escape("template.cot.tune")):
         shape_of(template, settings={"cot": {"tune": "wordy"}})
+
+
+@pytest.mark.parametrize(
+    ("empty", "finished", "direct"),
+    [
+        ("<think></think>", "", "<think></think>"),
+        ("<think>\n</think>\n\n", "", "<think>\n</think>\n\n"),
+        ("<think></think>", "</think>", "<think></think>"),
+        ("<think></think>", "<|sep|>", "<think></think><|sep|>"),
+    ],
+)
+def test_an_empty_thought_that_finished_answers_lack_ends_the_prompt(empty, finished, direct):
+    """As of Gemma 4 31B and DeepSeek V3.2: only what is still to be answered has it."""
+    content = "{% if m.role == 'assistant' %}" + finished + "{% endif %}{{ m.content }}"
+    opened = "{% if add_generation_prompt %}<|im_start|>assistant\n{% if not enable_thinking %}"
+    opened += f"{{{{ {empty!r} }}}}{{% endif %}}{{% endif %}}"
+    chat = chat_of(LOOP.replace("{{ m.content }}", content) + opened)
+    prompt, target = shown(chat)
+    assert prompt.endswith(f"<|im_start|>assistant\n{direct}") and target == "B<|im_end|>"
+    prompt, target = shown(chat, "thought", reasoning="1 is less")
+    assert prompt.endswith("<|im_start|>assistant\n<think>\n")
+    header = "" if "think" in finished else finished
+    assert target == f"1 is less\n</think>\n\n{header}B<|im_end|>"
+
+
+def test_a_template_that_cuts_thoughts_out_by_their_end_alone_has_thoughts():
+    cut = "{{ m.content.split('</think>')[-1] }}"
+    chat = chat_of(LOOP.replace("{{ m.content }}", cut) + OPENED)
+    assert chat.thought.marks == ("<think>", "</think>") and not chat.shape.thinks
+    written = chat.tokenizer("<think>\nA?</think>B", add_special_tokens=False)["input_ids"]
+    begin, closed = chat.split(written, "cot")
+    assert closed and chat.tokenizer.decode(written[begin:]) == "B"
+
+
+def test_an_end_that_also_closes_thoughts_ends_no_answer():
+    """As of a template for gpt-oss that ends every message alike."""
+    thought = "{% if m.thinking %}<|im_start|>think\n{{ m.thinking }}<|sep|>{% endif %}"
+    one = "<|im_start|>{{ m.role }}\n{{ m.content }}<|sep|>"
+    template = "{% for m in messages %}" + thought + one + "{% endfor %}"
+    template += "{% if add_generation_prompt %}<|im_start|>{% endif %}"
+    with pytest.raises(ModelError, match="no special token that ends nothing else"):
+        shape_of(template, eos="<|sep|>")
+    eos = "<|endoftext|>"
+    chat = chat_of(template, eos=eos)
+    assert shown(chat) == (
+        "<|im_start|>system\nLetter only.<|sep|><|im_start|>user\n1 or 2?<|sep|>"
+        "<|im_start|>assistant\n",
+        f"B{eos}",
+    )
+    assert shown(chat, "thought", reasoning="hm")[1] == f"hm<|sep|><|im_start|>assistant\nB{eos}"
+    assert chat.ends == {chat.tokenizer.convert_tokens_to_ids(eos)}
 
 
 def test_named_marks_give_a_thought_to_a_template_without_one():
