@@ -13,9 +13,8 @@ from caft.prompting.asked import Prompts
 from caft.prompting.chat import Chat
 from caft.prompting.numbers import begins_number
 from caft.running.jobs import Progress
-from caft.students import memory
+from caft.students import memory, reading
 from caft.students.opened import Loaded
-from caft.students.reading import logits_at
 from caft.tables.parquet import records
 
 Result = TypeVar("Result")
@@ -25,6 +24,8 @@ TOKEN_BUDGET = {"cpu": 1000, "cuda": 32768}  # tokens per batch, padding include
 # batch this share, so that it ends for its budget.
 PADDING = 512
 _PADDED_SHARE = 0.125
+_SAVED_SHARE = 0.25  # of a batch's budget, which rows that begin alike have to save
+_KEPT_SHARE = 16  # as many tokens that were read once, and are kept for a row, cost as much as one
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ def score_items(
     progress = progress or Progress("scoring", len(rows))
     progress.advance(len(rows) - len(fitting))
     found: dict[int, dict[str, Any]] = {}
-    scored = batches_that_fit(fitting, budget, lambda batch: score_batch(model, tokenizer, batch))
+    scored = batches_that_fit(
+        model, fitting, budget, lambda batch: score_batch(model, tokenizer, batch)
+    )
     for batch, values in scored:
         found |= {row.index: value for row, value in zip(batch, values, strict=True)}
         progress.advance(len(batch))
@@ -112,12 +115,46 @@ def encode_rows(prompts: Prompts, chat: Chat) -> list[Row]:
     return rows
 
 
-def token_batches(rows: list[Row], budget: int) -> Iterator[list[Row]]:
-    """Group rows of similar length into batches of at most `budget` tokens, or one row."""
+def token_batches(rows: list[Row], budget: int, shares: bool = False) -> Iterator[list[Row]]:
+    """Group rows of similar length into batches of at most `budget` tokens, or one row.
+
+    Args:
+        rows: in any order.
+        budget: tokens that are read for a batch, padding included.
+        shares: whether what all rows of a batch begin with is read once; rows that begin alike
+            then have batches of their own.
+    """
+    loose: list[Row] = []
+    for group in _alike(rows) if shares else []:
+        shared = _shared(group)
+        if shared * (len(group) - 1) < _SAVED_SHARE * budget:
+            loose += group
+        else:
+            yield from _cut(group, budget, shared)
+    yield from _cut(loose if shares else rows, budget)
+
+
+def _alike(rows: list[Row]) -> Iterator[list[Row]]:
+    """Group rows that begin alike for the greater part."""
+    group: list[Row] = []
+    for row in sorted(rows, key=lambda row: row.tokens):
+        if group and not _shared([group[0], row]):
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def _shared(rows: list[Row]) -> int:
+    return reading.shared([row.tokens for row in rows], (row.first for row in rows))
+
+
+def _cut(rows: list[Row], budget: int, shared: int = 0) -> Iterator[list[Row]]:
     batch: list[Row] = []
     filled = 0
     for row in sorted(rows, key=lambda row: (len(row.tokens), row.index)):
-        width = len(row.tokens)
+        width = len(row.tokens) - shared + shared // _KEPT_SHARE
         padding = len(batch) * width - filled
         if batch and ((len(batch) + 1) * width > budget or padding > _padding(filled)):
             yield batch
@@ -129,15 +166,18 @@ def token_batches(rows: list[Row], budget: int) -> Iterator[list[Row]]:
 
 
 def batches_that_fit(
-    rows: list[Row], budget: int, compute: Callable[[list[Row]], Result]
+    model: Any, rows: list[Row], budget: int, compute: Callable[[list[Row]], Result]
 ) -> Iterator[tuple[list[Row], Result]]:
     """Compute batches of at most `budget` tokens, and smaller ones once memory was short."""
+    shares = reading.shares(model)
+
+    def size(batch: list[Row]) -> int:
+        shared = _shared(batch) if shares and len(batch) > 1 else 0
+        longest = max(len(row.tokens) for row in batch)
+        return len(batch) * (longest - shared + shared // _KEPT_SHARE)
+
     return memory.in_batches(
-        rows,
-        token_batches,
-        budget,
-        compute,
-        lambda batch: len(batch) * max(len(row.tokens) for row in batch),
+        rows, lambda left, most: token_batches(left, most, shares), budget, compute, size
     )
 
 
@@ -152,7 +192,7 @@ def answer_logits(model: Any, batch: list[Row], pad: int) -> list[Any]:
         Per row a tensor of shape (max(1, n_gold), vocabulary).
     """
     wanted = [range(row.first, row.first + max(1, len(row.gold))) for row in batch]
-    return logits_at(model, [row.tokens for row in batch], wanted, pad)
+    return reading.logits_at(model, [row.tokens for row in batch], wanted, pad)
 
 
 def score_batch(model: Any, tokenizer: Any, batch: list[Row]) -> list[dict[str, Any]]:

@@ -123,7 +123,7 @@ def mean_losses(
     """Yield the mean of -ln p over each row's target tokens, nats, with the row's index."""
     budget = token_budget or TOKEN_BUDGET[model.device.type]
     measured = batches_that_fit(
-        rows, budget, lambda batch: _losses(model, batch, tokenizer.pad_token_id)
+        model, rows, budget, lambda batch: _losses(model, batch, tokenizer.pad_token_id)
     )
     for batch, losses in measured:
         yield from zip((row.index for row in batch), losses, strict=True)

@@ -11,7 +11,7 @@ text alone:
 
 import inspect
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
@@ -21,6 +21,7 @@ from caft.students import ropes
 # Names of what a forward pass keeps of a text, by family.
 _CACHES = ("past_key_values", "cache_params", "state")
 _PROBE = 24  # tokens of a text that a cache is tried with
+_SHARED = 64  # tokens that texts begin with, at least, where what they share is read once
 _TRIED: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()  # models whose cache was tried
 
 
@@ -46,8 +47,34 @@ class Reader(Protocol):
         """Go on with some of the rows alone."""
 
 
+def shares(model: Any) -> bool:
+    """Tell whether `logits_at` reads once what texts share at their beginning."""
+    return _attends(model) and not ropes.by_length(model)
+
+
+def shared(texts: list[list[int]], starts: Iterable[int]) -> int:
+    """Return how many tokens `logits_at` would read once for all texts; 0 where it pays little.
+
+    Args:
+        texts: two at least, in any order.
+        starts: the first position whose logits are wanted, of each.
+    """
+    longest = max(map(len, texts))
+    count = min(_beginning(min(texts), max(texts)), *starts)
+    return count if count >= max(_SHARED, longest / 2) else 0
+
+
+def _beginning(one: list[int], other: list[int]) -> int:
+    """Return how many tokens two texts have in common at their beginning."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 def logits_at(model: Any, texts: list[list[int]], wanted: list[range], pad: int) -> list[Any]:
     """Run one forward pass and return each text's logits at some positions, float32.
+
+    Where all texts begin alike for the greater part, as few-shot prompts do, the beginning is read
+    in a pass of its own, once.
 
     Returns:
         Per text a tensor of shape (positions, vocabulary), on the model's device.
@@ -55,21 +82,41 @@ def logits_at(model: Any, texts: list[list[int]], wanted: list[range], pad: int)
     import torch
 
     ropes.separate(model)
+    given: dict[str, Any] = {}
+    if len(texts) > 1 and shares(model):
+        starts = [positions.start for positions in wanted]
+        if count := shared(texts, starts):
+            given = _read_once(model, texts[0][:count], len(texts))
+            texts = [text[count:] for text in texts]
+            wanted = [range(one.start - count, one.stop - count) for one in wanted]
     width = max(len(text) for text in texts)
     # Right padding and no mask: with a causal decoder later pads cannot reach an earlier token
     # (checked in tests/unit/complexity/test_forward.py), and sdpa keeps its fast causal path.
     tokens = torch.tensor([text + [pad] * (width - len(text)) for text in texts])
-    given = {}
     if ropes.by_length(model):  # a text's length is told by the mask
         lengths = torch.tensor([len(text) for text in texts])
         mask = torch.arange(width) < lengths[:, None]
         given["attention_mask"] = mask.long().to(model.device)
     rows = [row for row, positions in enumerate(wanted) for _ in positions]
     columns = [position for positions in wanted for position in positions]
+    given = {"use_cache": False, **given}
     with torch.inference_mode(), _head_of(model, rows, columns):
-        output = model(input_ids=tokens.to(model.device), use_cache=False, **given)
+        output = model(input_ids=tokens.to(model.device), **given)
     found = output.logits[0].float()
     return list(found.split([len(positions) for positions in wanted]))
+
+
+def _read_once(model: Any, text: list[int], count: int) -> dict[str, Any]:
+    """Read the beginning of so many texts; return what a pass over what follows is given."""
+    import torch
+    from transformers import DynamicCache
+
+    cache = DynamicCache(config=model.config)
+    tokens = torch.tensor([text], device=model.device)
+    with torch.inference_mode():
+        model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        cache.batch_repeat_interleave(count)
+    return {"past_key_values": cache, "use_cache": True}
 
 
 @contextmanager
