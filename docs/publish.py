@@ -70,7 +70,8 @@ def _verdict(pairs: pd.DataFrame, strategy: str) -> str:
     if before.empty and behind.empty:
         return ""
     sign, row = (1, before.iloc[0]) if len(before) else (-1, behind.iloc[0])
-    value, *ends = (sign * row[f"difference{end}"] for end in ("", "_low", "_high"))
+    ends = ("", "_low", "_high")
+    value, *ends = (round(sign * row[f"difference{end}"], 3) + 0.0 for end in ends)
     word = str(row["verdict"]).split(":")[0].replace("underpowered", "open")
     if sign < 0:
         word = {"better": "worse", "worse": "better"}.get(word, word)

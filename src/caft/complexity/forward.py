@@ -79,7 +79,10 @@ def score_items(
     progress.advance(len(rows) - len(fitting))
     found: dict[int, dict[str, Any]] = {}
     scored = batches_that_fit(
-        model, fitting, budget, lambda batch: score_batch(model, tokenizer, batch)
+        fitting,
+        budget,
+        lambda batch: score_batch(model, tokenizer, batch),
+        reading.shares(model),
     )
     for batch, values in scored:
         found |= {row.index: value for row, value in zip(batch, values, strict=True)}
@@ -166,10 +169,19 @@ def _cut(rows: list[Row], budget: int, shared: int = 0) -> Iterator[list[Row]]:
 
 
 def batches_that_fit(
-    model: Any, rows: list[Row], budget: int, compute: Callable[[list[Row]], Result]
+    rows: list[Row],
+    budget: int,
+    compute: Callable[[list[Row]], Result],
+    shares: bool = False,
 ) -> Iterator[tuple[list[Row], Result]]:
-    """Compute batches of at most `budget` tokens, and smaller ones once memory was short."""
-    shares = reading.shares(model)
+    """Compute batches of at most `budget` tokens, and smaller ones once memory was short.
+
+    Args:
+        rows: in any order.
+        budget: tokens that are read for a batch.
+        compute: of one batch.
+        shares: as in `token_batches`.
+    """
 
     def size(batch: list[Row]) -> int:
         shared = _shared(batch) if shares and len(batch) > 1 else 0

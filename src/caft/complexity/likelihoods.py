@@ -12,6 +12,7 @@ from caft.prompting.prompts import completion
 from caft.prompting.template import Place
 from caft.running.blocks import Cache, Rows
 from caft.running.jobs import Progress
+from caft.students import reading
 from caft.students.opened import Loaded, Subject, open_scorer
 from caft.students.tasks import Made, Task, make_table
 from caft.tables.parquet import records
@@ -123,7 +124,10 @@ def mean_losses(
     """Yield the mean of -ln p over each row's target tokens, nats, with the row's index."""
     budget = token_budget or TOKEN_BUDGET[model.device.type]
     measured = batches_that_fit(
-        model, rows, budget, lambda batch: _losses(model, batch, tokenizer.pad_token_id)
+        rows,
+        budget,
+        lambda batch: _losses(model, batch, tokenizer.pad_token_id),
+        reading.shares(model),
     )
     for batch, losses in measured:
         yield from zip((row.index for row in batch), losses, strict=True)
