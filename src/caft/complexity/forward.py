@@ -78,10 +78,11 @@ def score_items(
     progress = progress or Progress("scoring", len(rows))
     progress.advance(len(rows) - len(fitting))
     found: dict[int, dict[str, Any]] = {}
+    beginning = reading.Beginning()
     scored = batches_that_fit(
         fitting,
         budget,
-        lambda batch: score_batch(model, tokenizer, batch),
+        lambda batch: score_batch(model, tokenizer, batch, beginning),
         reading.shares(model),
     )
     for batch, values in scored:
@@ -197,24 +198,35 @@ def _padding(tokens: int) -> float:
     return max(PADDING, _PADDED_SHARE * tokens)
 
 
-def answer_logits(model: Any, batch: list[Row], pad: int) -> list[Any]:
+def answer_logits(
+    model: Any, batch: list[Row], pad: int, beginning: reading.Beginning | None = None
+) -> list[Any]:
     """Run one forward pass and return each row's logits at the answer positions, float32.
+
+    Args:
+        model: on its device.
+        batch: of rows.
+        pad: a token that fills rows up.
+        beginning: what was read for batches before.
 
     Returns:
         Per row a tensor of shape (max(1, n_gold), vocabulary).
     """
     wanted = [range(row.first, row.first + max(1, len(row.gold))) for row in batch]
-    return reading.logits_at(model, [row.tokens for row in batch], wanted, pad)
+    return reading.logits_at(model, [row.tokens for row in batch], wanted, pad, beginning)
 
 
-def score_batch(model: Any, tokenizer: Any, batch: list[Row]) -> list[dict[str, Any]]:
+def score_batch(
+    model: Any, tokenizer: Any, batch: list[Row], beginning: reading.Beginning | None = None
+) -> list[dict[str, Any]]:
     """Return scores-table values of a batch; non-finite logits give a status and nulls.
 
     All is computed on the model's device and comes from there at once.
     """
     import torch
 
-    logits, device = answer_logits(model, batch, tokenizer.pad_token_id), model.device
+    logits = answer_logits(model, batch, tokenizer.pad_token_id, beginning)
+    device = model.device
     every = torch.cat(logits)  # position after position
     row_of = [number for number, part in enumerate(logits) for _ in part]
     of = torch.tensor(row_of, device=device)

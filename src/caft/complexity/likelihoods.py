@@ -123,10 +123,11 @@ def mean_losses(
 ) -> Iterator[tuple[int, float]]:
     """Yield the mean of -ln p over each row's target tokens, nats, with the row's index."""
     budget = token_budget or TOKEN_BUDGET[model.device.type]
+    beginning = reading.Beginning()
     measured = batches_that_fit(
         rows,
         budget,
-        lambda batch: _losses(model, batch, tokenizer.pad_token_id),
+        lambda batch: _losses(model, batch, tokenizer.pad_token_id, beginning),
         reading.shares(model),
     )
     for batch, losses in measured:
@@ -134,12 +135,12 @@ def mean_losses(
         progress.advance(len(batch))
 
 
-def _losses(model: Any, batch: list[Row], pad: int) -> list[float]:
+def _losses(model: Any, batch: list[Row], pad: int, beginning: reading.Beginning) -> list[float]:
     """Return each row's mean loss; it is computed on the model's device and comes at once."""
     import torch
 
     found = []
-    for row, logits in zip(batch, answer_logits(model, batch, pad), strict=True):
+    for row, logits in zip(batch, answer_logits(model, batch, pad, beginning), strict=True):
         gold = torch.tensor(row.gold, device=logits.device)
         found.append(-logits.log_softmax(-1).gather(1, gold[:, None]).mean())
     losses: list[float] = torch.stack(found).tolist()

@@ -13,6 +13,8 @@ import inspect
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
@@ -22,6 +24,7 @@ from caft.students import ropes
 _CACHES = ("past_key_values", "cache_params", "state")
 _PROBE = 24  # tokens of a text that a cache is tried with
 _SHARED = 64  # tokens that texts begin with, at least, where what they share is read once
+_STILL = 0.9  # of what texts share, which is enough where it was read before
 _TRIED: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()  # models whose cache was tried
 
 
@@ -70,11 +73,59 @@ def _beginning(one: list[int], other: list[int]) -> int:
     return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def logits_at(model: Any, texts: list[list[int]], wanted: list[range], pad: int) -> list[Any]:
+@dataclass
+class Beginning:
+    """What was read of texts that begin alike, for one model that stays as it is.
+
+    Attributes:
+        tokens: of the beginning.
+        cache: what the model keeps of them, for one row; None before any was read.
+    """
+
+    tokens: list[int] = field(default_factory=list)
+    cache: Any = None
+
+    def read(self, model: Any, text: list[int]) -> int:
+        """Read a text, unless most of it was read before; return how many tokens are read."""
+        import torch
+        from transformers import DynamicCache
+
+        count = len(self.tokens)
+        if self.cache is None or count < _STILL * len(text) or text[:count] != self.tokens:
+            self.tokens, self.cache = text, DynamicCache(config=model.config)
+            given = {"past_key_values": self.cache, "use_cache": True, "logits_to_keep": 1}
+            with torch.inference_mode():
+                model(input_ids=torch.tensor([text], device=model.device), **given)
+        return len(self.tokens)
+
+    def of(self, rows: int) -> Any:
+        """Return a cache of so many rows that all begin so."""
+        import torch
+
+        with torch.inference_mode():
+            cache = deepcopy(self.cache)
+            cache.batch_repeat_interleave(rows)
+        return cache
+
+
+def logits_at(
+    model: Any,
+    texts: list[list[int]],
+    wanted: list[range],
+    pad: int,
+    beginning: Beginning | None = None,
+) -> list[Any]:
     """Run one forward pass and return each text's logits at some positions, float32.
 
     Where all texts begin alike for the greater part, as few-shot prompts do, the beginning is read
     in a pass of its own, once.
+
+    Args:
+        model: on its device.
+        texts: token ids, of any length each.
+        wanted: positions of each, one after the other.
+        pad: a token that fills rows up.
+        beginning: of earlier texts; the same one is read again for no later ones.
 
     Returns:
         Per text a tensor of shape (positions, vocabulary), on the model's device.
@@ -86,7 +137,9 @@ def logits_at(model: Any, texts: list[list[int]], wanted: list[range], pad: int)
     if len(texts) > 1 and shares(model):
         starts = [positions.start for positions in wanted]
         if count := shared(texts, starts):
-            given = _read_once(model, texts[0][:count], len(texts))
+            beginning = beginning or Beginning()
+            count = beginning.read(model, texts[0][:count])
+            given = {"past_key_values": beginning.of(len(texts)), "use_cache": True}
             texts = [text[count:] for text in texts]
             wanted = [range(one.start - count, one.stop - count) for one in wanted]
     width = max(len(text) for text in texts)
@@ -104,19 +157,6 @@ def logits_at(model: Any, texts: list[list[int]], wanted: list[range], pad: int)
         output = model(input_ids=tokens.to(model.device), **given)
     found = output.logits[0].float()
     return list(found.split([len(positions) for positions in wanted]))
-
-
-def _read_once(model: Any, text: list[int], count: int) -> dict[str, Any]:
-    """Read the beginning of so many texts; return what a pass over what follows is given."""
-    import torch
-    from transformers import DynamicCache
-
-    cache = DynamicCache(config=model.config)
-    tokens = torch.tensor([text], device=model.device)
-    with torch.inference_mode():
-        model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        cache.batch_repeat_interleave(count)
-    return {"past_key_values": cache, "use_cache": True}
 
 
 @contextmanager

@@ -48,6 +48,20 @@ def test_each_text_is_scored_as_alone_where_all_begin_alike(family):
         assert torch.allclose(logits, plain, rtol=1e-3, atol=1e-4 * float(plain.abs().max()))
 
 
+@torch.inference_mode()
+def test_what_was_read_for_a_batch_is_read_again_for_none_that_begins_so():
+    model, beginning = built("Gemma3Text"), reading.Beginning()
+    first, second = texts([5, 2]), texts([6, 9])  # of one beginning
+    other = [[*text[::-1], 7, 8, 9] for text in texts([0, 0])]
+    fresh = [answer_logits(model, rows_of(asked), 0) for asked in (first, second, other)]
+    passes = widths(model)
+    found = [answer_logits(model, rows_of(asked), 0, beginning) for asked in (first, second, other)]
+    assert [rows for rows, _ in passes] == [1, 2, 2, 1, 2]
+    for batch, alone in zip(found, fresh, strict=True):
+        for logits, plain in zip(batch, alone, strict=True):
+            assert torch.allclose(logits, plain, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("ends", "beginning", "shared"),
     [
