@@ -49,18 +49,19 @@ def side_by_side(folder: Path) -> list[str]:
     chains = pairs[pairs["mode"] == "cot"]
     heads = ["strategy", "direct", "chains", "adaptive", "teacher tokens"]
     heads += ["tokens written: chains, adaptive", f"chains against `{REFERENCE}`"]
-    lines = [heads, ["---"] * len(heads)]
+    lines = [heads]
     for strategy, rows in summary.groupby("strategy", sort=False):
         modes = [rows[rows["mode"] == mode].iloc[0] for mode in MODES]
         teacher = f"{rows['teacher_completion_tokens'].max():,.0f}"
         written = ", ".join(f"{row['written_tokens']:.1f}" for row in modes[1:])
         verdict = _verdict(chains, str(strategy))
         lines.append([f"`{strategy}`", *map(_accuracy, modes), teacher, written, verdict])
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+    head, *rows = [f"| {' | '.join(cells)} |" for cells in lines]
+    return [head, "|---" * len(heads) + "|", *rows]
 
 
 def _accuracy(row: pd.Series) -> str:
-    return f"{row['accuracy']:.3f} [{row['accuracy_low']:.3f}, {row['accuracy_high']:.3f}]"
+    return f"{row['accuracy']:.2f} [{row['accuracy_low']:.2f}, {row['accuracy_high']:.2f}]"
 
 
 def _verdict(pairs: pd.DataFrame, strategy: str) -> str:
@@ -70,12 +71,12 @@ def _verdict(pairs: pd.DataFrame, strategy: str) -> str:
     if before.empty and behind.empty:
         return ""
     sign, row = (1, before.iloc[0]) if len(before) else (-1, behind.iloc[0])
-    ends = ("", "_low", "_high")
-    value, *ends = (round(sign * row[f"difference{end}"], 3) + 0.0 for end in ends)
+    names = ("difference", "difference_low", "difference_high")
+    value, *ends = (round(sign * row[name], 2) + 0.0 for name in names)
     word = str(row["verdict"]).split(":")[0].replace("underpowered", "open")
     if sign < 0:
         word = {"better": "worse", "worse": "better"}.get(word, word)
-    return f"{value:+.3f} [{min(ends):+.3f}, {max(ends):+.3f}], {word}"
+    return f"{value:+.2f} [{min(ends):+.2f}, {max(ends):+.2f}], {word}"
 
 
 if __name__ == "__main__":

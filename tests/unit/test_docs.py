@@ -171,7 +171,7 @@ def test_every_column_of_a_parquet_table_is_described_in_order(name):
 def test_lines_are_short_and_links_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
     lines = text.splitlines()
-    if page.name == "students.md":  # a row of a table cannot be wrapped
+    if page.name in ("students.md", "strategies.md"):  # a row of a table cannot be wrapped
         lines = [line for line in lines if not line.startswith("|")]
     assert [line for line in lines if len(line) > 120] == []
     links = re.findall(r"\]\(([^)#:]+)\)", text)
