@@ -84,7 +84,7 @@ def measure(way: str, student: Path, count: int, longest: int) -> dict[str, Any]
         if way == "caft":
             trainer: Any = StageTrainer(
                 model, settings, train_dataset=data, recipe=recipe, order=order,
-                identity="", meter=None, kept_as=None, **common,
+                identity="", meter=None, **common,
             )  # fmt: skip
         else:
             kind = SFTTrainer if way == WAYS[0] else Ordered
