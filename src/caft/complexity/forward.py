@@ -154,11 +154,16 @@ def _shared(rows: list[Row]) -> int:
     return reading.shared([row.tokens for row in rows], (row.first for row in rows))
 
 
+def _width(row: Row, shared: int) -> int:
+    """Return what a row takes of a budget where so many of its tokens were read before."""
+    return len(row.tokens) - shared + shared // _KEPT_SHARE
+
+
 def _cut(rows: list[Row], budget: int, shared: int = 0) -> Iterator[list[Row]]:
     batch: list[Row] = []
     filled = 0
     for row in sorted(rows, key=lambda row: (len(row.tokens), row.index)):
-        width = len(row.tokens) - shared + shared // _KEPT_SHARE
+        width = _width(row, shared)
         padding = len(batch) * width - filled
         if batch and ((len(batch) + 1) * width > budget or padding > _padding(filled)):
             yield batch
@@ -186,8 +191,7 @@ def batches_that_fit(
 
     def size(batch: list[Row]) -> int:
         shared = _shared(batch) if shares and len(batch) > 1 else 0
-        longest = max(len(row.tokens) for row in batch)
-        return len(batch) * (longest - shared + shared // _KEPT_SHARE)
+        return len(batch) * max(_width(row, shared) for row in batch)
 
     return memory.in_batches(
         rows, lambda left, most: token_batches(left, most, shares), budget, compute, size

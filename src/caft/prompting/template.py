@@ -463,16 +463,9 @@ def _end(render: Renderer, form: Form, thought: ThoughtForm | None) -> tuple[str
 
 def common(*sequences: Any) -> Any:
     """Return the longest common beginning of texts or lists."""
-    shortest = min(sequences, key=len)
-    count = next(
-        (
-            number
-            for number, values in enumerate(zip(*sequences, strict=False))
-            if any(value != values[0] for value in values)
-        ),
-        len(shortest),
-    )
-    return shortest[:count]
+    first, last = min(sequences), max(sequences)  # all others lie between them
+    pairs = enumerate(zip(first, last, strict=False))
+    return first[: next((number for number, (a, b) in pairs if a != b), len(first))]
 
 
 def special_tokens(tokenizer: Any) -> set[str]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
+from caft.prompting.template import common
 from caft.students import ropes
 
 # Names of what a forward pass keeps of a text, by family.
@@ -63,14 +64,8 @@ def shared(texts: list[list[int]], starts: Iterable[int]) -> int:
         starts: the first position whose logits are wanted, of each.
     """
     longest = max(map(len, texts))
-    count = min(_beginning(min(texts), max(texts)), *starts)
+    count = min(len(common(*texts)), *starts)
     return count if count >= max(_SHARED, longest / 2) else 0
-
-
-def _beginning(one: list[int], other: list[int]) -> int:
-    """Return how many tokens two texts have in common at their beginning."""
-    pairs = enumerate(zip(one, other, strict=False))
-    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 @dataclass
@@ -92,10 +87,11 @@ class Beginning:
 
         count = len(self.tokens)
         if self.cache is None or count < _STILL * len(text) or text[:count] != self.tokens:
-            self.tokens, self.cache = text, DynamicCache(config=model.config)
-            given = {"past_key_values": self.cache, "use_cache": True, "logits_to_keep": 1}
+            cache = DynamicCache(config=model.config)
+            given = {"past_key_values": cache, "use_cache": True, "logits_to_keep": 1}
             with torch.inference_mode():
                 model(input_ids=torch.tensor([text], device=model.device), **given)
+            self.tokens, self.cache = text, cache  # not before: memory may be short on the way
         return len(self.tokens)
 
     def of(self, rows: int) -> Any:
@@ -133,7 +129,7 @@ def logits_at(
     import torch
 
     ropes.separate(model)
-    given: dict[str, Any] = {}
+    given: dict[str, Any] = {"use_cache": False}
     if len(texts) > 1 and shares(model):
         starts = [positions.start for positions in wanted]
         if count := shared(texts, starts):
@@ -152,7 +148,6 @@ def logits_at(
         given["attention_mask"] = mask.long().to(model.device)
     rows = [row for row, positions in enumerate(wanted) for _ in positions]
     columns = [position for positions in wanted for position in positions]
-    given = {"use_cache": False, **given}
     with torch.inference_mode(), _head_of(model, rows, columns):
         output = model(input_ids=tokens.to(model.device), **given)
     found = output.logits[0].float()

@@ -62,6 +62,23 @@ def test_what_was_read_for_a_batch_is_read_again_for_none_that_begins_so():
             assert torch.allclose(logits, plain, rtol=1e-3, atol=1e-3)
 
 
+@torch.inference_mode()
+def test_a_beginning_that_was_read_in_part_counts_as_unread():
+    model, beginning, asked = built("Llama"), reading.Beginning(), texts([5, 2])
+    fresh = answer_logits(model, rows_of(asked), 0)
+
+    def short(*_):
+        raise RuntimeError("out of memory")
+
+    handle = model.model.layers[2].register_forward_pre_hook(short)
+    with pytest.raises(RuntimeError):
+        answer_logits(model, rows_of(asked), 0, beginning)
+    handle.remove()
+    found = answer_logits(model, rows_of(asked), 0, beginning)
+    for logits, plain in zip(found, fresh, strict=True):
+        assert torch.allclose(logits, plain, rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("ends", "beginning", "shared"),
     [
