@@ -94,9 +94,9 @@ def scored(monkeypatch):
     """Count the items that go through the model when scores are computed."""
     counted = []
 
-    def count(model, tokenizer, batch):
+    def count(model, tokenizer, batch, *rest):
         counted.extend(row.index for row in batch)
-        return score_batch(model, tokenizer, batch)
+        return score_batch(model, tokenizer, batch, *rest)
 
     score_batch = forward.score_batch
     monkeypatch.setattr(forward, "score_batch", count)
