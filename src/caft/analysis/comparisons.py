@@ -184,8 +184,8 @@ def verdict(
     Returns:
         `better` or `worse`, of one, if p_adjusted < 0.05 and the interval leaves out 0; else
         `no detectable difference` if a relevant difference had been found with 80% power; else
-        `underpowered: needs about N items`, `… N seeds` where the seeds give most of the variance,
-        or `… N seeds and M items` where neither alone would do.
+        `underpowered: needs about N items`, `… N seeds` or `… N seeds and M items`, whichever costs
+        least.
 
     Raises:
         ComparisonError: if the items differ in number, or relevant is out of range.

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from numpy.typing import ArrayLike
 
@@ -12,6 +12,7 @@ from caft.errors import ComparisonError
 ERROR_RATE = 0.05
 _POWER = 0.8
 # Two significant digits are all that a plan deserves: 2 to 9, 10 to 99, 100, 110, ...
+_PATIENCE = 2  # times the best number of seeds so far: where the search for a better one ends
 _COUNTS = [*range(2, 10), *(number * 10**power for power in range(12) for number in range(10, 100))]
 
 
@@ -93,21 +94,34 @@ def _items_needed(contrast: Contrast, limit: float, comparisons: int) -> float:
 
 
 def _seeds_needed(contrast: Contrast, limit: float, comparisons: int) -> float:
-    if all(side.seeds == 1 for side in contrast.sides):
-        return math.inf
     return _smallest(lambda n: detectable(contrast.with_seeds(n), comparisons) <= limit)
 
 
 def missing(contrast: Contrast, limit: float, comparisons: int) -> str:
-    """Return what would make the relevant difference detectable, in words."""
-    items = _items_needed(contrast, limit, comparisons)
-    seeds = _seeds_needed(contrast, limit, comparisons)
-    seeds_dominate = contrast.seed_variance > contrast.variance / 2
-    if items < math.inf and not (seeds_dominate and seeds < math.inf):
-        return f"{items:.0f} items"
-    if seeds < math.inf:
-        return f"{seeds:.0f} seeds"
-    # Neither alone: seeds and items may each take half of the variance that the power allows.
-    seeds = _seeds_needed(contrast.with_items(_COUNTS[-1]), limit / math.sqrt(2), comparisons)
-    items = _items_needed(contrast.with_seeds(int(seeds)), limit, comparisons)
-    return f"{seeds:.0f} seeds and {items:.0f} items"
+    """Return in words which seeds and items would make the relevant difference detectable.
+
+    Of all pairs of both numbers it is about the cheapest: every seed is a training, which is taken
+    to cost as much as the answers to all items that there are, and answers all items.
+    """
+    now = best = max(side.seeds for side in contrast.sides)
+    least = _items_needed(contrast, limit, comparisons)
+    for seeds in _more_seeds(now):
+        if seeds > _PATIENCE * best and least < math.inf:
+            break
+        items = _items_needed(contrast.with_seeds(seeds), limit, comparisons)
+        if seeds * (items + contrast.count) < best * (least + contrast.count):
+            best, least = seeds, items
+    if best == now:
+        return f"{least:.0f} items"
+    if least <= contrast.count:  # those that there are do, and with all of them fewer seeds do
+        return f"{_seeds_needed(contrast, limit, comparisons):.0f} seeds"
+    return f"{best} seeds and {least:.0f} items"
+
+
+def _more_seeds(now: int) -> Iterator[int]:
+    """Yield numbers of seeds to try, each a fifth above the one before; none for a single seed."""
+    last = now
+    for count in _COUNTS if now > 1 else ():
+        if count >= 1.2 * last:
+            last = count
+            yield count

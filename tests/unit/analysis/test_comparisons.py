@@ -16,7 +16,7 @@ from caft.analysis.comparisons import (
     verdict,
 )
 from caft.analysis.intervals import accuracy_interval
-from caft.analysis.power import items_needed
+from caft.analysis.power import detectable_difference, items_needed
 from caft.errors import ComparisonError
 
 
@@ -259,6 +259,20 @@ def test_a_verdict_asks_for_both_where_neither_alone_would_do():
     found = verdict(one, other, 1.0, relevant=0.02)
     assert found.startswith("underpowered: needs about ")
     assert " seeds and " in found and found.endswith(" items")
+
+
+def test_a_verdict_asks_for_further_seeds_where_they_spare_many_items():
+    # Two seeds say next to nothing of others: the t quantile of so few degrees of freedom is 11.
+    one, other = np.random.default_rng(1).random((2, 2, 126)) < 0.5
+    assert items_needed(one, other, comparisons=3) > 2000
+    found = verdict(one, other, 1.0, comparisons=3).removeprefix("underpowered: needs about ")
+    seeds, items = map(int, found.removesuffix(" items").split(" seeds and "))
+    assert 2 < seeds < 12 and items < 1000
+    reached = detectable_difference(one, other, items=items, seeds=seeds, comparisons=3)
+    assert 0.045 < reached <= 0.05
+    for dearer in (seeds - 1, seeds + 1):  # with as many answers as the same cost allows
+        fewer = round(seeds * (items + 126) / dearer - 126)
+        assert detectable_difference(one, other, fewer, dearer, comparisons=3) > 0.049
 
 
 @pytest.mark.parametrize("relevant", [0, -0.1, 1, math.nan])
