@@ -4,8 +4,9 @@
 
 One epoch of made-up rows in float32 on the CPU, with the recipe's defaults but a constant rate:
 TRL's trainer with the rows in its own random order, TRL's trainer with the rows in caft's order,
-and caft, each in a process of its own. The losses of the last two have to agree. Counted from the
-first step to the last: benchmarks/start/run.py counts what comes before.
+caft, and caft with the frozen weights in bfloat16, each in a process of its own. The losses of the
+second and the third have to agree. Counted from the first step to the last: benchmarks/start/run.py
+counts what comes before.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-WAYS = ("TRL, its own order", "TRL, caft's order", "caft")
+WAYS = ("TRL, its own order", "TRL, caft's order", "caft", "caft, bfloat16")
 
 
 def mixture(count: int, longest: int) -> Any:
@@ -72,16 +73,17 @@ def measure(way: str, student: Path, count: int, longest: int) -> dict[str, Any]
 
     # No warm-up: caft starts that of a short stage one step later, above a rate of 0.
     recipe, chat = Recipe(schedule="constant"), load_chat(student)
+    dtype = "bfloat16" if way == WAYS[3] else "float32"
     set_seed(1)
-    model = trainable_model(student, None, recipe, "float32", "sdpa")
+    model = trainable_model(student, None, recipe, dtype, "sdpa")
     rows = encode_mixture(mixture(count, longest), chat)
     data = dataset_of(rows, "none", 0, chat.tokenizer.pad_token_id)
     order = RowOrder([len(row["input_ids"]) for row in rows], recipe.rows_per_update, 1)
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        settings = trainer_settings(recipe, 1, 1, "cpu", "float32", Path(folder), False)
+        settings = trainer_settings(recipe, 1, 1, "cpu", dtype, Path(folder), False)
         common: dict[str, Any] = {"processing_class": chat.tokenizer, "callbacks": [clock]}
-        if way == "caft":
+        if way in WAYS[2:]:
             trainer: Any = StageTrainer(
                 model, settings, train_dataset=data, recipe=recipe, order=order,
                 identity="", meter=None, **common,
@@ -120,6 +122,8 @@ def main() -> None:
         print(f"| {way} | {took['cpu']:.0f} | {took['tokens']} | {rate:.1f} |", flush=True)
     apart = max(abs(a - b) for a, b in zip(losses[WAYS[1]], losses[WAYS[2]], strict=True))
     print(f"\nlosses of {len(losses['caft'])} steps differ by at most {apart:.1e}")
+    rounded = max(abs(a - b) for a, b in zip(losses["caft"], losses[WAYS[3]], strict=True))
+    print(f"in bfloat16 by at most {rounded:.1e}")
     sys.exit(apart > 1e-5)
 
 

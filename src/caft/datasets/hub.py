@@ -9,7 +9,7 @@ from pydantic import Field
 from caft.datasets import Adapter, RawRows
 from caft.datasets.cards import SHOWN, card_problem, cards
 from caft.datasets.mapping import Mapper, limited
-from caft.datasets.parts import suggested
+from caft.datasets.parts import SPLITS, suggested
 from caft.datasets.settings import Parts, TableSettings
 from caft.errors import ItemError
 from caft.settings import key, optional
@@ -18,7 +18,6 @@ from caft.tables.files import files_in
 from caft.tables.links import is_inside, way_out
 from caft.tables.rows import Limits, Row, checked, require_size
 
-_SPLITS = ("train", "validation", "test")
 _ROWS = 1000  # unpacked at once
 
 
@@ -64,7 +63,7 @@ class Hub(TableSettings):
         return {part: part if self.official_splits else None for part in self.parts}
 
     def _unplaced(self) -> str | None:
-        names = [one for one in self.split_of() if one not in _SPLITS]
+        names = [one for one in self.split_of() if one not in SPLITS]
         if isinstance(self.parts, Parts) or not self.official_splits or not names:
             return None
         return (

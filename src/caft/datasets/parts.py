@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from caft.datasets.settings import Parts
 from caft.errors import ItemError
 
+SPLITS = ("train", "validation", "test")
 _USUAL = {
     "train": "train",
     "test": "test",
@@ -32,7 +33,7 @@ def require_parts(name: str, found: Iterable[str], parts: Parts) -> None:
 
 def guessed(names: Iterable[str]) -> dict[str, list[str]]:
     """Return the split of each part whose name tells it."""
-    splits: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
+    splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for name in names:
         plain = name.casefold()
         split = next((one for word, one in _USUAL.items() if word in plain), None)

@@ -29,7 +29,6 @@ _SAMPLE = 300  # items of which texts are counted
 _TEMPLATE = 12
 _END = 1  # the token that ends what the model writes
 _PIECE = re.compile(r"[^\W\d_]{1,7}|\d| (?=\d)|[^\w\s]")
-_SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
