@@ -199,7 +199,7 @@ def test_an_out_of_memory_halves_the_batches_of_scores_and_changes_none():
 
 def test_the_cache_is_bounded_by_the_free_memory():
     from caft.students import memory
-    from caft.students.reading import bytes_per_token
+    from caft.students.readers import bytes_per_token
 
     model = random_model()
     free, _ = torch.cuda.mem_get_info()

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from caft.errors import ModelError
+from caft.prompting.probing import probe
 from caft.prompting.prompts import Messages
 from caft.prompting.settings import Template
 from caft.prompting.template import (
@@ -16,7 +17,6 @@ from caft.prompting.template import (
     Shape,
     ThoughtForm,
     common,
-    probe,
     special_pattern,
     special_pieces,
     special_tokens,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from caft.students import memory, ropes
-from caft.students.reading import bytes_per_token, open_reader
+from caft.students.readers import bytes_per_token, open_reader
 
 Measure = Callable[[Any, Any], Any]
 Draw = Callable[[Any, Any], Any]

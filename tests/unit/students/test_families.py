@@ -5,7 +5,7 @@ import torch
 import transformers
 
 from caft.complexity.forward import Row, answer_logits
-from caft.students import reading
+from caft.students import readers
 from caft.students.decoder import Decoder, Text
 
 TOKENS = 61
@@ -165,8 +165,8 @@ def test_what_is_measured_belongs_to_the_tokens_that_are_written(family):
 
 
 def test_a_cache_that_says_something_else_than_the_text_is_found(caplog):
-    assert all(reading.cache_is_right(built(family)) for family in ("Llama", "Lfm2", "MiniMax"))
-    assert not any(reading.cache_is_right(built(family)) for family in AGAIN)
+    assert all(readers.cache_is_right(built(family)) for family in ("Llama", "Lfm2", "MiniMax"))
+    assert not any(readers.cache_is_right(built(family)) for family in AGAIN)
     model = built("RecurrentGemma")
     written(model, prompts([3, 4]))
     written(model, prompts([3, 4]))

@@ -8,7 +8,7 @@ import torch
 from caft.complexity.forward import Row, batches_that_fit
 from caft.students import memory
 from caft.students.decoder import Decoder, Text
-from caft.students.reading import bytes_per_token
+from caft.students.readers import bytes_per_token
 
 NEW = 6
 PROMPTS = [[3 + n, 5, 7, 11 + n] * (1 + n % 3) for n in range(9)]
