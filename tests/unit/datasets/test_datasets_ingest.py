@@ -175,7 +175,7 @@ def test_the_same_id_with_the_same_content_is_a_duplicate():
 
 
 def test_a_hash_collision_is_an_error(monkeypatch):
-    monkeypatch.setattr("caft.datasets.ingest.item_id", lambda *content: "0" * 16)
+    monkeypatch.setattr("caft.datasets.content.item_id", lambda *content: "0" * 16)
     with pytest.raises(ItemError, match="row 1 and q.jsonl, row 2: different questions share"):
         run([row(1), row(2)])
 

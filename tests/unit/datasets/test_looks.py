@@ -4,7 +4,9 @@ import pandas as pd
 import pytest
 
 from caft.datasets import RawRows
-from caft.datasets.ingest import ingest, shuffled, unmarked
+from caft.datasets.cells import unmarked
+from caft.datasets.content import shuffled
+from caft.datasets.ingest import ingest
 from caft.datasets.looks import as_table
 from caft.datasets.overlap import overlaps
 from caft.datasets.settings import Splits
