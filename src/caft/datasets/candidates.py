@@ -6,7 +6,7 @@ from itertools import chain, islice
 from typing import Any
 
 from caft.datasets.cells import options, parted, text
-from caft.datasets.parts import SPLITS, guessed
+from caft.datasets.parts import guessed
 from caft.prompting.numbers import canonical_number
 from caft.tables.selectors import Misfit, parsed, select
 
@@ -68,7 +68,7 @@ def readings(
     for candidate in _candidates(values):
         columns = {**candidate["columns"], **_others(rest, values, candidate["columns"])}
         columns["question"] = _with_text(values, columns)
-        yield {**candidate, "columns": columns, **_own_splits(columns, values)}
+        yield {**candidate, "columns": columns}
 
 
 def untold(values: Mapping[str, list[Any]], record: Mapping[str, Any]) -> str:
@@ -315,14 +315,6 @@ def _others(
 
 
 def _is_split(texts: list[Any]) -> bool:
+    """Tell whether some value names a split; whether all rows have one is not seen here."""
     names = {str(one) for one in texts}
-    known = all(guessed([name]) for name in names)
-    return known and len(names) <= 10 and {"train", "test"} <= guessed(names).keys()
-
-
-def _own_splits(columns: Mapping[str, Any], values: Mapping[str, list[Any]]) -> dict[str, Any]:
-    """Return the key `parts` if a column of splits has other names than ours."""
-    if "split" not in columns:
-        return {}
-    names = dict.fromkeys(str(one) for one in values[columns["split"]] if one)
-    return {} if set(names) <= set(SPLITS) else {"parts": guessed(names)}
+    return len(names) <= 10 and bool(guessed(names))

@@ -1,5 +1,6 @@
 """Questions from a file, or from several of one form: Parquet, Arrow, JSON, CSV, TSV or Excel."""
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,20 @@ from pydantic import Field
 from caft.datasets import Adapter, RawRows
 from caft.datasets.cells import as_text
 from caft.datasets.mapping import Mapper, Records, check_columns, limited, sorted_out
-from caft.datasets.parts import guessed, require_parts, suggested
+from caft.datasets.parts import divided, require_parts, shown, suggested
 from caft.datasets.settings import Parts, TableSettings
 from caft.errors import ItemError
 from caft.settings import Section, key, optional
 from caft.tables.containers import FileFormat, wrong_encoding
-from caft.tables.reading import Part, Reading, class_names, lists_in, parts_of, read_rows
+from caft.tables.reading import (
+    Part,
+    Reading,
+    by_name,
+    class_names,
+    lists_in,
+    parts_of,
+    read_rows,
+)
 from caft.tables.rows import BLANK, Limits
 from caft.tables.selectors import select
 
@@ -56,8 +65,9 @@ class File(TableSettings):
         "`[]` if each entry of the object is a row."
     )
     parts: Parts | None = optional(
-        "Which values of `columns.split`, which parts of a saved data set, or which lists of a "
-        "file that is one JSON object are which split. Others are refused."
+        "Which values of `columns.split`, which parts of a saved data set, which files of a folder "
+        "or pattern (`train` is `train.csv`, and all `train-00000-of-00002.parquet`), or which "
+        "lists of a file that is one JSON object are which split. Others are refused."
     )
     rationales: RationaleFile | None = optional(
         "A second file with worked solutions, joined by id."
@@ -89,6 +99,8 @@ class File(TableSettings):
             yield "encoding", problem
         if self.parts and (name := self.parts.doubled()):
             yield "parts", f"{name!r} is named twice."
+        if self.parts and self.parts.leave_out and self.columns.split:
+            yield "parts", "leave_out names parts, and `columns.split` has rows; give each a split."
         if self.rationales and self.columns.id is None:
             yield "columns", "rationales are joined by id; name the id column."
 
@@ -127,15 +139,16 @@ def read(settings: File, seed: int, downloads: Path) -> RawRows:
             keys say, or lacks a mapped column.
     """
     parts = _parts(settings)
-    files = [(file, part) for part in parts for file in part.files]
-    if not files:
+    if not any(part.files for part in parts):
         raise ItemError(
             f"{settings.path}: no such file; check `path` of this dataset in the config."
         )
     _check_parts(settings, parts)
+    left = settings.parts.left_out() if settings.parts else []
+    files = [(file, part) for part in parts if part.name not in left for file in part.files]
     mapper = Mapper(settings, settings.path)
     raw = mapper.all(_mapped(settings, files, mapper))
-    raw.notes += _own_names(settings, [Path(file).name for file, _ in files])
+    raw.notes += _own_names(settings, [file for file, _ in files])
     if settings.rationales:
         raw.rows = _with_rationales(raw.rows, settings.rationales, settings)
     return limited(raw, settings.limit)
@@ -155,7 +168,7 @@ def _mapped(
 
 
 def _parts(settings: File) -> list[Part]:
-    """Return the parts of the files; those of one JSON object are its lists.
+    """Return the parts: of one JSON object its lists, of several files those of one name.
 
     Raises:
         ItemError: if `parts` is given, and neither a column nor the files have any.
@@ -164,15 +177,14 @@ def _parts(settings: File) -> list[Part]:
     if not parts or parts[0].name or settings.columns.split or not settings.parts:
         return parts
     (whole,) = parts
-    lists = [
-        Part([file], name, name)
-        for file in whole.files
-        for name in lists_in(file, settings.limits, settings.reading)
-    ]
-    if len(whole.files) > 1 or not lists or settings.records:
+    if len(whole.files) > 1:
+        return by_name(whole.files)
+    (file,) = whole.files
+    lists = [Part([file], n, n) for n in lists_in(file, settings.limits, settings.reading)]
+    if not lists or settings.records:
         raise ItemError(
-            f"{settings.path}: has no parts of its own, as a folder that `datasets` has saved or "
-            "one JSON object of lists has; name the column of splits as `columns.split`, or leave "
+            f"{settings.path}: has no parts of its own, as several files or one JSON object of "
+            "lists have; name the column of splits as `columns.split`, or leave "
             "out `parts`."
         )
     return lists
@@ -182,18 +194,22 @@ def _own_names(settings: File, files: list[str]) -> Iterator[str]:
     """Warn of files that are called as splits, where all of them are read as one."""
     if settings.parts or settings.columns.split:
         return
-    found = guessed(files)
-    if {"train", "test"} <= found.keys():
+    parts, _ = divided(part.name or "" for part in by_name(files))
+    if parts:
         yield (
-            f"{found['train'][0]} and {found['test'][0]} are read as one set, whose splits are "
-            "drawn; to keep theirs, set `adapter: hub`, the folder as `id`, and "
-            f"{suggested(found)}."
+            f"{parts['train'][0]} and {parts['test'][0]} are read as one set, whose splits are "
+            f"drawn; to keep theirs, set {shown(parts)}."
         )
 
 
 def _shard(file: str, part: Part) -> str | None:
-    """Return the name of a file among several, whose rows would have the same numbers."""
-    return Path(file).name if len(part.files) > 1 else None
+    """Return what tells a file from the others of its part, whose rows have the same numbers."""
+    if len(part.files) == 1:
+        return None
+    name = Path(file).name
+    if [Path(one).name for one in part.files].count(name) == 1:
+        return name
+    return Path(os.path.relpath(file, os.path.commonpath(part.files))).as_posix()
 
 
 def _check_parts(settings: File, parts: list[Part]) -> None:

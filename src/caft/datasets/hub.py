@@ -95,6 +95,8 @@ def read(settings: Hub, seed: int, downloads: Path) -> RawRows:
 
 
 def _mapped(settings: Hub, parts: Any, mapper: Mapper) -> Iterator[dict[str, Any]]:
+    if isinstance(settings.parts, Parts):
+        _require(parts, settings.id, settings.parts.left_out())
     for part, split in settings.split_of().items():
         place = f"{settings.id}/{part}"
         rows = rows_of(parts, settings.id, part, settings.limits)
@@ -136,12 +138,17 @@ def rows_of(parts: Any, name: str, part: str, limits: Limits) -> Iterator[Row]:
     Raises:
         ItemError: if there is no such part, or it is too large.
     """
-    if part not in parts:
-        raise ItemError(f"{name}: no part {part!r}; the dataset has: {', '.join(parts)}.")
+    _require(parts, name, [part])
     require_size(f"{name}/{part}", parts[part].data.nbytes, limits)
     batches = parts[part].data.to_batches(max_chunksize=_ROWS)
     rows = (checked(row, limits) for batch in batches for row in as_written(batch).to_pylist())
     return enumerate(rows, start=1)
+
+
+def _require(parts: Any, name: str, asked: list[str]) -> None:
+    for part in asked:
+        if part not in parts:
+            raise ItemError(f"{name}: no part {part!r}; the dataset has: {', '.join(parts)}.")
 
 
 def _load(name: str, config: str | None, revision: str | None, downloads: Path) -> Any:

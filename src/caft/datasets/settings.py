@@ -80,14 +80,20 @@ class Parts(Section):
     train: str | list[str] = key("To train on.", [])
     validation: str | list[str] = key("For choosing settings.", [])
     test: str | list[str] = key("That is reported.", [])
+    leave_out: str | list[str] | None = optional("Parts that are not read.")
 
     def split_of(self) -> dict[str, str]:
-        """Return the split of every part, in the order of the splits."""
-        return {part: split for split, parts in self for part in _listed(parts)}
+        """Return the split of every part that is read, in the order of the splits."""
+        given = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {part: split for split, parts in given.items() for part in _listed(parts)}
+
+    def left_out(self) -> list[str]:
+        """Return the parts that are not read."""
+        return _listed(self.leave_out or [])
 
     def doubled(self) -> str | None:
         """Return a part that is named twice, if there is one."""
-        names = [part for _, parts in self for part in _listed(parts)]
+        names = [part for _, parts in self for part in _listed(parts or [])]
         return next((name for name in names if names.count(name) > 1), None)
 
 

@@ -68,6 +68,20 @@ def _parquet_batches(file: IO[bytes], metadata: pq.FileMetaData) -> Iterator[pa.
         yield from table.iter_batches(_ROWS, row_groups=[group])
 
 
+def values_of(path: str, file: IO[bytes], column: str) -> Iterator[Any]:
+    """Yield the values of a column of a Parquet file, each once for some rows.
+
+    Raises:
+        ItemError: if it is damaged.
+    """
+    try:
+        table = pq.ParquetFile(file, read_dictionary=[column])
+        for batch in table.iter_batches(_ROWS, columns=[column]):
+            yield from batch.column(0).unique().to_pylist()
+    except (OSError, MemoryError, pa.ArrowException) as error:
+        raise ItemError(f"{path}: cannot be read as Parquet ({str(error)[:300]}).") from error
+
+
 def arrow_rows(path: str, file: IO[bytes], limits: Limits) -> Iterator[Row]:
     """Read an Arrow file or stream, as Feather and `datasets` write them.
 

@@ -1,15 +1,22 @@
 """Rows of files that somebody gives, whatever their format, packing and encoding."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 from caft.errors import ItemError
 from caft.tables import columnar, texts, workbook
 from caft.tables.containers import FileFormat, format_of, opened, really, text_of
 from caft.tables.files import read_json
 from caft.tables.rows import Limits, Row, Unusable, checked, require_size
+from caft.tables.selectors import Misfit, select
+
+_PACKED = re.compile(r"\.(gz|bz2|xz|zst)$", re.IGNORECASE)
+_SHARD = re.compile(r"[-_.]\d+-of-\d+$")
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,28 @@ def lists_in(path: str, limits: Limits, how: Reading) -> list[str]:
         return texts.lists_in(texts.parsed_whole(text.read()))
 
 
+def sheets_in(path: str, limits: Limits) -> list[str]:
+    """Return the names of the sheets of a workbook."""
+    with opened(path, limits) as file:
+        return workbook.sheets(path, file, limits)
+
+
+def column_of(path: str, selector: str, limits: Limits, how: Reading) -> Iterator[Any]:
+    """Yield what a selector finds, row by row; of Parquet only that column is read.
+
+    Of a column of Parquet each value comes once for some rows.
+    """
+    if really(path, how.format) == "parquet":
+        with opened(path, limits) as file:
+            if selector in columnar.schema_of(file, "parquet").names:
+                yield from columnar.values_of(path, file, selector)
+                return
+    for _, row in read_rows(path, limits, how):
+        if not isinstance(row, Unusable):
+            with suppress(Misfit):
+                yield select(row, selector)
+
+
 @dataclass(frozen=True)
 class Part:
     """What belongs together, and the name of the part that it is.
@@ -128,6 +157,23 @@ def parts_of(path: str) -> list[Part]:
             f"{path}: has files of several formats; set `path` to {' or '.join(patterns)}."
         )
     return [Part(files) for files in formats.values()]
+
+
+def by_name(files: Iterable[str]) -> list[Part]:
+    """Return files as parts, which their names tell without endings and the number of a shard.
+
+    Files of one name, such as `train-00000-of-00002.parquet` and the next one, are one part.
+    """
+    found: dict[str, list[str]] = {}
+    for file in files:
+        found.setdefault(_named(Path(file).name), []).append(file)
+    return [Part(of_name, name) for name, of_name in found.items()]
+
+
+def _named(name: str) -> str:
+    name = _PACKED.sub("", name)
+    known = format_of(name) or name.lower().endswith(".txt")
+    return _SHARD.sub("", name[: -len(Path(name).suffix)] if known else name)
 
 
 def _saved(folder: Path) -> list[str]:

@@ -17,19 +17,7 @@ def rows(path: str, file: IO[bytes], sheet: str | None, limits: Limits) -> Itera
     Raises:
         ItemError: if openpyxl is not installed, there are several sheets, or two equal headers.
     """
-    try:
-        import openpyxl
-    except ImportError:
-        raise ItemError(
-            f"{path}: is an Excel workbook, which needs openpyxl (pip install openpyxl); or save "
-            "the sheet as `CSV UTF-8` and name that file."
-        ) from None
-    try:
-        size = sum(part.file_size for part in zipfile.ZipFile(file).infolist())
-        require_size(path, size, limits)
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise ItemError(f"{path}: is a damaged workbook ({str(error)[:200]}).") from error
+    book = _opened(path, file, limits)
     try:
         header: list[str | None] = []
         for number, cells in enumerate(_sheet(path, book, sheet).iter_rows(), start=1):
@@ -50,6 +38,35 @@ def rows(path: str, file: IO[bytes], sheet: str | None, limits: Limits) -> Itera
                 yield number, {name: value for name, value in found if name}
     finally:
         book.close()
+
+
+def sheets(path: str, file: IO[bytes], limits: Limits) -> list[str]:
+    """Return the names of the sheets of a workbook.
+
+    Raises:
+        ItemError: as of `rows`.
+    """
+    book = _opened(path, file, limits)
+    try:
+        return [sheet.title for sheet in book.worksheets]
+    finally:
+        book.close()
+
+
+def _opened(path: str, file: IO[bytes], limits: Limits) -> Any:
+    try:
+        import openpyxl
+    except ImportError:
+        raise ItemError(
+            f"{path}: is an Excel workbook, which needs openpyxl (pip install openpyxl); or save "
+            "the sheet as `CSV UTF-8` and name that file."
+        ) from None
+    try:
+        size = sum(part.file_size for part in zipfile.ZipFile(file).infolist())
+        require_size(path, size, limits)
+        return openpyxl.load_workbook(file, read_only=True, data_only=True)
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise ItemError(f"{path}: is a damaged workbook ({str(error)[:200]}).") from error
 
 
 def require_header(place: str, names: Sequence[str | None]) -> None:

@@ -215,7 +215,7 @@ def test_a_folder_whose_files_are_called_as_splits_keeps_them(below, tmp_path, c
         pq.write_table(pa.Table.from_pylist(rows), tmp_path / f"mine/data/{part}-0.parquet")
     _, config = printed(tmp_path / "mine" / below, capsys)
     (section,) = config["datasets"].values()
-    assert section["adapter"] == "hub"
+    assert section["adapter"] == ("file" if below else "hub")
     settings = read_section(section)
     made = ingest_as(settings, load(settings, 1, tmp_path), 1, "own")
     assert made.report["by_split"] == {"train": 30, "validation": 3, "test": 7}
@@ -236,7 +236,8 @@ def test_several_configurations_of_a_folder_are_told_and_one_is_read(tmp_path, c
     told = refused(tmp_path / "set", capsys)
     assert f"the same splits in several folders; name one of them: {tmp_path}/set/de, " in told
     _, section = read(tmp_path / "set/de", capsys)
-    assert section["adapter"] == "hub"
+    assert section["adapter"] == "file"
+    assert section["parts"] == {"train": ["train"], "test": ["test"]}
     assert f"no file {tmp_path}/none" in refused(tmp_path / "none", capsys)
 
 

@@ -1,13 +1,17 @@
 """Parts of other names than ours: each is a split that the configuration names, or is refused."""
 
 import json
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from raw_rows import loaded
 
 from caft.datasets import read_section
-from caft.datasets.ingest import ingest_as
-from caft.datasets.parts import suggested
+from caft.datasets.guessing import guess
+from caft.datasets.ingest import ingest_as, require_splits
+from caft.datasets.parts import guessed, suggested
 from caft.errors import ItemError
 
 COUNTS = {"auxiliary_train": 4, "dev": 2, "validation": 2, "test": 3}
@@ -131,7 +135,94 @@ def test_a_column_of_splits_is_mapped_and_other_names_are_refused(tmp_path):
         by_split(section("file", **keys), tmp_path)
 
 
-def test_only_names_that_tell_their_split_are_suggested():
+def test_parts_whose_names_tell_no_split_are_left_out_of_what_is_suggested():
     assert suggested(["train_sft", "valid", "test_sft", "extra"]) == (
-        "`parts: {train: [train_sft], validation: [valid], test: [test_sft]}`"
+        "`parts: {train: [train_sft], validation: [valid], test: [test_sft], leave_out: [extra]}`"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("auxiliary_train", "train"),
+        ("TrainSet", "train"),
+        ("train2", "train"),
+        ("training", "train"),
+        ("test_hard", "test"),
+        ("hardTest", "test"),
+        ("data.test", "test"),
+        ("val", "validation"),
+        ("en_dev", "validation"),
+        ("eval", "validation"),
+        ("development-set", "validation"),
+        ("contest_math", None),
+        ("mytest", None),
+        ("devices", None),
+        ("values", None),
+        ("strain", None),
+    ],
+)
+def test_a_word_of_a_name_tells_its_split(name, split):
+    assert guessed([name]) == ({split: [name]} if split else {})
+
+
+def jsonl(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def followed(path):
+    """Read what is guessed of a path: its section, the counts of its splits, and the notes."""
+    found = guess(str(path))
+    settings = read_section(found.section)
+    assert list(settings.problems()) == []
+    made = ingest_as(settings, loaded(settings, 1, Path(".")), 1, "own")
+    require_splits(made.items, settings.splits, "own")
+    assert made.report["rejected"] == {}
+    counts = {split: count for split, count in made.report["by_split"].items() if count}
+    return found.section, counts, " ".join(found.notes)
+
+
+def in_column(folder, **counts):
+    made = [row for part, count in counts.items() for row in rows(part, count)]
+    return jsonl(folder / "q.jsonl", made)
+
+
+def test_a_column_of_splits_is_read_to_its_end(tmp_path):
+    section, counts, _ = followed(in_column(tmp_path, train=1200, test=300))
+    assert section["columns"]["split"] == "split" and "parts" not in section
+    assert counts == {"train": 1200, "test": 300}
+    section, counts, _ = followed(in_column(tmp_path, train=500, test=600, dev=20))
+    assert section["parts"] == {"train": ["train"], "validation": ["dev"], "test": ["test"]}
+    assert counts == {"train": 500, "validation": 20, "test": 600}
+
+
+def test_a_column_of_splits_in_parquet_and_in_the_second_file_is_read(tmp_path):
+    for name, held in (("a", rows("train", 9)), ("b", rows("test", 4))):
+        pq.write_table(pa.Table.from_pylist(held), tmp_path / f"{name}.parquet")
+    section, counts, _ = followed(tmp_path)
+    assert (section["columns"]["split"], counts) == ("split", {"train": 9, "test": 4})
+
+
+def test_validation_of_a_column_stands_for_a_test_that_is_not_there(tmp_path):
+    section, counts, notes = followed(in_column(tmp_path, train=9, validation=4))
+    assert section["parts"] == {"train": ["train"], "test": ["validation"]}
+    assert section["splits"] == {"train": 0.7, "validation": 0.0, "test": 0.3}
+    assert counts == {"train": 9, "test": 4}
+    assert "there is no test; validation stands for it" in notes
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [{"test": 60, "validation": 20}, {"train": 60}, {"train": 60, "test": 20, "extra": 1}],
+)
+def test_a_column_that_gives_no_splits_is_told(counts, tmp_path):
+    section, _, notes = followed(in_column(tmp_path, **counts))
+    assert "split" not in section["columns"] and "parts" not in section
+    assert f"are drawn, although there is a column 'split': it has {', '.join(counts)}, " in notes
+
+
+def test_a_column_that_has_no_name_of_a_split_is_none_of_splits(tmp_path):
+    _, _, notes = followed(in_column(tmp_path, contest=40, homework=40))
+    assert "although" not in notes
