@@ -146,10 +146,13 @@ def _by_parts(
 
 def _fits(read: _Read, part: Part) -> bool:
     """Tell whether rows of a part become items as others do; its encoding is noted as theirs."""
+    columns = read.reading["columns"]
+    always = ("question", "options", "labels", "answer")
+    needed = {key: columns[key] for key in always if key in columns}
     given = {**read.how, **({"records": part.records} if part.records else {})}
     try:
         start = start_of(part.files[0], given)
-        _tried(read.section(), start)
+        _tried({**read.section(), "columns": needed}, start)
     except ItemError:
         return False
     more = {key: value for key, value in start.how.items() if key not in given}

@@ -21,7 +21,8 @@ def require_parts(name: str, found: Iterable[str], parts: Parts) -> None:
     for part in there:
         if part not in known:
             raise ItemError(
-                f"{name}: `parts` names no split for {part!r}; the parts are {', '.join(there)}."
+                f"{name}: `parts` names no split for {part!r}; the parts are {', '.join(there)}. "
+                "Name those that are not to be read under `parts.leave_out`."
             )
     for part in known:
         if part not in there:

@@ -12,7 +12,7 @@ from typing import Any
 from caft.datasets.file import absent
 from caft.datasets.parts import guessed
 from caft.errors import ItemError
-from caft.tables.containers import format_of
+from caft.tables.containers import format_of, really
 from caft.tables.files import files_in
 from caft.tables.reading import (
     Part,
@@ -135,26 +135,24 @@ def preferred(names: list[str]) -> str:
 
 def sheets_of(file: str) -> list[str]:
     """Return the sheets of a workbook that has several."""
-    try:
-        next(read_rows(file, Limits(), Reading()), None)
-    except Unread as error:
-        return sheets_in(file, Limits()) if "sheet" in error.mend else []
-    return []
+    sheets = sheets_in(file, Limits()) if really(file, None) == "xlsx" else []
+    return sheets if len(sheets) > 1 else []
 
 
 def _lists(file: str) -> list[str]:
     """Return the lists of a file that is one JSON object, and asks for one of them."""
     how: dict[str, Any] = {}
-    while True:
+    while really(file, None) == "json":
         try:
             next(read_rows(file, Limits(), Reading(**how)), None)
-            return []
+            break
         except Unread as error:
             if "records" in error.mend:
                 return lists_in(file, Limits(), Reading(**how))
             if error.mend.keys() <= how.keys():
-                return []
+                break
             how.update(error.mend)
+    return []
 
 
 def _of_files(keys: dict[str, Any], files: list[str]) -> Source:
