@@ -179,14 +179,20 @@ def _files_of_hub(path: str) -> list[str]:
         return []
     files = [file for file in files_in(path, "**") if format_of(file)]
     found = guessed(Path(file).name for file in files)
-    whole = sum(map(len, found.values())) == len(files)
+    whole = bool(found) and sum(map(len, found.values())) == len(files)
     places = Counter(str(Path(file).parent) for file in files)
     if whole and len(places) > 1 and _are_repeated(files):
         raise ItemError(
             f"{path}: has the same splits in several folders; name one of them: "
             f"{', '.join(list(places)[:_SHOWN])}."
         )
-    return files if whole and found and str(folder) not in places else []
+    below = places.keys() != {str(folder)}
+    return files if below and (whole or (found and _are_shards(path, files))) else []
+
+
+def _are_shards(path: str, files: list[str]) -> bool:
+    """Tell whether files are called so that the hub's library takes any name for a split."""
+    return all(_SHARDS.fullmatch(Path(file).relative_to(path).as_posix()) for file in files)
 
 
 def _are_repeated(files: list[str]) -> bool:
@@ -200,12 +206,13 @@ def _of_hub(path: str, files: list[str]) -> Source:
     Only Parquet is read alike by the hub's library and by ours, and that library has names of its
     own for some splits; where they differ, the files are named.
     """
-    sharded = all(_SHARDS.fullmatch(Path(file).relative_to(path).as_posix()) for file in files)
+    sharded = _are_shards(path, files)
     own_names = not sharded and any("eval" in Path(file).name.casefold() for file in files)
     if own_names or {format_of(file) for file in files} != {"parquet"}:
         endings = {Path(file).suffix for file in files}
-        pattern = f"{escape(path)}/**/*{endings.pop() if len(endings) == 1 else ''}"
-        return _of_files({"adapter": "file", "path": pattern}, files)
+        pattern = f"{escape(path)}/**/*{endings.pop()}"
+        if [file for part in parts_of(pattern) for file in part.files] == files:
+            return _of_files({"adapter": "file", "path": pattern}, files)
     parts = by_name(files) if sharded else _by_split(files)
     names = [part.name for part in parts]
     keys = {"adapter": "hub", "id": path}

@@ -411,11 +411,16 @@ def test_a_part_without_a_column_that_is_not_needed_is_read(tmp_path):
             "hub",
             {"train": ["auxiliary_train"], "test": ["dev"]},
         ),
+        (
+            ("train-00000-of-00001", "test-00000-of-00001", "more-00000-of-00001"),
+            "hub",
+            {"train": ["train"], "test": ["test"], "leave_out": ["more"]},
+        ),
     ],
 )
 def test_a_folder_as_of_the_hub_has_the_names_of_its_library(names, adapter, parts, tmp_path):
     (tmp_path / "set/data").mkdir(parents=True)
-    for name, count in zip(names, (9, 4), strict=True):
+    for name, count in zip(names, (9, 4, 2), strict=False):
         held = pa.Table.from_pylist(rows(name, count))
         pq.write_table(held, tmp_path / f"set/data/{name}.parquet")
     section, counts, _ = followed(tmp_path / "set")
@@ -432,8 +437,10 @@ def test_of_a_folder_as_of_the_hub_without_train_the_test_is_read(tmp_path):
     assert (section["parts"], sum(counts.values())) == (["test"], 90)
 
 
-def test_text_below_a_folder_is_read_by_a_pattern(tmp_path):
-    in_files(tmp_path / "set/data", train=9, test=4)
+@pytest.mark.parametrize("place", ["set", "set/data"])
+def test_text_below_a_folder_is_read_by_a_pattern(place, tmp_path):
+    in_files(tmp_path / place, train=9)
+    in_files(tmp_path / "set/data", test=4)
     section, counts, _ = followed(tmp_path / "set")
     assert section["path"] == f"{tmp_path}/set/**/*.jsonl"
     assert counts == {"train": 9, "test": 4}
