@@ -68,13 +68,16 @@ def _parquet_batches(file: IO[bytes], metadata: pq.FileMetaData) -> Iterator[pa.
         yield from table.iter_batches(_ROWS, row_groups=[group])
 
 
-def values_of(path: str, file: IO[bytes], column: str) -> Iterator[Any]:
+def values_of(path: str, file: IO[bytes], column: str, limits: Limits) -> Iterator[Any]:
     """Yield the values of a column of a Parquet file, each once for some rows.
 
     Raises:
-        ItemError: if it is damaged.
+        ItemError: if it is damaged, or unpacks to more than a file may hold.
     """
     try:
+        metadata = pq.read_metadata(file)
+        groups = range(metadata.num_row_groups)
+        require_size(path, sum(metadata.row_group(n).total_byte_size for n in groups), limits)
         table = pq.ParquetFile(file, read_dictionary=[column])
         for batch in table.iter_batches(_ROWS, columns=[column]):
             yield from batch.column(0).unique().to_pylist()

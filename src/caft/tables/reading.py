@@ -105,7 +105,7 @@ def column_of(path: str, selector: str, limits: Limits, how: Reading) -> Iterato
     if really(path, how.format) == "parquet":
         with opened(path, limits) as file:
             if selector in columnar.schema_of(file, "parquet").names:
-                yield from columnar.values_of(path, file, selector)
+                yield from columnar.values_of(path, file, selector, limits)
                 return
     for _, row in read_rows(path, limits, how):
         if not isinstance(row, Unusable):
