@@ -10,7 +10,7 @@ from caft.tables.rows import Unclear
 from caft.tables.selectors import Misfit, parsed, select, steps
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_MARK = re.compile(r"\s*\(?([A-Za-z]|[0-9]{1,2})(?:\)\s*|[.:]\s+)(?=\S)")
+_MARK = re.compile(r"\s*\(?([A-Za-z]|[0-9]{1,2})(?:\s?\)\s*|[.:]\s+)(?=\S)")
 _BEFORE_MARK = re.compile(rf"(?:^|[\n|;,\t])\s*(?={_MARK.pattern})")
 _GOES_ON = re.compile(r"(?:and|or|only|alone|but|nor|&|,)(?!\w)")  # "(a) only": statement (a)
 _LABELS = ("label", "key")  # what stands beside the text of an option

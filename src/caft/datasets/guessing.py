@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from caft.datasets import read_section
-from caft.datasets.candidates import columns_of, readings, untold
+from caft.datasets.candidates import doubts, readings, untold
+from caft.datasets.columns import columns_of
 from caft.datasets.file import absent
 from caft.datasets.ingest import Ingested, ingest
 from caft.datasets.mapping import Mapper
@@ -145,6 +146,7 @@ def _best(path: str, looked: _Looked) -> tuple[dict[str, Any], Ingested]:
             break
     if best is None:
         raise ItemError(f"{path}: {untold(values, looked.records[0])}{why}")
+    looked.notes.extend(doubts(values, best[0]["columns"]))
     return best
 
 
