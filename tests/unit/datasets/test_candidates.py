@@ -2,6 +2,7 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from caft.datasets import load, read_section
@@ -287,3 +288,22 @@ def test_an_instruction_that_all_rows_share_makes_no_split(tmp_path):
     ]
     items = items_of(guess(written(tmp_path, rows)), tmp_path)
     assert set(items["split"]) == {"train", "validation", "test"}
+
+
+def test_whole_numbers_look_alike_where_a_column_lacks_one(tmp_path):
+    frame = pd.DataFrame(
+        [
+            {
+                "question": question(n),
+                "A": n,
+                "B": n + 1,
+                "C": n + 2 if n % 4 else None,
+                "answer": "A",
+            }
+            for n in range(24)
+        ]
+    )
+    path = tmp_path / "numbers.parquet"
+    frame.to_parquet(path)
+    items = items_of(guess(str(path)), tmp_path)
+    assert told(items)[question(5)] == ({"5", "6", "7"}, "5")
