@@ -13,6 +13,7 @@ The symbols of docs/statistics.md are here:
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -49,7 +50,7 @@ class Contrast:
 
     centre: float
     items: float  # variance between items beyond the noise of single answers
-    count: int  # items that the mean is over
+    count: Any  # items that the mean is over; an array where several numbers are compared
     sides: tuple[Side, ...]
 
     @property
@@ -63,7 +64,7 @@ class Contrast:
         return self.items / self.count + sum(side.spread for side in self.sides)
 
     @property
-    def freedom(self) -> float:
+    def freedom(self) -> Any:
         """Degrees of freedom: Satterthwaite's of the seeds (1946), over their share of variance.
 
         Items are many, so that only the seeds make the variance uncertain. Satterthwaite's formula
@@ -74,15 +75,17 @@ class Contrast:
             side.spread**2 / (side.seeds - 1) for side in self.sides if side.seeds > 1
         )
         seeds = sum(side.spread for side in self.sides)
-        return seeds * self.variance / uncertainty if uncertainty else math.inf
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = np.divide(seeds * self.variance, uncertainty)
+        return np.where(uncertainty == 0, math.inf, found)[()]
 
     def at_least_noisy(self) -> "Contrast":
         """Let no seeds look more alike than single answers allow."""
         sides = (replace(side, spread=max(side.spread, side.noise)) for side in self.sides)
         return replace(self, sides=tuple(sides))
 
-    def with_items(self, count: int) -> "Contrast":
-        """Return what other items of the same kind would give."""
+    def with_items(self, count: Any) -> "Contrast":
+        """Return what another number of items of the same kind would give, or each of several."""
         sides = tuple(side.with_noise_times(self.count / count) for side in self.sides)
         return replace(self, count=count, sides=sides)
 
@@ -147,8 +150,8 @@ def contrast_of(one: ArrayLike, other: ArrayLike) -> Contrast:
     return Contrast(float(differences.mean()), items, count, (first, second))
 
 
-def quantile(share: float, freedom: float) -> float:
-    """Return the quantile of the t distribution."""
+def quantile(share: float, freedom: Any) -> Any:
+    """Return the quantile of the t distribution, one for each number of degrees of freedom."""
     from scipy.special import stdtrit
 
-    return float(stdtrit(freedom, share))
+    return stdtrit(freedom, share)

@@ -3,7 +3,9 @@
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from caft.analysis.contrasts import Contrast, contrast_of, quantile
@@ -14,6 +16,7 @@ _POWER = 0.8
 # Two significant digits are all that a plan deserves: 2 to 9, 10 to 99, 100, 110, ...
 _PATIENCE = 2  # times the best number of seeds so far: where the search for a better one ends
 _COUNTS = [*range(2, 10), *(number * 10**power for power in range(12) for number in range(10, 100))]
+_ITEMS = np.array(_COUNTS, dtype=float)
 
 
 def items_needed(
@@ -59,14 +62,19 @@ def detectable_difference(
         comparisons: tests in the family.
 
     Returns:
-        A difference of accuracies.
+        A difference of accuracies, at most 1. NaN if one seed is asked for and there are several:
+        the test of one seed takes the models as given.
 
     Raises:
         ComparisonError: if the items differ in number.
     """
     contrast = contrast_of(one, other).at_least_noisy()
-    contrast = contrast.with_items(items) if items else contrast
-    return detectable(contrast.with_seeds(seeds) if seeds else contrast, comparisons)
+    if seeds == 1 and any(side.seeds > 1 for side in contrast.sides):
+        return math.nan
+    planned = contrast.with_seeds(seeds) if seeds else contrast
+    count = items or contrast.count
+    fewer = np.append(_ITEMS[count > _ITEMS], count)
+    return float(min(1, _detectables(planned, fewer, comparisons)[-1]))
 
 
 def checked_limit(relevant: float) -> float:
@@ -76,11 +84,20 @@ def checked_limit(relevant: float) -> float:
     return relevant
 
 
-def detectable(contrast: Contrast, comparisons: int) -> float:
+def detectable(contrast: Contrast, comparisons: int) -> Any:
     """Return the difference that would be found with 80% power, by the t distribution."""
     freedom = contrast.freedom
     quantiles = quantile(1 - ERROR_RATE / comparisons / 2, freedom) + quantile(_POWER, freedom)
-    return quantiles * math.sqrt(contrast.variance)
+    return quantiles * np.sqrt(contrast.variance)
+
+
+def _detectables(contrast: Contrast, counts: np.ndarray, comparisons: int) -> np.ndarray:
+    """Return the difference that up to so many items would show, for rising numbers of items.
+
+    With two or three seeds more items leave fewer degrees of freedom, as they take away the share
+    of the variance that is known; what fewer items show, more of them show too.
+    """
+    return np.minimum.accumulate(detectable(contrast.with_items(counts), comparisons))
 
 
 def _smallest(enough: Callable[[int], bool]) -> float:
@@ -90,7 +107,8 @@ def _smallest(enough: Callable[[int], bool]) -> float:
 
 
 def _items_needed(contrast: Contrast, limit: float, comparisons: int) -> float:
-    return _smallest(lambda n: detectable(contrast.with_items(n), comparisons) <= limit)
+    enough = np.flatnonzero(_detectables(contrast, _ITEMS, comparisons) <= limit)
+    return _COUNTS[enough[0]] if len(enough) else math.inf
 
 
 def _seeds_needed(contrast: Contrast, limit: float, comparisons: int) -> float:

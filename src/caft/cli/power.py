@@ -1,6 +1,7 @@
 """`caft power`: which differences a planned run could show, from the answers of a finished one."""
 
 import argparse
+import math
 from itertools import combinations
 from typing import Any
 
@@ -85,6 +86,7 @@ def _tell_pairs(correct: dict[str, Any], chosen: list[str], planned: argparse.Na
     for one, other in combinations([name for name in correct if name in chosen], 2):
         pair = correct[one], correct[other]
         cells = [detectable_difference(*pair, *counts, comparisons=every) for counts in plans]
-        tell(f"{one:{width}} vs {other:{width}}" + "".join(f"{cell:12.3f}" for cell in cells))
+        shown = ["unknown" if math.isnan(cell) else f"{cell:.3f}" for cell in cells]
+        tell(f"{one:{width}} vs {other:{width}}" + "".join(f"{cell:>12}" for cell in shown))
     if found_seeds == 1:
         tell("One seed was trained: what others would differ by is unknown and not in here.")

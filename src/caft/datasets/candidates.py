@@ -1,55 +1,55 @@
 """How the columns of a file may be read as questions, by their names and values."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from itertools import chain, islice
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from caft.datasets.cells import options, parted, text
+from caft.datasets.columns import (
+    ABOUT,
+    ANSWER,
+    ANSWERS,
+    ASKS,
+    CHOICES,
+    LISTS,
+    OPTIONS,
+    OTHERS,
+    PLACES,
+    QUESTION,
+    RIGHT,
+    WRONG,
+    kind,
+    like,
+    named,
+    plain,
+)
 from caft.datasets.parts import guessed
 from caft.prompting.numbers import canonical_number
-from caft.tables.selectors import Misfit, parsed, select
+from caft.tables.selectors import Misfit, select
 
 _SHOWN = 30  # names in a message, and texts that are parted to see whether options stand in them
-_MOST = 0.9  # share of answers that have to be of a kind
-# Names in the order of preference, in lower case and without signs between words.
-_QUESTION = (
-    "question problem stem query frage aufgabe prompt input instruction hypothesis ctx goal text q"
-)
-_ABOUT = "passage context ctx article premise paragraph story narrative background dialogue"
-_LISTS = "options choices endings candidates alternatives antworten auswahl"  # never by chance
-_OPTIONS = f"{_LISTS} text value answers answertext optiontext choicetext content"
-_PLACES = (
-    "label labels answeridx answerindex cop correctoption correctindex correctanswerindex "
-    "correctlabel correctchoice iscorrect"
-)
-_ANSWER = (
-    "answer answerkey gold correctanswer correct label labels answeridx answerindex cop target key "
-    "correctoption correctindex correctanswerindex correctlabel correctchoice iscorrect "
-    "solution finalanswer groundtruth right richtig richtigeantwort antwort lösung loesung a"
-)
-_CATEGORY = "category subject subjectname topic domain field kategorie fach thema"
-_ID = "id questionid qid uid uuid idx index nr nummer"
-_RATIONALE = "rationale explanation exp cotcontent solution support reasoning erklärung begründung"
-_SPLIT = "split set part fold"
-_WRONG = ("distractor", "incorrectanswer", "incorrect", "wrong", "wronganswer", "falsch")
+_MOST = 0.9  # share of answers, or of rows, that have to be of a kind
+_CLASSES = 6  # answers that many rows share, at most, to be options of every question
+_OFTEN = 8  # rows per class, at least
 _WORDS = {"yes", "no", "maybe", "true", "false", "ja", "nein", "wahr", "falsch"}
-_NUMBERED = re.compile(r"(?P<stem>.*?)[\s_.-]*(?P<mark>[A-Ja-j]|\d{1,2})$")
-_OTHERS = {"id": _ID, "category": _CATEGORY, "rationale": _RATIONALE, "split": _SPLIT}
-
-
-def columns_of(
-    records: list[dict[str, Any]], classes: Mapping[str, list[str]]
-) -> dict[str, list[Any]]:
-    """Return the values that each selector finds, of all selectors that rows offer."""
-    names = dict.fromkeys(chain.from_iterable(_selectors(row) for row in records[:100]))
-    found = {name: [_selected(row, name) for row in records] for name in names}
-    for column, known in classes.items():
-        found[f"{column}.name"] = [
-            known[place] if isinstance(place, int) and 0 <= place < len(known) else None
-            for place in found.get(column, [])
-        ]
-    return found
+_NUMBERED = re.compile(
+    r"(?P<stem>.*?)[\s_.(\[-]*(?P<mark>[A-Ja-j]|\d{1,2})[\s.:)\]]*(?:[\s_]?[Tt]ext)?"
+)
+_STEMS = {"", "op", "opt", "sol", "ending", "holding", "answer", "mcanswer", "antwort", *CHOICES}
+_NAME = re.compile(r"\s*(?!EUR|USD|CHF|GBP)[^\W\d_]{3,}(?!\s*[=:])\b")
+_DIGITS = re.compile(r"\d+(?:\.0)?")
+_NAMED = (  # an option by its letter and text, or by a word and its letter
+    r"^\s*\(?([A-Ja-j])[).:]\s",
+    r"^(?i:option|choice|answer|antwort)[\s_]*([A-Ja-j])$",
+)
+_READ = ("text", "number", "list", "objects", "object", "labelled", "scores")
+_CONTAINERS = {
+    **dict.fromkeys(("list", "objects"), "a list"),
+    **dict.fromkeys(("object", "labelled"), "an object"),
+}
+_BOXED = r"\\boxed\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}"  # as the solutions of MATH end
 
 
 def readings(
@@ -64,22 +64,37 @@ def readings(
     Yields:
         `columns`, and what else tells how answers and options are written.
     """
-    rest = {what: _named(values, names) for what, names in _OTHERS.items() if what not in leave}
+    rest = {what: named(values, names) for what, names in OTHERS.items() if what not in leave}
     for candidate in _candidates(values):
         columns = {**candidate["columns"], **_others(rest, values, candidate["columns"])}
         columns["question"] = _with_text(values, columns)
         yield {**candidate, "columns": columns}
 
 
+def doubts(values: Mapping[str, list[Any]], columns: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what somebody should look at before a reading is used."""
+    asked = columns["question"]
+    question = asked if isinstance(asked, str) else asked[-1]
+    if not (named({question: []}, QUESTION) or like({question: []}, ASKS)):
+        yield f"columns.question: {question} is the longest text; no name says what is asked."
+    for one in values:
+        taken = any(name.startswith(one) for name in _taken(columns))
+        if _is_about(one) and not taken and (what := _CONTAINERS.get(kind(values[one]))):
+            yield (
+                f"{one} may hold what the questions are about. It is no text but {what}, so they "
+                "stand without it; write such texts into a column, and name it in columns.question."
+            )
+
+
 def untold(values: Mapping[str, list[Any]], record: Mapping[str, Any]) -> str:
     """Say what there is where nothing was understood."""
-    shown = [f"{name} ({_kind(found)})" for name, found in islice(values.items(), _SHOWN)]
+    shown = [f"{name} ({kind(found)})" for name, found in islice(values.items(), _SHOWN)]
     more = f" and {len(values) - _SHOWN} more" if len(values) > _SHOWN else ""
-    letters = [one for one in _named(values, _ANSWER, "text") if _are_letters(values[one])]
+    letters = [one for one in named(values, ANSWER, "text") if _are_letters(values[one])]
     lists: list[tuple[str, Any]] = [
-        (one, options) for one in _named(values, _OPTIONS, "text", "object", "objects")
+        (one, options) for one in named(values, OPTIONS, "text", "object", "objects")
     ]
-    for one, read in [*lists, *((one, _answer) for one in _named(values, _ANSWER, "list"))]:
+    for one, read in [*lists, *((one, _answer) for one in named(values, ANSWER, "list"))]:
         try:
             read(record, one)
         except Misfit as misfit:
@@ -90,6 +105,12 @@ def untold(values: Mapping[str, list[Any]], record: Mapping[str, Any]) -> str:
         if letters
         else "no names or values tell question and answer"
     )
+    for question in _questions(values):
+        if flag := _per_option(values, question):
+            why = (
+                f"{question!r} repeats, and {flag!r} says which of its rows is right, so each row "
+                "is one option; bring the options of a question together in one row"
+            )
     return f"{why}; write `columns` yourself from: {', '.join(shown)}{more}."
 
 
@@ -97,81 +118,41 @@ def _answer(record: Mapping[str, Any], selector: str) -> str | None:
     return text(select(record, selector), "answer", selector)
 
 
-def _selected(row: dict[str, Any], selector: str) -> Any:
-    try:
-        value = select(row, selector)
-        return parsed(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
-    except Misfit:
-        return row.get(selector)
-
-
-def _selectors(value: Any, path: str = "") -> Iterator[str]:
-    if isinstance(value, str) and path and value[:1] in ("[", "{"):
-        try:
-            value = parsed(value)
-        except Misfit:
-            value = None
-    if path:
-        yield path
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            if isinstance(key, str) and key:
-                yield from _selectors(inner, f"{path}.{key}" if path else key)
-    elif isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
-        yield from (f"{path}[].{key}" for key in value[0] if isinstance(key, str) and key)
-
-
-def _kind(values: list[Any]) -> str:
-    """Say what most values are: text, number, list, labelled, scores, nothing."""
-    first = next((one for one in values if one not in (None, "", [])), None)
-    if isinstance(first, bool | int | float):
-        return "number"
-    if isinstance(first, str):
-        return "text"
-    if isinstance(first, list | tuple):
-        plain = all(one is None or isinstance(one, str | int | float) for one in first)
-        return "list" if plain else "objects"
-    if isinstance(first, Mapping):
-        entries = [one for one in first.values() if one is not None]
-        if len(entries) > 1 and all(isinstance(one, bool | int | float) for one in entries):
-            return "scores"
-        plain = len(first) > 1 and all(isinstance(one, str | None) for one in first.values())
-        return "labelled" if plain else "object"
-    return "nothing"
-
-
-def _plain(name: str) -> str:
-    """Return a name to compare: of a path its last part, in lower case, without signs."""
-    return re.sub(r"[\W_]+", "", re.split(r"[.\]]", name)[-1].casefold())
-
-
-def _named(values: Mapping[str, list[Any]], names: str, *kinds: str) -> list[str]:
-    """Return the selectors with one of the names, in the order of the names."""
-    order = names.split()
-    found = [one for one in values if _plain(one) in order]
-    if kinds:
-        found = [one for one in found if _kind(values[one]) in kinds]
-    return sorted(found, key=lambda one: order.index(_plain(one)))
-
-
 def _with_text(values: Mapping[str, list[Any]], columns: Mapping[str, Any]) -> str | list[str]:
     """Return the column of the question, with those of the text that it is about before it."""
     question, taken = columns["question"], _taken(columns)
-    if _plain(question) in ("input", "instruction"):
-        both = _named(values, "instruction input", "text")
+    if plain(question) in ("input", "instruction"):
+        both = named(values, "instruction input", "text")
         empty = [one for one in both if not all(values[one])]
         return [*empty, *(one for one in both if one not in empty)] if len(both) > 1 else question
     before = [
         one
         for one in values
-        if _plain(one) in _ABOUT.split() and _kind(values[one]) == "text" and one not in taken
+        if _is_about(one) and kind(values[one]) == "text" and one not in taken
+        if not any(one in name for name in taken if name != question)
         if not all(map(_repeats, values[question], values[one]))
+        if _share(map(_holds, values[question], values[one])) < _MOST
     ]
     return [*before, question] if before else question
 
 
+def _is_about(name: str) -> bool:
+    """Tell whether a column is called as a text that questions are about."""
+    return plain(name) in ABOUT.split() or plain(name).endswith(("passage", "context"))
+
+
 def _repeats(question: Any, text: Any) -> bool:
     return str(text or "") in str(question or "")
+
+
+def _holds(question: Any, text: Any) -> bool:
+    """Tell whether a text has the question in it, as a whole prompt has."""
+    return bool(question) and str(question) in str(text or "")
+
+
+def _share(found: Iterable[bool]) -> float:
+    several = list(found)
+    return sum(several) / max(1, len(several))
 
 
 def _taken(columns: Mapping[str, Any]) -> set[str]:
@@ -181,67 +162,229 @@ def _taken(columns: Mapping[str, Any]) -> set[str]:
     }
 
 
+def _questions(values: Mapping[str, list[Any]]) -> list[str]:
+    """Return the column that asks, by its name, or the longest text that is nothing else."""
+    texts = [one for one in values if kind(values[one]) == "text"]
+    asks = [
+        one for one in like(values, ASKS, "text") if not _is_about(one) and _differ(values[one])
+    ]
+    others = f"{OTHERS['rationale']} {OTHERS['id']} {ANSWER} {OPTIONS}"
+    longest = sorted(
+        (one for one in texts if plain(one) not in others.split() and not _is_about(one)),
+        key=lambda one: -sum(len(str(text or "")) for text in values[one]),
+    )
+    numbered = {one for names in _groups(values, "").values() for one in names if len(names) > 1}
+    free = [one for one in longest if one not in numbered]
+    return [*named(values, QUESTION, "text"), *asks, *free, *longest, *texts][:1]
+
+
+def _differ(values: list[Any]) -> bool:
+    """Tell whether most values are there and differ, as questions do and kinds do not."""
+    return len({str(one) for one in values if one}) > len(values) / 2
+
+
 def _candidates(values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
     """Yield readings to try: columns, kind and format of the answer; the likely ones first."""
-    texts = [one for one in values if _kind(values[one]) == "text"]
-    longest = sorted(texts, key=lambda one: -sum(len(str(text or "")) for text in values[one]))
-    questions = [*_named(values, _QUESTION, "text"), *longest][:1]
-    answers = _named(values, _ANSWER, "text", "number", "list", "labelled")
-    for question in questions:
-        answers = [one for one in answers if one != question]
-        for one in (one for one in values if _kind(values[one]) == "scores"):
+    for question in _questions(values):
+        rest = {name: found for name, found in values.items() if name != question}
+        for one in (one for one in rest if _are_truths(one, rest[one])):
             scored = {"question": question, "options": one, "answer": one}  # as of BIG-bench
             yield {"columns": scored, "answer_format": "scores"}
-        several = list(_options(values, question))
-        for given, right in several:
-            for answer in [right] if right else answers:
-                if answer == given or (answer in given and not right):  # "A" is that of an option
-                    continue
-                columns = {"question": question, "options": given, "answer": answer}
-                for form in ["text"] if right else _forms(values[answer]):
-                    yield {"columns": columns, **({"answer_format": form} if form else {})}
-        unread = [one for one in _named(values, _LISTS) if _kind(values[one]) != "nothing"]
-        for answer in answers if not several and not unread else []:
-            if shared := _shared(values[answer]):
-                both = {"question": question, "answer": answer}
-                yield {"columns": both, "shared_options": shared, "answer_format": "text"}
-            if not _are_letters(values[answer]) and not _are_places(answer, values[answer]):
-                yield from _open(question, answer, values[answer])
+        sure: list[tuple[Any, str | None]] = []
+        unsure: list[tuple[Any, str | None]] = []
+        for given, right in _options(values, question):
+            known = isinstance(given, str) or right or _stem(given[0]) in _STEMS
+            (sure if known else unsure).append((given, right))
+        yield from _choices(question, rest, sure)
+        yield from _choices(question, rest, unsure)
+        unread = [
+            *named(rest, LISTS, *_READ),
+            *like(rest, CHOICES, "list", "objects", "object", "labelled"),
+        ]
+        if not sure and not unread and not _per_option(values, question):
+            yield from _open(question, rest)
+
+
+def _choices(
+    question: str, values: Mapping[str, list[Any]], several: list[tuple[Any, str | None]]
+) -> Iterator[dict[str, Any]]:
+    """Yield readings as multiple choice."""
+    kinds = ("text", "number", "list", "labelled")
+    called = dict.fromkeys([*named(values, ANSWER, *kinds), *like(values, ANSWERS, *kinds)])
+    answers = [name for one in called for name in (f"{one}.name", one) if name in values]
+    for given, right in several:
+        for answer in [right] if right else answers:
+            if not right and _is_inside(answer, given, values):
+                continue
+            columns = {"question": question, "options": given, "answer": answer}
+            if right:
+                yield {"columns": columns, "answer_format": "text"}
+                continue
+            if labels := _labels(given, answer, values):
+                yield {"columns": {**columns, "labels": labels}}
+            for form in _forms(answer, values[answer]):
+                yield {"columns": columns, **({"answer_format": form} if form else {})}
+            for pattern in _NAMED:
+                if _share(bool(re.search(pattern, str(one))) for one in values[answer]) > _MOST:
+                    yield {"columns": columns, "answer_regex": pattern}
+
+
+def _is_inside(answer: str, given: str | list[str], values: Mapping[str, list[Any]]) -> bool:
+    """Tell whether what is taken for an answer is one of the options: column A is option A."""
+    if isinstance(given, list):
+        return answer in given
+    parent = given.rpartition(".")[0].removesuffix("[]")
+    below = answer.startswith((f"{given}.", f"{given}[")) or answer == given
+    return below or bool(parent and answer.startswith(f"{given.rpartition('.')[0]}["))
+
+
+def _labels(given: Any, answer: str, values: Mapping[str, list[Any]]) -> str | None:
+    """Return the column beside options that has their labels, if the answers are among them."""
+    parent = given.rpartition(".")[0] if isinstance(given, str) else ""
+    for one in values if parent else ():
+        if one.rpartition(".")[0] != parent or one == given or plain(one) in ("label", "key"):
+            continue
+        rows = list(zip(values[one], values[given], values[answer], strict=True))
+        if _share(map(_is_label_of, *zip(*rows, strict=True))) > _MOST:
+            return one
+    return None
+
+
+def _is_label_of(labels: Any, options: Any, answer: Any) -> bool:
+    if not isinstance(labels, list) or not isinstance(options, list) or len(labels) != len(options):
+        return False
+    shown = [str(one).strip() for one in labels]
+    return len(set(shown)) == len(shown) and str(answer).strip() in shown
 
 
 def _options(
     values: Mapping[str, list[Any]], question: str
 ) -> Iterator[tuple[str | list[str], str | None]]:
     """Yield where options may be, and the answer where it is one of them."""
-    for one in _named(values, _OPTIONS, "list", "labelled"):
-        if not _are_scores(values[one]):
+    lists = [
+        one
+        for one in [
+            *named(values, OPTIONS, "list", "labelled"),
+            *like(values, CHOICES, "list", "labelled"),
+            *_with_answers(values),
+        ]
+        if not _are_scores(values[one]) and plain(one) not in WRONG.split()
+        if plain(one) in LISTS.split() or not _are_aliases(values, one)
+    ]
+    yield from ((one, None) for one in dict.fromkeys(lists))
+    yield from _right_and_wrong(values)
+    for one in named(values, OPTIONS, "text"):
+        if one != question and _are_parted(values[one]):
             yield one, None
-    for one in _named(values, _OPTIONS, "text"):
-        if _are_parted(values[one]):
-            yield one, None
-    groups: dict[str, list[str]] = {}
-    for name, found in values.items():
-        match = _NUMBERED.fullmatch(name)
-        if match and name != question and _kind(found) in ("text", "number"):
-            groups.setdefault(match["stem"], []).append(name)
-    for stem, names in groups.items():
-        plain = _plain(stem)
-        right = _named(values, "correctanswer correct right richtig richtigeantwort answer", "text")
-        if plain in _WRONG and right:
+    groups = sorted(
+        _groups(values, question).items(), key=lambda group: _stem(group[1][0]) not in _STEMS
+    )
+    for stem, names in groups:
+        right = named(values, RIGHT, "text")
+        if plain(stem) in WRONG.split() and right:
             yield [*names, right[0]], right[0]
         elif len(names) > 1:
             yield names, None
 
 
+def _groups(values: Mapping[str, list[Any]], question: str) -> dict[str, list[str]]:
+    """Return columns whose names differ by a letter or a number alone, by what they share."""
+    groups: dict[str, list[str]] = {}
+    for name, found in values.items():
+        match = _NUMBERED.fullmatch(name)
+        if match and name != question and kind(found) in ("text", "number"):
+            groups.setdefault(match["stem"], []).append(name)
+    return groups
+
+
+def _stem(name: str) -> str:
+    match = _NUMBERED.fullmatch(name)
+    return plain(match["stem"]) if match else plain(name)
+
+
+def _with_answers(values: Mapping[str, list[Any]]) -> list[str]:
+    """Return lists of texts that hold the answer's text in nearly every row, whatever their names.
+
+    Where the answer is nearly always the first of them, they are other words for it.
+    """
+    found = []
+    for one in (one for one in values if kind(values[one]) == "list"):
+        for answer in named(values, ANSWER, "text"):
+            rows = [
+                (row, gold)
+                for row, gold in zip(values[one], values[answer], strict=True)
+                if isinstance(row, list | tuple) and isinstance(gold, str)
+            ]
+            there = [gold in row and len(row) > 1 for row, gold in rows]
+            first = [row[:1] == [gold] for row, gold in rows]
+            if _share(there) > _MOST > _share(first):
+                found.append(one)
+                break
+    return found
+
+
+def _are_aliases(values: Mapping[str, list[Any]], name: str) -> bool:
+    """Tell whether a list has the answer first, then others with its words, as Paris City."""
+    for answer in named(values, ANSWER, "text"):
+        rows = [
+            (row[0] == gold, any(gold.casefold() in str(one).casefold() for one in row[1:]))
+            for row, gold in zip(values[name], values[answer], strict=True)
+            if isinstance(row, list | tuple) and row and isinstance(gold, str)
+        ]
+        firsts, words = _share(first for first, _ in rows), _share(also for _, also in rows)
+        if firsts > _MOST and words > 1 / 3:
+            return True
+    return False
+
+
+def _right_and_wrong(
+    values: Mapping[str, list[Any]],
+) -> Iterator[tuple[list[str], str]]:
+    """Yield the right answer and the entries of a list of wrong ones as options."""
+    for wrong in named(values, WRONG, "list"):
+        count = max(len(row) for row in values[wrong] if isinstance(row, list | tuple))
+        entries = [f"{wrong}[{place}]" for place in range(count)]
+        for right in named(values, RIGHT, "text")[:1]:
+            yield [right, *entries], right
+
+
+def _per_option(values: Mapping[str, list[Any]], question: str) -> str | None:
+    """Return the column that says which of a question's rows is right, if each row is an option."""
+    asked = [one for one in values[question] if one]
+    if len(set(map(str, asked))) > len(asked) / 1.5:
+        return None
+    flags = named(values, "label iscorrect correct right score", "number", "text")
+    for flag in flags:
+        found = {str(one).strip().casefold() for one in values[flag] if one not in (None, "")}
+        if found in ({"0", "1"}, {"true", "false"}, {"0.0", "1.0"}, {"yes", "no"}):
+            several = named(values, f"{OPTIONS} answer candidate option choice response", "text")
+            if any(one not in (question, flag) for one in several):
+                return flag
+    return None
+
+
 def _shared(values: list[Any]) -> list[str]:
-    """Return options that all questions share, if the answers are words such as yes and no."""
+    """Return options that all questions share: words such as yes and no, or a few classes."""
     found = [one for one in values if one not in (None, "")]
     if found and all(isinstance(one, bool) for one in found):
         return ["yes", "no"]
     if not all(isinstance(one, str) for one in found):
         return []
-    words = {one.strip() for one in found}
-    return sorted(words) if len(words) > 1 and {one.casefold() for one in words} <= _WORDS else []
+    counts = Counter(one.strip() for one in found)
+    words = {one.casefold() for one in counts}
+    few = len(counts) <= _CLASSES and min(counts.values(), default=0) >= _OFTEN
+    numbers = any(canonical_number(one) is not None for one in counts)
+    if len(words) < 2 or len(words) < len(counts) or not (words <= _WORDS or (few and not numbers)):
+        return []
+    return sorted(counts)
+
+
+def _are_truths(name: str, values: list[Any]) -> bool:
+    """Tell whether objects score the options that their keys are, as in BIG-bench; ids do not."""
+    if kind(values) != "scores" or plain(name) in OTHERS["id"].split():
+        return False
+    largest = [max(filter(None, one.values()), default=0) for one in values if one]
+    return _share(0 < one <= 1 for one in largest) > _MOST
 
 
 def _are_letters(values: list[Any]) -> bool:
@@ -266,46 +409,76 @@ def _are_scores(values: list[Any]) -> bool:
 
 def _are_places(name: str, values: list[Any]) -> bool:
     """Tell whether numbers are places of options or numbers of classes, by the column's name."""
-    return _kind(values) == "number" and _plain(name) in _PLACES.split()
+    return kind(values) == "number" and plain(name) in PLACES.split()
 
 
-def _forms(values: list[Any]) -> list[str | None]:
+def _forms(name: str, values: list[Any]) -> list[str | None]:
     """Return the formats that answers may have; None is the usual one."""
-    if _kind(values) in ("list", "labelled"):
+    if kind(values) in ("list", "labelled"):
         return ["scores"]
-    if _kind(values) == "number":
-        texts = {canonical_number(str(one)) for one in values if one is not None}
-        return [None, "text", *(["index0", "index1"] if "0" in texts else ["index1", "index0"])]
-    numbers = {canonical_number(one) for one in values if isinstance(one, str)}
-    return [None, "text", *(["index0"] if "0" in numbers else ["index1"])]
+    there = [one for one in values if one not in (None, "")]
+    numbers = {canonical_number(str(one)) for one in there}
+    places = ["index0", "index1"] if "0" in numbers else ["index1", "index0"]
+    if kind(values) == "number":
+        named_so = plain(name) in PLACES.split() or plain(name).endswith(("index", "idx"))
+        return [*places, None, "text"] if named_so else [None, "text", *places]
+    digits = _share(bool(_DIGITS.fullmatch(str(one).strip())) for one in there) > _MOST
+    return [None, "text", *(places[:1] if digits else [])]
 
 
-def _open(question: str, answer: str, values: list[Any]) -> Iterator[dict[str, Any]]:
+def _open(question: str, values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    """Yield readings as questions without options of their own."""
+    answers = [one for one in named(values, ANSWER, "text", "number", "list", "labelled")]
+    if len(answers) > 1:  # beside another answer these are an id, or option A
+        below = {one for one in answers if plain(one) == "key" and _differ(values[one])}
+        answers = [one for one in answers if one not in below]
+    for answer in answers:
+        if plain(answer) == "a" and (answer.casefold() != "a" or named(values, "b c")):
+            continue
+        classes = f"{answer}.name"
+        for one in [classes, answer] if classes in values else [answer]:
+            if not _are_letters(values[one]) and (shared := _shared(values[one])):
+                both = {"question": question, "answer": one}
+                yield {"columns": both, "shared_options": shared, "answer_format": "text"}
+        if not _are_letters(values[answer]) and not _are_places(answer, values[answer]):
+            yield from _written(question, answer, values[answer])
+
+
+def _written(question: str, answer: str, values: list[Any]) -> Iterator[dict[str, Any]]:
+    """Yield readings of answers that are written out: numbers, texts, or at the end of a chain."""
     columns = {"question": question, "answer": answer}
     texts = [str(one) for one in values if one not in (None, "")]
-    if texts and sum("#### " in one for one in texts) > _MOST * len(texts):
-        yield {
-            "columns": {**columns, "rationale": answer},
-            "answer_kind": "numeric",
-            "answer_regex": "#### (.+)",
-        }
-    elif texts and sum(canonical_number(one) is not None for one in texts) > _MOST * len(texts):
-        yield {"columns": columns, "answer_kind": "numeric"}
-    else:
-        yield {"columns": columns, "answer_kind": "text"}
+    if not texts:
+        return
+    for pattern in ("#### (.+)", _BOXED):
+        found = [match[1] for one in texts if (match := re.search(pattern, one))]
+        if len(found) > _MOST * len(texts):
+            yield {
+                "columns": {**columns, "rationale": answer},
+                "answer_kind": "numeric" if _are_numbers(found) else "text",
+                "answer_regex": pattern,
+            }
+    yield {"columns": columns, "answer_kind": "numeric" if _are_numbers(texts) else "text"}
+
+
+def _are_numbers(texts: list[str]) -> bool:
+    """Tell whether texts are numbers, with a unit or not; "Apollo 11" is a name."""
+    return (
+        _share(canonical_number(one) is not None and not _NAME.match(one) for one in texts) > _MOST
+    )
 
 
 def _others(
-    named: Mapping[str, list[str]], values: Mapping[str, list[Any]], used: Mapping[str, Any]
+    offered: Mapping[str, list[str]], values: Mapping[str, list[Any]], used: Mapping[str, Any]
 ) -> dict[str, str]:
     taken = _taken(used)
     found = {}
-    for what, names in named.items():
+    for what, names in offered.items():
         for name in names:
             texts = [one for one in values[name] if one not in (None, "")]
-            plain = _kind(values[name]) in ("text", "number")
+            single = kind(values[name]) in ("text", "number")
             unique = len({str(one) for one in texts}) == len(values[name])
-            if what in used or name in taken or not plain or (what == "id" and not unique):
+            if what in used or name in taken or not single or (what == "id" and not unique):
                 continue
             if what == "split" and not _is_split(texts):
                 continue

@@ -10,7 +10,7 @@ from caft.tables.rows import Unclear
 from caft.tables.selectors import Misfit, parsed, select, steps
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_MARK = re.compile(r"\s*\(?([A-Za-z]|[0-9]{1,2})(?:\)\s*|[.:]\s+)(?=\S)")
+_MARK = re.compile(r"\s*\(?([A-Za-z]|[0-9]{1,2})(?:\s?\)\s*|[.:]\s+)(?=\S)")
 _BEFORE_MARK = re.compile(rf"(?:^|[\n|;,\t])\s*(?={_MARK.pattern})")
 _GOES_ON = re.compile(r"(?:and|or|only|alone|but|nor|&|,)(?!\w)")  # "(a) only": statement (a)
 _LABELS = ("label", "key")  # what stands beside the text of an option
@@ -130,7 +130,8 @@ def options(
         Misfit: if an option or a label is no text.
     """
     if isinstance(column, list):
-        found = [text(select(record, name), "an option", name) for name in column]
+        values = _whole([select(record, name) for name in column])
+        found = [text(one, "an option", name) for one, name in zip(values, column, strict=True)]
         while found and found[-1] is None:
             found.pop()
         return found, _labels(record, labels, found)
@@ -157,6 +158,13 @@ def options(
         return found, _labels(record, labels or _beside(record, column), found)
     unclear = isinstance(value, bytes | Unclear)
     return text(value, "the options", column) if unclear else value, None
+
+
+def _whole(values: list[Any]) -> list[Any]:
+    """Return whole numbers as such beside others: a column that lacks one holds 3.0, not 3."""
+    if not any(isinstance(one, int) for one in values):
+        return values
+    return [int(one) if isinstance(one, float) and one.is_integer() else one for one in values]
 
 
 def unmarked(options: list[str]) -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from caft.datasets import read_section
-from caft.datasets.candidates import columns_of, readings, untold
+from caft.datasets.candidates import doubts, readings, untold
+from caft.datasets.columns import columns_of
 from caft.datasets.ingest import Ingested, ingest
 from caft.datasets.mapping import Mapper
 from caft.datasets.parts import SPLITS, divided, guessed
@@ -245,22 +246,26 @@ def _best(path: str, way: _Way) -> _Read:
     if way.records and "records" not in way.keys:
         del keys["records"]  # of a part
     try:
-        reading, split, made = _understood(path, keys, start, way.leave)
+        values = columns_of(_records(path, start), start.classes)
+        reading, split, made = _understood(path, keys, start, values, way.leave)
     except ItemError as error:
         raise ItemError(" ".join([str(error), *notes])) from error
+    notes += doubts(values, reading["columns"])
     return _Read(keys, start.how, way.files, start, reading, split, made, notes)
 
 
 def _understood(
-    path: str, keys: Mapping[str, Any], start: Start, leave: set[str]
+    path: str,
+    keys: Mapping[str, Any],
+    start: Start,
+    values: Mapping[str, list[Any]],
+    leave: set[str],
 ) -> tuple[dict[str, Any], str | None, Ingested]:
     """Return what is in which column, that of splits beside it, and the items of the first rows.
 
     Raises:
         ItemError: if no reading makes items of nearly all rows.
     """
-    records = _records(path, start)
-    values = columns_of(records, start.classes)
     best: tuple[dict[str, Any], str | None, Ingested] | None = None
     why = ""
     for reading in readings(values, leave):
@@ -277,7 +282,7 @@ def _understood(
         if not made.report["rejected"]:
             break
     if best is None:
-        raise ItemError(f"{path}: {untold(values, records[0])}{why}")
+        raise ItemError(f"{path}: {untold(values, _records(path, start)[0])}{why}")
     return best
 
 

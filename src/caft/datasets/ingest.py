@@ -22,6 +22,7 @@ from caft.tables.parquet import SCHEMAS
 
 _BY_PRIORITY = ("test", "validation", "train")
 _ROWS = 2000  # that are objects of Python at once; what becomes of them is kept as columns
+_SHARED_BY, _SHARED_SHARE = 10, 0.05  # rows about one text, at most, to be kept together
 _MORE = "more."  # before the names of further columns
 _TEXT = pa.large_string()
 _SCHEMA = pa.schema(
@@ -273,6 +274,16 @@ def _check_source_ids(good: pa.Table) -> None:
     )
 
 
+def _draws_of_texts(good: pa.Table) -> np.ndarray:
+    """Return the draw of each row's text; one that many rows share is an instruction, not a topic.
+
+    All its rows would be in one split.
+    """
+    draw, of_text = good["draw"].to_pandas(), good["draw_of_text"].to_pandas()
+    count = of_text.map(of_text.value_counts())
+    return of_text.where(count <= max(_SHARED_BY, _SHARED_SHARE * len(good)), draw).to_numpy()
+
+
 def _repeated(good: pa.Table) -> np.ndarray:
     """Tell which rows have the content of one before them."""
     ids = good["item_id"].to_pandas()
@@ -310,7 +321,7 @@ def _splits(good: pa.Table, splits: Splits) -> np.ndarray:
     about one text stay together too, where the draw says.
     """
     draw, own = good["draw"].to_pandas(), good["split"].to_pandas()
-    of_text = good["draw_of_text"].to_numpy()
+    of_text = _draws_of_texts(good)
     rank = own.map({name: place for place, name in enumerate(_BY_PRIORITY)})
     first = rank.astype(float).groupby(draw).transform("min")
     drawn = np.select([of_text < splits.test, of_text < splits.test + splits.validation], [0, 1], 2)

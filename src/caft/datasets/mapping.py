@@ -83,6 +83,7 @@ class Mapper:
         self._known: dict[str, None] = {}  # columns that were seen
         self._held: set[str] = set()  # what had a value in some row
         self._sample: list[dict[str, Any]] = []
+        self._had_text, self._bare = False, 0  # of the row before; rows without behind one with it
         # Scores become the place of the largest.
         place = "index0" if table.answer_format == "scores" else table.answer_format
         self._raw = RawRows((), table.answer_kind, place)
@@ -158,6 +159,12 @@ class Mapper:
 
     def _checked(self, rows: Iterable[dict[str, Any]], required: bool) -> Iterator[dict[str, Any]]:
         yield from rows
+        if self._bare and self._name.endswith((".xlsx", ".csv", ".tsv")):  # cells can be merged
+            first = self._table.columns.question[0]
+            self._raw.notes.append(
+                f"{self._bare} questions without a text in {first} stand right behind one with it; "
+                "if one cell is meant for several rows, fill it down."
+            )
         if required and not self._sample and not self._raw.rejected:
             raise ItemError(f"{self._name}: the file has no rows.")
         looked_for = {
@@ -194,6 +201,8 @@ class Mapper:
         if not before or not (question or "").strip():
             return {"question": question}
         texts = [text for text in before if (text or "").strip()]
+        self._bare += self._had_text and not texts
+        self._had_text = bool(texts)
         return {"question": "\n\n".join([*texts, question]), "about": texts[0] if texts else None}
 
     def _split(self, given: str | None) -> str | None:

@@ -100,13 +100,22 @@ def _json(text: str) -> Any:
 
 
 def _literal(text: str) -> Any:
-    tree = ast.parse(text, mode="eval")
+    tree = _Arrays().visit(ast.parse(text, mode="eval"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
             found = once([(ast.unparse(key).strip("'"), None) for key in node.keys if key])
             if isinstance(found, Unclear):
                 return found
     return ast.literal_eval(tree)
+
+
+class _Arrays(ast.NodeTransformer):
+    """Takes numpy's `array([...], dtype=object)` for its list; nothing is called."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Return what is in the brackets of `array(...)`."""
+        is_array = isinstance(node.func, ast.Name) and node.func.id == "array" and node.args
+        return self.visit(node.args[0]) if is_array else node
 
 
 def _lacks_commas(text: str, value: Any) -> bool:

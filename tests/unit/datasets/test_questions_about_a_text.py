@@ -110,3 +110,11 @@ def test_a_text_that_the_question_repeats_is_not_put_before_it(tmp_path):
     rows = [{"ctx": f"He {n}", "question": f"He {n} goes", **OPTIONS} for n in range(20)]
     found = guess(str(written(tmp_path / "q.jsonl", rows)))
     assert found.section["columns"]["question"] == "question"
+
+
+def test_a_text_that_stands_in_the_first_row_of_several_alone_is_told(tmp_path):
+    rows = "".join(f"{f'T {n}' if n % 3 == 0 else ''},Q {n}?,one,two,A\n" for n in range(18))
+    path = tmp_path / "q.csv"
+    path.write_text("passage,question,A,B,answer\n" + rows, encoding="utf-8")
+    (warning,) = [one for one in guess(str(path)).made.report["warnings"] if "fill" in one]
+    assert warning.startswith("6 questions without a text in passage stand right behind one")
