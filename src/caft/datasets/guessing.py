@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from caft.datasets import read_section
 from caft.datasets.candidates import doubts, readings, untold
 from caft.datasets.columns import columns_of
@@ -21,6 +23,11 @@ from caft.tables.rows import Limits, Unusable
 _GOOD = 0.9  # share of rows that a reading has to make items of
 _MOST_SPLITS = 10  # values of a column of splits
 _MOST_WAYS = 30  # lists or sheets that are looked into
+_PLACES = re.compile(
+    r"\b(?:all|any|none|neither|both|either) of (?:the|these) (?:above|others?|options)\b"
+    r"|\b(?:both|either|neither)? ?\(?[A-E]\)? (?:and|or|nor) \(?[A-E]\)?(?!\w)",
+    re.IGNORECASE,
+)
 _SPLITS = {"train": 0.6, "validation": 0.1, "test": 0.3}
 _NO_VALIDATION = {"train": 0.7, "validation": 0.0, "test": 0.3}
 
@@ -114,11 +121,24 @@ def guess(path: str) -> Guess:
     made, notes = _tried(section, read.start), read.notes
     if isinstance(asked := section["columns"]["question"], list):
         notes.append(f"columns.question: {' and '.join(asked)} are one question, in this order.")
-    if any("`shuffle_options: true`" in one for one in made.report["warnings"]):
+    one_place = any("`shuffle_options: true`" in one for one in made.report["warnings"])
+    if one_place and _names_places(made.items):
+        notes.append(
+            "shuffle_options: stays off, as options speak of others by their places, such as "
+            '"none of the above"; but the right option stands in one place nearly always.'
+        )
+    elif one_place:
         section["shuffle_options"] = True
         notes.append("shuffle_options: the right option stands in one place nearly always.")
         made = _tried(section, read.start)
     return Guess(section, made, [*notes, *made.report["warnings"]])
+
+
+def _names_places(items: pd.DataFrame) -> bool:
+    """Tell whether options of more than a few questions speak of others by their places."""
+    several = items["options"].dropna()
+    found = [any(map(_PLACES.search, options)) for options in several]
+    return sum(found) > 0.02 * len(found)
 
 
 def _by_parts(

@@ -135,14 +135,22 @@ def preferred(names: list[str]) -> str:
 
 def sheets_of(file: str) -> list[str]:
     """Return the sheets of a workbook that has several."""
-    sheets = sheets_in(file, Limits()) if really(file, None) == "xlsx" else []
+    sheets = sheets_in(file, Limits()) if _format(file) == "xlsx" else []
     return sheets if len(sheets) > 1 else []
+
+
+def _format(file: str) -> str | None:
+    """Return a file's format, if the file tells it."""
+    try:
+        return really(file, None)
+    except Unread:
+        return None
 
 
 def _lists(file: str) -> list[str]:
     """Return the lists of a file that is one JSON object, and asks for one of them."""
     how: dict[str, Any] = {}
-    while really(file, None) == "json":
+    while _format(file) == "json":
         try:
             next(read_rows(file, Limits(), Reading(**how)), None)
             break

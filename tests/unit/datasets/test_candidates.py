@@ -307,3 +307,21 @@ def test_whole_numbers_look_alike_where_a_column_lacks_one(tmp_path):
     frame.to_parquet(path)
     items = items_of(guess(str(path)), tmp_path)
     assert told(items)[question(5)] == ({"5", "6", "7"}, "5")
+
+
+@pytest.mark.parametrize("last", ["None of the above", "Both A and C", "both (a) and (b)"])
+def test_options_that_speak_of_places_are_not_shuffled(last, tmp_path):
+    rows = [
+        {"question": question(n), "options": [*options(n)[:3], last], "answer": "A"}
+        for n in range(24)
+    ]
+    found = guess(written(tmp_path, rows))
+    assert "shuffle_options" not in found.section
+    assert any(note.startswith("shuffle_options: stays off") for note in found.notes)
+
+
+def test_a_name_without_a_known_ending_is_read_by_what_is_in_it(tmp_path):
+    lines = ["question\tA\tB\tanswer", *(f"{question(n)}\tyes so\tnot so\tB" for n in range(24))]
+    path = tmp_path / "excel.txt"
+    path.write_text("\r\n".join(lines), encoding="utf-16")
+    assert guess(str(path)).section["format"] == "tsv"
