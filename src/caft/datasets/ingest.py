@@ -270,7 +270,7 @@ def _check_source_ids(good: pa.Table) -> None:
     first = pairs.index[pairs["source_id"] == name][0]
     raise ItemError(
         f"{_place(good, first)} and {_place(good, again.index[0])}: the same id {name!r} but other "
-        "content; give each question its own id."
+        "content; give each question its own id, or leave out `columns.id`."
     )
 
 
