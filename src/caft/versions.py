@@ -31,12 +31,14 @@ JUDGEMENTS = 3
 # beside an answer, only known endings are complete; what brought no answer fails the job, a refused
 # prompt is a row with its words; 5: more dialects of usage and of errors beside a text, more marks;
 # 6: parts of a content that are neither text nor thinking are no answer, more dialects; Roman
-# numbers, "C#", "2%" and a denied answer name no option, a full stop or quotes make no other text
-RATIONALES = 6
+# numbers, "C#", "2%" and a denied answer name no option, a full stop or quotes make no other text;
+# 7: of equally complex items `draw: top` buys the same for every seed
+RATIONALES = 7
 CHOICES = 1
 # 2: as LIKELIHOODS, random controls have validation rows; 3: as 4 of RATIONALES; rows and plan know
-# the target `reasoning`, and the plan has the number of updates; 4: as 6 of RATIONALES
-MIXTURES = 4
+# the target `reasoning`, and the plan has the number of updates; 4: as 6 of RATIONALES; 5: as 7 of
+# RATIONALES, and what a proportional draw leaves is easy by its complexity
+MIXTURES = 5
 TRAINING = 1
 SHORT_TRAINING = 1  # of stages with few updates alone: the first one has a rate above 0
 # 2: as 3 of RATIONALES; 3: as 3 of GENERATIONS; what does not fit the context is not asked; 4: as 4
