@@ -127,6 +127,16 @@ def test_random_thinking_is_as_much_and_the_gain_over_it_is_told():
     assert middle.vs_random.value == 1 - control.correct.mean()
 
 
+def test_a_place_that_never_thinks_gains_nothing_however_unequal_the_models_are():
+    best, worst = pair(1), pair(2)
+    worst.direct["correct"] = False
+    first = next(adaptive_curve([best, worst]))
+    # Two of ten items are the added ones: the one won and the one lost.
+    half = 1.96 * 2**0.5 / 10
+    found = first.vs_random
+    assert (found.value, found.low, found.high) == pytest.approx((0, -half, half), abs=1e-4)
+
+
 def test_the_curve_of_caps_ends_with_the_chains_accuracy():
     long = predictions(COT, [4, 4, 4, 4, 8, 8, 8, 150], items=IDS)
     *_, last = caps = list(cap_curve([long]))
