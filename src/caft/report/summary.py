@@ -322,7 +322,11 @@ def _savings(config: Configuration, runs: pd.DataFrame, asked: Asked) -> dict[st
     own = _select(runs, asked)
     # Any checkpoint will do: all are of the same training.
     whole = _select(runs, Asked("distill", asked.view, config.run.checkpoints[0]))
-    return {f"saved_{column}": saved(own[column].mean(), whole[column].mean()) for column in _SAVED}
+    means = {
+        column: (own[column].mean(skipna=False), whole[column].mean(skipna=False))
+        for column in _SAVED
+    }
+    return {f"saved_{column}": saved(*pair) for column, pair in means.items()}
 
 
 def _differences(config: Configuration, results: Results, asked: Asked) -> dict[str, float]:

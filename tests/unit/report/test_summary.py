@@ -447,6 +447,23 @@ def test_a_row_of_the_summary_is_the_mean_over_training_seeds(seeds):
     ]
 
 
+def test_what_one_seed_does_not_tell_is_not_saved(seeds):
+    """Seed 1 draws i2 and seed 3 draws i3, of whose answers one has no count of tokens."""
+    plan = read_json("data/mixtures/sums/tiny/1/plan.json")
+    for one in plan.values():
+        one["seeds"]["3"] = one["seeds"].pop("2")
+    write_json("data/mixtures/sums/tiny/1/plan.json", plan)
+    seeds["run"]["seeds"] = [1, 3]
+    seeds["strategies"]["complexity_aware"]["membership"] = "random"
+    change_rationales(completion_tokens=[1, 2, None, 8, 16])
+    table, runs, _ = compared(seeds)
+    tokens = runs.query("strategy == 'complexity_aware' and mode == 'cot'")
+    assert tokens["teacher_completion_tokens"].fillna(-1).tolist() == [2, -1]
+    row = table.set_index(["strategy", "mode"]).loc["complexity_aware", "cot"]
+    assert np.isnan(row["teacher_completion_tokens"])
+    assert np.isnan(row["saved_teacher_completion_tokens"])
+
+
 def test_the_untuned_student_is_one_run_whatever_the_seeds(seeds):
     summary, runs, _ = compared(seeds)
     base = runs.query("strategy == 'base'")
