@@ -100,6 +100,12 @@ def test_a_strategy_whose_teacher_is_a_stage_of_another_one_is_planned_after_it(
     assert round_of(asking(config, {**EASY, "teacher": "self"}), "mine") == 1
 
 
+def test_no_teacher_takes_the_word_that_stands_for_the_strategys_own(config):
+    config["teachers"]["default"] = dict(ENDPOINT)
+    said = problem_of(config, {**HARD, "teacher": "default"}, teacher="large")
+    assert "teachers.default: in a stage this word stands for the teacher of its strategy" in said
+
+
 @pytest.mark.parametrize(
     ("stage", "said"),
     [
