@@ -51,8 +51,10 @@ EVALUATION = 4
 # figures name their points, complexity has thresholds and area, losses have common axes; 8: what an
 # answer takes, a table and a figure of accuracy against the tokens that models write; 9: the choice
 # of rationales that the student finds likely is in the seconds of scoring; 10: tables for a paper
-# say whether their intervals know other trainings
-SUMMARY = 10
+# say whether their intervals know other trainings; 11: stages of other strategies are paid with
+# what they took themselves, gains over chance are paired by model, what a seed leaves open is not
+# saved, the choice of epoch and threshold from the same answers counts once
+SUMMARY = 11
 OVERVIEW = 2  # 2: with one seed, what a verdict is about; alike is no proof of equality
 ANALYSIS = 2  # 2: rank correlations have intervals
 EXPLORER = 1

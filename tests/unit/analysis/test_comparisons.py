@@ -181,7 +181,7 @@ def test_a_constant_gain_over_unequal_levels_has_a_narrow_interval():
     one[0, 20:26] = one[1, 60:66] = one[2, 100:106] = True
     found = gain_interval(one, other)
     assert found.value == pytest.approx(0.05)
-    assert 0 < found.low and found.high - found.low < 0.1
+    assert found.low > 0 and found.high - found.low < 0.1
 
 
 def test_the_variance_of_a_gain_is_that_of_the_two_way_analysis_of_differences():
