@@ -32,7 +32,8 @@ JUDGEMENTS = 3
 # prompt is a row with its words; 5: more dialects of usage and of errors beside a text, more marks;
 # 6: parts of a content that are neither text nor thinking are no answer, more dialects; Roman
 # numbers, "C#", "2%" and a denied answer name no option, a full stop or quotes make no other text;
-# 7: of equally complex items `draw: top` buys the same for every seed
+# 7: of equally complex items `draw: top` buys the same for every seed; where a strategy trains on
+# reasoning, an accepted answer that shows some is selected before others
 RATIONALES = 7
 CHOICES = 1
 # 2: as LIKELIHOODS, random controls have validation rows; 3: as 4 of RATIONALES; rows and plan know
