@@ -300,10 +300,13 @@ def energy(runs: Iterable[Mapping[str, Any]]) -> float | None:
     return add({"energy_wh": run.get("energy_wh")} for run in runs)["energy_wh"]
 
 
-def choice_of_epoch(dataset: str, student: str, digest: str) -> list[dict[str, Any]]:
-    """Return the jobs that answered the validation split with every epoch of a model."""
+def choice_of_epoch(
+    dataset: str, student: str, digest: str
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the jobs that answered the validation split with every epoch, and their blocks."""
     path = layout.at(layout.SELECTION, dataset=dataset, student=student, digest=digest)
-    return list(read_json(path)["epochs"])
+    selection = read_json(path)
+    return list(selection["epochs"]), list(selection.get("blocks", []))
 
 
 def saved(amount: float, reference: float) -> float:

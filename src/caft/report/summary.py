@@ -222,10 +222,9 @@ def _costs(config: Configuration, results: Results, asked: Asked, seed: int) -> 
     model = layout.weights_of(trained.final, asked.checkpoint)
     answering = answering_costs(results.names, model, asked.view, results.predictions)
     chosen = trained.stages and asked.checkpoint == "best"
-    choosing = [
-        *(choice_of_epoch(**results.names, digest=trained.final) if chosen else []),
-        *choice_of_threshold(config, results.names, model, asked.view),
-    ]
+    epochs, blocks = choice_of_epoch(**results.names, digest=trained.final) if chosen else ([], [])
+    # A threshold may be chosen from the very answers that chose the epoch.
+    choosing = [*epochs, *choice_of_threshold(config, results.names, model, asked.view, blocks)]
     training["train_seconds"] += sum(run["seconds"] for run in choosing)
     found = {
         "fallback": _fallback(config, asked.strategy),

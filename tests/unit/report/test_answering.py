@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from caft.report.answering import Pair, adaptive_curve, answering_table, cap_cur
 from caft.report.predictions import per_question
 from caft.report.summary import read_all, summarize
 from caft.tables import parquet
-from caft.tables.files import write_json
+from caft.tables.files import read_json, write_json
 
 IDS = [f"t{number}" for number in range(8)]
 ENTROPIES = [0.1 * number for number in range(8)]
@@ -77,6 +79,33 @@ def test_the_validation_split_chooses_a_threshold_and_the_summary_has_a_row(run)
     assert row["seconds_per_1000"] == pytest.approx(11.0 / 8 * 1000)
     assert row["train_seconds"] == 4.25, "the choice of the threshold"
     assert rows_of(run).loc["cot", "train_seconds"] == 0
+
+
+@pytest.mark.parametrize(("blocks", "seconds"), [(["b1", "b2"], 9.0), (["b1"], 13.0), ([], 13.0)])
+def test_answers_that_choose_epoch_and_threshold_count_once(run, blocks, seconds):
+    """The chains of the best epoch are those that it was chosen by; the direct answers are not."""
+    stage = {
+        "model": "aaaa", "parent": None, "mixture": "rows", "epochs": 1, "rows": 1,
+        "answer_rows": 0, "rationale_rows": 1, "over_long": 0, "without_rationale": 0,
+        "target_tokens_one_pass": 1, "target_tokens": 1, "all_tokens": 1,
+    }  # fmt: skip
+    seeds = {"1": {"final": "aaaa", "items": 1, "stages": [stage]}}
+    tuned = {"trained_mode": "cot", "buckets": "default", "teacher": None, "seeds": seeds}
+    write_json("data/mixtures/sums/tiny/1/plan.json", {"sft": tuned})
+    record = {"target_tokens": 1, "all_tokens": 1, "seconds": 0.0, "energy_wh": None}
+    write_json("results/models/aaaa/model.json", record)
+    answers = {"epochs": [{"seconds": 5.0}, {"seconds": 3.75}], "blocks": blocks}
+    write_json("results/selection/sums/tiny/aaaa.json", answers)
+    for file in Path("results/predictions/sums/tiny").glob("base.*"):
+        file.rename(file.with_name(file.name.replace("base", "aaaa-best")))
+    place = "results/predictions/sums/tiny/aaaa-best.{}-validation.run.json"
+    for mode, own in (("direct", ["d"]), ("cot", ["b1", "b2"])):
+        taken = read_json(place.format(mode))
+        write_json(place.format(mode), {**taken, "blocks": own})
+    run["run"] |= {"strategies": ["sft"], "checkpoints": ["best"]}
+    rows = rows_of(run)
+    assert rows.loc["adaptive", "train_seconds"] == seconds
+    assert rows.loc["cot", "train_seconds"] == 8.75
 
 
 def test_a_quantile_needs_no_chains_of_the_validation_split(run, tmp_path):
