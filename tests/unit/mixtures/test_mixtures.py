@@ -190,6 +190,12 @@ def test_an_item_that_trains_on_its_answer_anyway_is_not_replayed(build):
     assert second.mixture["item_id"].is_unique and len(second.mixture) == 8
 
 
+def test_a_share_is_of_the_items_that_may_be_replayed(build):
+    again = {"buckets": ["easy"], "target": "answer", "epochs": 1, "replay": {"items": 0.5}}
+    _, second = build(strategy(ANSWER, again))
+    assert len(second.mixture) == 4 + 2, "four easy ones, and half of the four medium ones"
+
+
 @pytest.mark.parametrize("replay", [{}, {"replay": {"items": 2}}])
 def test_a_stage_whose_bucket_is_empty_is_refused_whatever_it_replays(build, buckets, replay):
     nobody_hard = buckets.assign(bucket=buckets["bucket"].replace("hard", "medium"))
