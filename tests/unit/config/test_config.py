@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from configurations import configuration
 
 from caft.config import resolve as settings
 from caft.config.modes import asked_views, read_view, views
@@ -283,6 +284,27 @@ def test_a_further_seed_asks_a_teacher_again_for_random_controls_alone(config):
     strategies = prepare(config).strategies
     assert settings.asking_seeds([1, 2], [strategies["distill"]]) == [1]
     assert settings.asking_seeds([1, 2], [strategies["random_same_size"]]) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("combined", "by", "decimals"),
+    [
+        (["mine", "theirs"], "value", None),
+        (["mine", "theirs"], "rank", None),
+        (["mine", "margin"], "value", 4),
+        (["margin", "single_token_entropy"], "rank", 4),
+    ],
+)
+def test_values_that_were_given_are_not_rounded_where_they_are_combined(
+    config, combined, by, decimals
+):
+    imported = {"metric": "imported", "path": "values.csv", "column": "value"}
+    combine = {"metrics": dict.fromkeys(combined, 1), "by": by}
+    config["metrics"] |= {"mine": imported, "theirs": imported, "both": {"combine": combine}}
+    config["buckets"]["default"]["metric"] = "both"
+    assert settings.decimals_of(configuration(config), "default") == decimals
+    config["buckets"]["default"]["metric"] = "mine"
+    assert settings.decimals_of(configuration(config), "default") is None
 
 
 def test_a_name_that_could_leave_its_folder_is_refused(config):
