@@ -286,6 +286,20 @@ def test_a_further_seed_asks_a_teacher_again_for_random_controls_alone(config):
     assert settings.asking_seeds([1, 2], [strategies["random_same_size"]]) == [1, 2]
 
 
+def test_buckets_that_their_own_model_scores_are_refused_with_a_mend_that_works(config):
+    config["analysis"] = {"split": "test"}
+    config["run"]["strategies"] = ["base", "sft", "complexity_aware"]
+    config["metrics"]["single_token_entropy"] = {"scored_with": "sft.1"}
+    (said,) = problems(config)
+    assert "(sft -> sft)" in said and "with teachers and `buckets` (such as strategies" in said
+    config["buckets"]["other"] = {"metric": "margin", "quantiles": [0.25, 0.75]}
+    config["strategies"]["first"] = {**config["strategies"]["sft"], "buckets": "other"}
+    config["run"]["strategies"].append("first")
+    config["metrics"]["single_token_entropy"] = {"scored_with": "first.1"}
+    complete = prepare(config)
+    assert [round_of(complete, name) for name in ("first", "complexity_aware")] == [1, 2]
+
+
 @pytest.mark.parametrize(
     ("combined", "by", "decimals"),
     [
