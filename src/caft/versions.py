@@ -31,12 +31,15 @@ JUDGEMENTS = 3
 # beside an answer, only known endings are complete; what brought no answer fails the job, a refused
 # prompt is a row with its words; 5: more dialects of usage and of errors beside a text, more marks;
 # 6: parts of a content that are neither text nor thinking are no answer, more dialects; Roman
-# numbers, "C#", "2%" and a denied answer name no option, a full stop or quotes make no other text
-RATIONALES = 6
+# numbers, "C#", "2%" and a denied answer name no option, a full stop or quotes make no other text;
+# 7: of equally complex items `draw: top` buys the same for every seed; where a strategy trains on
+# reasoning, an accepted answer that shows some is selected before others
+RATIONALES = 7
 CHOICES = 1
 # 2: as LIKELIHOODS, random controls have validation rows; 3: as 4 of RATIONALES; rows and plan know
-# the target `reasoning`, and the plan has the number of updates; 4: as 6 of RATIONALES
-MIXTURES = 4
+# the target `reasoning`, and the plan has the number of updates; 4: as 6 of RATIONALES; 5: as 7 of
+# RATIONALES, and what a proportional draw leaves is easy by its complexity
+MIXTURES = 5
 TRAINING = 1
 SHORT_TRAINING = 1  # of stages with few updates alone: the first one has a rate above 0
 # 2: as 3 of RATIONALES; 3: as 3 of GENERATIONS; what does not fit the context is not asked; 4: as 4
@@ -49,8 +52,10 @@ EVALUATION = 4
 # figures name their points, complexity has thresholds and area, losses have common axes; 8: what an
 # answer takes, a table and a figure of accuracy against the tokens that models write; 9: the choice
 # of rationales that the student finds likely is in the seconds of scoring; 10: tables for a paper
-# say whether their intervals know other trainings
-SUMMARY = 10
+# say whether their intervals know other trainings; 11: stages of other strategies are paid with
+# what they took themselves, gains over chance are paired by model, what a seed leaves open is not
+# saved, the choice of epoch and threshold from the same answers counts once
+SUMMARY = 11
 OVERVIEW = 2  # 2: with one seed, what a verdict is about; alike is no proof of equality
 ANALYSIS = 2  # 2: rank correlations have intervals
 EXPLORER = 1

@@ -84,6 +84,9 @@ if CHOOSING:
             prompt=CONFIG.prompts[CONFIG.prompt].plain(),
             engine=resolve.compute_of(CONFIG),
             seed=CONFIG.seed,
+            thoughts=lambda wildcards: any(
+                strategy.needs_reasoning for strategy in asking_strategies(wildcards).values()
+            ),
             code=versions.CHOICES,
         log:
             "logs/choose_rationales/{dataset}.{student}.{round}.{teacher}.log",

@@ -2,7 +2,7 @@
 
 Inputs    items, student (folder of student.json), shards: tables of rationales
 Outputs   rationales: all of them with their likelihoods, one selected per item; quarantine; run
-Settings  params.prompt, params.engine, params.seed, cache
+Settings  params.prompt, params.engine, params.seed, params.thoughts, cache
 """
 
 from pathlib import Path
@@ -23,7 +23,8 @@ with job(snakemake) as log:
     items = parquet.read("items", inputs.item_table)
     asked = Asked(items, Prompt.model_validate(params.prompt), params.seed)
     subject = Subject(Path(inputs.student), None, Engine.model_validate(params.engine))
-    table, run = choose_likely(parquet.read("rationales", *inputs.shards), asked, subject, Cache())
+    written = parquet.read("rationales", *inputs.shards)
+    table, run = choose_likely(written, asked, subject, Cache(), params.thoughts)
     spec = {**parquet.footer(inputs.shards[0])["spec"], "chosen_with": params.prompt}
     parquet.write("rationales", table, output.rationales, spec, params.code)
     write_csv(output.quarantine, quarantine(table))

@@ -14,6 +14,7 @@ Settings  params.teacher, params.strategies, params.rankers, params.prompt, para
 from pathlib import Path
 
 from caft.analysis.ranking import Ranker, open_gate
+from caft.config.resolve import asking_seeds
 from caft.mixtures.rows import solved_in, wanted_by
 from caft.mixtures.settings import Wanted
 from caft.prompting.settings import Prompt
@@ -44,7 +45,8 @@ with job(snakemake) as log:
     before = {Path(path).stem: parquet.read("rationales", path) for path in inputs.before}
     solved_by = solved_in(before)
     wanted = {
-        name: wanted_by(buckets, [one], params.seeds, solved_by) for name, one in strategies.items()
+        name: wanted_by(buckets, [one], asking_seeds(params.seeds, [one]), solved_by)
+        for name, one in strategies.items()
     }
     rankers = {name: Ranker(**one) for name, one in params.rankers.items()}
     gate = open_gate(setup.path, setup.settings.require_auc, rankers, items, params.seed)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from caft.analysis.contrasts import (
     Contrast,
     contrast_of,
+    gain_of,
     matrix_of,
     pair_of,
     quantile,
@@ -93,11 +94,33 @@ def difference_interval(one: ArrayLike, other: ArrayLike) -> Estimate:
     """
     contrast = contrast_of(one, other)
     first, second = (side.shares for side in contrast.sides)
-    if not len(first):
-        return UNKNOWN
+    return _interval(contrast, float(first.mean() - second.mean())) if len(first) else UNKNOWN
+
+
+def gain_interval(one: ArrayLike, other: ArrayLike) -> Estimate:
+    """Return by how much the same models gain when they are asked in one way and not in another.
+
+    As `difference_interval`, but a row of both sides is the same model: the analysis of variance is
+    of the differences, with as many degrees of freedom as they have seeds, less one.
+
+    Args:
+        one: booleans, shape (n_seeds, n_items).
+        other: the same models and items in the same order.
+
+    Returns:
+        NaN without items; with one seed what `difference_interval` returns.
+
+    Raises:
+        ComparisonError: if the items or the seeds differ in number.
+    """
+    contrast = gain_of(one, other)
+    first, second = pair_of(one, other)
+    return _interval(contrast, float(first.mean() - second.mean())) if first.size else UNKNOWN
+
+
+def _interval(contrast: Contrast, value: float) -> Estimate:
     half = quantile(1 - ERROR_RATE / 2, contrast.freedom) * math.sqrt(contrast.variance)
-    low, high = max(-1.0, contrast.centre - half), min(1.0, contrast.centre + half)
-    return Estimate(float(first.mean() - second.mean()), low, high)
+    return Estimate(value, max(-1.0, contrast.centre - half), min(1.0, contrast.centre + half))
 
 
 def mcnemar(one: ArrayLike, other: ArrayLike) -> float:

@@ -128,26 +128,55 @@ def side_of(matrix: np.ndarray) -> Side:
     In the terms of the two-way table without repeats: spread is MS_seeds / (n_seeds n_items), noise
     is MS_residual / (n_seeds n_items).
     """
+    shares = _shares(matrix)
+    return _parted(matrix, shares, shares * (1 - shares))
+
+
+def _shares(matrix: np.ndarray) -> np.ndarray:
+    return matrix.mean(axis=0) if matrix.shape[1] else np.zeros(0)
+
+
+def _parted(matrix: np.ndarray, shares: np.ndarray, variances: np.ndarray) -> Side:
+    """Part the variance of a mean; `shares` and `variances` are of each item over the seeds."""
     seeds, items = matrix.shape
-    shares = matrix.mean(axis=0) if items else np.zeros(0)
     if seeds == 1 or not items:
         return Side(shares, seeds, 0.0, 0.0)
-    accuracies = matrix.mean(axis=1)
-    within = float((shares * (1 - shares)).sum()) * seeds  # squares around each item's mean
-    residual = max(0.0, within - items * seeds * float(accuracies.var()))
+    means = matrix.mean(axis=1)
+    within = float(variances.sum()) * seeds  # squares around each item's mean
+    residual = max(0.0, within - items * seeds * float(means.var()))
     noise = residual / ((seeds - 1) * max(1, items - 1)) / (seeds * items)
-    return Side(shares, seeds, float(accuracies.var(ddof=1)) / seeds, noise)
+    return Side(shares, seeds, float(means.var(ddof=1)) / seeds, noise)
 
 
 def contrast_of(one: ArrayLike, other: ArrayLike) -> Contrast:
     """Return the difference with one more item won and one more lost (Bonett & Price 2012)."""
     first, second = (side_of(matrix) for matrix in pair_of(one, other))
-    differences = np.append(first.shares - second.shares, [1.0, -1.0])
+    return _with_two_items(first.shares - second.shares, (first, second))
+
+
+def gain_of(one: ArrayLike, other: ArrayLike) -> Contrast:
+    """Return the difference where a row of both sides is the same model, asked in two ways.
+
+    The differences are one side, so that what moves a model as a whole moves nothing here. With one
+    seed it is `contrast_of`.
+    """
+    first, second = pair_of(one, other)
+    if len(first) != len(second):
+        raise ComparisonError(
+            f"one has {len(first)} seeds and other {len(second)}; pair the same models."
+        )
+    gains = first.astype(float) - second
+    shares = _shares(gains)
+    return _with_two_items(shares, (_parted(gains, shares, gains.var(axis=0)),))
+
+
+def _with_two_items(differences: np.ndarray, sides: tuple[Side, ...]) -> Contrast:
+    differences = np.append(differences, [1.0, -1.0])
     count = len(differences)
-    noise = (first.noise + second.noise) * (count - 2)
+    noise = sum(side.noise for side in sides) * (count - 2)
     # Without the noise, which the seed parts hold already; but the two added items stay.
     items = max(2 / count, float(differences.var()) - noise)
-    return Contrast(float(differences.mean()), items, count, (first, second))
+    return Contrast(float(differences.mean()), items, count, sides)
 
 
 def quantile(share: float, freedom: Any) -> Any:

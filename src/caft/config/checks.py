@@ -31,7 +31,7 @@ from caft.config.strategy_checks import (
     teacher_problem,
 )
 from caft.mixtures.recipe import absent
-from caft.mixtures.settings import Buckets
+from caft.mixtures.settings import DEFAULT, Buckets
 from caft.running import places
 from caft.running.launchers import started_processes
 from caft.settings import Section
@@ -102,6 +102,11 @@ def _check_names(config: Configuration) -> Iterator[str]:
     for name in run.students:
         if name in config.students:
             yield from check_student(f"students.{name}", config.students[name])
+    if DEFAULT in config.teachers:
+        yield (
+            f"teachers.{DEFAULT}: in a stage this word stands for the teacher of its strategy; "
+            "give this teacher another name."
+        )
     for name, buckets in config.buckets.items():
         yield from _check_buckets(f"buckets.{name}", buckets, config)
     yield from check_metrics(config)

@@ -233,9 +233,10 @@ def decimals_of(config: Configuration, buckets: str) -> int | None:
     """Return how many decimals count for a bucket definition; None for all of them.
 
     What a model computes is rounded above the noise of float32 batching; a value that was given is
-    what it is.
+    what it is, and so is a combination of such values.
     """
-    return None if source_of(config, config.buckets[buckets].metric) in GIVEN else 4
+    parts = parts_of(config, config.buckets[buckets].metric)
+    return None if all(source_of(config, part) in GIVEN for part in parts) else 4
 
 
 def metrics_analysed(config: Configuration) -> list[str]:

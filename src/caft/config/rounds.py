@@ -51,15 +51,22 @@ def round_of(config: Configuration, strategy: str, _above: tuple[str, ...] = ())
         raise ConfigError(
             f"strategies.{strategy}: its buckets are scored, or its rationales written, with a "
             f"model that is trained on them ({chain}). Make the stages up to that model a strategy "
-            "of their own and name that one; equal stages share their model, so nothing is trained "
-            "twice."
+            "of their own, with teachers and `buckets` (such as strategies.NAME.buckets: OTHER) "
+            "that do without the model, and name that one; equal stages share their model, so "
+            "nothing is trained twice."
         )
+    above = (*_above, strategy)
+    return 1 + max(
+        (round_of(config, name, above) for name in waits_for(config, strategy)), default=0
+    )
+
+
+def waits_for(config: Configuration, strategy: str) -> list[str]:
+    """Return the strategies whose models score a strategy's buckets, or write its rationales."""
     own = config.strategies[strategy]
     needed = {name for division in own.divisions() for name in scored_by(config, division)}
     sampled = (sampled_by(config, name) for name in teachers_of(config, own))
-    needed |= {name for name in sampled if name}
-    above = (*_above, strategy)
-    return 1 + max((round_of(config, name, above) for name in sorted(needed)), default=0)
+    return sorted(needed.union(name for name in sampled if name))
 
 
 def rounds_used(config: Configuration) -> list[int]:

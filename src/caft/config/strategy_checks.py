@@ -16,7 +16,9 @@ from caft.config.rounds import (
     round_of,
     rounds_used,
     scored_by,
+    strategies_of_round,
     teachers_of_round,
+    waits_for,
 )
 from caft.config.section_checks import check_section, known_are
 from caft.errors import ConfigError
@@ -156,13 +158,27 @@ def check_rounds(config: Configuration) -> Iterator[str]:
         except ConfigError as error:
             yield str(error)
             return
-        match = strategy.match
-        if match and round_of(config, match.strategy) != own:
-            yield (
-                f"strategies.{name}.match.strategy: {match.strategy!r} has buckets from another "
-                "model; both must be planned together."
-            )
+        if strategy.match and round_of(config, strategy.match.strategy) != own:
+            yield _unlike_rounds(config, name, strategy.match.strategy)
     yield from _check_cascades(config)
+
+
+def _unlike_rounds(config: Configuration, name: str, other: str) -> str:
+    """Say why a strategy cannot match another one that is planned before or after it."""
+    rounds = {one: round_of(config, one) for one in (name, other)}
+    late, early = sorted((name, other), key=lambda one: -rounds[one])
+    models = " and ".join(waits_for(config, late))
+    possible = [
+        one
+        for one in strategies_of_round(config, rounds[name])
+        if one != name and stages(config, one) and not config.strategies[one].match
+    ]
+    instead = f"match one that is planned with it ({', '.join(possible)}), or " if possible else ""
+    return (
+        f"strategies.{name}.match.strategy: {late!r} waits for a model of {models}, which scores "
+        f"its buckets or writes its rationales, so it is planned after {early!r}, and their rows "
+        f"are not known at one time; {instead}leave match out and set the epochs of the stages."
+    )
 
 
 def _check_cascades(config: Configuration) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Easy, medium and hard: a partition of the items by one complexity metric and two thresholds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import log1p
 from typing import Any
 
@@ -169,13 +169,13 @@ def sample_per_bucket(
 def drawn_membership(buckets: pd.DataFrame, draw: Draw, seed: int) -> pd.Series:
     """Redraw bucket membership, with the same sizes or a number of hard items.
 
-    Of the other items the easiest of the same order are easy, as many as before. An item without a
-    complexity stays in its bucket, but for a random draw, which needs none.
+    Of the other items as many are easy as before: the least complex ones, but any at a random draw.
+    An item without a complexity stays in its bucket, but for a random draw, which needs none.
 
     Args:
         buckets: rows of a buckets table.
         draw: how.
-        seed: of the draw.
+        seed: of the draw; without chance in it every seed gives the same.
 
     Returns:
         Bucket names, same index.
@@ -189,7 +189,12 @@ def drawn_membership(buckets: pd.DataFrame, draw: Draw, seed: int) -> pd.Series:
     hard = min(draw.items or int(sizes["hard"]), len(pool))
     easy = min(int(sizes["easy"]), len(pool) - hard)
     names = ["easy"] * easy + ["medium"] * (len(pool) - easy - hard) + ["hard"] * hard
-    members = dict(zip(drawn_order(complexity, draw, hard, seed), names, strict=True))
+    order = drawn_order(complexity, draw, hard, seed)
+    if draw.draw == "proportional":
+        others, ties = order[: len(order) - hard], _ties(order, draw, seed)
+        others.sort(key=lambda item: (complexity[item], ties[item]))
+        order = [*others, *order[len(others) :]]
+    members = dict(zip(order, names, strict=True))
     return buckets["item_id"].map(members).fillna(buckets["bucket"])
 
 
@@ -198,7 +203,8 @@ def drawn_order(complexity: Mapping[str, float], draw: Draw, hard: int, seed: in
 
     Every item has a key of its own, which follows from its id and the seed: one more item displaces
     one at most. With weights the key is u^(1/w), which draws without replacement in proportion to
-    them (Efraimidis and Spirakis, 10.1016/j.ipl.2005.11.003), here its logarithm.
+    them (Efraimidis and Spirakis, 10.1016/j.ipl.2005.11.003), here its logarithm. A draw without
+    chance orders items of equal complexity alike for every seed.
 
     Args:
         complexity: by item_id; the weights of a proportional draw.
@@ -209,7 +215,7 @@ def drawn_order(complexity: Mapping[str, float], draw: Draw, hard: int, seed: in
     Raises:
         ConfigError: if the weights of a proportional draw are negative.
     """
-    chance = {item: unit_interval("random_bucket", seed, item) for item in complexity}
+    chance = _ties(complexity, draw, seed)
     keys: Mapping[str, float] = {"random": chance}.get(draw.draw, complexity)
     if draw.draw == "proportional":
         if (lowest := min(complexity.values(), default=0)) < 0:
@@ -224,6 +230,12 @@ def drawn_order(complexity: Mapping[str, float], draw: Draw, hard: int, seed: in
     uniform = round((draw.uniform or 0) * hard)
     first = set(sorted(complexity, key=chance.__getitem__)[len(complexity) - uniform :])
     return [item for item in order if item not in first] + [item for item in order if item in first]
+
+
+def _ties(items: Iterable[str], draw: Draw, seed: int) -> dict[str, float]:
+    """Return what orders items that are equal otherwise: the seed is in it where chance draws."""
+    parts = ("random_bucket", seed) if draw.by_chance else ("tie",)
+    return {item: unit_interval(*parts, item) for item in items}
 
 
 def _weighted_key(weight: float, seed: int, item: str) -> float:

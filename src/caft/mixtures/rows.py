@@ -345,11 +345,16 @@ def split_over_long(
             "training.max_length or that share."
         )
     if not (~long).any():
-        raise TrainingError(
-            f"{where}: the stage has no rows to train on; look at the bucket sizes and at the "
-            "teacher's quarantine table, or change the stage's buckets."
-        )
+        raise without_rows(where)
     return rows[~long], rows[long]
+
+
+def without_rows(where: str) -> TrainingError:
+    """Return the error of a stage that has nothing to train on."""
+    return TrainingError(
+        f"{where}: the stage has no rows to train on; look at the bucket sizes and at the "
+        "teacher's quarantine table, or change the stage's buckets."
+    )
 
 
 def mixture_digest(mixture: pd.DataFrame) -> str:

@@ -145,8 +145,9 @@ class Replay(Section):
 
     target: Literal["answer"] = key("What they train on here: the bare answer.", "answer")
     items: Annotated[PositiveAmount, AfterValidator(_number_or_share)] = key(
-        "How many of the items that earlier stages train on, drawn at random: a number, or a share "
-        "of them below 1. All of them where there are fewer."
+        "How many of the items that earlier stages train on, drawn at random, without those whose "
+        "bare answer the stage trains on anyway: a number, or a share of them below 1. All of them "
+        "where there are fewer."
     )
 
     def of(self, count: int) -> int:

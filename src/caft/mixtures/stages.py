@@ -23,6 +23,7 @@ from caft.mixtures.rows import (
     trained_items,
     usable,
     validation_rows,
+    without_rows,
 )
 from caft.mixtures.settings import Match, Part, ResolvedStrategy, StageRows, Target
 from caft.tables.hashing import digest
@@ -194,6 +195,8 @@ def _draft(
             f"{where}: the stage has no rows to train on: none of {missing} items has {lacking}; "
             "look at the teacher's quarantine table, or change the stage's target or teacher."
         )
+    if rows.empty:  # a replay beside it would be all that the stage is
+        raise without_rows(where)
     if stage.replay:
         pool = trained_items(buckets, settings, seed, settings.stages[: number - 1])
         pool -= set(rows["item_id"][rows["target"] == stage.replay.target])

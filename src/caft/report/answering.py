@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from caft import layout
-from caft.analysis.comparisons import difference_interval, mean_interval
+from caft.analysis.comparisons import gain_interval, mean_interval
 from caft.analysis.intervals import UNKNOWN, Estimate
 from caft.config.model import Configuration
 from caft.config.modes import ADAPTIVE
@@ -30,7 +30,7 @@ class Point:
         thinks: share of the items that are thought about.
         correct: booleans, shape (n_seeds, n_items).
         written: tokens, same shape.
-        vs_random: what is gained over the same share drawn at random.
+        vs_random: what is gained over the same share drawn at random, model by model.
     """
 
     line: str
@@ -165,7 +165,7 @@ def _routed(line: str, pairs: Sequence[Pair], thresholds: Sequence[float]) -> tu
     share = float(np.mean(own)) if np.size(own) else float("nan")
     (right, written), (by_chance, spent) = (_answers(pairs, thinks) for thinks in (own, drawn))
     control = Point("random", share, share, by_chance, spent)
-    gained = difference_interval(right, by_chance)
+    gained = gain_interval(right, by_chance)
     return Point(line, float(np.mean(thresholds)), share, right, written, gained), control
 
 

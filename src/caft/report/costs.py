@@ -15,12 +15,11 @@ from caft.config.resolve import (
     metric_table,
     parts_of,
     sampler_file,
-    scorer_of,
     source_of,
     teachers_of,
     warm_up_file,
 )
-from caft.config.rounds import round_of
+from caft.config.rounds import round_of, strategy_of
 from caft.mixtures.buckets import BUCKETS
 from caft.mixtures.plan import Plan, PlannedStage, Trained
 from caft.mixtures.rows import solved_in, wanted_rationales
@@ -78,6 +77,36 @@ def _records(stages: Iterable[PlannedStage]) -> list[dict[str, Any]]:
     return [read_json(layout.at(layout.MODEL, digest=stage.model)) for stage in stages]
 
 
+def behind(config: Configuration, name: str) -> dict[str, Strategy]:
+    """Return the stages of other strategies that a strategy cannot do without.
+
+    Their models score its buckets or write its rationales, or do so for one that does.
+
+    Args:
+        config: the prepared configuration.
+        name: of the strategy.
+
+    Returns:
+        By model, such as `sft.1`, the strategy of the model cut off behind that stage.
+    """
+    found: dict[str, Strategy] = {}
+    waiting = _models_of(config, config.strategies[name])
+    while waiting:
+        if (model := waiting.pop()) not in found:
+            strategy, _, stage = model.partition(".")
+            whole = config.strategies[strategy]
+            found[model] = whole.model_copy(update={"stages": whole.stages[: int(stage)]})
+            waiting |= _models_of(config, found[model])
+    return dict(sorted(found.items()))
+
+
+def _models_of(config: Configuration, strategy: Strategy) -> set[str]:
+    """Return the stages that score a strategy's buckets or write for it, by their models' names."""
+    scorers = [config.metrics[metric].scored_with for metric in metrics_of(config, strategy)]
+    samplers = [config.teachers[teacher].sampler for teacher in teachers_of(config, strategy)]
+    return {model for model in (*scorers, *samplers) if model and strategy_of(model)}
+
+
 def teacher_costs(
     config: Configuration,
     name: str,
@@ -85,28 +114,31 @@ def teacher_costs(
     buckets: Mapping[str, pd.DataFrame],
     seed: int,
 ) -> dict[str, Any]:
-    """Return what a strategy's own items cost at its teachers, rejected answers included.
+    """Return what a strategy's items cost at its teachers, rejected answers included.
+
+    What the stages `behind` it were taught with is among the answers and their costs, each answer
+    once; the items are those of its own stages.
 
     Args:
         config: the prepared configuration.
         name: of the strategy.
         rationales: rationales tables by teacher.
         buckets: buckets tables by name.
-        seed: of training and of random membership.
+        seed: of training and of random membership; models behind it are of the run's first seed.
     """
-    nothing = pd.DataFrame(columns=parquet.SCHEMAS["rationales"].names)
-    tables: dict[bool, list[pd.DataFrame]] = {False: [], True: []}
-    solved_by = solved_in(rationales)
-    for teacher, strategy in asked_by(config, config.strategies[name]).items():
-        table = rationales[teacher]
-        wanted = wanted_rationales(buckets, strategy, seed, solved_by)
-        itself = config.teachers[teacher].is_student
-        tables[itself].append(table[table["item_id"].isin(wanted)])
-    own = _joined([*tables[False], *tables[True]], nothing)
-    asked, sampled = (paid_answers(_joined(tables[itself], nothing)) for itself in (False, True))
+    written = _Written(config, rationales, buckets)
+    own = written.tables(config.strategies[name], seed)
+    first = config.run.seeds[0]
+    others = [written.tables(strategy, first) for strategy in behind(config, name).values()]
+    every = [one for tables in (own, *others) for one in tables]
+    asked, sampled = (
+        paid_answers(_joined([table for by_student, table in every if by_student == itself]))
+        for itself in (False, True)
+    )
+    own_items = _joined([table for _, table in own])
     return {
-        "rationale_items": own["item_id"].nunique(),
-        "accepted_items": own.loc[own["accepted"].eq(True), "item_id"].nunique(),
+        "rationale_items": own_items["item_id"].nunique(),
+        "accepted_items": own_items.loc[own_items["accepted"].eq(True), "item_id"].nunique(),
         "teacher_requests": len(asked),
         "teacher_prompt_tokens": total_tokens(asked, "prompt_tokens"),
         "teacher_completion_tokens": total_tokens(asked, "completion_tokens"),
@@ -117,7 +149,31 @@ def teacher_costs(
     }
 
 
-def _joined(tables: list[pd.DataFrame], nothing: pd.DataFrame) -> pd.DataFrame:
+class _Written:
+    """What the teachers of a run wrote, and which of it a strategy trains on."""
+
+    def __init__(
+        self,
+        config: Configuration,
+        rationales: Mapping[str, pd.DataFrame],
+        buckets: Mapping[str, pd.DataFrame],
+    ):
+        self.config, self.rationales, self.buckets = config, rationales, buckets
+        self.solved_by = solved_in(rationales)
+
+    def tables(self, strategy: Strategy, seed: int) -> list[tuple[bool, pd.DataFrame]]:
+        """Return a strategy's part of each teacher's table, and whether that is the student."""
+        found = []
+        for teacher, asked in asked_by(self.config, strategy).items():
+            wanted = wanted_rationales(self.buckets, asked, seed, self.solved_by)
+            table = self.rationales[teacher]
+            itself = self.config.teachers[teacher].is_student
+            found.append((itself, table[table["item_id"].isin(wanted)]))
+        return found
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    nothing = pd.DataFrame(columns=parquet.SCHEMAS["rationales"].names)
     return pd.concat(tables) if tables else nothing
 
 
@@ -133,7 +189,8 @@ def complexity_costs(
 
     Each table, warm-up and model counts once, however many metrics come from it. The model that
     writes where the student is its own teacher counts like one that scores, and so does the choice
-    of the rationale that the student finds most likely.
+    of the rationale that the student finds most likely. What the stages `behind` the strategy took
+    of all this is in it.
 
     Args:
         config: the prepared configuration.
@@ -146,18 +203,14 @@ def complexity_costs(
     Returns:
         The costs; and the records of the jobs, for their energy.
     """
-    strategy = config.strategies[name]
-    metrics = metrics_of(config, strategy)
-    sources = {
-        path: scorer_of(config, student, metric)
-        for metric in metrics
-        if (path := metric_table(config, dataset, student, metric))
-    }
+    others = behind(config, name)
+    every = [config.strategies[name], *others.values()]
+    metrics = list(dict.fromkeys(one for part in every for one in metrics_of(config, part)))
+    made = (metric_table(config, dataset, student, metric) for metric in metrics)
+    sources = dict.fromkeys(path for path in made if path)
     chosen = _chosen_rationales(config, dataset, student, name)
     runs = [read_json(layout.run_of(path)) for path in [*sources, *chosen]]
-    samplers = [config.teachers[teacher].sampler for teacher in teachers_of(config, strategy)]
-    models = [*sources.values(), *(one for one in samplers if one)]
-    tuned = _records(_scoring_stages(plan, config.run.seeds[0], models, set(own)))
+    tuned = _records(_scoring_stages(plan, config.run.seeds[0], others, set(own)))
     warm_ups = [read_json(file) for file in warm_up_files(config, dataset, student, name)]
     return {
         "score_seconds": sum(run["seconds"] for run in [*runs, *tuned]),
@@ -170,23 +223,30 @@ def complexity_costs(
 
 
 def _chosen_rationales(config: Configuration, dataset: str, student: str, name: str) -> list[str]:
-    """Return the tables of a strategy's rationales that the student has chosen from."""
-    choosing = set(teachers_of(config, config.strategies[name])) & set(choosing_teachers(config))
+    """Return the tables of rationales, behind a strategy too, that the student has chosen from."""
+    choosing = set(choosing_teachers(config))
     where = {"dataset": dataset, "student": student}
-    return [
-        layout.at(layout.RATIONALES, **where, round=round_of(config, name), teacher=teacher)
-        for teacher in sorted(choosing)
-    ]
+    found = set()
+    for one, strategy in {name: config.strategies[name], **behind(config, name)}.items():
+        for teacher in choosing.intersection(teachers_of(config, strategy)):
+            number = round_of(config, strategy_of(one) or one)
+            found.add(layout.at(layout.RATIONALES, **where, round=number, teacher=teacher))
+    return sorted(found)
 
 
 def warm_up_files(config: Configuration, dataset: str, student: str, name: str) -> list[str]:
-    """Return the records of the warm-ups that a strategy starts from, is scored or taught with."""
-    strategy = config.strategies[name]
-    where = {"dataset": dataset, "student": student, "prompt": config.prompt}
-    files = [layout.at(layout.WARM_UP, **where) if strategy.start == "warm_up" else None]
-    files += [warm_up_file(config, dataset, student, one) for one in metrics_of(config, strategy)]
-    files += [sampler_file(config, dataset, student, one) for one in teachers_of(config, strategy)]
-    return sorted({file for file in files if file})
+    """Return the records of the warm-ups that a strategy starts from, is scored or taught with.
+
+    Those that the stages `behind` it need are among them.
+    """
+    where = {"dataset": dataset, "student": student}
+    files: set[str | None] = set()
+    for part in (config.strategies[name], *behind(config, name).values()):
+        if part.start == "warm_up":
+            files.add(layout.at(layout.WARM_UP, **where, prompt=config.prompt))
+        files |= {warm_up_file(config, **where, metric=one) for one in metrics_of(config, part)}
+        files |= {sampler_file(config, **where, teacher=one) for one in teachers_of(config, part)}
+    return sorted(file for file in files if file)
 
 
 def _scoring_stages(
@@ -194,11 +254,10 @@ def _scoring_stages(
 ) -> list[PlannedStage]:
     """The stages, of the seed that scores, behind models that score; none of the strategy's own."""
     stages: dict[str, PlannedStage] = {}
-    for scorer in sorted(set(scorers)):
-        strategy, dot, count = scorer.partition(".")
-        if dot:
-            trained = plan.strategies[strategy].seeds[seed].stages
-            stages |= {stage.model: stage for stage in trained[: int(count)]}
+    for scorer in scorers:
+        strategy, _, count = scorer.partition(".")
+        trained = plan.strategies[strategy].seeds[seed].stages
+        stages |= {stage.model: stage for stage in trained[: int(count)]}
     return [stage for model, stage in stages.items() if model not in own]
 
 
@@ -241,10 +300,13 @@ def energy(runs: Iterable[Mapping[str, Any]]) -> float | None:
     return add({"energy_wh": run.get("energy_wh")} for run in runs)["energy_wh"]
 
 
-def choice_of_epoch(dataset: str, student: str, digest: str) -> list[dict[str, Any]]:
-    """Return the jobs that answered the validation split with every epoch of a model."""
+def choice_of_epoch(
+    dataset: str, student: str, digest: str
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the jobs that answered the validation split with every epoch, and their blocks."""
     path = layout.at(layout.SELECTION, dataset=dataset, student=student, digest=digest)
-    return list(read_json(path)["epochs"])
+    selection = read_json(path)
+    return list(selection["epochs"]), list(selection.get("blocks", []))
 
 
 def saved(amount: float, reference: float) -> float:

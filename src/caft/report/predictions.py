@@ -1,6 +1,6 @@
 """The answers of a run's models in every mode, and what answering took."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -87,19 +87,42 @@ def answering_costs(
 
 
 def choice_of_threshold(
-    config: Configuration, names: Mapping[str, str], model: str, view: View
+    config: Configuration,
+    names: Mapping[str, str],
+    model: str,
+    view: View,
+    counted: Collection[str] = (),
 ) -> list[Amounts]:
-    """Return what the answers to the validation split took that chose a view's threshold."""
+    """Return what the answers to the validation split took that chose a view's threshold.
+
+    Args:
+        config: the prepared configuration.
+        names: data set and student.
+        model: digest, with `layout.BEST` behind that of the best epoch.
+        view: whose threshold it is; another mode than `adaptive` has none.
+        counted: blocks of answers whose time is counted already; what consists of these alone is
+            left out.
+    """
     if view.mode != ADAPTIVE:
         return []
     asked = [one for one in asked_views(config) if one.split and one.shots == view.shots]
-    return [_taken(names, model, one.name) for one in asked]
+    runs = [_run_of(names, model, one.name) for one in asked]
+    known = set(counted)
+    return [_amounts(run) for run in runs if not run.get("blocks") or set(run["blocks"]) - known]
+
+
+def _run_of(names: Mapping[str, str], model: str, view: str) -> dict[str, Any]:
+    table = layout.at(layout.PREDICTIONS, **names, model=model, mode=view)
+    run: dict[str, Any] = read_json(layout.run_of(table))
+    return run
+
+
+def _amounts(run: Mapping[str, Any]) -> Amounts:
+    return {name: run.get(name) for name in ("seconds", "energy_wh")}
 
 
 def _taken(names: Mapping[str, str], model: str, view: str) -> Amounts:
-    table = layout.at(layout.PREDICTIONS, **names, model=model, mode=view)
-    run = read_json(layout.run_of(table))
-    return {name: run.get(name) for name in ("seconds", "energy_wh")}
+    return _amounts(_run_of(names, model, view))
 
 
 def per_question(

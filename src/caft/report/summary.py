@@ -222,10 +222,9 @@ def _costs(config: Configuration, results: Results, asked: Asked, seed: int) -> 
     model = layout.weights_of(trained.final, asked.checkpoint)
     answering = answering_costs(results.names, model, asked.view, results.predictions)
     chosen = trained.stages and asked.checkpoint == "best"
-    choosing = [
-        *(choice_of_epoch(**results.names, digest=trained.final) if chosen else []),
-        *choice_of_threshold(config, results.names, model, asked.view),
-    ]
+    epochs, blocks = choice_of_epoch(**results.names, digest=trained.final) if chosen else ([], [])
+    # A threshold may be chosen from the very answers that chose the epoch.
+    choosing = [*epochs, *choice_of_threshold(config, results.names, model, asked.view, blocks)]
     training["train_seconds"] += sum(run["seconds"] for run in choosing)
     found = {
         "fallback": _fallback(config, asked.strategy),
@@ -322,7 +321,11 @@ def _savings(config: Configuration, runs: pd.DataFrame, asked: Asked) -> dict[st
     own = _select(runs, asked)
     # Any checkpoint will do: all are of the same training.
     whole = _select(runs, Asked("distill", asked.view, config.run.checkpoints[0]))
-    return {f"saved_{column}": saved(own[column].mean(), whole[column].mean()) for column in _SAVED}
+    means = {
+        column: (own[column].mean(skipna=False), whole[column].mean(skipna=False))
+        for column in _SAVED
+    }
+    return {f"saved_{column}": saved(*pair) for column, pair in means.items()}
 
 
 def _differences(config: Configuration, results: Results, asked: Asked) -> dict[str, float]:

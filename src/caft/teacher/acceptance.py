@@ -40,7 +40,8 @@ class Policy:
         samples: the most answers per item.
         fallback: for items without an accepted answer: `keep` selects the last from which an answer
             could be read, unless it is too long; `drop` and `train_on_answer` select none.
-        thoughts: whether reasoning is trained on, so that answers without any are of no use.
+        thoughts: whether reasoning is trained on, so that answers without any are of no use and are
+            selected only where no accepted one of the item shows any.
         keep_all: whether all samples are asked for, whatever is accepted.
         choose: which accepted one is selected, as the key `choose` of a teacher says it.
         seed: of a random choice.

@@ -19,18 +19,23 @@ if TYPE_CHECKING:
     from caft.students.opened import Loaded, Subject
 
 
-def choose(rationales: pd.DataFrame, keys: pd.Series) -> pd.Series:
+def choose(rationales: pd.DataFrame, keys: pd.Series, thoughts: bool = False) -> pd.Series:
     """Mark one accepted rationale of each item: the one with the smallest key, then the earliest.
 
     Args:
         rationales: a rationales table.
         keys: of its rows; NaN comes last.
+        thoughts: whether reasoning is trained on: of an item's rationales, those that show some
+            come first.
 
     Returns:
         Whether a row is chosen, same index.
     """
-    ranked = rationales.assign(key=keys)[rationales["accepted"].astype(bool)]
-    ranked = ranked.sort_values(["key", "sample"], kind="stable")
+    ranked = rationales.assign(key=keys, silent=False)
+    if thoughts:
+        ranked["silent"] = ~ranked["reasoning"].fillna("").astype(bool)
+    ranked = ranked[ranked["accepted"].astype(bool)]
+    ranked = ranked.sort_values(["silent", "key", "sample"], kind="stable")
     chosen = ranked.drop_duplicates("item_id").index
     return rationales.index.to_series().isin(chosen)
 
@@ -45,7 +50,7 @@ def random_keys(rationales: pd.DataFrame, seed: int) -> pd.Series:
 
 
 def choose_likely(
-    rationales: pd.DataFrame, asked: Asked, subject: Subject, cache: Cache
+    rationales: pd.DataFrame, asked: Asked, subject: Subject, cache: Cache, thoughts: bool = False
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Choose the rationale that is most likely under a model, per token (arXiv 2502.04194).
 
@@ -58,6 +63,7 @@ def choose_likely(
         asked: the question set in the prompt variant of training.
         subject: the student.
         cache: where finished blocks of items lie.
+        thoughts: as of `choose`.
 
     Returns:
         The table with `log_likelihood`, null where it was not measured, and `selected` as chosen,
@@ -100,7 +106,7 @@ def choose_likely(
     measured = found.table.set_index(["item_id", "sample"])["log_likelihood"]
     places = pd.MultiIndex.from_frame(rationales[["item_id", "sample"]])
     table = rationales.assign(log_likelihood=measured.reindex(places).to_numpy(dtype=float))
-    chosen = choose(table, -table["log_likelihood"])
+    chosen = choose(table, -table["log_likelihood"], thoughts)
     without = ~table["item_id"].isin(accepted["item_id"])
     return table.assign(selected=chosen | (without & table["selected"].astype(bool))), found.run
 

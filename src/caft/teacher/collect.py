@@ -172,7 +172,7 @@ def _row(request: Request, answer: Answer, verdict: Verdict) -> dict[str, Any]:
 
 
 def _select(table: pd.DataFrame, policy: Policy) -> pd.Series:
-    selected = choose(table, _keys(table, policy))
+    selected = choose(table, _keys(table, policy), policy.thoughts)
     if policy.fallback == "keep":
         solved = table["item_id"].isin(table["item_id"][selected])
         # Too long for training stays out: kept or not, the student has no room for it.

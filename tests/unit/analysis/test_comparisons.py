@@ -9,6 +9,7 @@ from caft.analysis.comparisons import (
     compare_all,
     crossed_p,
     difference_interval,
+    gain_interval,
     holm,
     mcnemar,
     mean_interval,
@@ -161,6 +162,54 @@ def test_more_rows_of_the_same_answers_change_nothing():
     one, other = paired(40, 25, 10, 25)
     thrice = np.repeat(one, 3, axis=0)
     assert difference_interval(thrice, other) == difference_interval(one, other)
+
+
+# gain_interval
+
+
+def test_the_same_answers_of_the_same_models_leave_only_the_two_added_items():
+    levels = answers("1" * 20 + "0" * 106, "1" * 60 + "0" * 66, "1" * 100 + "0" * 26)
+    half = 1.96 * math.sqrt(2) / 128
+    assert triple(gain_interval(levels, levels)) == pytest.approx((0, -half, half), abs=1e-4)
+    assert difference_interval(levels, levels).high > 0.5, "seeds that are not paired"
+
+
+def test_a_constant_gain_over_unequal_levels_has_a_narrow_interval():
+    # Each model gains 6 of 120 items, others each: no seed part but the noise of single answers.
+    other = answers("1" * 20 + "0" * 100, "1" * 60 + "0" * 60, "1" * 100 + "0" * 20)
+    one = other.copy()
+    one[0, 20:26] = one[1, 60:66] = one[2, 100:106] = True
+    found = gain_interval(one, other)
+    assert found.value == pytest.approx(0.05)
+    assert found.low > 0 and found.high - found.low < 0.1
+
+
+def test_the_variance_of_a_gain_is_that_of_the_two_way_analysis_of_differences():
+    generator = np.random.default_rng(8)
+    level = np.array([[0.2], [0.5], [0.8], [0.6]])
+    other = generator.random((4, 90)) < level
+    one = generator.random((4, 90)) < level + 0.1
+    by_seed, residual = mean_squares(one.astype(float) - other)
+    spread, noise = by_seed / one.size, residual / len(one)
+    differences = np.append((one.astype(float) - other).mean(axis=0), [1, -1])
+    variance = max(2 / 92, differences.var() - noise) / 92 + spread
+    half = student.ppf(0.975, 3 * variance / spread) * math.sqrt(variance)
+    found = gain_interval(one, other)
+    assert (found.low, found.high) == pytest.approx(
+        (differences.mean() - half, differences.mean() + half)
+    )
+
+
+def test_a_gain_of_one_seed_is_the_difference():
+    one, other = paired(40, 25, 10, 25)
+    assert gain_interval(one, other) == difference_interval(one, other)
+    assert math.isnan(gain_interval(nothing(), nothing()).value)
+    assert math.isnan(gain_interval(nothing(3), nothing(3)).low)
+
+
+def test_a_gain_needs_the_same_models():
+    with pytest.raises(ComparisonError, match="one has 2 seeds and other 1"):
+        gain_interval(answers("10", "11"), answers("10"))
 
 
 # tests of no difference

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from configurations import configuration
 
 from caft.config import resolve as settings
 from caft.config.modes import asked_views, read_view, views
@@ -283,6 +284,41 @@ def test_a_further_seed_asks_a_teacher_again_for_random_controls_alone(config):
     strategies = prepare(config).strategies
     assert settings.asking_seeds([1, 2], [strategies["distill"]]) == [1]
     assert settings.asking_seeds([1, 2], [strategies["random_same_size"]]) == [1, 2]
+
+
+def test_buckets_that_their_own_model_scores_are_refused_with_a_mend_that_works(config):
+    config["analysis"] = {"split": "test"}
+    config["run"]["strategies"] = ["base", "sft", "complexity_aware"]
+    config["metrics"]["single_token_entropy"] = {"scored_with": "sft.1"}
+    (said,) = problems(config)
+    assert "(sft -> sft)" in said and "with teachers and `buckets` (such as strategies" in said
+    config["buckets"]["other"] = {"metric": "margin", "quantiles": [0.25, 0.75]}
+    config["strategies"]["first"] = {**config["strategies"]["sft"], "buckets": "other"}
+    config["run"]["strategies"].append("first")
+    config["metrics"]["single_token_entropy"] = {"scored_with": "first.1"}
+    complete = prepare(config)
+    assert [round_of(complete, name) for name in ("first", "complexity_aware")] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("combined", "by", "decimals"),
+    [
+        (["mine", "theirs"], "value", None),
+        (["mine", "theirs"], "rank", None),
+        (["mine", "margin"], "value", 4),
+        (["margin", "single_token_entropy"], "rank", 4),
+    ],
+)
+def test_values_that_were_given_are_not_rounded_where_they_are_combined(
+    config, combined, by, decimals
+):
+    imported = {"metric": "imported", "path": "values.csv", "column": "value"}
+    combine = {"metrics": dict.fromkeys(combined, 1), "by": by}
+    config["metrics"] |= {"mine": imported, "theirs": imported, "both": {"combine": combine}}
+    config["buckets"]["default"]["metric"] = "both"
+    assert settings.decimals_of(configuration(config), "default") == decimals
+    config["buckets"]["default"]["metric"] = "mine"
+    assert settings.decimals_of(configuration(config), "default") is None
 
 
 def test_a_name_that_could_leave_its_folder_is_refused(config):

@@ -100,6 +100,38 @@ def test_a_strategy_whose_teacher_is_a_stage_of_another_one_is_planned_after_it(
     assert round_of(asking(config, {**EASY, "teacher": "self"}), "mine") == 1
 
 
+def test_a_cascade_that_matches_a_strategy_of_another_round_is_told_why_it_cannot(config):
+    config["run"]["strategies"].append("distill")
+    match = {"strategy": "distill", "by": "tokens"}
+    said = problem_of(config, {**HARD, "teacher": ["self", "default"]}, match=match)
+    assert said == (
+        "config: strategies.mine.match.strategy: 'mine' waits for a model of hard_only, which "
+        "scores its buckets or writes its rationales, so it is planned after 'distill', and their "
+        "rows are not known at one time; leave match out and set the epochs of the stages."
+    )
+    config["run"]["strategies"].append("self_easy")
+    said = problem_of(config, {**HARD, "teacher": ["self", "default"]}, match=match)
+    assert "match one that is planned with it (self_easy), or leave match out" in said
+    match["strategy"] = "self_easy"
+    asking(config, {**HARD, "teacher": ["self", "default"]}, match=match)
+
+
+def test_a_strategy_that_writes_for_itself_is_told_a_way_that_works(config):
+    config["teachers"]["self"]["sampled_with"] = "mine.1"
+    stages = [{**HARD, "teacher": "default"}, {**HARD, "teacher": "self"}]
+    assert "Make the stages up to that model a strategy of their own" in problem_of(config, *stages)
+    config["strategies"]["first"] = {"stages": [HARD]}
+    config["run"]["strategies"].append("first")
+    config["teachers"]["self"]["sampled_with"] = "first.1"
+    assert round_of(asking(config, *stages), "mine") == 2
+
+
+def test_no_teacher_takes_the_word_that_stands_for_the_strategys_own(config):
+    config["teachers"]["default"] = dict(ENDPOINT)
+    said = problem_of(config, {**HARD, "teacher": "default"}, teacher="large")
+    assert "teachers.default: in a stage this word stands for the teacher of its strategy" in said
+
+
 @pytest.mark.parametrize(
     ("stage", "said"),
     [

@@ -4,6 +4,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from configurations import configuration
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -293,6 +294,44 @@ def test_the_top_is_the_most_complex_items_and_the_least_are_easy():
     buckets = divided(easy=3, medium=5, hard=4)
     drawn = drawn_membership(buckets, Draw(draw="top", items=2), 1)
     assert drawn.tolist() == ["easy"] * 3 + ["medium"] * 7 + ["hard"] * 2
+
+
+def test_the_top_takes_the_same_of_equally_complex_items_with_every_seed():
+    buckets = divided(easy=5, medium=10, hard=5).assign(complexity=[0.0] * 5 + [0.5] * 15)
+    top, mixed = Draw(draw="top", items=6), Draw(draw="top", items=6, uniform=0.5)
+    assert len({frozenset(hard(buckets, top, seed)) for seed in range(20)}) == 1
+    assert len({frozenset(hard(buckets, mixed, seed)) for seed in range(20)}) > 1
+
+
+def test_the_top_does_not_take_equally_complex_items_in_the_order_of_their_rows():
+    buckets = divided(hard=12).assign(complexity=0.5)
+    top = Draw(draw="top", items=3)
+    found = hard(buckets, top)
+    assert found == hard(buckets.iloc[::-1].reset_index(drop=True), top)
+    assert found not in ({"i0", "i1", "i2"}, {"i9", "i10", "i11"})
+
+
+def test_of_what_a_proportional_draw_leaves_the_least_complex_items_are_easy():
+    buckets = divided(easy=10, medium=20, hard=10).sample(frac=1, random_state=1)
+    for draw in (Draw(draw="proportional"), Draw(draw="proportional", uniform=0.5)):
+        names = drawn_membership(buckets, draw, 1)[buckets.sort_values("complexity").index]
+        assert names[names != "hard"].tolist() == ["easy"] * 10 + ["medium"] * 20
+
+
+def test_who_is_drawn_in_proportion_is_who_it_has_always_been():
+    # Strategies that join easy and medium items keep their models by that.
+    drawn = hard(divided(easy=4, medium=4, hard=4), Draw(draw="proportional", uniform=0.25))
+    assert drawn == {"i7", "i8", "i9", "i10"}
+
+
+def test_the_shipped_strategies_that_draw_in_proportion_join_easy_and_medium_items():
+    strategies = configuration({}).strategies.values()
+    drawn = [one for one in strategies if one.drawn.draw == "proportional"]
+    parts = [part for one in drawn for stage in one.stages for part in stage.parts_or_itself]
+    assert {frozenset(part.buckets) for part in parts} == {
+        frozenset({"easy", "medium"}),
+        frozenset({"hard"}),
+    }
 
 
 def test_an_item_without_a_complexity_stays_where_it_is_and_is_not_drawn():

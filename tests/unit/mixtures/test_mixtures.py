@@ -190,6 +190,31 @@ def test_an_item_that_trains_on_its_answer_anyway_is_not_replayed(build):
     assert second.mixture["item_id"].is_unique and len(second.mixture) == 8
 
 
+def test_a_share_is_of_the_items_that_may_be_replayed(build):
+    again = {"buckets": ["easy"], "target": "answer", "epochs": 1, "replay": {"items": 0.5}}
+    _, second = build(strategy(ANSWER, again))
+    assert len(second.mixture) == 4 + 2, "four easy ones, and half of the four medium ones"
+
+
+@pytest.mark.parametrize("replay", [{}, {"replay": {"items": 2}}])
+def test_a_stage_whose_bucket_is_empty_is_refused_whatever_it_replays(build, buckets, replay):
+    nobody_hard = buckets.assign(bucket=buckets["bucket"].replace("hard", "medium"))
+    with pytest.raises(TrainingError, match="stage 2: the stage has no rows to train on; look at"):
+        build(strategy(ANSWER, {**RATIONALE, **replay}), buckets=nobody_hard)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_with_replay_the_top_of_equally_complex_items_has_what_was_bought(build, buckets, seed):
+    plan = strategy(
+        ANSWER, {**RATIONALE, "replay": {"items": 2}}, membership={"draw": "top", "items": 3}
+    )
+    tied = buckets.assign(complexity=buckets["complexity"].replace(0.9, 0.5))
+    bought = wanted_rationales({"default": tied}, plan, 1)
+    texts = texts_of({item: "yes [[A]]" for item in bought})
+    _, second = build(plan, buckets=tied, rationales=texts, training_seed=seed)
+    assert second.without_rationale == 0 and (second.mixture["target"] == "rationale").sum() == 3
+
+
 def test_a_stage_without_replay_says_nothing_of_it():
     assert "replay" not in strategy(RATIONALE).plain()["stages"][0]
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ from caft.report.answering import Pair, adaptive_curve, answering_table, cap_cur
 from caft.report.predictions import per_question
 from caft.report.summary import read_all, summarize
 from caft.tables import parquet
-from caft.tables.files import write_json
+from caft.tables.files import read_json, write_json
 
 IDS = [f"t{number}" for number in range(8)]
 ENTROPIES = [0.1 * number for number in range(8)]
@@ -79,6 +81,33 @@ def test_the_validation_split_chooses_a_threshold_and_the_summary_has_a_row(run)
     assert rows_of(run).loc["cot", "train_seconds"] == 0
 
 
+@pytest.mark.parametrize(("blocks", "seconds"), [(["b1", "b2"], 9.0), (["b1"], 13.0), ([], 13.0)])
+def test_answers_that_choose_epoch_and_threshold_count_once(run, blocks, seconds):
+    """The chains of the best epoch are those that it was chosen by; the direct answers are not."""
+    stage = {
+        "model": "aaaa", "parent": None, "mixture": "rows", "epochs": 1, "rows": 1,
+        "answer_rows": 0, "rationale_rows": 1, "over_long": 0, "without_rationale": 0,
+        "target_tokens_one_pass": 1, "target_tokens": 1, "all_tokens": 1,
+    }  # fmt: skip
+    seeds = {"1": {"final": "aaaa", "items": 1, "stages": [stage]}}
+    tuned = {"trained_mode": "cot", "buckets": "default", "teacher": None, "seeds": seeds}
+    write_json("data/mixtures/sums/tiny/1/plan.json", {"sft": tuned})
+    record = {"target_tokens": 1, "all_tokens": 1, "seconds": 0.0, "energy_wh": None}
+    write_json("results/models/aaaa/model.json", record)
+    answers = {"epochs": [{"seconds": 5.0}, {"seconds": 3.75}], "blocks": blocks}
+    write_json("results/selection/sums/tiny/aaaa.json", answers)
+    for file in Path("results/predictions/sums/tiny").glob("base.*"):
+        file.rename(file.with_name(file.name.replace("base", "aaaa-best")))
+    place = "results/predictions/sums/tiny/aaaa-best.{}-validation.run.json"
+    for mode, own in (("direct", ["d"]), ("cot", ["b1", "b2"])):
+        taken = read_json(place.format(mode))
+        write_json(place.format(mode), {**taken, "blocks": own})
+    run["run"] |= {"strategies": ["sft"], "checkpoints": ["best"]}
+    rows = rows_of(run)
+    assert rows.loc["adaptive", "train_seconds"] == seconds
+    assert rows.loc["cot", "train_seconds"] == 8.75
+
+
 def test_a_quantile_needs_no_chains_of_the_validation_split(run, tmp_path):
     for end in ("parquet", "run.json"):
         (tmp_path / f"results/predictions/sums/tiny/base.cot-validation.{end}").unlink()
@@ -125,6 +154,16 @@ def test_random_thinking_is_as_much_and_the_gain_over_it_is_told():
     assert middle.written.sum() == control.written.sum()
     assert middle.correct.all() and not control.correct.all()
     assert middle.vs_random.value == 1 - control.correct.mean()
+
+
+def test_a_place_that_never_thinks_gains_nothing_however_unequal_the_models_are():
+    best, worst = pair(1), pair(2)
+    worst.direct["correct"] = False
+    first = next(adaptive_curve([best, worst]))
+    # Two of ten items are the added ones: the one won and the one lost.
+    half = 1.96 * 2**0.5 / 10
+    found = first.vs_random
+    assert (found.value, found.low, found.high) == pytest.approx((0, -half, half), abs=1e-4)
 
 
 def test_the_curve_of_caps_ends_with_the_chains_accuracy():

@@ -7,7 +7,7 @@ from configurations import configuration
 
 from caft.mixtures.plan import read_plan
 from caft.report.complexity import complexity_table, rank_metrics, thresholds_table
-from caft.report.costs import complexity_costs, saved
+from caft.report.costs import behind, complexity_costs, saved, teacher_costs
 from caft.report.provenance import provenance
 from caft.report.results import as_prompted
 from caft.report.summary import model_index, read_all, summarize
@@ -359,6 +359,77 @@ def test_a_stage_that_scores_is_paid_once(run, scorer, seconds):
     assert sum(record["seconds"] for record in records) == seconds
 
 
+@pytest.fixture
+def chain(run):
+    """`last` is taught by a stage of `middle`, whose buckets a stage of `first` scores."""
+    run["run"] |= {"strategies": ["base", "first", "middle", "last"], "seeds": [1]}
+    run["teachers"]["own"] = {"provider": "student", "sampled_with": "middle.1"}
+    run["metrics"] |= {"entropy": {**run["metrics"]["entropy"], "scored_with": "first.2"}}
+    whole = {"buckets": ["easy", "medium", "hard"], "target": "rationale", "epochs": 1}
+    easy, hard = {**whole, "buckets": ["easy"]}, {**whole, "buckets": ["hard"]}
+    answers = {**whole, "target": "answer"}
+    run["strategies"] |= {
+        "first": {"stages": [answers, whole, answers], "membership": "random", "start": "warm_up"},
+        "middle": {"stages": [hard, easy]},
+        "last": {"stages": [{**whole, "teacher": ["own", "default"]}]},
+    }
+    plans = {
+        "first": planned("s3", "cot", 3, [stage(f"s{n}", 10, 1) for n in (1, 2, 3)], "w"),
+        "middle": planned("m2", "cot", 3, [stage("m1", 10, 1), stage("m2", 10, 1)], "w"),
+        "last": planned("l1", "cot", 3, [stage("l1", 10, 1)], "own"),
+    }
+    write_json("data/mixtures/sums/tiny/1/plan.json", plans)
+    for seconds, model in enumerate(("s1", "s2", "s3", "m1", "m2", "l1")):
+        write_record(model, 10, 10.0**seconds, None)
+    taken = {"seconds": 0.5, "energy_wh": None}
+    write_json("data/scores/sums/tiny/first.2/letters.run.json", taken)
+    return configuration(run)
+
+
+def test_the_stages_behind_a_strategy_are_those_that_it_cannot_do_without(chain):
+    assert {name: len(one.stages) for name, one in behind(chain, "last").items()} == {
+        "first.2": 2,
+        "middle.1": 1,
+    }
+    assert list(behind(chain, "middle")) == ["first.2"] and behind(chain, "first") == {}
+
+
+def test_a_strategy_pays_for_the_training_scoring_and_warm_up_behind_it(chain):
+    plan = read_plan(["data/mixtures/sums/tiny/1/plan.json"])
+    found, _ = complexity_costs(chain, "sums", "tiny", "last", plan, ["l1"])
+    # s1, s2 and m1 are trained, one table is scored, and first starts from a warm-up.
+    assert [found[name] for name in KNOWING] == [1 + 10 + 1000 + 0.5, 4, 8, 20, 2]
+    found, _ = complexity_costs(chain, "sums", "tiny", "first", plan, ["s1", "s2", "s3"])
+    assert [found[name] for name in KNOWING] == [0, 4, 8, 20, 2]
+
+
+def test_answers_behind_a_strategy_are_its_own_and_each_is_paid_once(run):
+    """What a stage of `hard_only` could not solve after it was taught, the teacher is asked."""
+    run["run"]["strategies"] = ["base", "hard_only", "cascade"]
+    run["teachers"]["own"] = {"provider": "student", "sampled_with": "hard_only.1"}
+    hard = {"buckets": ["hard"], "target": "rationale", "epochs": 1}
+    whole = {**hard, "buckets": ["easy", "medium", "hard"], "teacher": ["own", "default"]}
+    run["strategies"] |= {"hard_only": {"stages": [hard]}, "cascade": {"stages": [whole]}}
+    ids = [f"i{number}" for number in range(12)]
+    buckets = pd.DataFrame({"item_id": ids, "bucket": ["easy"] * 6 + ["hard"] * 6, "sampled": True})
+    common = {
+        "item_id": ids, "sample": 0, "reasoning": None, "finish_reason": "stop",
+        "prompt_tokens": 1, "cost_usd": 1.0, "seconds": 1.0, "accepted": True,
+    }  # fmt: skip
+    bought = pd.DataFrame({**common, "completion_tokens": 100, "key": [f"w{one}" for one in ids]})
+    tried = pd.DataFrame({**common, "completion_tokens": 7, "key": [f"o{one}" for one in ids]})
+    tried["accepted"] = [number > 7 for number in range(12)]
+    written = {"w": bought, "own": tried}
+    columns = ["teacher_requests", "cost_usd", "rationale_items", "self_answers"]
+    costs = {
+        name: teacher_costs(configuration(run), name, written, {"default": buckets}, 1)
+        for name in ("hard_only", "cascade")
+    }
+    assert [costs["hard_only"][name] for name in columns] == [6, 6, 6, 0]
+    # i0 to i7 are not solved; i8 to i11 were bought to teach the one who tries.
+    assert [costs["cascade"][name] for name in columns] == [12, 12, 12, 12]
+
+
 def test_what_a_judge_was_paid_is_a_cost_of_its_own(run):
     run["metrics"]["entropy"] |= {"metric": "judge_reasoning_steps", "judge": "j"}
     judged = pd.DataFrame(
@@ -445,6 +516,23 @@ def test_a_row_of_the_summary_is_the_mean_over_training_seeds(seeds):
         [1, 0.5, 12, "aaaa"],
         [2, 0.75, 18, "dddd"],
     ]
+
+
+def test_what_one_seed_does_not_tell_is_not_saved(seeds):
+    """Seed 1 draws i2 and seed 3 draws i3, of whose answers one has no count of tokens."""
+    plan = read_json("data/mixtures/sums/tiny/1/plan.json")
+    for one in plan.values():
+        one["seeds"]["3"] = one["seeds"].pop("2")
+    write_json("data/mixtures/sums/tiny/1/plan.json", plan)
+    seeds["run"]["seeds"] = [1, 3]
+    seeds["strategies"]["complexity_aware"]["membership"] = "random"
+    change_rationales(completion_tokens=[1, 2, None, 8, 16])
+    table, runs, _ = compared(seeds)
+    tokens = runs.query("strategy == 'complexity_aware' and mode == 'cot'")
+    assert tokens["teacher_completion_tokens"].fillna(-1).tolist() == [2, -1]
+    row = table.set_index(["strategy", "mode"]).loc["complexity_aware", "cot"]
+    assert np.isnan(row["teacher_completion_tokens"])
+    assert np.isnan(row["saved_teacher_completion_tokens"])
 
 
 def test_the_untuned_student_is_one_run_whatever_the_seeds(seeds):

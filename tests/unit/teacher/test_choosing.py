@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
 from test_teacher import Scripted, collect, item
 
 from caft.complexity.likelihoods import TOKEN_BUDGET
+from caft.mixtures.rows import solved_in
 from caft.prompting.asked import Asked
 from caft.prompting.chat import Chat
 from caft.store import Store
@@ -27,6 +30,14 @@ class Words:
 
     def prompts(self, prompts):
         return [7 for _ in prompts]
+
+
+class Thinking(Scripted):
+    """A teacher that shows reasoning where its text begins with `so`."""
+
+    def _one(self, request):
+        answer = super()._one(request)
+        return replace(answer, reasoning="hm" if answer.text.startswith("so") else None)
 
 
 def kept(folder, choose, items=TEXTS, **more):
@@ -64,6 +75,35 @@ def test_a_random_choice_is_each_items_own_and_the_seeds(tmp_path):
 
 def test_the_fallback_keeps_its_own_choice_for_items_without_a_right_answer(tmp_path):
     assert chosen(kept(tmp_path, "shortest", fallback="keep"))["c"] == 3
+
+
+@pytest.mark.parametrize(
+    ("choose", "thoughts", "sample"),
+    [("first", False, 0), ("first", True, 3), ("shortest", False, 1), ("shortest", True, 3)],
+)
+def test_where_reasoning_is_trained_on_a_right_answer_that_shows_some_is_chosen(
+    tmp_path, choose, thoughts, sample
+):
+    found = collect(
+        [item("a"), item("b")], Thinking(TEXTS), tmp_path, samples=4, keep_all=True,
+        choose=choose, counter=Words(), thoughts=thoughts,
+    )  # fmt: skip
+    assert chosen(found)["a"] == sample
+    solved = solved_in({"w": found})("w", "reasoning")
+    assert solved == {"a"}, "no right answer of b shows any"
+
+
+def test_an_item_is_solved_by_any_right_answer_that_shows_reasoning(tmp_path):
+    texts = {"a": TEXTS["a"][::-1]}  # what shows some comes first, others that are right later
+    collect([item("a")], Thinking(texts), tmp_path, samples=4, keep_all=True)
+    asking = {"prompts": {"a": [{"role": "user", "content": "question a"}]}, "counter": Words()}
+    with Store(tmp_path) as store:
+        policy = Policy("marked", 50, samples=4, keep_all=True)
+        outlook = look_up(
+            [item("a")], teacher=Thinking(texts), store=store, policy=policy, reads_all=True,
+            **asking,
+        )  # fmt: skip
+    assert outlook.solved == {"a": True}
 
 
 def test_what_is_still_to_be_asked_is_every_sample(tmp_path):
@@ -115,6 +155,14 @@ def test_the_likely_rationale_is_measured_per_token_behind_its_prompt(
     assert chosen(found) == {"a": max(own, key=own.get), "b": 2}
     again, second = choose_likely(table, asked, subject, cache)
     assert second["blocks"] == run["blocks"] and again.equals(found)
+
+
+def test_of_likely_rationales_one_that_shows_reasoning_comes_first(several, student, engine, cache):
+    asked, table = several
+    thinks = table.assign(reasoning=["thought" if one == 3 else None for one in table["sample"]])
+    subject = Subject(student / "student.json", None, engine)
+    found, _ = choose_likely(thinks, asked, subject, cache, thoughts=True)
+    assert chosen(found) == {"a": 3, "b": 2}, "whatever is most likely"
 
 
 def test_where_no_item_has_several_nothing_is_measured(several, student, engine, cache):

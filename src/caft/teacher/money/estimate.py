@@ -64,7 +64,7 @@ class Outlook:
         identity: of the teacher.
         reviewed: stored answers that were looked at; only where more samples could follow.
         accepted: how many of them were accepted.
-        solved: the items of these, with whether the answer shows reasoning.
+        solved: the items of these, with whether any accepted answer shows reasoning.
     """
 
     missing: dict[str, Missing]
@@ -163,7 +163,7 @@ def look_up(
             reviewed = [(item, one, review(one, item, policy)) for item, one in answered]
             verdicts += [verdict for _, _, verdict in reviewed]
             solved |= {
-                item["item_id"]: bool(one.reasoning)
+                item["item_id"]: bool(one.reasoning) or solved.get(item["item_id"], False)
                 for item, one, verdict in reviewed
                 if verdict.accepted
             }
