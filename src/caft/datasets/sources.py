@@ -28,7 +28,7 @@ from caft.tables.rows import Limits, Row, Unread
 
 ROWS = 1000  # that are looked at
 _SHOWN = 30  # folders in a message
-_SHARDS = re.compile(r"data/[^/]+-\d{5}-of-\d{5}[^/]*")  # files that the hub's library calls so
+_SHARD = re.compile(r"[^/]+-\d{5}-of-\d{5}[^/]*")  # a file that the hub's library calls so
 _PRIORITY = ("test", "validation", "train")
 
 
@@ -200,7 +200,8 @@ def _files_of_hub(path: str) -> list[str]:
 
 def _are_shards(path: str, files: list[str]) -> bool:
     """Tell whether files are called so that the hub's library takes any name for a split."""
-    return all(_SHARDS.fullmatch(Path(file).relative_to(path).as_posix()) for file in files)
+    folder = Path(path) / "data"
+    return all(Path(file).parent == folder and _SHARD.fullmatch(Path(file).name) for file in files)
 
 
 def _are_repeated(files: list[str]) -> bool:
