@@ -321,6 +321,8 @@ def validation_rows(
     if held_out.empty:
         return None
     draw = strategy.drawn.model_copy(update={"items": None})  # a number is one of training items
+    if draw.draw == "proportional":  # weights below 0 are refused among training items alone
+        held_out = held_out.assign(complexity=held_out["complexity"].clip(lower=0))
     bucket = _membership(held_out, draw, seed)
     solved = materials.items.dropna(subset="reference_rationale").set_index("item_id")
     texts = solved["reference_rationale"].rename("text").to_frame()

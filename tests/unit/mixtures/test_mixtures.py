@@ -254,6 +254,22 @@ def test_a_random_membership_is_validated_on_as_many_other_items(build, items, b
     assert set(other.validation["item_id"]) != set(drawn.validation["item_id"])
 
 
+def test_a_weight_below_0_of_a_validation_item_is_none(build, items, buckets):
+    held_out = [f"v{number}" for number in range(12)]
+    more = items[:12].assign(item_id=held_out, split="validation")
+    rows = pd.DataFrame({"item_id": held_out, "bucket": ["easy", "medium", "hard"] * 4})
+    rows = rows.assign(sampled=False, complexity=[-1.0] * 8 + [1.0] * 4, split="validation")
+    training = buckets.assign(split="train", complexity=1.0)
+    changes = {"items": pd.concat([items, more], ignore_index=True)}
+    plan = {**ANSWER, "buckets": ["hard"]}
+    (drawn,) = build(
+        strategy(plan, membership={"draw": "proportional"}),
+        buckets=pd.concat([training, rows]),
+        **changes,
+    )
+    assert set(drawn.validation["item_id"]) == {"v8", "v9", "v10", "v11"}
+
+
 def test_wanted_rationales_are_those_of_the_stages_that_train_on_them(buckets):
     hard = {key for key, name in BUCKET.items() if name == "hard"}
     assert wanted_rationales({"default": buckets}, strategy(ANSWER, RATIONALE), 1) == hard
