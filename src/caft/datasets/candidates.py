@@ -2,15 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from caft.datasets.cells import options, parted, text
+from caft.datasets.cells import options, text
+from caft.datasets.choices import choices, likely_options, numbered, scored
 from caft.datasets.columns import (
     ABOUT,
     ANSWER,
-    ANSWERS,
     ASKS,
     CHOICES,
     LISTS,
@@ -18,12 +18,11 @@ from caft.datasets.columns import (
     OTHERS,
     PLACES,
     QUESTION,
-    RIGHT,
-    WRONG,
     kind,
     like,
     named,
     plain,
+    share,
 )
 from caft.datasets.parts import guessed
 from caft.prompting.numbers import canonical_number
@@ -34,16 +33,7 @@ _MOST = 0.9  # share of answers, or of rows, that have to be of a kind
 _CLASSES = 6  # answers that many rows share, at most, to be options of every question
 _OFTEN = 8  # rows per class, at least
 _WORDS = {"yes", "no", "maybe", "true", "false", "ja", "nein", "wahr", "falsch"}
-_NUMBERED = re.compile(
-    r"(?P<stem>.*?)[\s_.(\[-]*(?P<mark>[A-Ja-j]|\d{1,2})[\s.:)\]]*(?:[\s_]?[Tt]ext)?"
-)
-_STEMS = {"", "op", "opt", "sol", "ending", "holding", "answer", "mcanswer", "antwort", *CHOICES}
 _NAME = re.compile(r"\s*(?!EUR|USD|CHF|GBP)[^\W\d_]{3,}(?!\s*[=:])\b")
-_DIGITS = re.compile(r"\d+(?:\.0)?")
-_NAMED = (  # an option by its letter and text, or by a word and its letter
-    r"^\s*\(?([A-Ja-j])[).:]\s",
-    r"^(?i:option|choice|answer|antwort)[\s_]*([A-Ja-j])$",
-)
 _READ = ("text", "number", "list", "objects", "object", "labelled", "scores")
 _CONTAINERS = {
     **dict.fromkeys(("list", "objects"), "a list"),
@@ -131,7 +121,7 @@ def _with_text(values: Mapping[str, list[Any]], columns: Mapping[str, Any]) -> s
         if _is_about(one) and kind(values[one]) == "text" and one not in taken
         if not any(one in name for name in taken if name != question)
         if not all(map(_repeats, values[question], values[one]))
-        if _share(map(_holds, values[question], values[one])) < _MOST
+        if share(map(_holds, values[question], values[one])) < _MOST
     ]
     return [*before, question] if before else question
 
@@ -148,11 +138,6 @@ def _repeats(question: Any, text: Any) -> bool:
 def _holds(question: Any, text: Any) -> bool:
     """Tell whether a text has the question in it, as a whole prompt has."""
     return bool(question) and str(question) in str(text or "")
-
-
-def _share(found: Iterable[bool]) -> float:
-    several = list(found)
-    return sum(several) / max(1, len(several))
 
 
 def _taken(columns: Mapping[str, Any]) -> set[str]:
@@ -173,8 +158,8 @@ def _questions(values: Mapping[str, list[Any]]) -> list[str]:
         (one for one in texts if plain(one) not in others.split() and not _is_about(one)),
         key=lambda one: -sum(len(str(text or "")) for text in values[one]),
     )
-    numbered = {one for names in _groups(values, "").values() for one in names if len(names) > 1}
-    free = [one for one in longest if one not in numbered]
+    several = {one for names in numbered(values, "").values() for one in names if len(names) > 1}
+    free = [one for one in longest if one not in several]
     return [*named(values, QUESTION, "text"), *asks, *free, *longest, *texts][:1]
 
 
@@ -187,165 +172,16 @@ def _candidates(values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
     """Yield readings to try: columns, kind and format of the answer; the likely ones first."""
     for question in _questions(values):
         rest = {name: found for name, found in values.items() if name != question}
-        for one in (one for one in rest if _are_truths(one, rest[one])):
-            scored = {"question": question, "options": one, "answer": one}  # as of BIG-bench
-            yield {"columns": scored, "answer_format": "scores"}
-        sure: list[tuple[Any, str | None]] = []
-        unsure: list[tuple[Any, str | None]] = []
-        for given, right in _options(values, question):
-            known = isinstance(given, str) or right or _stem(given[0]) in _STEMS
-            (sure if known else unsure).append((given, right))
-        yield from _choices(question, rest, sure)
-        yield from _choices(question, rest, unsure)
+        sure, unsure = likely_options(values, question)
+        yield from scored(question, rest)
+        yield from choices(question, rest, sure)
+        yield from choices(question, rest, unsure)
         unread = [
             *named(rest, LISTS, *_READ),
             *like(rest, CHOICES, "list", "objects", "object", "labelled"),
         ]
         if not sure and not unread and not _per_option(values, question):
             yield from _open(question, rest)
-
-
-def _choices(
-    question: str, values: Mapping[str, list[Any]], several: list[tuple[Any, str | None]]
-) -> Iterator[dict[str, Any]]:
-    """Yield readings as multiple choice."""
-    kinds = ("text", "number", "list", "labelled")
-    called = dict.fromkeys([*named(values, ANSWER, *kinds), *like(values, ANSWERS, *kinds)])
-    answers = [name for one in called for name in (f"{one}.name", one) if name in values]
-    for given, right in several:
-        for answer in [right] if right else answers:
-            if not right and _is_inside(answer, given, values):
-                continue
-            columns = {"question": question, "options": given, "answer": answer}
-            if right:
-                yield {"columns": columns, "answer_format": "text"}
-                continue
-            if labels := _labels(given, answer, values):
-                yield {"columns": {**columns, "labels": labels}}
-            for form in _forms(answer, values[answer]):
-                yield {"columns": columns, **({"answer_format": form} if form else {})}
-            for pattern in _NAMED:
-                if _share(bool(re.search(pattern, str(one))) for one in values[answer]) > _MOST:
-                    yield {"columns": columns, "answer_regex": pattern}
-
-
-def _is_inside(answer: str, given: str | list[str], values: Mapping[str, list[Any]]) -> bool:
-    """Tell whether what is taken for an answer is one of the options: column A is option A."""
-    if isinstance(given, list):
-        return answer in given
-    parent = given.rpartition(".")[0].removesuffix("[]")
-    below = answer.startswith((f"{given}.", f"{given}[")) or answer == given
-    return below or bool(parent and answer.startswith(f"{given.rpartition('.')[0]}["))
-
-
-def _labels(given: Any, answer: str, values: Mapping[str, list[Any]]) -> str | None:
-    """Return the column beside options that has their labels, if the answers are among them."""
-    parent = given.rpartition(".")[0] if isinstance(given, str) else ""
-    for one in values if parent else ():
-        if one.rpartition(".")[0] != parent or one == given or plain(one) in ("label", "key"):
-            continue
-        rows = list(zip(values[one], values[given], values[answer], strict=True))
-        if _share(map(_is_label_of, *zip(*rows, strict=True))) > _MOST:
-            return one
-    return None
-
-
-def _is_label_of(labels: Any, options: Any, answer: Any) -> bool:
-    if not isinstance(labels, list) or not isinstance(options, list) or len(labels) != len(options):
-        return False
-    shown = [str(one).strip() for one in labels]
-    return len(set(shown)) == len(shown) and str(answer).strip() in shown
-
-
-def _options(
-    values: Mapping[str, list[Any]], question: str
-) -> Iterator[tuple[str | list[str], str | None]]:
-    """Yield where options may be, and the answer where it is one of them."""
-    lists = [
-        one
-        for one in [
-            *named(values, OPTIONS, "list", "labelled"),
-            *like(values, CHOICES, "list", "labelled"),
-            *_with_answers(values),
-        ]
-        if not _are_scores(values[one]) and plain(one) not in WRONG.split()
-        if plain(one) in LISTS.split() or not _are_aliases(values, one)
-    ]
-    yield from ((one, None) for one in dict.fromkeys(lists))
-    yield from _right_and_wrong(values)
-    for one in named(values, OPTIONS, "text"):
-        if one != question and _are_parted(values[one]):
-            yield one, None
-    groups = sorted(
-        _groups(values, question).items(), key=lambda group: _stem(group[1][0]) not in _STEMS
-    )
-    for stem, names in groups:
-        right = named(values, RIGHT, "text")
-        if plain(stem) in WRONG.split() and right:
-            yield [*names, right[0]], right[0]
-        elif len(names) > 1:
-            yield names, None
-
-
-def _groups(values: Mapping[str, list[Any]], question: str) -> dict[str, list[str]]:
-    """Return columns whose names differ by a letter or a number alone, by what they share."""
-    groups: dict[str, list[str]] = {}
-    for name, found in values.items():
-        match = _NUMBERED.fullmatch(name)
-        if match and name != question and kind(found) in ("text", "number"):
-            groups.setdefault(match["stem"], []).append(name)
-    return groups
-
-
-def _stem(name: str) -> str:
-    match = _NUMBERED.fullmatch(name)
-    return plain(match["stem"]) if match else plain(name)
-
-
-def _with_answers(values: Mapping[str, list[Any]]) -> list[str]:
-    """Return lists of texts that hold the answer's text in nearly every row, whatever their names.
-
-    Where the answer is nearly always the first of them, they are other words for it.
-    """
-    found = []
-    for one in (one for one in values if kind(values[one]) == "list"):
-        for answer in named(values, ANSWER, "text"):
-            rows = [
-                (row, gold)
-                for row, gold in zip(values[one], values[answer], strict=True)
-                if isinstance(row, list | tuple) and isinstance(gold, str)
-            ]
-            there = [gold in row and len(row) > 1 for row, gold in rows]
-            first = [row[:1] == [gold] for row, gold in rows]
-            if _share(there) > _MOST > _share(first):
-                found.append(one)
-                break
-    return found
-
-
-def _are_aliases(values: Mapping[str, list[Any]], name: str) -> bool:
-    """Tell whether a list has the answer first, then others with its words, as Paris City."""
-    for answer in named(values, ANSWER, "text"):
-        rows = [
-            (row[0] == gold, any(gold.casefold() in str(one).casefold() for one in row[1:]))
-            for row, gold in zip(values[name], values[answer], strict=True)
-            if isinstance(row, list | tuple) and row and isinstance(gold, str)
-        ]
-        firsts, words = _share(first for first, _ in rows), _share(also for _, also in rows)
-        if firsts > _MOST and words > 1 / 3:
-            return True
-    return False
-
-
-def _right_and_wrong(
-    values: Mapping[str, list[Any]],
-) -> Iterator[tuple[list[str], str]]:
-    """Yield the right answer and the entries of a list of wrong ones as options."""
-    for wrong in named(values, WRONG, "list"):
-        count = max(len(row) for row in values[wrong] if isinstance(row, list | tuple))
-        entries = [f"{wrong}[{place}]" for place in range(count)]
-        for right in named(values, RIGHT, "text")[:1]:
-            yield [right, *entries], right
 
 
 def _per_option(values: Mapping[str, list[Any]], question: str) -> str | None:
@@ -379,51 +215,14 @@ def _shared(values: list[Any]) -> list[str]:
     return sorted(counts)
 
 
-def _are_truths(name: str, values: list[Any]) -> bool:
-    """Tell whether objects score the options that their keys are, as in BIG-bench; ids do not."""
-    if kind(values) != "scores" or plain(name) in OTHERS["id"].split():
-        return False
-    largest = [max(filter(None, one.values()), default=0) for one in values if one]
-    return _share(0 < one <= 1 for one in largest) > _MOST
-
-
 def _are_letters(values: list[Any]) -> bool:
     """Tell whether answers name options, which then have to be somewhere."""
     return all(re.fullmatch(r"\(?[A-Ja-j][).]?", str(one).strip()) for one in values if one)
 
 
-def _are_parted(values: list[Any]) -> bool:
-    """Tell whether the texts hold several options each."""
-    try:
-        return all(parted(one) for one in values[:_SHOWN] if isinstance(one, str))
-    except Misfit:
-        return False
-
-
-def _are_scores(values: list[Any]) -> bool:
-    """Tell whether lists hold scores of options; numbers that all differ are options themselves."""
-    lists = [one for one in values if isinstance(one, list | tuple) and one]
-    numbers = bool(lists) and all(isinstance(one, bool | int | float) for one in lists[0])
-    return numbers and any(len(set(one)) < len(one) or set(one) <= {0, 1} for one in lists)
-
-
 def _are_places(name: str, values: list[Any]) -> bool:
     """Tell whether numbers are places of options or numbers of classes, by the column's name."""
     return kind(values) == "number" and plain(name) in PLACES.split()
-
-
-def _forms(name: str, values: list[Any]) -> list[str | None]:
-    """Return the formats that answers may have; None is the usual one."""
-    if kind(values) in ("list", "labelled"):
-        return ["scores"]
-    there = [one for one in values if one not in (None, "")]
-    numbers = {canonical_number(str(one)) for one in there}
-    places = ["index0", "index1"] if "0" in numbers else ["index1", "index0"]
-    if kind(values) == "number":
-        named_so = plain(name) in PLACES.split() or plain(name).endswith(("index", "idx"))
-        return [*places, None, "text"] if named_so else [None, "text", *places]
-    digits = _share(bool(_DIGITS.fullmatch(str(one).strip())) for one in there) > _MOST
-    return [None, "text", *(places[:1] if digits else [])]
 
 
 def _open(question: str, values: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
@@ -464,7 +263,7 @@ def _written(question: str, answer: str, values: list[Any]) -> Iterator[dict[str
 def _are_numbers(texts: list[str]) -> bool:
     """Tell whether texts are numbers, with a unit or not; "Apollo 11" is a name."""
     return (
-        _share(canonical_number(one) is not None and not _NAME.match(one) for one in texts) > _MOST
+        share(canonical_number(one) is not None and not _NAME.match(one) for one in texts) > _MOST
     )
 
 

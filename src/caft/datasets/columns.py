@@ -150,3 +150,9 @@ def _of_kind(
     values: Mapping[str, list[Any]], names: list[str], kinds: tuple[str, ...]
 ) -> list[str]:
     return [one for one in names if not kinds or kind(values[one]) in kinds]
+
+
+def share(found: Iterable[bool]) -> float:
+    """Return the share of what is true; 0 of nothing."""
+    several = list(found)
+    return sum(several) / max(1, len(several))
