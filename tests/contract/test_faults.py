@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from collections import Counter
 
 import pytest
 from asking import CANARY, SPEC, ask, ask_one, make, request, requests, teacher
@@ -144,6 +145,18 @@ def test_lost_requests_in_a_row_stop_the_run_and_what_was_bought_is_kept():
             got += batch
     assert [answer.finish_reason for answer in got] == ["stop"] * 5 + ["error"] * 3
     assert sum(server.asked.values()) == 5 + 3 * 2
+
+
+@pytest.mark.parametrize(("good", "bad", "settled"), [(30, 3, 3), (30, 30, 5)])
+def test_refusals_behind_the_last_answer_settle_few_items(good, bad, settled):
+    def script(request, asked):
+        fine = int(question(request)[1:]) < good
+        return reply("so [[B]]") if fine else (403, {}, "Forbidden")
+
+    with ScriptedServer(script) as server:
+        got = ask(teacher(server, concurrency=1), requests(good + bad))
+    endings = Counter(answer.finish_reason for answer in got.values())
+    assert endings == Counter(stop=good, refused=settled, error=bad - settled)
 
 
 def test_an_answer_between_lost_requests_keeps_the_run_going():

@@ -32,6 +32,7 @@ _END = object()
 # before the first answer, or later in a row, are the endpoint's own fault.
 _FIRST_REFUSALS = 20
 _REFUSALS_IN_A_ROW = 100
+_UNHEARD = 5  # prompts that are refused twice behind the last answer, and count as refused
 
 
 def ask_all(
@@ -149,9 +150,10 @@ class _Run:
         self.error: BaseException | None = None
         self.failures = 0  # requests in a row whose attempts were used up
         self.refusals = 0  # requests in a row that were turned down
-        self.answered = False
+        self.answers = 0
         self.later: deque[Request] = deque()  # to be asked once more, after the others
-        self.refused: set[str] = set()  # keys that were there
+        self.refused: dict[str, int] = {}  # by key, the answers there were at its first refusal
+        self.unheard = 0  # refusals without a plain fault behind the last answer, twice each
         self.tasks: set[asyncio.Task[Answer | None]] = set()
         self.sending: set[asyncio.Task[Any] | None] = set()
         self.retries = retrying(settings, lambda: self.error is None)
@@ -250,8 +252,8 @@ class _Run:
     async def _one(self, client: Any, request: Request) -> Answer | None:
         try:
             answer = await self._attempts(client, request)
-            self.failures = self.refusals = 0
-            self.answered = True
+            self.failures = self.refusals = self.unheard = 0
+            self.answers += 1
             return answer
         except Fault as fault:
             self.failures += 1
@@ -267,20 +269,30 @@ class _Run:
 
     def _turned_down(self, request: Request, refusal: Refusal) -> Answer | None:
         """Return what becomes of a refused request; None if it is asked once more, or all end."""
-        second = request.key in self.refused
+        second, answered = request.key in self.refused, self.answers > 0
         self.refusals += not second
-        if self.refusals == (_REFUSALS_IN_A_ROW if self.answered else _FIRST_REFUSALS):
-            self.end(_only_refusals(self.refusals, self.answered, refusal))
+        if self.refusals == (_REFUSALS_IN_A_ROW if answered else _FIRST_REFUSALS):
+            self.end(_only_refusals(self.refusals, answered, refusal))
             request.again(Owed.REQUEST)
             return None
         # Two of three signs that it is the item's: others come, the words say so, it says it twice.
-        if sum((self.answered, refusal.clear, second)) > 1:
+        if sum((answered, refusal.clear, second)) > 1 and not self._is_of_all(request, refusal):
             return no_answer(request.key, refusal.said, refusal.reason)
         if second or not request.again(Owed.REQUEST_AND_LATER):
             return no_answer(request.key, refusal.said)
-        self.refused.add(request.key)
+        self.refused[request.key] = self.answers
         self.later.append(request)
         return None
+
+    def _is_of_all(self, request: Request, refusal: Refusal) -> bool:
+        """Tell whether a refusal that says little may be of all requests: no answer came since.
+
+        A few are the items' own all the same, or the last prompt of a run would never be settled.
+        """
+        if refusal.clear or self.answers > self.refused.get(request.key, 0):
+            return False
+        self.unheard += 1
+        return self.unheard > _UNHEARD
 
     async def _attempts(self, client: Any, request: Request) -> Answer:
         import stamina
