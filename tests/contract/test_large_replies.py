@@ -2,10 +2,13 @@
 
 import gzip
 import json
+import socket
+import threading
 import zlib
+from contextlib import contextmanager
 
 import pytest
-from asking import ask, requests, teacher
+from asking import SPEC, ask, make, requests, teacher
 from batch_server import BatchServer
 from scripted_server import ScriptedServer, reply
 
@@ -73,6 +76,41 @@ def test_what_is_packed_without_saying_so_has_the_same_limit(size):
     assert answer.finish_reason == UNREADABLE and server.asked == {"q0": 1}
 
 
+STREAM = (
+    b'data: {"choices": [{"index": 0, "delta": {"content": "so [[B]]"}}]}\n\n'
+    b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
+    b"data: [DONE]\n\n"
+)
+
+
+@contextmanager
+def hanging_behind(body):
+    """Serve one reply that promises more than it has, and keep the connection open."""
+
+    def serve():
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(30)
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n" + body)
+            while connection.recv(65536):
+                pass  # until the client gives up
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/v1"
+        thread.join(30)
+
+
+@pytest.mark.parametrize("body", [json.dumps(reply("so [[B]]")).encode(), STREAM])
+def test_an_answer_that_came_whole_is_not_bought_again_though_its_transfer_hung(body):
+    with hanging_behind(body) as url:
+        asked = make({**SPEC, "base_url": url, "timeout_s": 1.0, "attempts": 1})
+        (answer,) = ask(asked, requests(1)).values()
+    assert (answer.text, answer.finish_reason) == ("so [[B]]", "stop")
+
+
 def test_an_answer_that_came_whole_is_not_bought_again_though_its_transfer_broke_off():
     whole = json.dumps(reply("so [[B]]")).encode()
     chunk = b"%x\r\n%b\r\n" % (len(whole), whole)
@@ -81,6 +119,9 @@ def test_an_answer_that_came_whole_is_not_bought_again_though_its_transfer_broke
         ({"Content-Length": len(whole) + 9, "Content-Encoding": "gzip"}, gzip.compress(whole)),
         ({"Transfer-Encoding": "chunked"}, chunk),
         ({"Transfer-Encoding": "chunked"}, chunk + b"odd\r\n"),
+        ({"Content-Length": 9999}, b": PROCESSING\n\n" + whole),
+        ({"Content-Length": 9999}, b"\xef\xbb\xbf" + whole),
+        ({"Content-Length": 9999}, STREAM),
     ):
         cut = (200, {**headers, "Connection": "close"}, body)
         with ScriptedServer(lambda asked, times, cut=cut: cut) as server:

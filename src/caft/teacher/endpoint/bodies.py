@@ -1,10 +1,11 @@
 """Bodies of replies, read no further than a limit, whatever they unpack to."""
 
+import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from caft.teacher.reading.body import parse_json
+from caft.teacher.reading.body import BODY, read_body
 
 _GZIP = b"\x1f\x8b"
 _CUT = "caft_cut"  # among the extensions of a response
@@ -15,8 +16,8 @@ def bounded_client(of: type, limit_of: Callable[[str], int], is_async: bool) -> 
 
     A body beyond it is cut there, the connection is closed, and the response says so in its
     extensions: what has arrived may have been paid for. httpx2 unpacks a megabyte at a time. For
-    the same reason an asynchronous client, which asks for answers, takes a body that is whole JSON
-    although the transfer broke off behind it.
+    the same reason an asynchronous client, which asks for answers, takes a body that is whole
+    although the transfer broke off behind it, or hung until the request's time was over.
 
     Args:
         of: the class of clients to go on from; of the official package's.
@@ -43,8 +44,8 @@ def bounded_client(of: type, limit_of: Callable[[str], int], is_async: bool) -> 
             try:
                 async for part in _within_async(response.aiter_raw(), limit):
                     parts.append(part)
-            except httpx2.TransportError:
-                if not _is_json(_unpacked(response, parts, limit)):
+            except (httpx2.TransportError, asyncio.CancelledError):
+                if not _is_complete(_unpacked(response, parts, limit)):
                     raise
             finally:
                 await response.aclose()
@@ -97,11 +98,14 @@ def _gunzipped(body: bytes, limit: int) -> bytes:
     return found if unpacking.eof or len(found) > limit else body
 
 
-def _is_json(body: bytes) -> bool:
-    try:
-        return isinstance(parse_json(body.decode()), dict)
-    except ValueError:
-        return False
+def _is_complete(body: bytes) -> bool:
+    """Tell whether nothing is missing: bare JSON, or what is around JSON that names its ending."""
+    found = read_body(body)
+    if not isinstance(found, dict) or BODY not in found:
+        return isinstance(found, dict)
+    first = next(iter(found["choices"]), None)
+    ended = isinstance(first, dict) and first.get("finish_reason")
+    return bool(ended) and body.rstrip().endswith((b"}", b"[DONE]"))
 
 
 def _whole(response: Any, body: bytes, limit: int) -> Any:
