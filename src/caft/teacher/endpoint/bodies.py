@@ -103,7 +103,8 @@ def _is_complete(body: bytes) -> bool:
     found = read_body(body)
     if not isinstance(found, dict) or BODY not in found:
         return isinstance(found, dict)
-    first = next(iter(found["choices"]), None)
+    choices = found["choices"]
+    first = choices[0] if isinstance(choices, list) and choices else None
     ended = isinstance(first, dict) and first.get("finish_reason")
     return bool(ended) and body.rstrip().endswith((b"}", b"[DONE]"))
 
