@@ -64,6 +64,50 @@ def test_a_batch_costs_its_share_of_the_price(tmp_path):
     assert answer.cost_usd == pytest.approx(0.5 * (1000e-6 + 1000e-6))
 
 
+OTHER = {**reply("so [[B]]", usage=(1000, 100)), "model": "other"}
+EMPTY = reply("", usage=(1000, 0))
+NO_CHOICES = {"choices": None, "usage": {"prompt_tokens": 1000, "completion_tokens": 0}}
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens", "cost"),
+    [
+        (OTHER, 1100, 0.001),
+        (EMPTY, 1000, 0.0005),
+        (NO_CHOICES, 1100, 0.0),  # 0 tokens without a total: it may have thought all it may
+    ],
+)
+def test_a_paid_reply_that_is_no_answer_counts_as_given_up(tmp_path, body, tokens, cost):
+    prices = {"prompt": 1.0, "cached": None, "completion": 10.0, "batch_share": 0.5}
+    wanted = {"expect_model": "scripted", "prices": prices}
+
+    def line(key, sent):
+        return body if key == "key of q1" else {**reply("a"), "model": "scripted"}
+
+    with BatchServer(line) as server:
+        got = ask(batch_teacher(server, tmp_path, **wanted), requests(3))
+    assert [got[f"key of q{n}"].finish_reason for n in range(3)] == ["stop", "error", "stop"]
+    (lost,) = noted(tmp_path)
+    assert (lost.model_id, lost.requests, lost.tokens) == ("scripted", 1, tokens)
+    assert lost.cost_usd == pytest.approx(cost)
+    assert states(tmp_path) == []
+
+
+def test_a_reply_without_usage_counts_with_the_most_that_it_can_have_taken(tmp_path):
+    with BatchServer(lambda key, body: {"choices": []}) as server:
+        ask(batch_teacher(server, tmp_path), requests(2))
+    (lost,) = noted(tmp_path)
+    assert lost.requests == 2
+    assert lost.tokens > 2 * 100  # the longest answers, and the prompts
+
+
+def test_a_refusal_inside_a_reply_is_not_on_the_bill(tmp_path):
+    overloaded = {"error": {"code": 503, "message": "overloaded"}}
+    with BatchServer(lambda key, body: overloaded) as server:
+        ask(batch_teacher(server, tmp_path), requests(1))
+    assert list(noted(tmp_path)) == []
+
+
 def test_failed_and_missing_lines_are_errors_with_their_reason(tmp_path):
     def line(key, body):
         if key == "key of q1":

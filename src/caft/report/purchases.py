@@ -28,6 +28,7 @@ from caft.teacher.money.estimate import (
     Missing,
     Outlook,
     Seen,
+    StoredPrompts,
     common_identity,
     estimate,
     look_up,
@@ -160,7 +161,7 @@ class _Part:
         )
         wanted = parquet.records(items[items["item_id"].isin(self.union)])
         context = read_json(_student_file(student))["context"]
-        counter = sources.counter(student)
+        self.counter = counter = sources.counter(student)
         self.outlook = look_up(
             wanted,
             sources.messages(dataset, settings.prompt),
@@ -193,7 +194,8 @@ class _Part:
 
 def _seen_of_parts(store: Store, parts: list[_Part]) -> Seen:
     known = [part.outlook.identity for part in parts if part.outlook.identity.model_id is not None]
-    return seen_of(store, common_identity(known), parts[0].settings)
+    prompts = StoredPrompts(store, parts[0].counter)
+    return seen_of(store, common_identity(known), parts[0].settings, prompts=prompts)
 
 
 def _row_of_all(parts: list[_Part], seen: Seen) -> dict[str, Any]:

@@ -27,6 +27,12 @@ KEYS = ("source_id", "item_id", "question")
 _ENDINGS = (".parquet", ".jsonl", ".csv")
 _LIMITS = rows.Limits(max_cell_mb=32, max_file_mb=2000)
 _BATCH = 256  # answers per fsync
+# What the store has of a prompt that was not taken (`caft.teacher.NOT_TAKEN`): no answer.
+_REFUSED = ("refused", "too_long")
+_IN_THE_WAY = (
+    "a refusal is stored for it: `caft store drop --reason refused too_long` lists it, and with "
+    "--remove it makes room"
+)
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,7 @@ class Imported:
 
     rows: int = 0
     stored: int = 0
-    owned: int = 0  # already in the store
+    owned: int = 0  # an answer is already in the store
     rejected: list[Rejected] = field(default_factory=list)
 
 
@@ -87,6 +93,7 @@ def import_answers(
         answered[_plain(item[by])].append(item)
     done = Imported()
     records: dict[str, dict[str, Any]] = {}
+    places: dict[str, tuple[int, str]] = {}
     for number, row in enumerate(given, start=1):
         done.rows += 1
         if number == 1:
@@ -97,7 +104,7 @@ def import_answers(
             record = record_of(_only(answered.get(name, []), name), answer)
             if record["key"] in records:
                 raise ValueError("an earlier row answers the same item and sample")
-            records[record["key"]] = record
+            records[record["key"]], places[record["key"]] = record, (number, name)
         except ValueError as error:
             done.rejected.append(Rejected(number, name, str(error)))
     keys = list(records)
@@ -105,8 +112,11 @@ def import_answers(
         batch = keys[start : start + _BATCH]
         known = store.get(batch)
         store.append(records[key] for key in batch if key not in known)
-        done.owned += len(known)
+        refused = [key for key in known if known[key]["finish_reason"] in _REFUSED]
+        done.rejected += [Rejected(*places[key], _IN_THE_WAY) for key in refused]
+        done.owned += len(known) - len(refused)
         done.stored += len(batch) - len(known)
+    done.rejected.sort(key=lambda one: one.row)
     return done
 
 

@@ -483,6 +483,30 @@ def test_every_row_is_stored_or_owned_or_rejected_with_a_reason(project, capsys)
     assert [answer["text"] for answer in stored(project)] == ["owned"]
 
 
+@pytest.mark.parametrize("reason", ["refused", "too_long"])
+def test_a_refusal_is_no_answer_that_is_owned_and_can_be_dropped_for_an_import(
+    project, capsys, reason
+):
+    rows = [{"id": "1", "cot": "So 4. [[B]]"}, {"id": "9", "cot": "unknown"}]
+    assert bring(project, rows) == 0
+    (answer,) = stored(project)
+    (project / "other").mkdir()
+    (project / "store").rename(project / "other" / "store")
+    with Store(project / "store") as store:
+        store.append([answer | {"finish_reason": reason, "text": "", "raw": "{}"}])
+    capsys.readouterr()
+    assert bring(project, rows) == 1
+    assert capsys.readouterr().out == (
+        "2 rows = 0 stored + 0 already owned + 2 rejected (1 a refusal is stored for it: `caft "
+        "store drop --reason refused too_long` lists it, and with --remove it makes room; 1 no "
+        "item has this id)\n"
+    )
+    dropping = ("--reason", "refused", "too_long", "--remove", "--store", "store")
+    assert run("store", "drop", *dropping, "--configfile", "own.yaml") == 0
+    assert bring(project, rows) == 0
+    assert [answer["text"] for answer in stored(project)] == ["So 4. [[B]]"]
+
+
 @pytest.mark.parametrize("odd", [3.5, -1, "many", "NaN", [], None])
 def test_an_odd_count_of_tokens_is_unknown_and_costs_no_answer(project, odd):
     rows = [{"id": "1", "cot": "So 4. [[B]]", "n": odd}]

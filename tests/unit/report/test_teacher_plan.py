@@ -31,6 +31,7 @@ from caft.teacher.money.estimate import (
     Outlook,
     Purchase,
     Seen,
+    StoredPrompts,
     estimate,
     item_prices,
     open_budget,
@@ -322,6 +323,49 @@ def test_imported_answers_were_not_paid_for(config):
     imported = stored([10, 20], raw=json.dumps({"imported": True}), cost_usd=0.0)
     seen = seen_of(imported, Identity("big-1", ""), read_teacher(config["teachers"]["big"]))
     assert seen.spent.requests == seen.spent.tokens == seen.spent.cost_usd == 0
+
+
+class Words:
+    """Counts the words of prompts."""
+
+    def prompts(self, prompts):
+        return [sum(len(one["content"].split()) for one in messages) for messages in prompts]
+
+
+def asked(text):
+    return json.dumps({"messages": [{"role": "user", "content": text}]})
+
+
+def test_prompts_that_no_endpoint_counted_are_counted(config):
+    big = read_teacher(config["teachers"]["big"])
+    stored([10], prompt_tokens=9)
+    store = stored([10, 20], 1, prompt_tokens=None, request=asked("w " * 3000))
+    seen = seen_of(store, Identity("big-1", ""), big, None, StoredPrompts(store, Words()))
+    assert seen.spent.tokens == 9 + 2 * 3000 + 40
+    by_bytes = seen_of(store, Identity("big-1", ""), big)
+    assert 9 + 2 * 6000 + 40 <= by_bytes.spent.tokens <= 9 + 2 * 6100 + 40
+
+
+@pytest.mark.parametrize("request_", [None, "{", "[]", '{"messages": [{"role": "user"}]}'])
+def test_a_prompt_that_can_be_neither_known_nor_counted_is_as_long_as_the_longest(config, request_):
+    big = read_teacher(config["teachers"]["big"])
+    store = stored([10], prompt_tokens=None, request=request_)
+    assert seen_of(store, Identity("big-1", ""), big).spent.tokens == 10
+    prompts = StoredPrompts(store, Words(), longest=50)
+    assert seen_of(store, Identity("big-1", ""), big, None, prompts).spent.tokens == 60
+    stored([10], 1, prompt_tokens=70)
+    store.refresh()
+    assert seen_of(store, Identity("big-1", ""), big, None, prompts).spent.tokens == 160
+
+
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize(("seconds", "cost"), [(3.0, 0.02), (0.0, 0.01), (None, 0.02)])
+def test_an_answer_without_a_cost_has_the_price_of_how_it_was_asked_for(
+    config, batch, seconds, cost
+):
+    big = read_teacher({**config["teachers"]["big"], "batch": batch})
+    seen = seen_of(stored([10], cost_usd=None, seconds=seconds), Identity("big-1", ""), big)
+    assert seen.spent.cost_usd == pytest.approx(cost)
 
 
 def test_answers_of_unknown_cost_count_at_todays_prices(config):

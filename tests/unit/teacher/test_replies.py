@@ -453,7 +453,28 @@ def test_no_error_is_none_in_other_dialects(told):
     assert read(completion() | told).finish_reason == "stop"
 
 
-@pytest.mark.parametrize("error", [None, {}, "", False])
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": 0, "message": "overloaded"},
+        {"code": 502, "message": ""},
+        {"code": 0, "message": "success", "type": "timeout"},
+        {"failed": True},
+    ],
+)
+def test_an_error_of_which_any_field_tells_something_is_one(error):
+    assert read(completion() | {"error": error}).finish_reason == "broken_off"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(None, {}, "", False, 0, "success", [{}]),
+        {"message": "", "type": "", "param": "", "code": None},
+        {"code": 0, "message": "success"},
+        {"code": "200", "message": "OK", "details": []},
+    ],
+)
 def test_no_error_is_none(error):
     assert read(completion() | {"error": error}).finish_reason == "stop"
 

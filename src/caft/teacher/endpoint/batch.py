@@ -18,7 +18,8 @@ from caft.errors import TeacherError
 from caft.running import stops
 from caft.store import batches as notes
 from caft.store.batches import OpenBatch
-from caft.teacher import Answer, Request
+from caft.store.given_up import Note
+from caft.teacher import Answer, Owed, Request
 from caft.teacher.endpoint.batch_calls import (
     AbsentError,
     Calls,
@@ -31,6 +32,7 @@ from caft.teacher.endpoint.batch_replies import body_of, is_cancelled, passes, r
 from caft.teacher.endpoint.connection import Target, whom_of
 from caft.teacher.endpoint.refusals import Refusal, refused, refused_inside
 from caft.teacher.endpoint.replies import Fault, brief, no_answer, read_answer
+from caft.teacher.reading.usage import Usage, read_usage
 
 _AT_ONCE = 1000  # answers per yield
 _SLOWEST = 10  # times poll_s between looks, at most
@@ -105,6 +107,8 @@ class Batches:
         self.full, self.refusals = False, 0  # whether to wait for room; refusals without others
         self.rows: list[Answer] = []  # to requests that fit into no batch
         self.troubles: list[str] = []
+        # Replies of one batch that are no answers and may be on the bill.
+        self.unusable: list[dict[str, Any]] = []
         self.looks = Looks(self.calls, target, store, habits.patience_s)
 
     def answer(self, requests: list[Request]) -> Iterator[list[Answer]]:
@@ -135,9 +139,10 @@ class Batches:
                 self.open.remove(batch)
                 self.full, self.refusals, ended = False, 0, True
                 self.most = min(2 * self.most, self.largest)
-                mine = self._settled(batch, lines, waiting)
+                mine, self.unusable = self._settled(batch, lines, waiting), []
                 for start in range(0, len(mine), _AT_ONCE):
                     yield [self._read(batch, one, lines) for one in mine[start : start + _AT_ONCE]]
+                self._give_up_unusable(batch)
                 self._keep_rest(batch, lines, {request.key for request in mine})
             if self.open or self.full:
                 stops.wait(pause)
@@ -305,7 +310,22 @@ class Batches:
         try:
             return read_answer(body, request, settings.rates, expect=settings.expect_model)
         except Fault as fault:
+            if _owed(refusal, fault) is Owed.ALL:
+                self.unusable.append(body)
             return no_answer(request.key, str(fault))
+
+    def _give_up_unusable(self, batch: OpenBatch) -> None:
+        """Note what replies without an answer took, as they tell it, else the most they can."""
+        if not self.unusable:
+            return
+        told = [read_usage(body, True) for body in self.unusable]
+        share, longest = batch.most_tokens // len(batch.keys), self.target.settings.longest
+        tokens = [_tokens_of(usage, share, longest) for usage in told]
+        costs = [usage.cost(self.target.settings.rates, batch=True) for usage in told]
+        known = [cost for cost in costs if cost is not None]
+        note = Note(self.store, batch.model, batch.revision)
+        note.write(len(told), sum(tokens), sum(known) if len(known) == len(costs) else 0.0)
+        note.close()
 
     def _keep_rest(self, batch: OpenBatch, lines: Lines, used: set[str]) -> None:
         """Forget a batch whose answers are durable, or keep those that nobody has asked for yet."""
@@ -315,3 +335,16 @@ class Batches:
             notes.write(self.store, batch)
         else:
             notes.remove(self.store, batch)
+
+
+def _tokens_of(usage: Usage, share: int, longest: int) -> int:
+    known = (usage.prompt or 0) + (usage.completion or 0)
+    is_told = None not in (usage.prompt, usage.completion)
+    return known if is_told else max(known + longest, share)
+
+
+def _owed(refusal: Exception | None, fault: Fault) -> Owed:
+    """Return what a reply that is no answer may have cost: less where it tells a refusal."""
+    if refusal is None:
+        return fault.owed
+    return refusal.owed if isinstance(refusal, Fault) else Owed.REQUEST

@@ -1,7 +1,8 @@
 """What a teacher still has to be asked for, and what that is expected to take."""
 
+import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -195,37 +196,88 @@ def _only(values: set[str | None]) -> str | None:
     return values.pop() if len(values) == 1 else None
 
 
-def seen_of(store: Store, identity: Identity, settings: Asked, but: Path | None = None) -> Seen:
+class StoredPrompts:
+    """Counts the prompts of stored answers whose endpoint did not; each is counted once."""
+
+    def __init__(self, store: Store, counter: TokenCounter | None = None, longest: int = 0):
+        """Name what counts.
+
+        Args:
+            store: of the answers.
+            counter: of tokens; without one a byte counts as a token, which is the most it can be.
+            longest: the least that a prompt counts whose request cannot be read.
+        """
+        self.store, self.counter, self.longest = store, counter, longest
+        self._counts: dict[str, int] = {}
+
+    def of(self, keys: Collection[str]) -> dict[str, int]:
+        """Return the tokens of the prompts that can be read, by key."""
+        self._count(set(keys) - self._counts.keys())
+        return self._counts
+
+    def _count(self, keys: set[str]) -> None:
+        for batch in self.store.batches(keys):
+            asked = {record["key"]: _messages_in(record["request"]) for record in batch}
+            found = {key: messages for key, messages in asked.items() if messages}
+            counts = self.counter.prompts if self.counter else _bytes_of
+            self._counts |= zip(found, counts(list(found.values())), strict=True)
+
+
+def _messages_in(request: str | None) -> Messages | None:
+    try:
+        messages = json.loads(request or "{}").get("messages")
+        return messages if all(isinstance(one["content"], str) for one in messages) else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _all_counted(known: pd.Series, keys: pd.Series, prompts: StoredPrompts) -> pd.Series:
+    """Return prompt tokens with those that were unknown: counted, else as many as the longest."""
+    counted = keys.map(prompts.of(keys)).astype(float)
+    filled = known.fillna(counted)
+    return filled.fillna(max(prompts.longest, filled.fillna(0).max()))
+
+
+def _bytes_of(prompts: Sequence[Messages]) -> list[int]:
+    return [len(json.dumps(messages).encode()) for messages in prompts]
+
+
+def seen_of(
+    store: Store,
+    identity: Identity,
+    settings: Asked,
+    but: Path | None = None,
+    prompts: StoredPrompts | None = None,
+) -> Seen:
     """Return what the store knows of a model; answers of unknown cost get the price of today.
 
-    Tokens that nobody knows count as the most that is known of any answer.
+    Prompt tokens that nobody told are counted, and an answer of unknown length counts as the
+    longest that there can be.
 
     Args:
         store: of paid answers.
         identity: of the model.
         settings: its section of the config.
         but: a note of requests without an answer that is left out.
+        prompts: counts what no endpoint told; None for the bytes of each.
     """
     if identity.model_id is None:
         return Seen()
-    columns = ["prompt_tokens", "completion_tokens", "cost_usd", "seconds", "imported"]
-    answers = store.table(columns, identity.model_id, identity.revision).to_pandas()
+    columns = ["key", "prompt_tokens", "completion_tokens", "cost_usd", "seconds", "imported"]
+    table = store.table(columns, identity.model_id, identity.revision)
+    answers = table.drop_columns("key").to_pandas()
     paid = answers[~answers["imported"].astype(bool)]
     lengths = answers["completion_tokens"][answers["completion_tokens"] > 0]
     longest = int(lengths.max()) if len(lengths) else 0
-    most = {
-        "prompt_tokens": paid["prompt_tokens"].max(),
-        "completion_tokens": max(settings.longest, longest),
-    }
-    paid = paid.fillna(most)
-    unpriced = paid[paid["cost_usd"].isna()]
-    later = teacher_price(
-        settings, unpriced["prompt_tokens"].sum(), unpriced["completion_tokens"].sum()
-    )
+    paid = paid.fillna({"completion_tokens": max(settings.longest, longest)})
+    untold = paid.index[paid["prompt_tokens"].isna()]
+    if len(untold):
+        keys, prompts = table["key"].to_pandas()[untold], prompts or StoredPrompts(store)
+        paid = paid.assign(prompt_tokens=_all_counted(paid["prompt_tokens"], keys, prompts))
     spent = Spending(
         len(paid),
         int(paid["prompt_tokens"].sum() + paid["completion_tokens"].sum()),
-        float(paid["cost_usd"].sum()) + (later or 0.0),
+        float(paid["cost_usd"].sum()) + _priced_today(paid[paid["cost_usd"].isna()], settings),
     )
     answered = paid["seconds"][paid["seconds"] > 0]  # a refused prompt takes none
     seconds = float(answered.mean()) if len(answered) else None
@@ -234,6 +286,16 @@ def seen_of(store: Store, identity: Identity, settings: Asked, but: Path | None 
         return Seen(spent, None, seconds, longest, lost)
     low, high = lengths.quantile([0.1, 0.9])
     return Seen(spent, (float(low), float(lengths.mean()), float(high)), seconds, longest, lost)
+
+
+def _priced_today(answers: pd.DataFrame, settings: Asked) -> float:
+    """Return what answers cost at the prices of today, 0 without any: as they were asked for."""
+    batched = answers["seconds"] == 0  # as `caft.teacher.reading.answer` stores them
+    total = 0.0
+    for part, batch in ((answers[~batched], False), (answers[batched], True)):
+        sums = part["prompt_tokens"].sum(), 0, part["completion_tokens"].sum()
+        total += float(price(settings.rates, *sums, batch) or 0.0)
+    return total
 
 
 def _lost(store: Store, identity: Identity, settings: Asked, but: Path | None) -> Spending:
@@ -301,12 +363,14 @@ def open_budget(
         raise BudgetError(f"{path}.max_cost_usd: needs {where}.prices to go by.")
     identity = outlook.identity
     note = Note(store.folder, identity.model_id, identity.revision)
+    longest_prompt = max((one.prompt_tokens for one in outlook.missing.values()), default=0)
+    prompts = StoredPrompts(store, counter, longest_prompt)
 
     def look() -> tuple[Spending, Spending]:
-        seen = seen_of(store, identity, settings, note.path)
+        seen = seen_of(store, identity, settings, note.path, prompts)
         return seen.spent, seen.lost
 
-    seen = seen_of(store, identity, settings)
+    seen = seen_of(store, identity, settings, prompts=prompts)
     longest = max(settings.longest, seen.longest)  # some endpoints do not keep to the limit
     needed = estimate(outlook.missing.values(), settings, seen, outlook)
     over = exceeded(limits, seen.taken + needed["middle"].spending) if outlook.missing else []

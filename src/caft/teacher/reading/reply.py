@@ -25,6 +25,8 @@ _ANSWERING = re.compile("|((output|response)_)?text(_delta)?|message|content|(fi
 _ENDINGS = (
     *("finish_reason", "finishReason", "native_finish_reason", "done_reason", "finish_details"),
 )
+# What some servers put into an error beside a complete answer.
+_WELL = ("", "0", "200", "ok", "success")
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,17 @@ def error_in(owner: Any) -> Any:
         return None
     state = owner.get("base_resp")  # MiniMax
     failed = isinstance(state, dict) and state.get("status_code") not in (0, "0", None)
-    return owner.get("error") or owner.get("errors") or (state if failed else None)
+    told = (owner.get("error"), owner.get("errors"), state if failed else None)
+    return next((one for one in told if not _is_well(one)), None)
+
+
+def _is_well(error: Any) -> bool:
+    """Tell whether an error says nothing, or in all its fields that there is none."""
+    if isinstance(error, Mapping):
+        return all(map(_is_well, error.values()))
+    if isinstance(error, list):
+        return all(map(_is_well, error))
+    return not error or str(error).strip().lower() in _WELL
 
 
 def model_in(reply: Mapping[str, Any]) -> str | None:
