@@ -85,8 +85,9 @@ OF_ONE_ITEM = [
      "too_long"),
     (400, {"error": "prompt is too long: 210000 tokens > 200000 maximum"}, "too_long"),
     (400, {"message": "Input length 9000 exceeds the maximum length of 8192"}, "too_long"),
-    (429, openai("Request too large for gpt in organization org-1 on tokens per min (TPM): Limit "
-                 "30000, Requested 36000.", code="rate_limit_exceeded"), "too_long"),
+    *((status, openai("Request too large for gpt in organization org-1 on tokens per min (TPM): "
+                      "Limit 30000, Requested 36000.", code="rate_limit_exceeded"), "too_long")
+      for status in (400, 413, 429)),
     (400, openai("Bad request"), "unclear"),
     (403, "Forbidden", "unclear"),
     (422, {"detail": [{"loc": ["body", "messages", 0, "content"], "msg": "value is no text",

@@ -7,7 +7,7 @@ item's, and what nobody gets an answer to is the endpoint's.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -221,8 +221,12 @@ def refused(
 
 
 def _is_too_long(status: int, said: "_Said") -> bool:
-    pattern = _PROMPT_TOO_LONG if status >= 500 else _TOO_LONG
-    return said.has(_CONTEXT) or (said.has(pattern) and not said.has(_LIMITED))
+    if status >= 500:
+        sure, likely = _CONTEXT, _PROMPT_TOO_LONG
+    else:
+        # Of a prompt that is more than the tokens of a minute: no wait makes it smaller.
+        sure, likely = rf"{_CONTEXT}|request too large", _TOO_LONG
+    return said.has(sure) or (said.has(likely) and not said.has(_LIMITED))
 
 
 def _has_spent_all(status: int, said: "_Said") -> bool:
@@ -317,8 +321,7 @@ class _Said:
         parts = list(_strings(body))
         message = next((value for name, value in parts if name in _MESSAGES), "")
         codes = frozenset(value.lower() for name, value in parts if name in _CODES)
-        words = "\n".join(_own_words(value) for _, value in parts)
-        return cls(message or text, codes, words[:_READ])
+        return cls(message or text, codes, _words_of(parts)[:_READ])
 
     @property
     def is_of_a_rate(self) -> bool:
@@ -346,9 +349,19 @@ def _own_words(text: str) -> str:
         except ValueError:
             pass
         else:
-            told = [_own_words(value) for _, value in _strings(inner)]
-            return "\n".join([text[:start], *told, text[end:]])
+            return "\n".join([text[:start], _words_of(_strings(inner)), text[end:]])
     return text[: cut.end()] if cut else text
+
+
+def _words_of(parts: Iterable[tuple[str, str]]) -> str:
+    """Join the own words of texts, of no more texts than are read."""
+    told, length = [], 0
+    for _, value in parts:
+        told.append(_own_words(value))
+        length += len(told[-1]) + 1
+        if length > _READ:
+            break
+    return "\n".join(told)
 
 
 def _strings(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
