@@ -85,8 +85,9 @@ OF_ONE_ITEM = [
      "too_long"),
     (400, {"error": "prompt is too long: 210000 tokens > 200000 maximum"}, "too_long"),
     (400, {"message": "Input length 9000 exceeds the maximum length of 8192"}, "too_long"),
-    (429, openai("Request too large for gpt in organization org-1 on tokens per min (TPM): Limit "
-                 "30000, Requested 36000.", code="rate_limit_exceeded"), "too_long"),
+    *((status, openai("Request too large for gpt in organization org-1 on tokens per min (TPM): "
+                      "Limit 30000, Requested 36000.", code="rate_limit_exceeded"), "too_long")
+      for status in (400, 413, 429)),
     (400, openai("Bad request"), "unclear"),
     (403, "Forbidden", "unclear"),
     (422, {"detail": [{"loc": ["body", "messages", 0, "content"], "msg": "value is no text",
@@ -104,6 +105,40 @@ OF_ONE_ITEM = [
      "unclear"),
     (400, openai("Edit the text, or use a different one, and retry."), "unclear"),
     (451, {"error": {"message": "not for legal reasons"}}, "unclear"),
+    *((400, {"error": message}, "too_long") for message in (
+        "input tokens exceed the configured limit of 272000 tokens",
+        "The input token count (1048577) exceeds the maximum number of tokens allowed",
+        "prompt too long; exceeded max context length by 20 tokens",
+        "max_new_tokens cannot exceed 4081 tokens",
+        "Context size has been exceeded",
+        "The context length of 4096 tokens is below your quota, and it is exceeded",
+    )),
+    *((500, {"error": message}, "too_long") for message in (
+        "input tokens exceed the configured limit of 272000 tokens",
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "Context size has been exceeded",
+    )),
+    # What the model wrote is no word of the endpoint.
+    (400, openai("Parsing failed. The model generated output that could not be parsed. Please "
+                 "adjust your prompt. See 'failed_generation' for more details.",
+                 code="output_parse_failed", failed_generation="The region where the organization "
+                 "has its account is X, so B."), "unclear"),
+    (400, openai("Tool choice is none, but model called a tool", code="tool_use_failed",
+                 failed_generation='{"name": "calc", "arguments": {"temperature": 300}}'),
+     "unclear"),
+    *((400, {"error": {"message": "Provider returned error", "metadata": {"raw": raw}}}, "unclear")
+      for raw in (
+        '{"error": {"message": "Parsing failed", "failed_generation": "account of the country"}}',
+        'failed: {"error": {"message": "no", "generated_text": "my organization"}} (once)',
+        '[{"error": {"message": "no", "generation": "its account"}}]',
+    )),
+    # A firewall that blocks may mean one prompt or the endpoint.
+    (403, "<!DOCTYPE html><html><head><title>Attention Required!</title></head><body><h1>Sorry, "
+          "you have been blocked</h1><p>such as submitting a certain word</p></body></html>",
+     "unclear"),
+    (403, "\n<html><head><title>Web Filter Violation</title></head><body>Web Page Blocked! The "
+          "page you have requested has been blocked because the URL is banned. text</body></html>",
+     "unclear"),
 ]  # fmt: skip
 
 OF_ALL = [
@@ -147,6 +182,25 @@ OF_ALL = [
     (422, {"detail": "Unexpected fields in the request: {'foo'}"}, "extra_body"),
     (400, {"error": {"code": 400, "message": "Field 'temperature': [json.exception.type_error.302] "
            "type must be number, but is string", "type": "invalid_request_error"}}, "temperature"),
+    # Limits of an account, though they are told in tokens.
+    (400, openai("You have exceeded your monthly token limit"), "add credit"),
+    (403, openai("Daily token limit reached for your plan"), "add credit"),
+    (403, openai("You have exceeded your token quota"), "add credit"),
+    (403, {"error": {"message": "user quota is not enough", "type": "new_api_error",
+           "code": "insufficient_user_quota"}}, "add credit"),
+    (403, {"error": {"message": "no", "code": "insufficient_user_quota"}}, "add credit"),
+    (403, {"error": {"message": "token quota is not enough, token remain quota: $0.01, need quota: "
+           "$0.02", "code": "pre_consume_token_quota_failed"}}, "add credit"),
+    (400, openai("ExceededTokenBudget: Current spend for token: 7.2e-05; Max Budget for Token: "
+                 "2e-07"), "add credit"),
+    *((status, {"code": "Some resource has been exhausted", "error": "Your team 0-0 has either "
+                "used all available credits or reached its monthly spending limit."}, "add credit")
+      for status in (403, 429)),
+    (429, openai("You exceeded your current token quota: <org-x> 0, please check your account "
+                 "balance", code="exceeded_current_quota_error"), "add credit"),
+    (500, {"error": {"message": "Insufficient balance"}}, "add credit"),
+    (429, {"error": {"message": "Insufficient balance", "code": "rate_limit_exceeded"}},
+     "add credit"),
 ]  # fmt: skip
 
 PASSING = [
@@ -156,6 +210,35 @@ PASSING = [
     (403, {"error": {"message": "Too many requests from here, rate limit reached"}}),
     (503, "<h1>busy</h1>"),
     (500, {"error": {"message": "The content filter is out of order"}}),
+    # Limits of a time and of a call, though they are told in tokens and contexts.
+    *((status, openai("context deadline exceeded (Client.Timeout or context cancellation while "
+                      "reading body)")) for status in (400, 500)),
+    (500, openai("Requests to the ChatCompletions_Create Operation have exceeded token rate limit "
+                 "of your current OpenAI S0 pricing tier. Please retry after 36 seconds.")),
+    *((status, openai("An error occurred (ThrottlingException) when calling the Converse operation "
+                      "(reached max retries: 4): Too many tokens, please wait before trying again."
+                      )) for status in (400, 500)),
+    (400, openai("Rate limit: too many tokens in the last minute, try again in 5 s")),
+    (400, openai("You have exceeded your limit of 40000 tokens per minute")),
+    (500, openai("Internal: message too large for queue")),
+    *((status, openai("exceeded retries while the length of queue is 5")) for status in (500, 503)),
+    # What the model wrote is no word of the endpoint.
+    *((500, {"error": {"code": 500, "message": "Failed to parse input at pos 45: " + written,
+             "type": "server_error"}}) for written in (
+        "<|channel|>analysis<|message|>The insufficient balance of payments includes",
+        "the maximum input of the amplifier",
+        '{"answer": "insufficient funds"}',
+    )),
+    # Words about paying, where a wait ends it.
+    (429, openai("Rate limit reached for gpt-4o in organization org-x on requests per min. Limit: "
+                 "3 / min. Current: 4 / min. You can increase your rate limit by adding a payment "
+                 "method to your account at https://platform.openai.com/account/billing.",
+                 code="rate_limit_exceeded")),
+    (429, {"error": {"code": 429, "message": "You exceeded your current quota, please check your "
+           "plan and billing details.", "status": "RESOURCE_EXHAUSTED"}}),
+    (429, "<html><body>Slow down <a href='/billing'>Billing</a></body></html>"),
+    (503, "<html><body>Service Unavailable <a href='/billing'>Billing</a></body></html>"),
+    (500, openai("Upstream 429: please check your plan and billing details")),
 ]  # fmt: skip
 
 
@@ -287,6 +370,14 @@ def test_the_wait_that_an_endpoint_asks_for_is_found_in_its_headers(status, head
 )
 def test_the_wait_that_an_endpoint_asks_for_is_found_in_its_words(text):
     assert asked_wait(429, {}, text) == 21.0
+
+
+def test_a_wait_is_found_behind_long_details():
+    violations = [{"quotaId": "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"}] * 40
+    error = {"message": "billing", "violations": violations, "retryDelay": "24s"}
+    text = json.dumps([{"error": error}], indent=2)
+    assert text.index("retryDelay") > 2000
+    assert refused(429, {}, text, WHOM).wait == 24.0
 
 
 def test_a_rate_limit_in_the_words_of_an_empty_account_passes_when_a_wait_is_told():

@@ -7,7 +7,7 @@ item's, and what nobody gets an answer to is the endpoint's.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,14 +49,25 @@ _CHECK_OF = {
     **dict.fromkeys((404, 405, 410), "address"),
 }
 
+_CONTEXT = r"context.?(length|window|size)|(maximum|max).?context"
+# With 500 no more than this counts: a server has messages, queues and limits of its own.
+_PROMPT_TOO_LONG = (
+    r"(prompt|input)s?( \w+){0,3} too (long|large|big)"
+    r"|(prompt|input)s? (tokens?|length|size)\b.{0,30} exceed"
+    r"|(maximum|max).?(prompt|input)"
+)
 _TOO_LONG = (
-    r"context.?(length|window|size)|(maximum|max).?(context|prompt|input|sequence|model.?len)"
+    rf"{_PROMPT_TOO_LONG}|(maximum|max).?(sequence|model.?len)"
     r"|(prompt|input|request|message|payload|content|conversation|text|body)s?"
     r"( \w+){0,3} too (long|large|big|many)"
-    r"|too many (input |prompt )?tokens|token limit|exceed\w* .{0,40}(token|length|context)"
+    r"|too many (input |prompt )?tokens|token limit"
+    r"|exceed\w* (?!retries).{0,40}(token|length|context)"
     r"|range of input length|tokens?\W.{0,40}must be (<=|less|at most)"
     r"|(reduce|shorten) (the|your) (length|prompt|input|message)|above_max_length"
 )
+# Tokens are limited in a time as well, and Go calls a context what ends a call.
+_RATE = r"rate.?limit|per.?(second|sec|minute|min|hour)\b|last (second|minute|hour)|throttl"
+_LIMITED = rf"{_RATE}|per.?day\b|daily|weekly|monthly|quota|deadline|cancell?ation"
 _FILTERED = (
     r"content.?(filter|management|policy|moderation|safety|exists risk)|moderat|flagged|unsafe"
     r"|safety|responsible.?ai|guardrail|jailbreak|inappropriate|prohibited|harmful|sensitive"
@@ -68,14 +79,18 @@ _ACCOUNT = (
     r"|your (access|key|plan|tier|ip)\b|account|organi[sz]ation|subscri|region|countr|territor"
     r"|location|terms of service|suspended|deactivated|ip address|not allowed to"
 )
-_CREDIT = (
-    r"insufficient.?(quota|balance|funds|credit)|exceeded your current quota|billing"
-    r"|credit balance|out of credit|payment|hard.limit.reached|arrear|overdue"
-    r"|over.?budget|budget.{0,20}exceeded|exceeded.{0,3}budget"
+_INSUFFICIENT = r"insufficient.?(user.)?(quota|balance|funds|credit)"
+_SPENT = (
+    rf"{_INSUFFICIENT}|credit balance|account balance|out of credit|used all available credits"
+    r"|quota is not enough|hard.limit.reached|spending limit|arrear|overdue"
+    r"|over.?budget|budget.{0,20}exceeded|exceeded(.{0,3}|\w*)budget"
 )
+_CREDIT = rf"{_SPENT}|exceeded your current quota|billing|payment"
+_RATE_CODES = r"rate_limit_exceeded|resource_exhausted"
 # Of a key or an account; with a 429 it may be the limit of a minute.
 _USED_UP = (
-    r"(key|usage|spend\w*|daily|weekly|monthly) limits? (is |was |has been )?(exceeded|reached)"
+    r"(key|usage|spend\w*|daily|weekly|monthly)( tokens?)? limits?"
+    r" (is |was |has been )?(exceeded|reached)"
     r"|(reached|exceeded|hit) your [\w ]{0,40}(limits?|quota|allowance)\b"
 )
 _MODEL = (
@@ -92,7 +107,8 @@ _PARAMETER = (
 )
 _MOMENTARY = (
     r"try again|retry|temporar|overload|capacity|too busy|is busy|unavailable|timed? ?out"
-    r"|loading|warming|starting|rate.?limit|too many requests|throttl"
+    r"|loading|warming|starting|too many requests|deadline|cancell?ation"
+    rf"|{_RATE}"
 )
 # A prompt, and nothing that passes: "reformat your input and try again".
 _AFTER_A_CHANGE = (
@@ -105,8 +121,13 @@ _OWN_FIELDS = (
 _STATUSES = ("code", "status", "status_code", "statusCode")
 _CODES = ("code", "type", "param", "loc", "status", "reason")
 _MESSAGES = ("message", "detail", "msg", "error")
-_ECHOES = ("input", "flagged_input", "prompt", "messages", "request", "body", "ctx", "stack")
+_ECHOES = (
+    *("input", "flagged_input", "prompt", "messages", "request", "body", "ctx", "stack"),
+    *("failed_generation", "generated_text", "generation"),
+)
+_UNPARSED = r"(?i)failed to parse input at pos \d+:"  # llama.cpp: what the model wrote follows
 _READ = 2000  # characters in which words are looked for
+_READ_FOR_A_WAIT = 65536  # one stands at the end of long details
 
 
 class Refusal(TeacherError):
@@ -172,20 +193,21 @@ def refused(
     if status in _PASSING or status >= 500:
         wait = asked_wait(status, headers, text)
         # OpenAI's status for an empty account is that of a rate limit, but no wait ends it.
-        if "insufficient_quota" in said.codes or (wait is None and said.has(_CREDIT)):
+        if "insufficient_quota" in said.codes or (wait is None and _has_spent_all(status, said)):
             return permanent("credit")
         if (status == 429 and said.has("request too large")) or (
-            status == 500 and said.has(_TOO_LONG)
+            status == 500 and _is_too_long(status, said)
         ):
             return of_the_item("too_long")
         return Fault(what, wait, Owed.ALL if status in _GIVEN_UP else Owed.REQUEST)
     if status in _PERMANENT:
         return permanent(_CHECK_OF.get(status, "account"))
-    if status == 413 or said.has(_TOO_LONG):
+    if status == 413 or _is_too_long(status, said):
         return of_the_item("too_long")
-    if said.has(_FILTERED) and (said.has(_OF_THE_PROMPT) or not said.has(_ACCOUNT)):
-        return of_the_item("refused")
-    if said.has(_CREDIT) or said.has(_USED_UP):
+    if said.has(_FILTERED) and (said.is_page or said.has(_OF_THE_PROMPT) or not said.has(_ACCOUNT)):
+        # The page of a firewall may block one prompt or the whole endpoint.
+        return of_the_item("refused", clear=not said.is_page)
+    if said.has(_CREDIT) or (said.has(_USED_UP) and not said.has(_RATE)):
         return permanent("credit")
     if said.has(_ACCOUNT):
         return permanent("account" if status == 403 else "key")
@@ -196,6 +218,24 @@ def refused(
     if said.has(_MOMENTARY) and not said.has(_AFTER_A_CHANGE):
         return Fault(what, asked_wait(status, headers, text), Owed.REQUEST)
     return of_the_item("refused", clear=False)
+
+
+def _is_too_long(status: int, said: "_Said") -> bool:
+    if status >= 500:
+        sure, likely = _CONTEXT, _PROMPT_TOO_LONG
+    else:
+        # Of a prompt that is more than the tokens of a minute: no wait makes it smaller.
+        sure, likely = rf"{_CONTEXT}|request too large", _TOO_LONG
+    return said.has(sure) or (said.has(likely) and not said.has(_LIMITED))
+
+
+def _has_spent_all(status: int, said: "_Said") -> bool:
+    """Whether a status that else passes is that of an empty account, as far as words tell."""
+    if status >= 500:
+        pattern = _INSUFFICIENT
+    else:
+        pattern = _SPENT if status == 429 and said.is_of_a_rate else _CREDIT
+    return not said.is_page and said.has(pattern)
 
 
 def refused_inside(
@@ -235,7 +275,7 @@ def asked_wait(status: int, headers: Mapping[str, str], text: str = "") -> float
     told.append(retry_after(headers.get("retry-after"), now))
     if status == 429:
         told += [_reset(headers, now)]
-    told += [retry_after(found[1]) for found in re.finditer(_IN_THE_BODY, text[:_READ])]
+    told += [retry_after(found[1]) for found in re.finditer(_IN_THE_BODY, text[:_READ_FOR_A_WAIT])]
     return next((seconds for seconds in told if seconds), None)
 
 
@@ -264,22 +304,28 @@ def _reset(headers: Mapping[str, str], now: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class _Said:
-    """An error body: its message for people, its codes, and all its words."""
+    """An error body: its message for people, its codes, and its words without echoed texts."""
 
     message: str
     codes: frozenset[str]
     words: str
+    is_page: bool = False
 
     @classmethod
     def read(cls, text: str) -> "_Said":
         try:
             body = parse_json(text)
         except ValueError:
-            return cls(text, frozenset(), text[:_READ])
+            is_page = text.lstrip("\ufeff \t\r\n").startswith("<")
+            return cls(text, frozenset(), _own_words(text)[:_READ], is_page)
         parts = list(_strings(body))
         message = next((value for name, value in parts if name in _MESSAGES), "")
         codes = frozenset(value.lower() for name, value in parts if name in _CODES)
-        return cls(message or text, codes, "\n".join(value for _, value in parts)[:_READ])
+        return cls(message or text, codes, _words_of(parts)[:_READ])
+
+    @property
+    def is_of_a_rate(self) -> bool:
+        return self.has(_RATE_CODES) or any(re.fullmatch(_RATE_CODES, code) for code in self.codes)
 
     def has(self, pattern: str) -> bool:
         return re.search(pattern, self.words, re.IGNORECASE) is not None
@@ -291,6 +337,31 @@ class _Said:
             for one in fields
         )
         return not self.codes.isdisjoint(fields) or self.has(f"{named}|\\btemperature\\b")
+
+
+def _own_words(text: str) -> str:
+    """Return a text without what was echoed in it: as JSON, or behind a parser's complaint."""
+    cut = re.search(_UNPARSED, text)
+    start, end = text.find("{"), text.rfind("}") + 1
+    if not cut or 0 <= start < cut.start():
+        try:
+            inner = parse_json(text[start:end])
+        except ValueError:
+            pass
+        else:
+            return "\n".join([text[:start], _words_of(_strings(inner)), text[end:]])
+    return text[: cut.end()] if cut else text
+
+
+def _words_of(parts: Iterable[tuple[str, str]]) -> str:
+    """Join the own words of texts, of no more texts than are read."""
+    told, length = [], 0
+    for _, value in parts:
+        told.append(_own_words(value))
+        length += len(told[-1]) + 1
+        if length > _READ:
+            break
+    return "\n".join(told)
 
 
 def _strings(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
