@@ -18,6 +18,7 @@ from caft.datasets.columns import (
     OTHERS,
     PLACES,
     QUESTION,
+    is_below,
     kind,
     like,
     named,
@@ -28,7 +29,7 @@ from caft.datasets.parts import guessed
 from caft.prompting.numbers import canonical_number
 from caft.tables.selectors import Misfit, select
 
-_SHOWN = 30  # names in a message, and texts that are parted to see whether options stand in them
+_SHOWN = 30  # names in a message
 _MOST = 0.9  # share of answers, or of rows, that have to be of a kind
 _CLASSES = 6  # answers that many rows share, at most, to be options of every question
 _OFTEN = 8  # rows per class, at least
@@ -68,7 +69,7 @@ def doubts(values: Mapping[str, list[Any]], columns: Mapping[str, Any]) -> Itera
     if not (named({question: []}, QUESTION) or like({question: []}, ASKS)):
         yield f"columns.question: {question} is the longest text; no name says what is asked."
     for one in values:
-        taken = any(name.startswith(one) for name in _taken(columns))
+        taken = any(is_below(name, one) for name in _taken(columns))
         if _is_about(one) and not taken and (what := _CONTAINERS.get(kind(values[one]))):
             yield (
                 f"{one} may hold what the questions are about. It is no text but {what}, so they "
@@ -118,8 +119,8 @@ def _with_text(values: Mapping[str, list[Any]], columns: Mapping[str, Any]) -> s
     before = [
         one
         for one in values
-        if _is_about(one) and kind(values[one]) == "text" and one not in taken
-        if not any(one in name for name in taken if name != question)
+        if _is_about(one) and kind(values[one]) == "text"
+        if not any(is_below(name, one) for name in taken)
         if not all(map(_repeats, values[question], values[one]))
         if share(map(_holds, values[question], values[one])) < _MOST
     ]

@@ -15,6 +15,7 @@ from caft.datasets.columns import (
     PLACES,
     RIGHT,
     WRONG,
+    is_below,
     kind,
     like,
     named,
@@ -68,7 +69,7 @@ def choices(
     answers = [name for one in called for name in (f"{one}.name", one) if name in values]
     for given, right in several:
         for answer in [right] if right else answers:
-            if not right and _is_inside(answer, given, values):
+            if not right and _is_inside(answer, given):
                 continue
             columns = {"question": question, "options": given, "answer": answer}
             if right:
@@ -83,13 +84,12 @@ def choices(
                     yield {"columns": columns, "answer_regex": pattern}
 
 
-def _is_inside(answer: str, given: str | list[str], values: Mapping[str, list[Any]]) -> bool:
+def _is_inside(answer: str, given: str | list[str]) -> bool:
     """Tell whether what is taken for an answer is one of the options: column A is option A."""
     if isinstance(given, list):
         return answer in given
-    parent = given.rpartition(".")[0].removesuffix("[]")
-    below = answer.startswith((f"{given}.", f"{given}[")) or answer == given
-    return below or bool(parent and answer.startswith(f"{given.rpartition('.')[0]}["))
+    parent = given.rpartition(".")[0]
+    return is_below(answer, given) or bool(parent and answer.startswith(f"{parent}["))
 
 
 def _labels(given: Any, answer: str, values: Mapping[str, list[Any]]) -> str | None:

@@ -142,6 +142,11 @@ def like(values: Mapping[str, list[Any]], words: Iterable[str], *kinds: str) -> 
     return _of_kind(values, found, kinds)
 
 
+def is_below(name: str, column: str) -> bool:
+    """Tell whether a selector leads to a column, or to what lies below it."""
+    return name == column or name.startswith((f"{column}.", f"{column}["))
+
+
 def _last(name: str) -> str:
     return re.split(r"[.\]](?=.)", name.removesuffix("[0]"))[-1]
 

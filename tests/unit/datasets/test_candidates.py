@@ -325,3 +325,32 @@ def test_a_name_without_a_known_ending_is_read_by_what_is_in_it(tmp_path):
     path = tmp_path / "excel.txt"
     path.write_text("\r\n".join(lines), encoding="utf-16")
     assert guess(str(path)).section["format"] == "tsv"
+
+
+@pytest.mark.parametrize("beside", ["text_label", "label_of_text"])
+def test_a_text_is_asked_too_though_the_answers_name_has_its_own_in_it(beside, tmp_path):
+    rows = [
+        {
+            "text": f"Text {n}.",
+            "question": question(n),
+            "options": options(n),
+            beside: LETTERS[right(n)],
+        }
+        for n in range(24)
+    ]
+    section = guess(written(tmp_path, rows)).section
+    assert section["columns"]["question"] == ["text", "question"]
+    assert section["columns"]["answer"] == beside
+
+
+def test_a_list_of_texts_is_told_though_the_answers_name_begins_like_it(tmp_path):
+    rows = [
+        {
+            "context": ["One.", f"Two {n}."],
+            "question": question(n),
+            "options": options(n),
+            "context_answer": LETTERS[right(n)],
+        }
+        for n in range(24)
+    ]
+    assert any("context may hold" in note for note in guess(written(tmp_path, rows)).notes)
