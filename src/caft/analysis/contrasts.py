@@ -54,11 +54,6 @@ class Contrast:
     sides: tuple[Side, ...]
 
     @property
-    def seed_variance(self) -> float:
-        """What seeds alone would leave with endlessly many items."""
-        return sum(side.spread - side.noise for side in self.sides)
-
-    @property
     def variance(self) -> float:
         """Of the centre: items plus seeds."""
         return self.items / self.count + sum(side.spread for side in self.sides)

@@ -28,12 +28,12 @@ from caft.teacher.money.estimate import (
     Missing,
     Outlook,
     Seen,
-    StoredPrompts,
     common_identity,
     estimate,
     look_up,
     seen_of,
 )
+from caft.teacher.money.stored_prompts import StoredPrompts
 from caft.teacher.settings import Asked
 
 ALL = "(all)"

@@ -31,12 +31,12 @@ from caft.teacher.money.estimate import (
     Outlook,
     Purchase,
     Seen,
-    StoredPrompts,
     estimate,
     item_prices,
     open_budget,
     seen_of,
 )
+from caft.teacher.money.stored_prompts import StoredPrompts
 from caft.teacher.sections import read_teacher
 
 ROOT = Path(__file__).parents[3]

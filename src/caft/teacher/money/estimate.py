@@ -1,8 +1,7 @@
 """What a teacher still has to be asked for, and what that is expected to take."""
 
-import json
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from caft.teacher.money.budget import (
     show,
     teacher_price,
 )
+from caft.teacher.money.stored_prompts import StoredPrompts, all_counted
 from caft.teacher.records import make_request, to_answer
 from caft.teacher.settings import Asked, Endpoint, Prices
 
@@ -196,52 +196,6 @@ def _only(values: set[str | None]) -> str | None:
     return values.pop() if len(values) == 1 else None
 
 
-class StoredPrompts:
-    """Counts the prompts of stored answers whose endpoint did not; each is counted once."""
-
-    def __init__(self, store: Store, counter: TokenCounter | None = None, longest: int = 0):
-        """Name what counts.
-
-        Args:
-            store: of the answers.
-            counter: of tokens; without one a byte counts as a token, which is the most it can be.
-            longest: the least that a prompt counts whose request cannot be read.
-        """
-        self.store, self.counter, self.longest = store, counter, longest
-        self._counts: dict[str, int] = {}
-
-    def of(self, keys: Collection[str]) -> dict[str, int]:
-        """Return the tokens of the prompts that can be read, by key."""
-        self._count(set(keys) - self._counts.keys())
-        return self._counts
-
-    def _count(self, keys: set[str]) -> None:
-        for batch in self.store.batches(keys):
-            asked = {record["key"]: _messages_in(record["request"]) for record in batch}
-            found = {key: messages for key, messages in asked.items() if messages}
-            counts = self.counter.prompts if self.counter else _bytes_of
-            self._counts |= zip(found, counts(list(found.values())), strict=True)
-
-
-def _messages_in(request: str | None) -> Messages | None:
-    try:
-        messages = json.loads(request or "{}").get("messages")
-        return messages if all(isinstance(one["content"], str) for one in messages) else None
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
-
-
-def _all_counted(known: pd.Series, keys: pd.Series, prompts: StoredPrompts) -> pd.Series:
-    """Return prompt tokens with those that were unknown: counted, else as many as the longest."""
-    counted = keys.map(prompts.of(keys)).astype(float)
-    filled = known.fillna(counted)
-    return filled.fillna(max(prompts.longest, filled.fillna(0).max()))
-
-
-def _bytes_of(prompts: Sequence[Messages]) -> list[int]:
-    return [len(json.dumps(messages).encode()) for messages in prompts]
-
-
 def seen_of(
     store: Store,
     identity: Identity,
@@ -273,7 +227,7 @@ def seen_of(
     untold = paid.index[paid["prompt_tokens"].isna()]
     if len(untold):
         keys, prompts = table["key"].to_pandas()[untold], prompts or StoredPrompts(store)
-        paid = paid.assign(prompt_tokens=_all_counted(paid["prompt_tokens"], keys, prompts))
+        paid = paid.assign(prompt_tokens=all_counted(paid["prompt_tokens"], keys, prompts))
     spent = Spending(
         len(paid),
         int(paid["prompt_tokens"].sum() + paid["completion_tokens"].sum()),
